@@ -1,0 +1,40 @@
+"""2D→3D learning for medical volumes, inside MONAI.
+
+`import crossd` registers `Conv["crossd", spatial_dims]` in MONAI's layer factory and
+`monai.networks.nets.CrossDResNet`.
+"""
+
+from __future__ import annotations
+
+from crossd.conv import (
+    CrossDConv,
+    CrossDConv2d,
+    CrossDConv3d,
+    calibrate,
+    crossd_convs,
+    embed_kernel,
+    fold,
+    set_alignment,
+)
+from crossd.conv import register as _register_layer
+from crossd.errors import CrossDError
+from crossd.networks import CrossDResNet
+from crossd.networks import register as _register_network
+from crossd.version import __version__
+
+_register_layer()
+_register_network()
+
+__all__ = [
+    "CrossDConv",
+    "CrossDConv2d",
+    "CrossDConv3d",
+    "CrossDError",
+    "CrossDResNet",
+    "__version__",
+    "calibrate",
+    "crossd_convs",
+    "embed_kernel",
+    "fold",
+    "set_alignment",
+]

@@ -1,0 +1,68 @@
+"""Where the bundle is whose config is being run, and whether this package is the one it was made with.
+
+MONAI does not tell a config where it lies. Its workflow object knows, and is on the call stack whenever a config item
+is resolved, so the root is found there, whatever the working directory and wherever `crossd` is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import FrameType
+
+from crossd.errors import CrossDError
+from crossd.version import __version__
+
+
+def bundle_root() -> str:
+    """The absolute root of the bundle whose config is being resolved.
+
+    Looked for in this order: the config file of the MONAI workflow that is resolving; the working directory, when it
+    holds `configs/metadata.json` (MONAI's `ckpt_export` and `verify_net_in_out` have no workflow); the folder that
+    holds this package in a bundle (`<root>/crossd` or `<root>/bundle/crossd`).
+
+    Raises:
+        CrossDError: when none of them is a bundle.
+    """
+    candidates = [_root_of_workflow(), Path.cwd(), *Path(__file__).resolve().parents[1:3]]
+    for candidate in candidates:
+        if candidate is not None and (candidate / "configs" / "metadata.json").is_file():
+            return str(candidate.resolve())
+    looked = ", ".join(str(candidate) for candidate in candidates if candidate is not None)
+    raise CrossDError(f"A bundle root holds configs/metadata.json; none found in {looked}. Pass --bundle_root DIR.")
+
+
+def _root_of_workflow() -> Path | None:
+    """`config_root_path` of the `ConfigWorkflow` on the call stack, one level up when it is named `configs`."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        config_root = getattr(frame.f_locals.get("self"), "config_root_path", None)
+        if isinstance(config_root, Path):
+            config_root = config_root.absolute()
+            return config_root.parent if config_root.name == "configs" else config_root
+        frame = frame.f_back
+    return None
+
+
+def check_version(bundle_root: str) -> str:
+    """Refuse to run a bundle with another version of the package than its `metadata.json` names.
+
+    Returns:
+        The version.
+
+    Raises:
+        CrossDError: naming both versions and where each comes from.
+    """
+    metadata = Path(bundle_root) / "configs" / "metadata.json"
+    try:
+        expected = json.loads(metadata.read_text(encoding="utf-8"))["version"]
+    except (OSError, ValueError, KeyError) as error:
+        raise CrossDError(f"A bundle states its version in {metadata}; it cannot be read: {error!r}.") from error
+    if expected != __version__:
+        raise CrossDError(
+            f"A bundle runs with the crossd it was made with: {metadata} says version {expected}, but the crossd "
+            f"imported from {Path(__file__).parent} is version {__version__}. Install crossd=={expected}, or run in an "
+            "environment without crossd so that the bundle's own copy is used."
+        )
+    return __version__

@@ -1,0 +1,20 @@
+"""The Cross-D convolution layer and its entry in MONAI's `Conv` factory."""
+
+from __future__ import annotations
+
+from crossd.conv.embed import embed_kernel
+from crossd.conv.factory import CrossDConv2d, CrossDConv3d, crossd_convs, register
+from crossd.conv.fold import calibrate, fold
+from crossd.conv.layer import CrossDConv, set_alignment
+
+__all__ = [
+    "CrossDConv",
+    "CrossDConv2d",
+    "CrossDConv3d",
+    "calibrate",
+    "crossd_convs",
+    "embed_kernel",
+    "fold",
+    "register",
+    "set_alignment",
+]

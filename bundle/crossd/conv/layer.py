@@ -1,0 +1,264 @@
+"""`CrossDConv`: a convolution whose one stored 3D weight serves 2D images and volumes."""
+
+# No `from __future__ import annotations`: torch.jit.script needs real annotations on `torch.jit.unused` methods.
+import difflib
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crossd.conv.arguments import same_padding, spatial_tuple
+from crossd.conv.per_sample import add_bias, convolve, convolve_per_sample
+from crossd.conv.predictor import MotionPredictor
+from crossd.errors import CrossDError
+from crossd.motion import ALIGNMENTS, MOTIONS, VIEWS, motion_matrix, move_kernel
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+class CrossDConv(nn.Module):
+    r"""Cross-D convolution (Yavuz and Yang, arXiv 2411.02441), without a Fourier transform.
+
+    Stored: `weight` `U` of shape `(out_channels, in_channels / groups, K, K, K)`, axes `(depth, height, width)`, an
+    optional `bias`, a `predictor` of the kernel's motion and, in the buffer `running_motion`, the mean of the motion
+    parameter seen in 2D training. The state dict is the same for `spatial_dims` 2 and 3 and in training and
+    evaluation, so `layer3d.load_state_dict(layer2d.state_dict())` inflates a layer. `K = 1` owns neither predictor nor
+    buffer.
+
+    Args:
+        spatial_dims: 2 for images `(batch, channel, height, width)`, 3 for volumes `(batch, channel, depth, height,
+            width)`.
+        in_channels, out_channels, stride, padding, dilation, groups, bias, padding_mode: as in
+            `torch.nn.Conv2d`/`Conv3d`; `padding` may be `"same"` or `"valid"`.
+        kernel_size: `K`, one number or equal numbers.
+        alignment: which motion the kernel gets: `"raw"` none (what the official transfer copies); `"rest"` that of θ =
+            0; `"running"` that of `running_motion`; `"dynamic"` predicted per sample. Default `"dynamic"` in 2D,
+            `"running"` in 3D.
+        motion: `"shift"` (published) or `"rotate"` (a true rotation); see `crossd.motion`.
+        view: of the moved kernel in 2D: `"slice"` (published, the middle one) or `"projection"` (sum over depth).
+        momentum: of `running_motion`, as in batch norm.
+        device, dtype: as in `torch.nn.Conv2d`.
+
+    Raises:
+        CrossDError: an argument that cannot be honoured, or an input of the wrong number of axes.
+
+    >>> image_layer = CrossDConv(2, 3, 8, kernel_size=3, padding=1)
+    >>> image_layer(torch.randn(2, 3, 16, 16)).shape
+    torch.Size([2, 8, 16, 16])
+    >>> volume_layer = CrossDConv(3, 3, 8, kernel_size=3, padding=1)
+    >>> volume_layer.load_state_dict(image_layer.state_dict())
+    <All keys matched successfully>
+    >>> volume_layer(torch.randn(1, 3, 16, 16, 16)).shape
+    torch.Size([1, 8, 16, 16, 16])
+    """
+
+    running_motion: Tensor | None
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: str | int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        alignment: str | None = None,
+        motion: str = "shift",
+        view: str = "slice",
+        momentum: float = 0.1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if spatial_dims not in (2, 3):
+            raise CrossDError(
+                f"`spatial_dims` must be 2 or 3; got {spatial_dims!r}. Use torch.nn.Conv1d for sequences."
+            )
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise CrossDError(
+                f"`in_channels` (={in_channels}) and `out_channels` (={out_channels}) must be divisible by `groups` "
+                f"(={groups}). Choose a common divisor."
+            )
+        if alignment is None:
+            alignment = "dynamic" if spatial_dims == 2 else "running"
+        self.spatial_dims = spatial_dims
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = spatial_tuple("kernel_size", kernel_size, spatial_dims)
+        self.stride = spatial_tuple("stride", stride, spatial_dims)
+        self.dilation = spatial_tuple("dilation", dilation, spatial_dims)
+        self.groups = groups
+        self.padding_mode = one_of("padding_mode", padding_mode, PADDING_MODES)
+        self.alignment = one_of("alignment", alignment, ALIGNMENTS)
+        self.motion = one_of("motion", motion, MOTIONS)
+        self.view = one_of("view", view, VIEWS)
+        self.momentum = momentum
+        if len(set(self.kernel_size)) != 1:
+            raise CrossDError(
+                "`kernel_size` must be the same along every axis, because the stored weight is a cube; "
+                f"got {self.kernel_size}. Use one number, or keep this layer a "
+                "plain torch.nn convolution (build it outside crossd_convs())."
+            )
+        size = self.kernel_size[0]
+        # `padding` is what the convolution applies; `_padded` what is padded beforehand (modes and uneven "same").
+        self.padding, self._padded = same_padding(padding, self.kernel_size, self.stride, self.dilation, padding_mode)
+
+        self._pads_first = any(self._padded)
+        weight = torch.empty(out_channels, in_channels // groups, size, size, size, device=device, dtype=dtype)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
+        if size > 1:
+            self.predictor: MotionPredictor | None = MotionPredictor(in_channels).to(device=device, dtype=dtype)
+            self.register_buffer("running_motion", torch.zeros(3, device=device, dtype=dtype))
+        else:
+            self.predictor = None
+            self.register_buffer("running_motion", None)
+        self.reset_parameters()
+        set_alignment(self, self.alignment)
+
+    def reset_parameters(self) -> None:
+        """Kaiming initialisation (fan out, ReLU) as in the official layer; zero bias; `running_motion` at rest."""
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        if self.running_motion is not None:
+            nn.init.zeros_(self.running_motion)
+
+    def kernel(self, motion_vector: Tensor | None = None) -> Tensor:
+        """What will be convolved.
+
+        Args:
+            motion_vector: `v = θ·k`, shape `(batch, 3)`, for kernels at given motions; leave it out for the layer's
+                fixed kernel.
+
+        Returns:
+            `(out, in / groups, *kernel_size)`, with a leading batch axis when `motion_vector` is given.
+
+        Raises:
+            CrossDError: when left out although the kernel depends on the input (`alignment="dynamic"`).
+
+        >>> layer = CrossDConv(2, 1, 1, 3, alignment="raw")
+        >>> torch.equal(layer.kernel(), layer.weight[:, :, 1])
+        True
+        """
+        size = self.weight.shape[2]
+        rows = "volume" if self.spatial_dims == 3 else self.view
+        axes = [size] * self.spatial_dims
+        fixed = motion_vector is None
+        if size == 1:
+            plain = self.weight.reshape([self.weight.shape[0], self.weight.shape[1]] + axes)  # noqa: RUF005
+            return (
+                plain
+                if motion_vector is None
+                else plain.unsqueeze(0).repeat([motion_vector.shape[0]] + [1] * plain.dim())
+            )
+        if motion_vector is None:
+            if self.alignment == "dynamic":
+                raise CrossDError(
+                    'The kernel of alignment="dynamic" depends on the input, so there is no fixed one. '
+                    'Pass `motion_vector`, or use set_alignment(network, "running").'
+                )
+            if self.alignment == "raw":
+                if rows == "volume":
+                    return self.weight
+                return self.weight[:, :, size // 2] if rows == "slice" else self.weight.sum(2)
+            running = self.running_motion
+            assert running is not None  # for torch.jit: only K = 1 has none
+            # at least float32: an angle in half precision would move the kernel by visible amounts
+            running = running.float() if running.dtype in (torch.float16, torch.bfloat16) else running
+            motion_vector = (
+                running.unsqueeze(0) if self.alignment == "running" else torch.zeros_like(running).unsqueeze(0)
+            )
+        matrix = motion_matrix(motion_vector, size, self.motion, rows)
+        moved = move_kernel(self.weight, matrix)
+        kernels = moved.reshape([moved.shape[0], moved.shape[1], moved.shape[2]] + axes)  # noqa: RUF005
+        return kernels[0] if fixed else kernels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, in_channels, *spatial)` → `(batch, out_channels, *spatial_out)`, as torch.nn.ConvNd."""
+        if x.dim() != self.spatial_dims + 2:
+            axes = "height, width" if self.spatial_dims == 2 else "depth, height, width"
+            raise CrossDError(
+                f"CrossDConv with spatial_dims={self.spatial_dims} expects (batch, channel, {axes}); got "
+                f"{x.dim()} axes, shape {list(x.shape)}. Add a batch axis with x.unsqueeze(0), or build the layer with "
+                "the other spatial_dims."
+            )
+        predictor = self.predictor
+        motion_vector: Tensor | None = None
+        if predictor is not None and self.alignment == "dynamic":
+            motion_vector = predictor(x)
+            if self.training and self.spatial_dims == 2:
+                self._update_running_motion(motion_vector.detach())
+        if self._pads_first:
+            x = F.pad(x, self._padded, "constant" if self.padding_mode == "zeros" else self.padding_mode)
+        if motion_vector is None:
+            y = convolve(x, self.kernel(), self.stride, self.padding, self.dilation, self.groups)  # type: ignore[arg-type]
+        else:
+            y = convolve_per_sample(
+                x, self.kernel(motion_vector), self.stride, self.padding, self.dilation, self.groups
+            )
+        return y if self.bias is None else add_bias(y, self.bias)
+
+    def _update_running_motion(self, motion_vector: Tensor) -> None:
+        running = self.running_motion
+        if running is not None:
+            mean = motion_vector.mean(0)
+            if not torch.jit.is_scripting() and self._synchronised():
+                mean = mean / dist.get_world_size()
+                dist.all_reduce(mean)
+            running += self.momentum * (mean.to(running.dtype) - running)
+
+    @torch.jit.unused
+    def _synchronised(self) -> bool:
+        if not (dist.is_available() and dist.is_initialized()):
+            return False
+        return self.predictor is not None and isinstance(self.predictor[1], nn.SyncBatchNorm)
+
+    def extra_repr(self) -> str:
+        text = (
+            f"{self.in_channels}, {self.out_channels}, spatial_dims={self.spatial_dims}, "
+            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        )
+        if any(value != 1 for value in self.dilation):
+            text += f", dilation={self.dilation}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        if self.bias is None:
+            text += ", bias=False"
+        if self.padding_mode != "zeros":
+            text += f", padding_mode={self.padding_mode}"
+        return text + f", alignment={self.alignment}, motion={self.motion}, view={self.view}"
+
+
+def one_of(name: str, value: str, options: Sequence[str]) -> str:
+    """`value` when it is one of `options`; otherwise an error that names the nearest."""
+    if value in options:
+        return value
+    nearest = difflib.get_close_matches(str(value), options, 1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise CrossDError(f"`{name}` must be one of {', '.join(map(repr, options))}; got {value!r}.{hint}")
+
+
+def set_alignment(network: nn.Module, alignment: str) -> nn.Module:
+    """Set the alignment of every `CrossDConv` in `network`, in place, and return it.
+
+    Where it is not `"dynamic"` the predictors no longer require gradient, so that optimisers and
+    `DistributedDataParallel` skip them.
+
+    >>> set_alignment(CrossDConv(2, 1, 1, 3), "rest").alignment
+    'rest'
+    """
+    one_of("alignment", alignment, ALIGNMENTS)
+    for module in network.modules():
+        if isinstance(module, CrossDConv):
+            module.alignment = alignment
+            if module.predictor is not None:
+                module.predictor.requires_grad_(alignment == "dynamic")
+    return network

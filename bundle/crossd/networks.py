@@ -1,0 +1,88 @@
+"""`CrossDResNet`: MONAI's ResNet built from Cross-D convolutions, key for key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import monai.networks.nets
+from monai.networks.nets import ResNet
+
+from crossd.conv import crossd_convs
+from crossd.errors import CrossDError
+
+# depth -> (block, blocks per stage), as in He et al. 2015 (18-101) and MedicalNet (10)
+STAGES: dict[int, tuple[str, list[int]]] = {
+    10: ("basic", [1, 1, 1, 1]),
+    18: ("basic", [2, 2, 2, 2]),
+    34: ("basic", [3, 4, 6, 3]),
+    50: ("bottleneck", [3, 4, 6, 3]),
+    101: ("bottleneck", [3, 4, 23, 3]),
+}
+
+
+class CrossDResNet(ResNet):
+    """A ResNet classifier whose one set of 3D kernels serves images and volumes.
+
+    Parameter names are those of torchvision's ResNets and of MONAI's
+    `resnetN(conv1_t_stride=2, bias_downsample=False, shortcut_type="B")`, so their weights, and those of official
+    Cross-D checkpoints, load with `crossd.load_pretrained`. `net3d.load_state_dict(net2d.state_dict())` inflates a
+    network.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: channels of the image or volume.
+        num_classes: logits.
+        depth: 10, 18, 34, 50 or 101.
+        width: channels of the first stage (64 in the original); the others have 2, 4 and 8 times as many.
+        conv1_t_size, conv1_t_stride, no_max_pool: the stem, as in MONAI's ResNet.
+        layer_options: `alignment`, `motion`, `view`, `momentum` of `CrossDConv`.
+
+    Shapes: `(batch, in_channels, *spatial)` → logits `(batch, num_classes)`.
+
+    Raises:
+        CrossDError: for a depth that does not exist, or an unknown option.
+
+    >>> image_net = CrossDResNet(2, in_channels=3, num_classes=5, width=8)
+    >>> volume_net = CrossDResNet(3, in_channels=3, num_classes=5, width=8)
+    >>> volume_net.load_state_dict(image_net.state_dict())
+    <All keys matched successfully>
+    >>> volume_net.eval()(torch.randn(1, 3, 32, 32, 32)).shape
+    torch.Size([1, 5])
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        in_channels: int,
+        num_classes: int,
+        depth: int = 18,
+        width: int = 64,
+        conv1_t_size: int = 7,
+        conv1_t_stride: int = 2,
+        no_max_pool: bool = False,
+        **layer_options: Any,
+    ) -> None:
+        if depth not in STAGES:
+            raise CrossDError(f"`depth` must be one of {', '.join(map(str, STAGES))}; got {depth!r}.")
+        if spatial_dims not in (2, 3):
+            raise CrossDError(f"`spatial_dims` must be 2 or 3; got {spatial_dims!r}.")
+        block, layers = STAGES[depth]
+        with crossd_convs(**layer_options):
+            super().__init__(
+                block=block,
+                layers=layers,
+                block_inplanes=[width * factor for factor in (1, 2, 4, 8)],
+                spatial_dims=spatial_dims,
+                n_input_channels=in_channels,
+                conv1_t_size=conv1_t_size,
+                conv1_t_stride=conv1_t_stride,
+                no_max_pool=no_max_pool,
+                shortcut_type="B",
+                num_classes=num_classes,
+                bias_downsample=False,
+            )
+
+
+def register() -> None:
+    """Make the network reachable as `monai.networks.nets.CrossDResNet`; done by `import crossd`."""
+    monai.networks.nets.CrossDResNet = CrossDResNet  # type: ignore[attr-defined]
