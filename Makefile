@@ -1,0 +1,57 @@
+# Everything here works in a fresh clone: the first target to need it makes .venv and installs the pinned packages.
+#   make demo      classify phantom volumes with the shipped model        make test      the tests CI runs
+#   make help      all targets
+# PYTHON=python3.12 chooses the interpreter of a new .venv (3.10 or later).
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu takes torch from that index: the CPU build is a tenth of the default.
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+ZOO ?=
+BUNDLE := crossd_vessel_classification
+BIN := .venv/bin
+READY := .venv/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint format bundle verify-zoo clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(PIP) --editable '.[dev,codecs]'
+	@touch $@
+
+setup: $(READY) ## make .venv and install the pinned packages (the other targets do this by themselves)
+
+demo: $(READY) ## classify phantom vessels (NIfTI files and a DICOM series) with the shipped model
+	rm -rf demo
+	$(BIN)/python scripts/make_demo_data.py --output_dir demo/input
+	$(BIN)/python -m monai.bundle run --config_file configs/inference.json --images demo/input --output_dir demo/output
+
+test: $(READY) ## the tests CI runs
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: $(READY) ## all tests, the slow ones included
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY) ## ruff format, ruff check, mypy: report only
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY) ## let ruff rewrite what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bundle: $(READY) ## assemble the self-contained model-zoo form in dist/zoo
+	$(BIN)/python scripts/build_zoo_bundle.py --output_dir dist/zoo
+
+verify-zoo: $(if $(ZOO),bundle) ## the model zoo's own checks, without network: ZOO=<checkout of Project-MONAI/model-zoo>
+	@PYTHON=$(abspath $(BIN)/python) scripts/verify_zoo.sh "$(ZOO)" dist/zoo/$(BUNDLE)
+
+clean: ## remove what the targets made, .venv excepted
+	rm -rf demo dist build output eval .pytest_cache .mypy_cache .ruff_cache bundle/crossd.egg-info
+	find bundle tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
