@@ -1,0 +1,111 @@
+"""The rows of a labels.csv: which columns it may have, and what each cell must hold."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossd.errors import CrossDError
+
+OWN_COLUMNS = ("case", "label", "patient", "split")
+NO_CLASS = "none"  # what a multilabel `label` says of a case that has none of the classes
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A labels.csv as text.
+
+    Attributes:
+        path: the file.
+        image_columns: `("image",)` or `("image_1", …, "image_n")`, one per channel.
+        class_columns: the 0/1 columns; empty where there is a column `label`.
+        columns: all columns.
+        rows: one dictionary per row, stripped of surrounding blanks.
+        lines: the line number of each row in the file.
+    """
+
+    path: Path
+    image_columns: tuple[str, ...]
+    class_columns: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, str], ...]
+    lines: tuple[int, ...]
+
+    def refuse(self, rule: str, wrong: list[tuple[int, str]], remedy: str) -> None:
+        """Raise a `CrossDError` that names the line of every wrong row, if there is one.
+
+        Args:
+            wrong: `(row index, what is wrong with it)`.
+        """
+        if wrong:
+            listed = "; ".join(f"line {self.lines[row]}: {what}" for row, what in wrong)
+            raise CrossDError(f"{rule}, got in {self.path}: {listed}. {remedy}")
+
+
+def read_label_table(path: str | Path, task: str) -> LabelTable:
+    """Read a labels.csv and check its columns (not yet its values).
+
+    Columns: `image` (or `image_1 … image_n`, one per channel), `label`, optionally `case`, `patient` and `split`. For
+    `task="multilabel"`, instead of `label` one 0/1 column per class.
+
+    Raises:
+        CrossDError: for an unknown task, a file that is missing, is no CSV or has no rows, and for missing, doubled or
+            unknown columns.
+    """
+    path = Path(path)
+    if task not in ("multiclass", "multilabel"):
+        raise CrossDError(f"task must be 'multiclass' or 'multilabel', got {task!r}. Example: --task multiclass.")
+    if not path.is_file():
+        raise CrossDError(f"labels must be a CSV file, got {path}, which is not there. Pass --labels FILE.csv.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
+            reader = csv.reader(file)
+            header = [name.strip() for name in next(reader, [])]
+            cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CrossDError(
+            f"labels must be a CSV file in UTF-8, got {path}: {error}. Save it as CSV (UTF-8)."
+        ) from error
+    images, classes = _check_columns(path, header, task)
+    if not cells:
+        raise CrossDError(f"labels must have a row for each case, got none in {path} after the header. Add the cases.")
+    table = LabelTable(
+        path,
+        images,
+        classes,
+        tuple(header),
+        tuple(dict(zip(header, row, strict=False)) for _, row in cells),
+        tuple(line for line, _ in cells),
+    )
+    wrong = [(i, f"{len(row)} values") for i, (_, row) in enumerate(cells) if len(row) != len(header)]
+    table.refuse(
+        f"A row must have a value for each of the {len(header)} columns", wrong, "Quote values that hold commas."
+    )
+    return table
+
+
+def _check_columns(path: Path, header: list[str], task: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The image columns and the class columns of a header."""
+    doubled = sorted({name for name in header if header.count(name) > 1})
+    if doubled:
+        raise CrossDError(f"A column may appear once, got {doubled} more than once in {path}. Rename or drop one.")
+    numbered = sorted((name for name in header if re.fullmatch(r"image_\d+", name)), key=lambda n: int(n[6:]))
+    images = tuple(numbered) or (("image",) if "image" in header else ())
+    expected = tuple(f"image_{i + 1}" for i in range(len(images)))
+    if not images or (numbered and ("image" in header or images != expected)):
+        raise CrossDError(
+            f"labels need a column 'image', or 'image_1' to 'image_n' without gaps for several channels, got {header} "
+            f"in {path}. Rename the columns."
+        )
+    others = tuple(name for name in header if name not in images and name not in OWN_COLUMNS)
+    if "label" in header and others:
+        raise CrossDError(
+            f"The columns of labels are {', '.join(images + OWN_COLUMNS)}, got the unknown {list(others)} in {path}. "
+            "Drop them; for one 0/1 column per class drop the column 'label' and pass --task multilabel."
+        )
+    if "label" not in header and (task == "multiclass" or not others):
+        hint = "Add it; for one 0/1 column per class pass --task multilabel."
+        raise CrossDError(f"labels need a column 'label', got {header} in {path}. {hint}")
+    return images, others

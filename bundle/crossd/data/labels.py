@@ -1,0 +1,210 @@
+"""From a labels.csv and a folder of images to the training, validation and test cases."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from crossd.data.label_table import NO_CLASS, LabelTable, read_label_table
+from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split
+from crossd.errors import CrossDError
+
+logger = logging.getLogger(__name__)
+ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
+
+
+def read_labels(
+    images: str | Path | None,
+    labels: str | Path | None,
+    *,
+    task: str = "multiclass",
+    classes: Sequence[str] | None = None,
+    split_fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    seed: int = 0,
+    recorded_splits: str | Path | None = None,
+) -> dict[str, Any]:
+    """Read, check and split the cases of a labels.csv.
+
+    Args:
+        images: folder that relative image paths start from; the folder of `labels` where it is None.
+        labels: the CSV file (columns: see `read_label_table`). None gives no cases, so that a config can be looked at
+            without data.
+        task: `"multiclass"` (one class per case) or `"multilabel"` (any number; `label` separated by `;`, `none` for a
+            case without any, or one 0/1 column per class).
+        classes: the classes in their order; other labels are then refused. Found in the file where it is None (numbers
+            in numerical, other names in alphabetical order, 0/1 columns as they stand).
+        split_fractions: shares of (train, val, test) where the file has no column `split`. A column that names no `val`
+            case gives up the share `val / (train + val)` of its train patients.
+        seed: of the split.
+        recorded_splits: `datalist.csv` of the run whose model is evaluated. Given, nothing is split anew: where the
+            file has no column `split` its cases take the recorded one, and cases that are not recorded are test cases.
+
+    Returns:
+        `{"task", "class_names", "channels", "train", "val", "test"}`: the number of image columns, and the cases, each
+        `{"case", "source", "image": [path per channel], "label", "patient", "split"}`. The label is a class index, or
+        for multilabel a list of 0 and 1. Without a column `patient` each case is a patient of its own.
+
+    Raises:
+        CrossDError: naming every wrong row: missing image files, doubled images or case names, empty labels, labels
+            outside the classes, unknown splits, a patient in two splits; and for a file with one class only.
+    """
+    if labels is None:
+        return {"task": task, "class_names": None, "channels": None, **{split: [] for split in SPLITS}}
+    table = read_label_table(labels, task)
+    names, targets = _targets(table, task, classes)
+    folder = Path(images) if images is not None else table.path.parent
+    nobody = [(i, "nothing") for i, row in enumerate(table.rows) if row.get("patient") == ""]
+    table.refuse("Every case needs a patient", nobody, "Fill the cell, or drop the column 'patient'.")
+    cases = _cases(table, folder.absolute())
+    for case, row, target in zip(cases, table.rows, targets, strict=True):
+        case["label"] = target
+        case["patient"] = row.get("patient") or case["case"]
+    indices = [[target] if isinstance(target, int) else [i for i, t in enumerate(target) if t] for target in targets]
+    splits = _splits(table, cases, indices, split_fractions, seed, recorded_splits)
+    for case, split in zip(cases, splits, strict=True):
+        case["split"] = split
+    if recorded_splits is None:
+        _check_classes(table, names, indices, splits)
+    by_split = {split: [case for case in cases if case["split"] == split] for split in SPLITS}
+    logger.info("%s: %s", table.path, ", ".join(f"{len(found)} {split}" for split, found in by_split.items()))
+    return {"task": task, "class_names": names, "channels": len(table.image_columns), **by_split}
+
+
+def _cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
+    """Case name, source and image paths of each row; every missing file is named at once."""
+    paths = [[folder / row[column] for column in table.image_columns] for row in table.rows]
+    empty = [(i, f"no {c}") for i, row in enumerate(table.rows) for c in table.image_columns if not row[c]]
+    table.refuse("Every case needs an image", empty, "Fill the cell or drop the row.")
+    missing = [(i, str(path)) for i, case in enumerate(paths) for path in case if not path.exists()]
+    table.refuse("Every image must exist", missing, f"Paths start from {folder}; pass --images DIR to change that.")
+    keys = [tuple(str(path) for path in case) for case in paths]
+    first = {key: table.lines[i] for i, key in reversed(list(enumerate(keys)))}
+    doubled = [
+        (i, f"{key[0]}, also on line {first[key]}") for i, key in enumerate(keys) if first[key] != table.lines[i]
+    ]
+    table.refuse("Every image may be listed once", doubled, "Drop the other rows.")
+    names = (
+        [row.get("case", "") for row in table.rows] if "case" in table.columns else _names([k[0] for k in keys], folder)
+    )
+    repeated = [(i, name or "no name") for i, name in enumerate(names) if not name or names.count(name) > 1]
+    table.refuse("Every case needs a name of its own", repeated, "Rename them, or drop the column 'case'.")
+    return [{"case": name, "source": key[0], "image": list(key)} for name, key in zip(names, keys, strict=True)]
+
+
+def _names(sources: Sequence[str], folder: Path) -> list[str]:
+    """Names from paths: below `folder`, without the ending where they stay different."""
+    inner = [Path(s).relative_to(folder).as_posix() if Path(s).is_relative_to(folder) else s for s in sources]
+    full = [name.strip("/").replace("/", "_") for name in inner]
+    short = [next((name[: -len(e)] for e in ENDINGS if name.lower().endswith(e)), name) for name in full]
+    counts = Counter(short)
+    return [brief if counts[brief] == 1 else name for brief, name in zip(short, full, strict=True)]
+
+
+def _targets(
+    table: LabelTable, task: str, classes: Sequence[str] | None
+) -> tuple[list[str], list[int] | list[list[int]]]:
+    """Class names, and the class index (or list of 0 and 1) of each row."""
+    if table.class_columns:
+        bad = [
+            (i, f"{c}={row[c]!r}")
+            for i, row in enumerate(table.rows)
+            for c in table.class_columns
+            if row[c] not in "01" or not row[c]
+        ]
+        table.refuse("A class column must hold 0 or 1", bad, "Correct the values, or drop columns that are no class.")
+        said = [[c for c in table.class_columns if row[c] == "1"] for row in table.rows]
+    else:
+        empty = [(i, "nothing") for i, row in enumerate(table.rows) if not row["label"].strip("; ")]
+        remedy = (
+            f"Write {NO_CLASS!r} for a case without any class." if task == "multilabel" else "Fill it or drop the row."
+        )
+        table.refuse("Every case needs a label", empty, remedy)
+        said = [_labels_of(row["label"], task) for row in table.rows]
+    names = [str(c) for c in classes] if classes is not None else _class_names(table, said)
+    unknown = [(i, repr(label)) for i, labels in enumerate(said) for label in labels if label not in names]
+    table.refuse(f"Every label must be one of {names}", unknown, "Correct the labels, or the classes that were given.")
+    if task == "multiclass":
+        return names, [names.index(labels[0]) for labels in said]
+    return names, [[int(name in labels) for name in names] for labels in said]
+
+
+def _labels_of(text: str, task: str) -> list[str]:
+    if task == "multiclass":
+        return [text]
+    return [] if text.lower() == NO_CLASS else [label.strip() for label in text.split(";") if label.strip()]
+
+
+def _class_names(table: LabelTable, said: Sequence[Sequence[str]]) -> list[str]:
+    """0/1 columns as they stand, numbers by value, other names by alphabet."""
+    if table.class_columns:
+        return list(table.class_columns)
+    found = {label for labels in said for label in labels}
+    return sorted(found, key=lambda label: (int(label), label)) if all(map(str.isdecimal, found)) else sorted(found)
+
+
+def _splits(
+    table: LabelTable,
+    cases: Sequence[Mapping[str, Any]],
+    indices: Sequence[Sequence[int]],
+    fractions: Sequence[float],
+    seed: int,
+    recorded: str | Path | None,
+) -> list[str]:
+    patients = [case["patient"] for case in cases]
+    share = check_fractions(fractions)
+    if "split" in table.columns:
+        splits = [row["split"].lower() for row in table.rows]
+        wrong = [(i, repr(table.rows[i]["split"])) for i, split in enumerate(splits) if split not in SPLITS]
+        table.refuse(f"split must be one of {', '.join(SPLITS)}", wrong, "Correct it, or drop the column 'split'.")
+        check_patients(patients, splits)
+        return splits if recorded is not None else _with_validation(splits, patients, indices, share, seed)
+    if recorded is None:
+        return stratified_split(patients, indices, share, seed)
+    known: dict[tuple[str, ...], str] = {}
+    if Path(recorded).is_file():
+        # whatever the task was: only paths and splits are read, and a column `label` is always there
+        old = read_label_table(recorded, "multiclass")
+        known = {tuple(row[c] for c in old.image_columns): row["split"] for row in old.rows}
+    splits = [known.get(tuple(case["image"]), "test") for case in cases]
+    check_patients(patients, splits)
+    return splits
+
+
+def _with_validation(
+    splits: list[str], patients: Sequence[str], indices: Sequence[Sequence[int]], share: Mapping[str, float], seed: int
+) -> list[str]:
+    """Where no case is for validation, some of the training patients become it."""
+    if "val" in splits or "train" not in splits:
+        return splits
+    train = [i for i, split in enumerate(splits) if split == "train"]
+    part = share["val"] / (share["train"] + share["val"])
+    new = stratified_split(
+        [patients[i] for i in train], [indices[i] for i in train], {"train": 1 - part, "val": part}, seed
+    )
+    for i, split in zip(train, new, strict=True):
+        splits[i] = split
+    logger.info("No case has split 'val': %d of %d training cases validate", new.count("val"), len(train))
+    return splits
+
+
+def _check_classes(
+    table: LabelTable, names: Sequence[str], indices: Sequence[Sequence[int]], splits: Sequence[str]
+) -> None:
+    """At least two answers, and each class among the training cases."""
+    present = Counter(c for case in indices for c in case)
+    if len({tuple(case) for case in indices}) < 2:
+        only = names[indices[0][0]] if indices[0] else NO_CLASS
+        raise CrossDError(
+            f"A classifier needs cases of at least two classes, got only {only!r} in {table.path}. "
+            "Add cases of another class."
+        )
+    trained = {c for case, split in zip(indices, splits, strict=True) if split == "train" for c in case}
+    missing = [f"{name!r} ({present[c]} cases)" for c, name in enumerate(names) if c not in trained]
+    if missing and "train" in splits:
+        raise CrossDError(
+            f"Every class needs a training case, got none of {', '.join(missing)} in {table.path}. "
+            "Add cases, move some to train, or drop the class."
+        )

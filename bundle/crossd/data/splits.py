@@ -1,0 +1,123 @@
+"""Which patients train, validate and test: by patient, stratified by class, the same for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from crossd.errors import CrossDError
+
+SPLITS = ("train", "val", "test")
+
+
+def check_fractions(fractions: Sequence[float]) -> dict[str, float]:
+    """`(train, val, test)` fractions as a dictionary.
+
+    >>> check_fractions([0.7, 0.1, 0.2])
+    {'train': 0.7, 'val': 0.1, 'test': 0.2}
+
+    Raises:
+        CrossDError: unless there are three fractions >= 0 that sum to 1, with train and val above 0.
+    """
+    values = [float(f) for f in fractions]
+    if len(values) != 3 or min(values) < 0 or abs(sum(values) - 1) > 1e-6 or not (values[0] > 0 and values[1] > 0):
+        raise CrossDError(
+            "split_fractions must be three numbers (train, val, test) that sum to 1, train and val above 0, "
+            f"got {list(fractions)}. Example: --split_fractions '[0.7, 0.15, 0.15]'."
+        )
+    return dict(zip(SPLITS, values, strict=True))
+
+
+def stratified_split(
+    patients: Sequence[str], classes: Sequence[Sequence[int]], fractions: Mapping[str, float], seed: int = 0
+) -> list[str]:
+    """Give each case a split so that no patient is in two and each class is shared out by `fractions`.
+
+    Iterative stratification over patients: the class with the fewest unplaced patients is placed first, each of its
+    patients in the split that misses most of that class. No split with a positive fraction stays empty.
+
+    Source: Sechidis, Tsoumakas, Vlahavas, "On the stratification of multi-label data", ECML PKDD 2011.
+
+    Args:
+        patients: patient of each case.
+        classes: class indices of each case: one for multiclass, any number for multilabel.
+        fractions: share of each split; they sum to 1.
+        seed: decides among equals.
+
+    Returns:
+        The split of each case, in the order of `patients`.
+
+    Raises:
+        CrossDError: when there are fewer patients than splits.
+
+    >>> classes = [[0], [0], [0], [0], [1], [1], [1], [1]]
+    >>> splits = stratified_split(list("aabbccdd"), classes, {"train": 0.5, "val": 0.5})
+    >>> [splits[case] == splits[case + 1] for case in (0, 2, 4, 6)]  # the two cases of a patient stay together
+    [True, True, True, True]
+    >>> [sorted({splits[case], splits[case + 2]}) for case in (0, 4)]  # each class is in both
+    [['train', 'val'], ['train', 'val']]
+    """
+    names = [split for split, fraction in fractions.items() if fraction > 0]
+    unique = sorted(set(patients))
+    if len(unique) < len(names):
+        raise CrossDError(
+            f"Splitting needs at least {len(names)} patients, one for each of {names}, got {len(unique)}. "
+            "Add patients, or a column 'split' that says what each case is for."
+        )
+    counts = _class_counts(patients, classes, unique)
+    shares = np.array([fractions[name] for name in names])[:, None] * counts.sum(0)
+    room = np.array([fractions[name] for name in names]) * len(patients)
+    order = np.random.default_rng(seed).permutation(len(unique))
+    placed: dict[int, int] = {}
+    while len(placed) < len(unique):
+        waiting = [patient for patient in order if patient not in placed]
+        remaining = (counts[waiting] > 0).sum(0).astype(float)
+        rarest = int(np.where(remaining > 0, remaining, np.inf).argmin())
+        for patient in (p for p in waiting if counts[p, rarest] > 0):
+            split = max(range(len(names)), key=lambda s: (shares[s, rarest], room[s]))
+            placed[patient] = split
+            shares[split] -= counts[patient]
+            room[split] -= counts[patient].sum()
+    _fill_empty(placed, counts, len(names), order)
+    of_patient = {unique[patient]: names[split] for patient, split in placed.items()}
+    return [of_patient[patient] for patient in patients]
+
+
+def _class_counts(patients: Sequence[str], classes: Sequence[Sequence[int]], unique: Sequence[str]) -> np.ndarray:
+    """Cases per patient and class `(patients, classes + 1)`; the last column counts the cases of no class."""
+    number = max((c for case in classes for c in case), default=-1) + 1
+    row = {patient: i for i, patient in enumerate(unique)}
+    counts = np.zeros((len(unique), number + 1))
+    for patient, case in zip(patients, classes, strict=True):
+        for column in case or [number]:
+            counts[row[patient], column] += 1
+    return counts
+
+
+def _fill_empty(placed: dict[int, int], counts: np.ndarray, number: int, order: np.ndarray) -> None:
+    """Move one patient into each empty split, from the fullest split and of the class that it has most of."""
+    for split in range(number):
+        if split in placed.values():
+            continue
+        sizes = [list(placed.values()).count(s) for s in range(number)]
+        donors = [patient for patient in order if placed[patient] == int(np.argmax(sizes))]
+        commonest = int(counts[donors].sum(0).argmax())
+        placed[max(donors, key=lambda p: counts[p, commonest])] = split
+
+
+def check_patients(patients: Sequence[str], splits: Sequence[str]) -> None:
+    """Refuse a patient whose cases are in more than one split: the result would be measured on seen patients.
+
+    >>> check_patients(["a", "a", "b"], ["train", "train", "test"])
+    """
+    seen: dict[str, set[str]] = {}
+    for patient, split in zip(patients, splits, strict=True):
+        seen.setdefault(patient, set()).add(split)
+    leaking = {patient: sorted(found) for patient, found in seen.items() if len(found) > 1}
+    if leaking:
+        listed = "; ".join(f"{patient} in {' and '.join(found)}" for patient, found in sorted(leaking.items()))
+        raise CrossDError(
+            f"A patient must be in one split only, got {len(leaking)} in several: {listed}. "
+            "Give all cases of a patient the same split, or drop the column 'split' to have it made by patient."
+        )

@@ -1,0 +1,247 @@
+"""What a labels.csv may say, and what is told to someone whose file says something else."""
+
+from __future__ import annotations
+
+import pytest
+from crossd.data.labels import read_labels
+from crossd.errors import CrossDError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in "abcdefgh":
+        (tmp_path / f"{name}.nii.gz").write_bytes(b"")
+        (tmp_path / f"{name}_2.nii.gz").write_bytes(b"")
+    return tmp_path
+
+
+@pytest.fixture
+def write(folder):
+    def write(text, name="labels.csv"):
+        path = folder / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+ROWS = [(name, "sick" if name in "aceg" else "well") for name in "abcdefgh"]
+GOOD = "image,label\n" + "".join(f"{name}.nii.gz,{label}\n" for name, label in ROWS)
+
+
+def all_cases(found):
+    return found["train"] + found["val"] + found["test"]
+
+
+def test_cases_of_a_plain_file(write, folder):
+    found = read_labels(folder, write(GOOD))
+    assert found["class_names"] == ["sick", "well"]
+    assert found["channels"] == 1
+    cases = sorted(all_cases(found), key=lambda case: case["case"])
+    assert cases[0] == {
+        "case": "a",
+        "source": str(folder / "a.nii.gz"),
+        "image": [str(folder / "a.nii.gz")],
+        "label": 0,
+        "patient": "a",
+        "split": cases[0]["split"],
+    }
+    assert [case["label"] for case in cases] == [0, 1] * 4
+    assert min(len(found[split]) for split in ("train", "val", "test")) > 0
+
+
+def test_paths_start_from_the_file_when_no_folder_is_given_and_may_be_absolute(write, folder, monkeypatch):
+    monkeypatch.chdir("/")
+    text = GOOD.replace("a.nii.gz", str(folder / "a.nii.gz"))
+    assert len(all_cases(read_labels(None, write(text)))) == 8
+
+
+def test_byte_order_mark_blank_lines_and_spaces(folder):
+    (folder / "labels.csv").write_bytes(b"\xef\xbb\xbf" + GOOD.replace(",", " , ").replace("\nb", "\n\nb").encode())
+    assert len(all_cases(read_labels(folder, folder / "labels.csv"))) == 8
+
+
+def test_channels_are_columns_and_folders_are_series(write, folder):
+    (folder / "series").mkdir()
+    text = "image_2,image_1,label\n" + "".join(f"{n}_2.nii.gz,{n}.nii.gz,{label}\n" for n, label in ROWS)
+    found = read_labels(folder, write(text.replace("a_2.nii.gz", "series")))
+    first = next(case for case in all_cases(found) if case["case"] == "a")
+    assert found["channels"] == 2
+    assert first["image"] == [str(folder / "a.nii.gz"), str(folder / "series")]
+
+
+def test_numbers_are_ordered_by_value(write, folder):
+    labels = [10, 9, 2] * 2 + [10, 9]
+    text = "image,label,split\n" + "".join(
+        f"{n}.nii.gz,{label},{'val' if i > 5 else 'train'}\n"
+        for i, (n, label) in enumerate(zip("abcdefgh", labels, strict=True))
+    )
+    assert read_labels(folder, write(text))["class_names"] == ["2", "9", "10"]
+
+
+def test_given_splits_are_kept(write, folder):
+    splits = ["train", "train", "train", "Train", "val", "val", "test", "test"]
+    text = "image,label,split\n" + "".join(f"{n}.nii.gz,{c},{s}\n" for (n, c), s in zip(ROWS, splits, strict=True))
+    found = read_labels(folder, write(text))
+    assert [[case["case"] for case in found[s]] for s in ("train", "val", "test")] == [
+        list("abcd"),
+        list("ef"),
+        list("gh"),
+    ]
+
+
+def test_validation_comes_out_of_training_when_none_is_given(write, folder):
+    splits = ["train"] * 6 + ["test"] * 2
+    text = "image,label,split\n" + "".join(f"{n}.nii.gz,{c},{s}\n" for (n, c), s in zip(ROWS, splits, strict=True))
+    found = read_labels(folder, write(text))
+    assert [case["case"] for case in found["test"]] == ["g", "h"]
+    assert len(found["val"]) >= 1
+    assert {case["split"] for case in found["val"]} == {"val"}
+
+
+def test_multilabel_by_separator_and_by_columns_agree(write, folder):
+    labels = ["x;y", "none", "y", " x ; y ", "x", "NONE", "y", "x"]
+    joined = "image,label\n" + "".join(f"{n}.nii.gz,{label}\n" for n, label in zip("abcdefgh", labels, strict=True))
+    columns = "image,x,y\n" + "".join(
+        f"{n}.nii.gz,{int('x' in label)},{int('y' in label)}\n" for n, label in zip("abcdefgh", labels, strict=True)
+    )
+    one, two = (read_labels(folder, write(text), task="multilabel") for text in (joined, columns))
+    assert one == two
+    assert one["class_names"] == ["x", "y"]
+    by_name = {case["case"]: case["label"] for case in all_cases(one)}
+    assert [by_name[n] for n in "abcd"] == [[1, 1], [0, 0], [0, 1], [1, 1]]
+
+
+def test_without_labels_there_are_no_cases():
+    found = read_labels(None, None)
+    assert (found["class_names"], all_cases(found)) == (None, [])
+
+
+def test_a_recorded_split_is_taken_and_unknown_cases_are_test(write, folder):
+    first = read_labels(folder, write(GOOD), seed=3)
+    rows = [f"{case['image'][0]},{case['split']},x" for case in all_cases(first) if case["case"] != "h"]
+    recorded = write("image,split,label\n" + "\n".join(rows) + "\n", "datalist.csv")
+    again = read_labels(folder, folder / "labels.csv", seed=99, classes=["sick", "well"], recorded_splits=recorded)
+    split_of = {case["case"]: case["split"] for case in all_cases(again)}
+    assert split_of.pop("h") == "test"
+    assert split_of == {case["case"]: case["split"] for case in all_cases(first) if case["case"] != "h"}
+    elsewhere = read_labels(
+        folder, folder / "labels.csv", classes=["sick", "well"], recorded_splits=folder / "none.csv"
+    )
+    assert len(elsewhere["test"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "message"),
+    [
+        (
+            GOOD.replace("c.nii.gz", "x.nii.gz").replace("e.nii.gz", "y.nii.gz"),
+            "multiclass",
+            r"Every image must exist, got in .*: line 4: .*x\.nii\.gz; line 6: .*y\.nii\.gz\. Paths start from",
+        ),
+        (GOOD.replace("well", "sick"), "multiclass", r"at least two classes, got only 'sick'.*Add cases"),
+        (
+            GOOD.replace("b.nii.gz,well", "b.nii.gz,"),
+            "multiclass",
+            r"Every case needs a label.*: line 3: nothing\. Fill",
+        ),
+        (GOOD.replace("b.nii.gz,well", "b.nii.gz, ; "), "multilabel", r"needs a label.*line 3.*Write 'none'"),
+        (
+            GOOD.replace("b.nii.gz", "a.nii.gz"),
+            "multiclass",
+            r"listed once.*line 3: .*a\.nii\.gz, also on line 2\. Drop",
+        ),
+        (GOOD.replace("b.nii.gz", ""), "multiclass", r"Every case needs an image, got in .*: line 3: no image\. Fill"),
+        (
+            GOOD.replace("\n", ",3\n").replace("label,3", "label,age"),
+            "multiclass",
+            r"The columns of labels are image, case, label, patient, split, got the unknown \['age'\] in .* Drop them",
+        ),
+        (
+            GOOD.replace("image", "file", 1),
+            "multiclass",
+            r"labels need a column 'image', or 'image_1' to 'image_n'.*got \['file', 'label'\]",
+        ),
+        (GOOD.replace("image", "image_2", 1), "multiclass", r"'image_1' to 'image_n' without gaps.*got \['image_2'"),
+        (
+            GOOD.replace("label", "class", 1),
+            "multiclass",
+            r"need a column 'label', got \['image', 'class'\].*multilabel",
+        ),
+        (GOOD.replace("image,label", "image,image"), "multiclass", r"may appear once, got \['image'\]"),
+        (GOOD.replace("label", "well", 1), "multilabel", r"must hold 0 or 1, got in .*: line 2: well='sick'"),
+        ("image,label\n", "multiclass", r"a row for each case, got none"),
+        ("", "multiclass", r"labels need a column 'image'"),
+        (GOOD.replace("a.nii.gz,sick", "a.nii.gz,sick,extra"), "multiclass", r"2 columns.*: line 2: 3 values\. Quote"),
+        (GOOD, "regression", r"task must be 'multiclass' or 'multilabel', got 'regression'\. Example"),
+    ],
+)
+def test_bad_files(write, folder, text, task, message):
+    with pytest.raises(CrossDError, match=message):
+        read_labels(folder, write(text), task=task)
+
+
+def test_unknown_split_values(write, folder):
+    text = "image,label,split\n" + "".join(f"{n}.nii.gz,{c},{'valid' if n in 'bd' else 'train'}\n" for n, c in ROWS)
+    with pytest.raises(
+        CrossDError, match=r"one of train, val, test, got in .*: line 3: 'valid'; line 5: 'valid'\. Correct"
+    ):
+        read_labels(folder, write(text))
+
+
+def test_a_patient_in_two_splits(write, folder):
+    text = "image,label,patient,split\n" + "".join(
+        f"{n}.nii.gz,{c},p{i // 3},{'train' if i < 4 else 'val'}\n" for i, (n, c) in enumerate(ROWS)
+    )
+    with pytest.raises(
+        CrossDError, match=r"A patient must be in one split only, got 1 in several: p1 in train and val"
+    ):
+        read_labels(folder, write(text))
+
+
+def test_a_new_scan_of_a_recorded_training_patient_is_not_a_test_case(write, folder):
+    recorded = write(f"image,label,split\n{folder}/a.nii.gz,sick,train\n", "datalist.csv")
+    text = "image,label,patient\na.nii.gz,sick,p\nb.nii.gz,well,p\n"
+    with pytest.raises(CrossDError, match="A patient must be in one split only"):
+        read_labels(folder, write(text), classes=["sick", "well"], recorded_splits=recorded)
+
+
+def test_a_patient_that_is_not_named(write, folder):
+    text = "image,label,patient\n" + "".join(f"{n}.nii.gz,{c},{'' if n == 'c' else n}\n" for n, c in ROWS)
+    with pytest.raises(CrossDError, match=r"Every case needs a patient, got in .*: line 4: nothing\. Fill"):
+        read_labels(folder, write(text))
+
+
+def test_doubled_case_names(write, folder):
+    text = "case,image,label\n" + "".join(f"{'same' if n in 'ad' else n},{n}.nii.gz,{c}\n" for n, c in ROWS)
+    with pytest.raises(CrossDError, match=r"a name of its own, got in .*: line 2: same; line 5: same\. Rename"):
+        read_labels(folder, write(text))
+
+
+def test_labels_outside_the_given_classes(write, folder):
+    with pytest.raises(
+        CrossDError, match=r"Every label must be one of \['well', 'ill'\], got in .*: line 2: 'sick'; line 4"
+    ):
+        read_labels(folder, write(GOOD), classes=["well", "ill"])
+
+
+def test_a_class_without_training_case(write, folder):
+    text = "image,label,split\n" + "".join(f"{n}.nii.gz,{c},{'test' if c == 'sick' else 'train'}\n" for n, c in ROWS)
+    with pytest.raises(CrossDError, match=r"Every class needs a training case, got none of 'sick' \(4 cases\)"):
+        read_labels(folder, write(text))
+
+
+def test_a_file_that_is_not_there_or_no_text(folder):
+    with pytest.raises(
+        CrossDError, match=r"labels must be a CSV file, got .*nowhere.csv, which is not there\. Pass --labels"
+    ):
+        read_labels(folder, folder / "nowhere.csv")
+    (folder / "labels.csv").write_bytes(b"image,label\n\xff\xfe\x00,1\n")
+    with pytest.raises(CrossDError, match=r"CSV file in UTF-8, got .*Save it as CSV"):
+        read_labels(folder, folder / "labels.csv")
+
+
+def test_names_that_differ_only_in_their_ending_stay_apart(write, folder):
+    (folder / "a.nii").write_bytes(b"")
+    found = read_labels(folder, write(GOOD.replace("b.nii.gz", "a.nii")))
+    assert {"a.nii", "a.nii.gz"} <= {case["case"] for case in all_cases(found)}
