@@ -1,0 +1,26 @@
+"""Inference on volumes: windows, their aggregate and map, and the run over cases of which some may be unreadable."""
+
+from crossd.inference.aggregate import Aggregation
+from crossd.inference.cases import CaseDataset, collate_cases
+from crossd.inference.evidence import WindowEvidence, evidence_map
+from crossd.inference.iteration import classify_cases
+from crossd.inference.model import LoadWeights, background, network_from_card
+from crossd.inference.predictions import PredictionWriter
+from crossd.inference.restore import save_map, to_input_space
+from crossd.inference.windows import WindowInferer
+
+__all__ = [
+    "Aggregation",
+    "CaseDataset",
+    "LoadWeights",
+    "PredictionWriter",
+    "WindowEvidence",
+    "WindowInferer",
+    "background",
+    "classify_cases",
+    "collate_cases",
+    "evidence_map",
+    "network_from_card",
+    "save_map",
+    "to_input_space",
+]

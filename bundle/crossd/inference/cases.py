@@ -1,0 +1,77 @@
+"""A data set of cases in which one that cannot be read does not end the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from monai.data import Dataset
+
+from crossd.errors import CrossDError
+
+Case = dict[str, Any]
+
+
+class CaseDataset(Dataset):
+    """MONAI's `Dataset`, except that a case whose preprocessing fails becomes an item that says why.
+
+    Args:
+        data: items of `crossd.data.find_cases`: dictionaries with "image", and as far as they have them "case",
+            "source", "warnings" and "error".
+        transform: the preprocessing; it turns "image" into a `MetaTensor (channel, depth, height, width)`.
+
+    Each item holds "case" and "source" (str), "warnings" (list of str, those of the image's meta included), "error"
+    (str, or None), and "image", which is None where "error" is not.
+
+    >>> def read(item):
+    ...     raise CrossDError(f"{item['image']} is truncated: fetch it again")
+    >>> CaseDataset([{"case": "a", "source": "/a.nii.gz", "image": "/a.nii.gz"}], read)[0]["error"]
+    '/a.nii.gz is truncated: fetch it again'
+    """
+
+    def __init__(self, data: Sequence[Case], transform: Callable[[Case], Case]) -> None:
+        super().__init__(data, transform)
+
+    def _transform(self, index: int) -> Case:
+        given = self.data[index]
+        item = {
+            **given,
+            "case": given.get("case", str(index)),
+            "source": given.get("source", str(given.get("image"))),
+            "warnings": list(given.get("warnings") or []),
+            "error": given.get("error"),
+        }
+        if item["error"] is not None:
+            return {**item, "image": None}
+        try:
+            image = self.transform({"image": given["image"]})["image"]
+        except Exception as error:  # whatever one file holds, the others are done
+            return {**item, "image": None, "error": reason(error)}
+        noted = getattr(image, "meta", {}).get("warnings") or []
+        item["warnings"] += [warning for warning in noted if warning not in item["warnings"]]
+        return {**item, "image": image}
+
+
+def collate_cases(items: list[Case]) -> list[Case]:
+    """Cases differ in size, so a batch is the list of them."""
+    return items
+
+
+def reason(error: BaseException) -> str:
+    """What to tell the user about an exception: our own message, or the first cause with its type, in one line.
+
+    MONAI wraps what a transform raises in a `RuntimeError` that names the transform; what the user needs is underneath.
+
+    >>> try:
+    ...     try:
+    ...         raise EOFError("Compressed file ended")
+    ...     except EOFError as cause:
+    ...         raise RuntimeError("applying transform <...>") from cause
+    ... except RuntimeError as wrapped:
+    ...     reason(wrapped)
+    'EOFError: Compressed file ended'
+    """
+    while not isinstance(error, CrossDError) and error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())
+    return text if isinstance(error, CrossDError) else f"{type(error).__name__}: {text}"

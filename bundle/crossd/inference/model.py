@@ -1,0 +1,92 @@
+"""The network that a model card describes, and the handler that gives it its weights."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+from crossd.checkpoints import load_pretrained
+from crossd.conv import CrossDConv, fold
+from crossd.errors import CrossDError
+from crossd.networks import CrossDResNet
+
+
+def network_from_card(card: dict[str, Any], **changes: Any) -> CrossDResNet:
+    """Build the network of a card, with random weights.
+
+    Args:
+        card: what `crossd.checkpoints.read_card` returns.
+        changes: arguments of `CrossDResNet` that replace those of the card.
+
+    Raises:
+        CrossDError: when the card does not describe a `CrossDResNet`, or one with another number of classes than names.
+
+    >>> arguments = {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "width": 4}
+    >>> card = {"class_names": ["healthy", "aneurysm"], "network": arguments}
+    >>> network_from_card(card).fc
+    Linear(in_features=32, out_features=2, bias=True)
+    """
+    arguments = {**card["network"], **changes}
+    if "num_classes" not in changes and arguments.get("num_classes") != len(card["class_names"]):
+        raise CrossDError(
+            f"a model card names each class of its network, got {len(card['class_names'])} names for "
+            f"{arguments.get('num_classes')} classes: correct class_names or network.num_classes"
+        )
+    try:
+        return CrossDResNet(**arguments)
+    except TypeError as error:
+        raise CrossDError(
+            f"a model card's network must be the arguments of CrossDResNet, got {arguments} ({error}): correct "
+            "the card, or write the checkpoint again with this version of crossd"
+        ) from error
+
+
+def background(card_input: dict[str, Any]) -> float | list[float]:
+    """The darkest intensity as the network gets it: 0 on the card's [0, 1] scale, normalised; one number or one each.
+
+    >>> background({"mean": 0.5, "std": 0.25})
+    -2.0
+    >>> background({"mean": [0.5, 0.4], "std": [0.25, 0.2]})
+    [-2.0, -2.0]
+    """
+    mean, std = card_input["mean"], card_input["std"]
+    if isinstance(mean, Sequence):
+        stds = std if isinstance(std, Sequence) else [std] * len(mean)
+        return [(0.0 - m) / s for m, s in zip(mean, stds, strict=True)]
+    return (0.0 - mean) / std
+
+
+class LoadWeights:
+    """Handler that loads a checkpoint, head included, into the network before the run starts, and folds it.
+
+    The evaluator then runs `crossd.conv.fold(network)`, plain convolutions with the same output, wherever the kernels
+    do not depend on the input. The network itself keeps its layers and holds the weights too.
+
+    Args:
+        path: a checkpoint that fits the network whole; anything else is an error and the run does not start.
+        network: the evaluator's network.
+
+    Raises:
+        CrossDError: at the start of the run, when the file is missing or is not of this network.
+    """
+
+    def __init__(self, path: str, network: nn.Module) -> None:
+        self.path = path
+        self.network = network
+        self.logger = logging.getLogger(type(self).__name__)
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator; MONAI calls this."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load, and give the evaluator the folded network."""
+        load_pretrained(self.network, self.path, strict_head=True)
+        self.logger.info(f"weights loaded from {self.path}")
+        layers = [module for module in self.network.modules() if isinstance(module, CrossDConv)]
+        dynamic = any(layer.alignment == "dynamic" and layer.predictor is not None for layer in layers)
+        engine.network = self.network if dynamic else fold(self.network)

@@ -1,0 +1,190 @@
+"""Write each case's answer the moment it is there: `predictions.csv`, `predictions.json` and the evidence maps."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import re
+from pathlib import Path
+from typing import IO, Any
+
+from ignite.engine import Engine, Events
+from torch import Tensor
+
+from crossd.errors import CrossDError
+from crossd.inference.cases import Case, reason
+from crossd.inference.evidence import evidence_map
+from crossd.inference.restore import save_map, to_input_space
+from crossd.version import __version__
+
+JSON_TAIL = "\n]}\n"
+
+
+class PredictionWriter:
+    """Handler of the inference evaluator: one row per case, in files that are complete after every case.
+
+    - `predictions.csv`: case, source, probability_<class> for each class, predicted_class, status ("ok" or "failed"),
+      reason (why it failed, and warnings). Several predicted classes (multilabel: probability of at least 0.5) are
+      joined by ";".
+    - `predictions.json`: `{"crossd_version", "model": {...}, "cases": [...]}`; each case says besides the above its
+      warnings, the number of windows, its evidence file and the class shown there.
+    - `evidence/<case>.nii.gz`: the mean probability of the windows covering each voxel, in the input's own space.
+
+    Args:
+        output_dir: made when it does not exist; files of an earlier run in it are replaced.
+        card: the model's card, as `crossd.checkpoints.read_card` returns it.
+        weights: the file the weights came from, for `predictions.json`.
+        evidence_class: name of the class the maps show. By default the one that is not the negative class; where
+            there are several of them the predicted class.
+
+    Raises:
+        CrossDError: for an evidence class the model does not have, and at the start for a folder that cannot be
+            written.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        card: dict[str, Any],
+        weights: str | None = None,
+        evidence_class: str | None = None,
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.classes: list[str] = list(card["class_names"])
+        if evidence_class is not None and evidence_class not in self.classes:
+            raise CrossDError(
+                f"evidence_class must be one of the model's classes ({', '.join(self.classes)}), got "
+                f"{evidence_class!r}: choose one of these, or leave it out"
+            )
+        self.multilabel = card.get("task") == "multilabel"
+        findings = [name for index, name in enumerate(self.classes) if index != card.get("negative_class")]
+        self.evidence_class = evidence_class or (findings[0] if len(findings) == 1 else None)
+        self.model = {"weights": None if weights is None else str(weights)} | {
+            key: card.get(key) for key in ("crossd_version", "data", "task", "class_names", "negative_class")
+        }
+        self.done = self.failed = 0
+        self.logger = logging.getLogger(type(self).__name__)
+        self._csv: IO[str] | None = None
+        self._json: IO[str] | None = None
+        self._json_end = 0
+        self._names: set[str] = set()
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator; MONAI calls this."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.write)
+        engine.add_event_handler(Events.COMPLETED, self.close)
+
+    def start(self, engine: Engine) -> None:
+        """Make the folder and the files."""
+        self.done = self.failed = self._json_end = 0
+        self._names = set()
+        try:
+            (self.folder / "evidence").mkdir(parents=True, exist_ok=True)
+            self._csv = (self.folder / "predictions.csv").open("w", newline="", encoding="utf-8")
+            self._json = (self.folder / "predictions.json").open("w", encoding="utf-8")
+        except OSError as error:
+            raise CrossDError(
+                f"output_dir must be a folder that can be written, got {self.folder} ({reason(error)}): choose "
+                "another by --output_dir"
+            ) from error
+        columns = [f"probability_{name}" for name in self.classes]
+        csv.writer(self._csv).writerow(["case", "source", *columns, "predicted_class", "status", "reason"])
+        self._csv.flush()
+        head = json.dumps({"crossd_version": __version__, "model": self.model}, indent=1)
+        self._add_json(head.removesuffix("\n}") + ',\n "cases": [')
+
+    def write(self, engine: Engine) -> None:
+        """Add the cases of the evaluator's batch."""
+        for case, output in zip(engine.state.batch, engine.state.output, strict=True):
+            self._append(self._entry(case, output))
+
+    def close(self, engine: Engine | None = None) -> None:
+        """Close the files and say how it went."""
+        for file in (self._csv, self._json):
+            if file is not None:
+                file.close()
+        self._csv = self._json = None
+        self.logger.info(
+            f"{self.done} of {self.done + self.failed} cases done, {self.failed} failed; results are in "
+            f"{self.folder.resolve()}"
+        )
+
+    def exit(self) -> None:
+        """End the process with code 2 when some cases failed and 1 when all did; return when all are done."""
+        if self.failed:
+            raise SystemExit(2 if self.done else 1)
+
+    def _entry(self, case: Case, output: dict[str, Any]) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "case": case["case"],
+            "source": case["source"],
+            "probabilities": None,
+            "predicted_class": None,
+            "status": "failed",
+            "reason": case["error"],
+            "warnings": case["warnings"],
+            "windows": None,
+            "evidence": None,
+            "evidence_class": None,
+        }
+        file = self.folder / "evidence" / self._file_name(case["case"])
+        file.unlink(missing_ok=True)  # of an earlier run
+        if case["error"] is None:
+            probabilities: Tensor = output["pred"]
+            entry["probabilities"] = dict(zip(self.classes, map(float, probabilities), strict=True))
+            chosen = probabilities >= 0.5 if self.multilabel else probabilities == probabilities.max()
+            names = [name for name, is_chosen in zip(self.classes, chosen.tolist(), strict=True) if is_chosen]
+            entry["predicted_class"] = ";".join(names if self.multilabel else names[:1])
+            entry["windows"] = len(output["evidence"])
+            shown = self.evidence_class or self.classes[int(probabilities.argmax())]
+            try:
+                values, affine = to_input_space(
+                    evidence_map(output["evidence"], self.classes.index(shown)), case["image"]
+                )
+                save_map(file, values, affine, like=str(case["image"].meta.get("filename_or_obj")))
+            except Exception as error:  # the disk is full, say; what was computed is kept
+                entry["reason"] = f"the evidence map was not written: {reason(error)}"
+            else:
+                entry |= {"status": "ok", "evidence": f"evidence/{file.name}", "evidence_class": shown}
+        return entry
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        assert self._csv is not None  # start() has run
+        probabilities = entry["probabilities"] or {}
+        notes = [entry["reason"], *entry["warnings"]]
+        csv.writer(self._csv).writerow(
+            [
+                entry["case"],
+                entry["source"],
+                *(f"{probabilities[name]:.6f}" if probabilities else "" for name in self.classes),
+                entry["predicted_class"] or "",
+                entry["status"],
+                "; ".join(note for note in notes if note),
+            ]
+        )
+        self._csv.flush()
+        separator = ",\n" if self.done + self.failed else "\n"
+        self._add_json(separator + json.dumps(entry))
+        self.done += entry["status"] == "ok"
+        self.failed += entry["status"] != "ok"
+
+    def _add_json(self, text: str) -> None:
+        """Replace the closing brackets by the text and close again, so that the file is always whole."""
+        assert self._json is not None
+        self._json.seek(self._json_end)
+        self._json.write(text)
+        self._json_end = self._json.tell()
+        self._json.write(JSON_TAIL)
+        self._json.flush()
+
+    def _file_name(self, case: str) -> str:
+        """A file name that is safe on every file system, and not used yet."""
+        stem = re.sub(r"[^\w.+-]+", "_", case).strip(".")[:150] or "case"
+        name, count = stem, 1
+        while name.casefold() in self._names:
+            count += 1
+            name = f"{stem}_{count}"
+        self._names.add(name.casefold())
+        return f"{name}.nii.gz"

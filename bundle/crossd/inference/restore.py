@@ -1,0 +1,70 @@
+"""Bring a map from the network's grid back to the grid of the image it was made from, and write it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import SpatialResample
+from torch import Tensor
+
+SLAB = 2**24  # voxels resampled at a time: the sampling grid takes 12 bytes for each, whatever the volume's size
+
+
+def to_input_space(values: Tensor, image: MetaTensor) -> tuple[np.ndarray, np.ndarray]:
+    """Resample a map on a preprocessed image's grid to the grid the image was read from.
+
+    Linear interpolation by the two affines (both voxel to RAS millimetres); voxels of the input beyond the
+    preprocessed grid, half a voxel at most, take the nearest value.
+
+    Args:
+        values: the map `(depth, height, width)`, on the grid of `image`.
+        image: the preprocessed `(channel, depth, height, width)`; its meta holds `spatial_shape` and
+            `original_affine` of the file.
+
+    Returns:
+        The map `(i, j, k)` in the file's index order, float32, and the file's affine `(4, 4)`.
+
+    >>> image = MetaTensor(torch.zeros(1, 2, 3, 4), affine=torch.eye(4).double())
+    >>> image.meta.update(spatial_shape=(2, 3, 4), original_affine=torch.eye(4).double())
+    >>> values, affine = to_input_space(torch.rand(2, 3, 4), image)
+    >>> values.shape, affine.shape
+    ((2, 3, 4), (4, 4))
+    """
+    shape = tuple(int(size) for size in image.meta["spatial_shape"])
+    affine = torch.as_tensor(image.meta["original_affine"], dtype=torch.float64)
+    grid = MetaTensor(values[None].float(), affine=image.affine)
+    resample = SpatialResample(mode="bilinear", padding_mode="border", dtype=torch.float32)
+    restored = np.empty(shape, np.float32)
+    rows = max(1, SLAB // (shape[1] * shape[2]))
+    for first in range(0, shape[0], rows):
+        slab = restored[first : first + rows]
+        corner = affine.clone()
+        corner[:3, 3] += first * affine[:3, 0]
+        slab[:] = np.asarray(resample(grid, dst_affine=corner, spatial_size=slab.shape)[0])
+    return restored, affine.numpy()
+
+
+def save_map(path: Path, values: np.ndarray, affine: np.ndarray, like: str | None = None) -> None:
+    """Write a map as NIfTI, whole or not at all.
+
+    Args:
+        path: ends in `.nii.gz`; its folder exists.
+        values: `(i, j, k)`.
+        affine: `(4, 4)`, voxel to RAS millimetres.
+        like: the image's own file; when it is NIfTI its sform and qform codes are taken over, so that viewers place
+            both alike.
+    """
+    image = nib.Nifti1Image(values, affine)
+    image.set_sform(affine, code="scanner")
+    if like is not None and like.lower().endswith((".nii", ".nii.gz")):
+        header = nib.load(like).header
+        image.set_sform(affine, code=int(header["sform_code"]))
+        image.set_qform(affine, code=int(header["qform_code"]))
+    part = path.with_name(f".{path.name.removesuffix('.nii.gz')}.part.nii.gz")
+    nib.save(image, part)
+    os.replace(part, path)

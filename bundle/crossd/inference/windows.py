@@ -1,0 +1,153 @@
+"""Classify a volume of any size by windows of the size the network was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.data.utils import dense_patch_slices
+from monai.inferers import Inferer
+from monai.utils import ensure_tuple_rep, fall_back_tuple
+from torch import Tensor
+from tqdm import tqdm
+
+from crossd.errors import CrossDError
+from crossd.inference.aggregate import Aggregation
+from crossd.inference.evidence import WindowEvidence
+
+
+class WindowInferer(Inferer):
+    """Runs a classifier over overlapping windows of each volume and aggregates the windows' probabilities.
+
+    MONAI's `SlidingWindowInferer` needs a network that returns an image. This one is for networks that return logits
+    `(batch, classes)`. Windows are placed as MONAI places them: the last one along an axis is shifted back to end at
+    the border. A volume smaller than the window along an axis is padded on both sides of it. A volume of exactly the
+    window's size gives the network's own answer.
+
+    Args:
+        roi_size: voxels of a window, one number or one per axis; None or a value below 1 stands for the whole axis.
+        overlap: part of a window shared with the next, 0 <= overlap < 1, one number or one per axis.
+        aggregate: "mean", "max", "top_k" or "noisy_or"; formulas in `Aggregation`.
+        top_k: how many windows "top_k" averages.
+        sw_batch_size: windows in one pass of the network.
+        pad_value: what surrounds small volumes: the normalised background, one number or one per channel.
+        activation: "softmax" (one class is true) or "sigmoid" (each class by itself), applied to each window's logits.
+        negative_class: index of the class that means "absent"; see `Aggregation`.
+        progress: show a bar over the windows of each volume.
+
+    Raises:
+        CrossDError: for values outside of those above; when called, for inputs that are not `(batch, channel,
+            *spatial)`, for networks that do not return `(windows, classes)`, and for logits that are not finite.
+
+    >>> network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten(), torch.nn.Linear(1, 2))
+    >>> inferer = WindowInferer(roi_size=(16, 16, 16), overlap=0.5)
+    >>> inferer(torch.rand(2, 1, 20, 40, 16), network).shape
+    torch.Size([2, 2])
+    >>> inferer.windows(torch.rand(1, 1, 20, 40, 16), network).starts[:3].tolist()
+    [[0, 0, 0], [0, 8, 0], [0, 16, 0]]
+    """
+
+    def __init__(
+        self,
+        roi_size: Sequence[int] | int | None,
+        overlap: float | Sequence[float] = 0.25,
+        aggregate: str = "mean",
+        top_k: int = 3,
+        sw_batch_size: int = 4,
+        pad_value: float | Sequence[float] = 0.0,
+        activation: str = "softmax",
+        negative_class: int | None = None,
+        progress: bool = False,
+    ) -> None:
+        super().__init__()
+        overlaps = (overlap,) if isinstance(overlap, (int, float)) else tuple(overlap)
+        if not all(0 <= value < 1 for value in overlaps):
+            raise CrossDError(f"overlap must lie in 0 <= overlap < 1, got {overlap}: 0.5 shares half of a window")
+        if sw_batch_size < 1:
+            raise CrossDError(f"sw_batch_size must be at least 1 window, got {sw_batch_size}")
+        if activation not in ("softmax", "sigmoid"):
+            raise CrossDError(f"activation must be 'softmax' or 'sigmoid', got {activation!r}: choose one of these")
+        self.roi_size = roi_size
+        self.overlap = overlap
+        self.sw_batch_size = sw_batch_size
+        self.pad_value = pad_value
+        self.activation = activation
+        self.aggregation = Aggregation(aggregate, top_k, negative_class, exclusive=activation == "softmax")
+        self.progress = progress
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """Probabilities `(batch, classes)` of `(batch, channel, depth, height, width)`, on the inputs' device."""
+        answers = [self.windows(volume[None], network, *args, **kwargs).aggregate() for volume in inputs]
+        return torch.stack(answers).to(inputs.device, torch.float32)
+
+    def windows(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> WindowEvidence:
+        """What the network says to each window of one volume `(1, channel, depth, height, width)`."""
+        if inputs.ndim < 3 or len(inputs) != 1:
+            raise CrossDError(
+                f"windows() takes one volume (1, channel, depth, height, width), got shape {tuple(inputs.shape)}: pass "
+                "the volumes of a batch one by one, or call the inferer itself"
+            )
+        volume = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        shape = tuple(volume.shape[2:])
+        window = fall_back_tuple(self.roi_size, shape)
+        volume, before = _pad(volume, window, self.pad_value)
+        boxes = dense_patch_slices(volume.shape[2:], window, self._strides(window, volume.shape[2:]))
+
+        device = _device(network, volume)
+        probabilities = []
+        batches = range(0, len(boxes), self.sw_batch_size)
+        for first in tqdm(batches, desc="windows", leave=False, disable=not self.progress or len(batches) < 2):
+            batch = [volume[(slice(None), slice(None), *box)] for box in boxes[first : first + self.sw_batch_size]]
+            logits = network(torch.cat(batch).to(device), *args, **kwargs)
+            probabilities.append(self._probabilities(logits, len(batch)))
+        return WindowEvidence(
+            probabilities=torch.cat(probabilities),
+            starts=torch.tensor([[axis.start for axis in box] for box in boxes]),
+            window=tuple(window),
+            shape=shape,
+            before=before,
+            aggregation=self.aggregation,
+        )
+
+    def _strides(self, window: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+        overlap = ensure_tuple_rep(self.overlap, len(shape))
+        return tuple(max(1, int(w * (1 - o))) for w, o in zip(window, overlap, strict=True))
+
+    def _probabilities(self, logits: Tensor, count: int) -> Tensor:
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != count:
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise CrossDError(f"the network must return logits (windows, classes), {count} windows here, got {got}")
+        logits = logits.detach().float().cpu()
+        if not logits.isfinite().all():
+            raise CrossDError(
+                "the network's logits must be finite, got NaN or infinity: check the volume's "
+                "intensities, and run without amp"
+            )
+        return logits.softmax(1) if self.activation == "softmax" else logits.sigmoid()
+
+
+def _pad(volume: Tensor, window: Sequence[int], value: float | Sequence[float]) -> tuple[Tensor, tuple[int, ...]]:
+    """Enlarge each axis to at least the window, the same on both sides; also what was added in front."""
+    shape = volume.shape[2:]
+    before = tuple(max(w - s, 0) // 2 for w, s in zip(window, shape, strict=True))
+    padded_shape = [max(w, s) for w, s in zip(window, shape, strict=True)]
+    if padded_shape == list(shape):
+        return volume, before
+    fill = torch.as_tensor(value, dtype=volume.dtype, device=volume.device).reshape(1, -1, *[1] * len(shape))
+    if fill.shape[1] not in (1, volume.shape[1]):
+        raise CrossDError(
+            f"pad_value must be one number or one per channel, got {fill.shape[1]} for {volume.shape[1]} channels"
+        )
+    padded = fill.expand(1, volume.shape[1], *padded_shape).clone()
+    padded[(..., *(slice(b, b + s) for b, s in zip(before, shape, strict=True)))] = volume
+    return padded, before
+
+
+def _device(network: Callable[..., Tensor], volume: Tensor) -> torch.device:
+    """Where the network's parameters are; where the volume is when it has none."""
+    if isinstance(network, torch.nn.Module):
+        for parameter in network.parameters():
+            return parameter.device
+    return volume.device
