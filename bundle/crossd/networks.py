@@ -42,6 +42,7 @@ class CrossDResNet(ResNet):
     Raises:
         CrossDError: for a depth that does not exist, or an unknown option.
 
+    >>> import torch
     >>> image_net = CrossDResNet(2, in_channels=3, num_classes=5, width=8)
     >>> volume_net = CrossDResNet(3, in_channels=3, num_classes=5, width=8)
     >>> volume_net.load_state_dict(image_net.state_dict())

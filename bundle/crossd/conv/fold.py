@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ def fold(network: nn.Module) -> nn.Module:
         return _plain(copied)
     replaced: dict[CrossDConv, nn.Module] = {}
     for parent in list(copied.modules()):
-        for name, child in list(parent.named_children()):
+        for name, child in list(parent._modules.items()):  # named_children() lists a shared module once
             if isinstance(child, CrossDConv):
                 replaced.setdefault(child, _plain(child))
                 setattr(parent, name, replaced[child])
@@ -51,18 +52,14 @@ def fold(network: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _plain(layer: CrossDConv) -> nn.Module:
     convolution = {2: nn.Conv2d, 3: nn.Conv3d}[layer.spatial_dims]
-    size: int = layer.kernel_size[0]
-    padding: tuple[int, ...] = layer.padding
+    padding: tuple[int, ...] | str = layer.padding
     pads = layer._padded
     if any(pads):
         sides = list(zip(pads[::2], pads[1::2], strict=True))[::-1]
         padding = tuple(left for left, _ in sides)
         if any(left != right for left, right in sides):
-            padding = "same"  # type: ignore[assignment]  # the only way to uneven sides
-    plain = convolution(
-        layer.in_channels,
-        layer.out_channels,
-        size,
+            padding = "same"  # the only way to uneven sides
+    arguments: dict[str, Any] = dict(
         stride=layer.stride,
         padding=padding,
         dilation=layer.dilation,
@@ -72,6 +69,7 @@ def _plain(layer: CrossDConv) -> nn.Module:
         device=layer.weight.device,
         dtype=layer.weight.dtype,
     )
+    plain = convolution(layer.in_channels, layer.out_channels, layer.kernel_size[0], **arguments)
     plain.weight.copy_(layer.kernel())
     if layer.bias is not None and plain.bias is not None:
         plain.bias.copy_(layer.bias)

@@ -199,11 +199,10 @@ class CrossDConv(nn.Module):
         if self._pads_first:
             x = F.pad(x, self._padded, "constant" if self.padding_mode == "zeros" else self.padding_mode)
         if motion_vector is None:
-            y = convolve(x, self.kernel(), self.stride, self.padding, self.dilation, self.groups)  # type: ignore[arg-type]
+            y = convolve(x, self.kernel(), self.stride, self.padding, self.dilation, self.groups)
         else:
-            y = convolve_per_sample(
-                x, self.kernel(motion_vector), self.stride, self.padding, self.dilation, self.groups
-            )
+            kernels = self.kernel(motion_vector)
+            y = convolve_per_sample(x, kernels, self.stride, self.padding, self.dilation, self.groups)
         return y if self.bias is None else add_bias(y, self.bias)
 
     def _update_running_motion(self, motion_vector: Tensor) -> None:

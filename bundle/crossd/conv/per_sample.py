@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import List  # noqa: UP035
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, List  # noqa: UP035
 
 import torch.nn.functional as F
 from torch import Tensor
 
-IntList = List[int]  # noqa: UP006  tuples pass as well; torch.jit.script knows only this spelling
+if TYPE_CHECKING:
+    IntList = Sequence[int]
+else:
+    IntList = List[int]  # noqa: UP006  the one spelling torch.jit.script knows; it takes tuples as well
 
 
 def convolve_per_sample(
