@@ -1,0 +1,35 @@
+"""Write a public data set as NIfTI volumes and a labels.csv that `configs/train.json` takes.
+
+    python scripts/prepare_datalist.py --dataset vesselmnist3d --root DOWNLOADS --output_dir data/vessel
+    python -m monai.bundle run --config_file configs/train.json --images data/vessel --labels data/vessel/labels.csv \
+        --output_dir output
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from crossd.data.datasets import DATASETS, prepare_datalist
+from crossd.errors import CrossDError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", required=True, help=f"one of: {', '.join(sorted(DATASETS))}")
+    parser.add_argument("--root", required=True, help="the folder with the files as published")
+    parser.add_argument("--output_dir", required=True, help="where the volumes and labels.csv go")
+    parser.add_argument("--size", type=int, help="voxels a side, for the sets that come in several (default: 64)")
+    arguments = vars(parser.parse_args())
+    try:
+        labels = prepare_datalist(**arguments)
+    except CrossDError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    with labels.open(encoding="utf-8") as file:
+        print(f"{sum(1 for _ in file) - 1} volumes; labels: {labels}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
