@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import SupervisedEvaluator
 from torch import nn
 
 from crossd.checkpoints import load_pretrained
@@ -79,11 +80,11 @@ class LoadWeights:
         self.network = network
         self.logger = logging.getLogger(type(self).__name__)
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: SupervisedEvaluator) -> None:
         """Register with the evaluator; MONAI calls this."""
         engine.add_event_handler(Events.STARTED, self)
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, engine: SupervisedEvaluator) -> None:
         """Load, and give the evaluator the folded network."""
         load_pretrained(self.network, self.path, strict_head=True)
         self.logger.info(f"weights loaded from {self.path}")

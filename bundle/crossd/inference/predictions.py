@@ -7,9 +7,10 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import SupervisedEvaluator
 from torch import Tensor
 
 from crossd.errors import CrossDError
@@ -70,13 +71,13 @@ class PredictionWriter:
         self._json_end = 0
         self._names: set[str] = set()
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: SupervisedEvaluator) -> None:
         """Register with the evaluator; MONAI calls this."""
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.write)
         engine.add_event_handler(Events.COMPLETED, self.close)
 
-    def start(self, engine: Engine) -> None:
+    def start(self, engine: SupervisedEvaluator) -> None:
         """Make the folder and the files."""
         self.done = self.failed = self._json_end = 0
         self._names = set()
@@ -95,12 +96,12 @@ class PredictionWriter:
         head = json.dumps({"crossd_version": __version__, "model": self.model}, indent=1)
         self._add_json(head.removesuffix("\n}") + ',\n "cases": [')
 
-    def write(self, engine: Engine) -> None:
+    def write(self, engine: SupervisedEvaluator) -> None:
         """Add the cases of the evaluator's batch."""
-        for case, output in zip(engine.state.batch, engine.state.output, strict=True):
+        for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
             self._append(self._entry(case, output))
 
-    def close(self, engine: Engine | None = None) -> None:
+    def close(self, engine: SupervisedEvaluator | None = None) -> None:
         """Close the files and say how it went."""
         for file in (self._csv, self._json):
             if file is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -38,7 +39,7 @@ def to_input_space(values: Tensor, image: MetaTensor) -> tuple[np.ndarray, np.nd
     shape = tuple(int(size) for size in image.meta["spatial_shape"])
     affine = torch.as_tensor(image.meta["original_affine"], dtype=torch.float64)
     grid = MetaTensor(values[None].float(), affine=image.affine)
-    resample = SpatialResample(mode="bilinear", padding_mode="border", dtype=torch.float32)
+    resample = SpatialResample(mode="bilinear", padding_mode="border", dtype=np.float32)
     restored = np.empty(shape, np.float32)
     rows = max(1, SLAB // (shape[1] * shape[2]))
     for first in range(0, shape[0], rows):
@@ -62,7 +63,7 @@ def save_map(path: Path, values: np.ndarray, affine: np.ndarray, like: str | Non
     image = nib.Nifti1Image(values, affine)
     image.set_sform(affine, code="scanner")
     if like is not None and like.lower().endswith((".nii", ".nii.gz")):
-        header = nib.load(like).header
+        header: Any = nib.load(like).header
         image.set_sform(affine, code=int(header["sform_code"]))
         image.set_qform(affine, code=int(header["qform_code"]))
     part = path.with_name(f".{path.name.removesuffix('.nii.gz')}.part.nii.gz")

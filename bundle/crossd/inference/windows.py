@@ -141,7 +141,8 @@ def _pad(volume: Tensor, window: Sequence[int], value: float | Sequence[float]) 
             f"pad_value must be one number or one per channel, got {fill.shape[1]} for {volume.shape[1]} channels"
         )
     padded = fill.expand(1, volume.shape[1], *padded_shape).clone()
-    padded[(..., *(slice(b, b + s) for b, s in zip(before, shape, strict=True)))] = volume
+    inside = tuple(slice(b, b + s) for b, s in zip(before, shape, strict=True))
+    padded[(slice(None), slice(None), *inside)] = volume
     return padded, before
 
 
