@@ -1,0 +1,92 @@
+"""The voxels of a DICOM series: by ITK, or by pydicom for what ITK does not read as it is meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from crossd.data.series import Series
+from crossd.errors import CrossDError
+
+
+def read_pixels(series: Series) -> np.ndarray:
+    """Voxels in the units of the modality: stored values × RescaleSlope (0028,1053) + RescaleIntercept (0028,1052).
+
+    MONOCHROME1 is not inverted, so that Hounsfield units stay what they are.
+
+    Returns:
+        float32, `(column index, row index, slice)`, C-contiguous.
+
+    Raises:
+        CrossDError: a file whose pixels do not decode, or whose size is not that of the series.
+    """
+    if series.reader == "itk":
+        try:
+            return _checked(series, read_with_itk(series))
+        except RuntimeError:
+            pass  # no codec, or damaged: pydicom has further codecs and says which file it is
+    return _checked(series, read_with_pydicom(series))
+
+
+def read_with_itk(series: Series) -> np.ndarray:
+    """The same by ITK's GDCM; single-frame files only."""
+    import itk
+
+    reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=list(series.files))
+    reader.SetImageIO(itk.GDCMImageIO.New())
+    reader.MetaDataDictionaryArrayUpdateOff()
+    shown = reader.GetGlobalWarningDisplay()
+    reader.SetGlobalWarningDisplay(False)  # uneven spacing is reported by `crossd.data.series`
+    try:
+        reader.Update()
+    finally:
+        reader.SetGlobalWarningDisplay(shown)
+    voxels = itk.array_from_image(reader.GetOutput())  # (slice, row, column)
+    return np.ascontiguousarray(voxels.transpose(2, 1, 0))
+
+
+def read_with_pydicom(series: Series) -> np.ndarray:
+    """The same by pydicom, frames of a multi-frame object included."""
+    import pydicom
+
+    planes: list[np.ndarray] = []
+    opened: tuple[str, Any, np.ndarray] | None = None
+    for index, path in enumerate(series.files):
+        if opened is None or opened[0] != path:
+            try:
+                dataset = pydicom.dcmread(path, force=True)
+                opened = (path, dataset, dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns))
+            except Exception as error:  # each decoder has exceptions of its own
+                raise CrossDError(
+                    f"DICOM pixels must decode: those of '{path}' do not ({' '.join(str(error).split())}). "
+                    'Copy the file again; for a codec that is missing, `pip install "crossd[codecs]"`.'
+                ) from error
+        frame = series.frames[index] if series.frames else 0
+        planes.append(_rescaled(opened[1], opened[2], frame).T)
+    return np.ascontiguousarray(np.stack(planes, axis=-1))  # (row, column) → (column, row, slice)
+
+
+def _rescaled(dataset: Any, pixels: np.ndarray, frame: int) -> np.ndarray:
+    """Modality values of one frame; a multi-frame object states its slope per frame (PS3.3, C.7.6.16.2.9)."""
+    from pydicom.pixels import apply_modality_lut
+
+    plane = pixels[frame]
+    groups = [
+        *list(dataset.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1],
+        *list(dataset.get("SharedFunctionalGroupsSequence") or []),
+    ]
+    for group in groups:
+        if transformation := group.get("PixelValueTransformationSequence"):
+            slope, intercept = float(transformation[0].RescaleSlope), float(transformation[0].RescaleIntercept)
+            return (plane * slope + intercept).astype(np.float32)
+    return apply_modality_lut(plane, dataset).astype(np.float32)
+
+
+def _checked(series: Series, voxels: np.ndarray) -> np.ndarray:
+    if voxels.shape != series.shape:
+        raise CrossDError(
+            f"Files must not change while a run reads them: by its headers {series} had {series.shape} voxels, and now "
+            f"it has {voxels.shape}. Run again."
+        )
+    return voxels

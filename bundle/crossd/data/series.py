@@ -1,0 +1,170 @@
+"""A DICOM series as one volume: its slices sorted by position, checked, and placed in the patient."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossd.data.dicom_headers import Slice
+from crossd.errors import CrossDError
+
+# Two slices nearer than this fraction of a pixel are at one position: decimal strings round to far less.
+SAME_POSITION = 0.01
+# Positions exported with one decimal stay within 10 % of an even spacing; a missing slice changes a gap by 100 %.
+_SPACING_TOLERANCE = 0.1
+# Rounded cosines tilt a stack by less than 0.1°; gantries are tilted in steps of 0.5°.
+_TILT_TOLERANCE = 0.3
+_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Series:
+    """One volume of DICOM slices, ready to be read. Picklable and hashable, so that it can travel in a MONAI item.
+
+    Attributes:
+        files: one path per slice, sorted by position along the slice normal.
+        frames: number of the frame in its file per slice; empty for single-frame files.
+        uid: SeriesInstanceUID (0020,000E).
+        number: SeriesNumber (0020,0011); 0 if there is none.
+        description: SeriesDescription (0008,103E).
+        modality: Modality (0008,0060).
+        split: which part this is when the series holds several volumes ("EchoTime 4.92"); empty otherwise.
+        shape: voxels along (column index, row index, slice).
+        voxel_to_world: 4 × 4, that index to millimetres in RAS.
+        reader: "itk" or "pydicom".
+        warnings: what a user should know about the geometry.
+    """
+
+    files: tuple[str, ...]
+    uid: str
+    description: str
+    modality: str
+    warnings: tuple[str, ...]
+    frames: tuple[int, ...] = ()
+    number: int = 0
+    split: str = ""
+    shape: tuple[int, int, int] = (0, 0, 0)
+    voxel_to_world: tuple[tuple[float, ...], ...] = ()
+    reader: str = "itk"
+
+    @property
+    def folder(self) -> str:
+        """The folder of the files; the file itself for one multi-frame object."""
+        if len(set(self.files)) == 1:
+            return self.files[0]
+        return os.path.commonpath([os.path.dirname(file) for file in self.files])
+
+    def __str__(self) -> str:
+        parts = (f"series {self.number}", self.description, self.modality, self.split, f"{self.shape[2]} slices")
+        return ", ".join(part for part in parts if part)
+
+
+def slice_distances(slices: Sequence[Slice]) -> np.ndarray:
+    """Position of each slice along the common normal, in millimetres.
+
+    The normal is row direction × column direction (PS3.3, C.7.6.2.1.1); for axial slices it points to the head.
+    """
+    orientation = np.array(slices[0].orientation)
+    normal = np.cross(orientation[:3], orientation[3:])
+    return np.array([item.position for item in slices]) @ normal
+
+
+def count_duplicates(slices: Sequence[Slice]) -> int:
+    """How many slices lie at the position of another one."""
+    distances = np.sort(slice_distances(slices))
+    return int((np.diff(distances) < SAME_POSITION * min(slices[0].spacing)).sum())
+
+
+def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -> Series:
+    """Sort slices of one orientation and matrix into a volume and check how they lie.
+
+    What cannot be seen from headers: a slice missing at either end.
+
+    Args:
+        slices: in any order, no two at one position.
+        split: which part of its series this is.
+        notes: warnings found before.
+
+    Raises:
+        CrossDError: several slices at one position, or row and column directions that are not perpendicular.
+    """
+    first = slices[0]
+    if duplicates := count_duplicates(slices):
+        raise CrossDError(
+            f"A series must have one slice per position: {_name(first)} has {duplicates} of {len(slices)} slices where "
+            "another one lies already, and no echo, time, b-value or acquisition tells them apart. "
+            "Put each volume into its own folder, or convert the right one to NIfTI."
+        )
+    rows, columns = np.array(first.orientation[:3]), np.array(first.orientation[3:])
+    if abs(rows @ columns) > 1e-3 or not np.allclose([rows @ rows, columns @ columns], 1, atol=1e-3):
+        raise CrossDError(
+            f"ImageOrientationPatient (0020,0037) must hold two perpendicular unit vectors: {_name(first)} has "
+            f"{list(first.orientation)}. Correct the header, or convert the series to NIfTI."
+        )
+    distances = slice_distances(slices)
+    order = sorted(range(len(slices)), key=lambda index: float(distances[index]))
+    slices, distances = [slices[index] for index in order], distances[order]
+    step, notes = _step(slices, distances, [*notes])
+    voxel_to_lps = np.eye(4)
+    voxel_to_lps[:3, 0] = rows * first.spacing[1]  # along a row the column index grows
+    voxel_to_lps[:3, 1] = columns * first.spacing[0]
+    voxel_to_lps[:3, 2] = step
+    voxel_to_lps[:3, 3] = slices[0].position
+    if first.photometric == "MONOCHROME1":
+        notes.append("PhotometricInterpretation is MONOCHROME1: values are kept as stored, large ones are shown dark.")
+    return Series(
+        files=tuple(item.path for item in slices),
+        frames=() if first.frame is None else tuple(item.frame or 0 for item in slices),
+        uid=first.series_uid,
+        number=first.series_number,
+        description=first.description,
+        modality=first.modality,
+        split=split,
+        shape=(first.columns, first.rows, len(slices)),
+        voxel_to_world=tuple(tuple(map(float, row)) for row in _RAS_FROM_LPS @ voxel_to_lps),
+        reader="pydicom" if any(item.reader == "pydicom" for item in slices) else "itk",
+        warnings=tuple(notes),
+    )
+
+
+def _step(slices: Sequence[Slice], distances: np.ndarray, notes: list[str]) -> tuple[np.ndarray, list[str]]:
+    """The vector from one slice to the next, and warnings where slices do not follow it."""
+    orientation = np.array(slices[0].orientation)
+    normal = np.cross(orientation[:3], orientation[3:])
+    if len(slices) == 1:
+        if not slices[0].thickness:
+            notes.append("The only slice states no thickness (0018,0050): 1 mm is assumed.")
+        notes.append("The series has one slice only.")
+        return normal * (slices[0].thickness or 1.0), notes
+    positions = np.array([item.position for item in slices])
+    step = (positions[-1] - positions[0]) / (len(slices) - 1)
+    gaps = np.diff(distances)
+    usual = float(np.median(gaps))
+    uneven = np.flatnonzero(np.abs(gaps - usual) > _SPACING_TOLERANCE * usual)
+    if len(uneven):
+        missing = int(sum(max(round(float(gap) / usual) - 1, 0) for gap in gaps[uneven]))
+        notes.append(
+            f"Slices are not evenly spaced: gaps of {gaps.min():.2f} to {gaps.max():.2f} mm, usually {usual:.2f} mm, first "
+            f"after slice {uneven[0] + 1} of {len(slices)} (tolerance {_SPACING_TOLERANCE:.0%})"
+            + (f"; probably {missing} missing" if missing else "")
+            + f". They are stacked {np.linalg.norm(step):.2f} mm apart, so structures near the gaps are displaced."
+        )
+    tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))
+    if tilt > _TILT_TOLERANCE:
+        notes.append(
+            f"Slices are sheared by {tilt:.1f}° (gantry tilt). The affine says so: resampling to a spacing straightens "
+            "them, reading as acquired does not."
+        )
+    share = (distances - distances[0]) / (distances[-1] - distances[0])
+    off_line = positions - positions[0] - share[:, None] * (positions[-1] - positions[0])
+    displaced = float(np.linalg.norm(off_line, axis=1).max())
+    if displaced > 0.5 * min(slices[0].spacing):
+        notes.append(f"Slices do not lie on one line: they are displaced in their plane by up to {displaced:.1f} mm.")
+    return step, notes
+
+
+def _name(item: Slice) -> str:
+    return f"series {item.series_number} '{item.description}' ({item.series_uid})"
