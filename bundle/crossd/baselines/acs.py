@@ -71,8 +71,8 @@ class ACSConv(nn.Module):
         sizes = (kernel_size,) if isinstance(kernel_size, int) else tuple(kernel_size)
         if len(set(sizes)) != 1:
             raise CrossDError(
-                f"`kernel_size` of ACSConv must be the same along every axis, because its kernel lies in three planes; got "
-                f"{sizes}. Use one number, or Conv2_5d."
+                f"`kernel_size` of ACSConv must be the same along every axis, because its kernel lies in three planes; "
+                f"got {sizes}. Use one number, or Conv2_5d."
             )
         if padding_mode not in PADDING_MODES:
             raise CrossDError(f"`padding_mode` must be one of {', '.join(PADDING_MODES)}; got {padding_mode!r}.")
@@ -122,8 +122,8 @@ class ACSConv(nn.Module):
         """`(batch, in_channels, depth, height, width)` → `(batch, out_channels, …)`, sizes as in `torch.nn.Conv3d`."""
         if x.dim() != 5:
             raise CrossDError(
-                f"ACSConv expects (batch, channel, depth, height, width); got {x.dim()} axes with shape {list(x.shape)}. "
-                "Add a batch axis with x.unsqueeze(0)."
+                f"ACSConv expects (batch, channel, depth, height, width); got {x.dim()} axes with shape "
+                f"{list(x.shape)}. Add a batch axis with x.unsqueeze(0)."
             )
         if len(self._padded) > 0:
             x = F.pad(x, self._padded, "constant" if self.padding_mode == "zeros" else self.padding_mode)
@@ -155,7 +155,8 @@ class ACSConv(nn.Module):
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        return f"{text}, padding={self.padding}, dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}"
+        text += f", padding={self.padding}, dilation={self.dilation}, groups={self.groups}"
+        return f"{text}, bias={self.bias is not None}"
 
 
 def _views(in_channels: int, out_channels: int, groups: int) -> list[tuple[int, int, int, int, int, int]]:

@@ -20,7 +20,7 @@ class Conv2_5d(nn.Conv3d):
         in_channels, out_channels, groups, bias, padding_mode, device, dtype: as in `torch.nn.Conv2d`.
         kernel_size, padding, dilation: in the plane, one number or `(height, width)`; depth is neither padded nor
             dilated. `padding` may be `"same"` or `"valid"`.
-        stride: one number for all three axes (so that layers stay aligned with 3D pooling), or `(depth, height, width)`.
+        stride: one number for all three axes (layers then stay aligned with 3D pooling), or `(depth, height, width)`.
 
     Shapes: `(batch, in_channels, depth, height, width)` → `(batch, out_channels, depth_out, height_out, width_out)`.
 
@@ -54,19 +54,19 @@ class Conv2_5d(nn.Conv3d):
             in_channels,
             out_channels,
             (1, *_in_plane("kernel_size", kernel_size)),
-            stride=steps,
+            stride=(steps[0], steps[1], steps[2]),
             padding=padding if isinstance(padding, str) else (0, *_in_plane("padding", padding)),
             dilation=(1, *_in_plane("dilation", dilation)),
             groups=groups,
             bias=bias,
-            padding_mode=padding_mode,
+            padding_mode=padding_mode,  # type: ignore[arg-type]  # torch checks it
             device=device,
             dtype=dtype,
         )
 
 
-def _in_plane(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
+def _in_plane(name: str, value: int | Sequence[int]) -> tuple[int, int]:
     values = (value, value) if isinstance(value, int) else tuple(value)
     if len(values) != 2:
         raise CrossDError(f"`{name}` of Conv2_5d must be one integer or (height, width); got {value!r}.")
-    return values
+    return values[0], values[1]
