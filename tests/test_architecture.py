@@ -1,0 +1,91 @@
+"""The dependency arrow of the library: a module imports only from its left. This is also its shortest description."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "bundle" / "crossd"
+ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
+    {"errors", "version"},
+    {"bundle"},
+    {"motion"},
+    {"conv"},
+    {"baselines"},
+    {"convert", "checkpoints"},
+    {"networks"},
+    {"data"},
+    {"inference"},
+    {"training", "evaluation", "ssl", "segmentation"},
+    {"report", "export", "serve", "zoo"},
+    {"cli"},
+]
+STEP = {name: step for step, names in enumerate(ARROW) for name in names}
+HEAVY = (
+    "itk",
+    "matplotlib",
+    "tensorboard",
+    "torch.utils.tensorboard",
+    "scipy.stats",
+)  # seconds each: import where used
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def part_of(path: Path) -> str:
+    """The name in the arrow that a file belongs to: `conv/layer.py` is `conv`."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(tree: ast.AST) -> list[str]:
+    """Dotted names of what a module imports, with `from a import b` as `a.b`; inside functions too."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names]
+    return names
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.parent != PACKAGE or path.name != "__init__.py"], ids=name_of
+)
+def test_a_module_imports_only_from_its_left(path):
+    part = part_of(path)
+    assert part in STEP, f"{part} has no place in the arrow: add it to ARROW and say why it stands there"
+    for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not name.startswith("."), f"{path} imports {name}: imports are absolute here"
+        root, _, rest = name.partition(".")
+        if root == "crossd":
+            other = rest.split(".")[0]
+            assert other in STEP, f"{path} imports {name}, which is not in the arrow"
+            assert other == part or STEP[other] < STEP[part], f"{path} imports {name}, which is not on its left"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_heavy_packages_are_imported_where_they_are_used(path):
+    top = ast.Module([node for node in ast.parse(path.read_text(encoding="utf-8")).body], [])
+    top.body = [node for node in top.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    heavy = [name for name in imported(top) if any(name == h or name.startswith(f"{h}.") for h in HEAVY)]
+    assert not heavy, f"{path} imports {', '.join(heavy)} when it is imported: move that into the function"
+
+
+def test_a_file_is_one_idea_and_short():
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {str(path): count for path, count in lines.items() if count > 400} == {}
+    for path, count in lines.items():
+        if count > 250:
+            warnings.warn(f"{path.relative_to(PACKAGE)} has {count} lines: is there a second idea in it?", stacklevel=1)
+
+
+def test_scripts_are_thin():
+    scripts = sorted((PACKAGE.parents[1] / "scripts").glob("*.py"))
+    assert scripts
+    assert {path.name: count for path in scripts if (count := len(path.read_text().splitlines())) > 60} == {}
