@@ -35,11 +35,13 @@ def bundle_root() -> str:
 
 def _root_of_workflow() -> Path | None:
     """`config_root_path` of the `ConfigWorkflow` on the call stack, one level up when it is named `configs`."""
+    from monai.bundle import ConfigWorkflow
+
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        config_root = getattr(frame.f_locals.get("self"), "config_root_path", None)
-        if isinstance(config_root, Path):
-            config_root = config_root.absolute()
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, ConfigWorkflow):
+            config_root = Path(caller.config_root_path).absolute()
             return config_root.parent if config_root.name == "configs" else config_root
         frame = frame.f_back
     return None
