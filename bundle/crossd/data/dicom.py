@@ -7,7 +7,7 @@ cannot be one is listed with its reason.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +90,8 @@ def _read_headers(files: Sequence[str]) -> Iterable[list[Slice] | Rejected]:
 def _without_copies(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
     """Leave out further copies of one and the same object, as exported disks have them."""
     seen: set[tuple[object, ...]] = set()
-    kept, copies = [], []
+    kept: list[Slice] = []
+    copies: list[Slice] = []
     for item in slices:
         key = (item.instance_uid or item.path, item.frame, item.position, item.orientation)
         (copies if key in seen else kept).append(item)
@@ -141,17 +142,12 @@ def _by_traits(slices: list[Slice]) -> list[tuple[str, list[Slice]]]:
     duplicates = count_duplicates(slices)
     if not duplicates:
         return [("", slices)]
-    names = dict.fromkeys(name for item in slices for name, _ in item.traits)
     choices: list[tuple[int, int, str, dict[str, list[Slice]]]] = []
-    getters: dict[str, Callable[[Slice], str]] = {
-        **{name: (lambda item, name=name: dict(item.traits).get(name, "")) for name in names},
-        "folder": lambda item: os.path.basename(os.path.dirname(item.path)),
-        "file": lambda item: "" if item.frame is None else os.path.basename(item.path),
-    }
-    for name, get in getters.items():
+    traits = [_traits(item) for item in slices]
+    for name in dict.fromkeys(name for known in traits for name in known):
         groups: dict[str, list[Slice]] = {}
-        for item in slices:
-            groups.setdefault(get(item), []).append(item)
+        for item, known in zip(slices, traits, strict=True):
+            groups.setdefault(known.get(name, ""), []).append(item)
         left = sum(count_duplicates(group) for group in groups.values())
         if left < duplicates and len(groups) > 1:
             choices.append((left, len(groups), name, groups))
@@ -163,6 +159,12 @@ def _by_traits(slices: list[Slice]) -> list[tuple[str, list[Slice]]]:
         for value, group in groups.items()
         for inner, part in _by_traits(group)
     ]
+
+
+def _traits(item: Slice) -> dict[str, str]:
+    """What may tell a slice from another one at its place; where it is stored comes last."""
+    folder, file = os.path.split(item.path)
+    return {**dict(item.traits), "folder": os.path.basename(folder), **({} if item.frame is None else {"file": file})}
 
 
 def _without_repeats(slices: list[Slice], split: str, notes: list[str]) -> tuple[list[Slice], str, list[str]]:

@@ -147,8 +147,8 @@ def _step(slices: Sequence[Slice], distances: np.ndarray, notes: list[str]) -> t
     if len(uneven):
         missing = int(sum(max(round(float(gap) / usual) - 1, 0) for gap in gaps[uneven]))
         notes.append(
-            f"Slices are not evenly spaced: gaps of {gaps.min():.2f} to {gaps.max():.2f} mm, usually {usual:.2f} mm, first "
-            f"after slice {uneven[0] + 1} of {len(slices)} (tolerance {_SPACING_TOLERANCE:.0%})"
+            f"Slices are not evenly spaced: gaps of {gaps.min():.2f} to {gaps.max():.2f} mm, usually {usual:.2f} mm, "
+            f"first after slice {uneven[0] + 1} of {len(slices)} (tolerance {_SPACING_TOLERANCE:.0%})"
             + (f"; probably {missing} missing" if missing else "")
             + f". They are stacked {np.linalg.norm(step):.2f} mm apart, so structures near the gaps are displaced."
         )
