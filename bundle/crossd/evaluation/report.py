@@ -1,0 +1,135 @@
+"""The evaluation of a classifier on a set of cases: what is computed, and the tables it is written to."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from crossd.errors import CrossDError
+from crossd.evaluation.bootstrap import bootstrap_intervals
+from crossd.evaluation.metrics import classification_metrics, majority_rate, predicted
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier said of some cases, and what is true.
+
+    Attributes:
+        cases, patients, sources: one of each per case.
+        probabilities, targets: `(cases, classes)`; targets are 0 or 1.
+        class_names: one per class.
+        task: `"multiclass"` or `"multilabel"`.
+    """
+
+    cases: Sequence[str]
+    patients: Sequence[str]
+    sources: Sequence[str]
+    probabilities: Tensor
+    targets: Tensor
+    class_names: Sequence[str]
+    task: str
+
+    def answers(self, values: Tensor) -> list[str]:
+        """Rows of 0 and 1 `(cases, classes)` as class names; several are joined by `;`, none is `none`."""
+        said = [[name for name, one in zip(self.class_names, row, strict=True) if one] for row in values.tolist()]
+        return [";".join(names) or "none" for names in said]
+
+
+def evaluate(predictions: Predictions, samples: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """Metrics with 95 % bootstrap intervals over patients, and what a classifier that learned nothing would reach.
+
+    Args:
+        predictions: of the cases to evaluate on.
+        samples: bootstrap draws.
+        seed: of the draws.
+
+    Returns:
+        JSON-able: `task`, `classes`, `cases`, `patients`, `cases_per_class`, `majority_rate` (accuracy of always giving
+        the commonest class), `chance_balanced_accuracy`, and `metrics`: for each of `classification_metrics` its
+        `value`, `low` and `high`, None where it is not defined.
+
+    Raises:
+        CrossDError: when there are no cases.
+    """
+    p = predictions
+    if not p.cases:
+        raise CrossDError(
+            "An evaluation needs cases, got none. Choose another --split, or give --labels that has cases in it."
+        )
+    values = classification_metrics(p.probabilities, p.targets, p.class_names, p.task)
+    intervals = bootstrap_intervals(
+        lambda drawn: classification_metrics(p.probabilities[drawn], p.targets[drawn], p.class_names, p.task),
+        p.patients,
+        samples,
+        seed,
+    )
+    metrics = {}
+    for name, value in values.items():
+        low, high = (None, None) if np.isnan(value) else intervals[name] or (None, None)
+        metrics[name] = {"value": None if np.isnan(value) else value, "low": low, "high": high}
+    return {
+        "task": p.task,
+        "classes": list(p.class_names),
+        "cases": len(p.cases),
+        "patients": len(set(p.patients)),
+        "cases_per_class": dict(zip(p.class_names, p.targets.sum(0).long().tolist(), strict=True)),
+        "majority_rate": majority_rate(p.targets, p.task),
+        "chance_balanced_accuracy": 0.5 if p.task == "multilabel" else 1 / len(p.class_names),
+        "interval": f"95 % percentile bootstrap over patients, {samples} draws",
+        "metrics": metrics,
+    }
+
+
+def write_tables(folder: Path, report: dict[str, Any], predictions: Predictions) -> None:
+    """Write `metrics.json`, `metrics.csv` and `predictions.csv`.
+
+    Args:
+        folder: exists.
+        report: what `evaluate` returned.
+        predictions: what it was given.
+    """
+    (folder / "metrics.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside = [("majority_rate", {"value": report["majority_rate"]})]
+    beside += [("chance_balanced_accuracy", {"value": report["chance_balanced_accuracy"]})]
+    with (folder / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.DictWriter(file, ["metric", "value", "low", "high"])
+        rows.writeheader()
+        rows.writerows({"metric": name, **entry} for name, entry in [*report["metrics"].items(), *beside])
+    p = predictions
+    decided = p.answers(predicted(p.probabilities, p.task))
+    with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        chances = [f"probability_{name}" for name in p.class_names]
+        writer.writerow(["case", "source", "patient", "label", "predicted", *chances])
+        for row in zip(
+            p.cases, p.sources, p.patients, p.answers(p.targets), decided, p.probabilities.tolist(), strict=True
+        ):
+            writer.writerow([*row[:-1], *(f"{probability:.6f}" for probability in row[-1])])
+
+
+def summary(report: dict[str, Any]) -> str:
+    """The report as a table of text.
+
+    >>> metrics = {"auc": {"value": 0.9, "low": 0.8, "high": 0.95}}
+    >>> report = {"cases": 10, "patients": 8, "majority_rate": 0.6, "chance_balanced_accuracy": 0.5, "metrics": metrics}
+    >>> print(summary(report))
+    10 cases of 8 patients
+    auc                            0.900  (95 % 0.800 to 0.950)
+    majority-class rate            0.600
+    chance of balanced accuracy    0.500
+    """
+    lines = [f"{report['cases']} cases of {report['patients']} patients"]
+    for name, entry in report["metrics"].items():
+        value = "not defined" if entry["value"] is None else f"{entry['value']:.3f}"
+        interval = "" if entry["low"] is None else f"  (95 % {entry['low']:.3f} to {entry['high']:.3f})"
+        lines.append(f"{name:<30} {value}{interval}")
+    lines.append(f"{'majority-class rate':<30} {report['majority_rate']:.3f}")
+    lines.append(f"{'chance of balanced accuracy':<30} {report['chance_balanced_accuracy']:.3f}")
+    return "\n".join(lines)

@@ -1,0 +1,61 @@
+"""What decides which epoch was best: MONAI metrics for the validation engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.metrics import CumulativeIterationMetric
+from torch import Tensor
+
+from crossd.evaluation.metrics import class_aucs, nan_mean
+
+
+class _OverAllCases(CumulativeIterationMetric):
+    def _compute_tensor(self, y_pred: Tensor, y: Tensor, **_: Any) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return y_pred.float(), y.float()
+
+    def _all_cases(self) -> tuple[Tensor, Tensor]:
+        probabilities, targets = self.get_buffer()  # type: ignore[misc]
+        return torch.as_tensor(probabilities), torch.as_tensor(targets)
+
+
+class PresentClassAUC(_OverAllCases):
+    """Macro AUC over the classes of which there are cases and counter-cases; nan when there is no such class.
+
+    MONAI's `ROCAUCMetric` is nan as soon as one class is missing, and comparisons with nan never find a best epoch.
+
+    Call with probabilities and targets `(batch, classes)`, 0 or 1; then `aggregate()`.
+
+    >>> metric = PresentClassAUC()
+    >>> _ = metric(torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]]), torch.tensor([[1, 0, 0], [0, 1, 0]]))
+    >>> metric.aggregate()  # no case of the third class
+    1.0
+    """
+
+    def aggregate(self, *_: Any, **__: Any) -> float:
+        return nan_mean(class_aucs(*self._all_cases()))
+
+
+class NegativeLogLikelihood(_OverAllCases):
+    """Mean over cases of `-log p` of the true class; multilabel: mean binary cross-entropy.
+
+    Probabilities are held at 1e-7 and more, so that one certain error does not make it infinite.
+
+    >>> metric = NegativeLogLikelihood("multiclass")
+    >>> _ = metric(torch.tensor([[0.5, 0.5]]), torch.tensor([[1, 0]]))
+    >>> round(metric.aggregate(), 4)
+    0.6931
+    """
+
+    def __init__(self, task: str) -> None:
+        super().__init__()
+        self.task = task
+
+    def aggregate(self, *_: Any, **__: Any) -> float:
+        probabilities, targets = self._all_cases()
+        probabilities = probabilities.double().clamp(1e-7, 1 - 1e-7)
+        right = targets * probabilities.log()
+        if self.task == "multilabel":
+            return float(-(right + (1 - targets) * (1 - probabilities).log()).mean())
+        return float(-right.sum(1).mean())

@@ -1,0 +1,108 @@
+"""What an evaluation writes down, and that the figures in it are those of the predictions."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+from crossd.errors import CrossDError
+from crossd.evaluation import EvaluationReport, Predictions, evaluate
+from crossd.evaluation.metrics import class_aucs
+from crossd.evaluation.plots import roc_points
+from ignite.engine import Engine
+
+
+def made_up(task="multiclass", classes=("a", "b", "c"), cases=30):
+    torch.manual_seed(0)
+    targets = torch.eye(3)[torch.arange(cases) % 3] if task == "multiclass" else torch.randint(0, 2, (cases, 3)).float()
+    logits = torch.randn(cases, 3) + targets
+    probabilities = logits.softmax(1) if task == "multiclass" else (logits - 1).sigmoid()
+    names = [f"case{i}" for i in range(cases)]
+    return Predictions(names, [f"p{i // 2}" for i in range(cases)], names, probabilities, targets, classes, task)
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_report(task):
+    report = evaluate(made_up(task), samples=200)
+    json.dumps(report)
+    assert (report["cases"], report["patients"]) == (30, 15)
+    assert report["chance_balanced_accuracy"] == pytest.approx(1 / 3 if task == "multiclass" else 0.5)
+    for name, entry in report["metrics"].items():
+        assert entry["low"] <= entry["value"] <= entry["high"] or name == "calibration_error", name
+        assert entry["high"] > entry["low"], name
+    assert report["metrics"]["auc"]["low"] > 0.5
+
+
+def test_a_class_without_cases_is_not_defined():
+    full = made_up()
+    keep = [i for i in range(30) if i % 3 != 2]
+    some = [full.cases[i] for i in keep]
+    report = evaluate(
+        Predictions(some, some, some, full.probabilities[keep], full.targets[keep], "abc", "multiclass"), 100
+    )
+    assert report["metrics"]["auc_c"] == {"value": None, "low": None, "high": None}
+    assert report["metrics"]["auc"]["value"] is not None
+    assert report["cases_per_class"] == {"a": 10, "b": 10, "c": 0}
+
+
+def test_no_cases():
+    with pytest.raises(CrossDError, match=r"An evaluation needs cases, got none\. Choose another --split"):
+        evaluate(Predictions([], [], [], torch.zeros(0, 2), torch.zeros(0, 2), "ab", "multiclass"))
+
+
+def test_a_report_needs_a_folder():
+    with pytest.raises(CrossDError, match=r"needs a folder for its report, got none\. Pass --output_dir"):
+        EvaluationReport(None, ["a", "b"], "multiclass")
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_files(task, tmp_path):
+    predictions = made_up(task)
+    engine = Engine(lambda engine, batch: [{"pred": p, "label": t} for _, _, p, t in batch])
+
+    @engine.on("ITERATION_COMPLETED")
+    def decollate(engine):
+        engine.state.batch = [
+            {"case": case, "patient": patient, "source": case} for case, patient, _, _ in engine.state.batch
+        ]
+
+    EvaluationReport(str(tmp_path / "new"), ["a", "b", "c"], task, {"split": "test"}, samples=100).attach(engine)
+    rows = list(
+        zip(predictions.cases, predictions.patients, predictions.probabilities, predictions.targets, strict=True)
+    )
+    engine.run([rows[:16], rows[16:]])
+
+    report = json.loads((tmp_path / "new" / "metrics.json").read_text())
+    assert report["split"] == "test"
+    assert report["metrics"] == json.loads(json.dumps(evaluate(predictions, 100)["metrics"]))
+    with (tmp_path / "new" / "metrics.csv").open() as file:
+        table = {row["metric"]: row for row in csv.DictReader(file)}
+    assert float(table["auc"]["value"]) == pytest.approx(report["metrics"]["auc"]["value"])
+    assert float(table["majority_rate"]["value"]) == pytest.approx(report["majority_rate"])
+    with (tmp_path / "new" / "predictions.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [row["case"] for row in table] == list(predictions.cases)
+    assert [row["patient"] for row in table] == list(predictions.patients)
+    right = sum(row["label"] == row["predicted"] for row in table) / 30
+    if task == "multiclass":
+        assert right == pytest.approx(report["metrics"]["accuracy"]["value"])
+    assert float(table[3]["probability_b"]) == pytest.approx(float(predictions.probabilities[3, 1]), abs=1e-6)
+    for name in ("roc", "confusion", "calibration"):
+        assert (tmp_path / "new" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_area_under_the_drawn_curve_is_the_auc():
+    torch.manual_seed(0)
+    probability, target = torch.randint(0, 9, (80,)) / 9, torch.randint(0, 2, (80,))
+    false, true = roc_points(probability, target)
+    assert float(torch.trapezoid(true, false)) == pytest.approx(class_aucs(probability[:, None], target[:, None])[0])
+
+
+def test_drawing_leaves_the_backend_alone(tmp_path, monkeypatch):
+    import matplotlib
+    from crossd.evaluation.plots import plot_roc
+
+    monkeypatch.setattr(matplotlib, "use", lambda *_, **__: pytest.fail("the backend was changed"))
+    plot_roc(tmp_path / "roc.png", made_up())
