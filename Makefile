@@ -30,6 +30,7 @@ demo: $(READY) ## classify phantom vessels (NIfTI files and a DICOM series) with
 	rm -rf demo
 	$(BIN)/python scripts/make_demo_data.py --output_dir demo/input
 	$(BIN)/python -m monai.bundle run --config_file configs/inference.json --images demo/input --output_dir demo/output
+	$(BIN)/python scripts/show_predictions.py demo/output
 
 test: $(READY) ## the tests CI runs
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)

@@ -1,0 +1,31 @@
+"""Print the table of an inference run and where its evidence maps are.
+
+python scripts/show_predictions.py demo/output
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output_dir", type=Path, help="the --output_dir of configs/inference.json")
+    folder = parser.parse_args().output_dir
+    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        rows = [[cell for name, cell in row.items() if name != "source"] for row in csv.DictReader(file)]
+        file.seek(0)
+        header = [name for name in next(csv.reader(file)) if name != "source"]
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    print()
+    for row in [header, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    maps = sorted((folder / "evidence").glob("*.nii.gz"))
+    print(f"\ntable: {folder / 'predictions.csv'} (and predictions.json)")
+    print(f"evidence maps: {len(maps)} files in {folder / 'evidence'}; open one over its input, in any NIfTI viewer")
+
+
+if __name__ == "__main__":
+    main()
