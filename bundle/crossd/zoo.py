@@ -1,8 +1,8 @@
 """Assemble the self-contained form of the bundle that the MONAI model zoo and MONAI Label take.
 
 `<name>/{LICENSE, configs, models, docs, crossd}`: this package lies beside the configs, so that
-`python -m monai.bundle run` finds it without an installation. Kept are the zoo's rules (the files it demands, none above
-25 MB) and MONAI Label's, which reads the task from the folder's name.
+`python -m monai.bundle run` finds it without an installation. Kept are the rules of the zoo (the files it demands, none
+above 25 MB) and of MONAI Label, which reads the task from the folder's name.
 """
 
 from __future__ import annotations
