@@ -244,4 +244,10 @@ def test_a_file_that_is_not_there_or_no_text(folder):
 def test_names_that_differ_only_in_their_ending_stay_apart(write, folder):
     (folder / "a.nii").write_bytes(b"")
     found = read_labels(folder, write(GOOD.replace("b.nii.gz", "a.nii")))
-    assert {"a.nii", "a.nii.gz"} <= {case["case"] for case in all_cases(found)}
+    assert {"a", "a_2"} <= {case["case"] for case in all_cases(found)}
+
+
+def test_other_separators(write, folder):
+    plain = read_labels(folder, write(GOOD))
+    assert read_labels(folder, write(GOOD.replace(",", ";"))) == plain
+    assert read_labels(folder, write(GOOD.replace(",", "\t"))) == plain

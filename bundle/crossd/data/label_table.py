@@ -48,7 +48,7 @@ def read_label_table(path: str | Path, task: str) -> LabelTable:
     """Read a labels.csv and check its columns (not yet its values).
 
     Columns: `image` (or `image_1 … image_n`, one per channel), `label`, optionally `case`, `patient` and `split`. For
-    `task="multilabel"`, instead of `label` one 0/1 column per class.
+    `task="multilabel"`, instead of `label` one 0/1 column per class. They may be separated by comma, semicolon or tab.
 
     Raises:
         CrossDError: for an unknown task, a file that is missing, is no CSV or has no rows, and for missing, doubled or
@@ -61,7 +61,9 @@ def read_label_table(path: str | Path, task: str) -> LabelTable:
         raise CrossDError(f"labels must be a CSV file, got {path}, which is not there. Pass --labels FILE.csv.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
-            reader = csv.reader(file)
+            first = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=max(",;\t", key=first.count))
             header = [name.strip() for name in next(reader, [])]
             cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)]
     except (UnicodeDecodeError, csv.Error) as error:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crossd.data.case_names import safe_name, unique_names
+from crossd.data.case_table import stem
 from crossd.data.label_table import NO_CLASS, LabelTable, read_label_table
 from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
 
 
 def read_labels(
@@ -75,32 +77,28 @@ def read_labels(
 
 def _cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
     """Case name, source and image paths of each row; every missing file is named at once."""
-    paths = [[folder / row[column] for column in table.image_columns] for row in table.rows]
+    paths = [[_resolve(folder, row[column]) for column in table.image_columns] for row in table.rows]
     empty = [(i, f"no {c}") for i, row in enumerate(table.rows) for c in table.image_columns if not row[c]]
     table.refuse("Every case needs an image", empty, "Fill the cell or drop the row.")
-    missing = [(i, str(path)) for i, case in enumerate(paths) for path in case if not path.exists()]
+    missing = [(i, path) for i, case in enumerate(paths) for path in case if not os.path.exists(path)]
     table.refuse("Every image must exist", missing, f"Paths start from {folder}; pass --images DIR to change that.")
-    keys = [tuple(str(path) for path in case) for case in paths]
+    keys = [tuple(case) for case in paths]
     first = {key: table.lines[i] for i, key in reversed(list(enumerate(keys)))}
     doubled = [
         (i, f"{key[0]}, also on line {first[key]}") for i, key in enumerate(keys) if first[key] != table.lines[i]
     ]
     table.refuse("Every image may be listed once", doubled, "Drop the other rows.")
-    names = (
-        [row.get("case", "") for row in table.rows] if "case" in table.columns else _names([k[0] for k in keys], folder)
-    )
-    repeated = [(i, name or "no name") for i, name in enumerate(names) if not name or names.count(name) > 1]
-    table.refuse("Every case needs a name of its own", repeated, "Rename them, or drop the column 'case'.")
+    if "case" not in table.columns:
+        names = unique_names(stem(os.path.relpath(key[0], folder)) for key in keys)
+    else:
+        names = [safe_name(row["case"]) if row["case"] else "" for row in table.rows]
+        repeated = [(i, name or "no name") for i, name in enumerate(names) if not name or names.count(name) > 1]
+        table.refuse("Every case needs a name of its own", repeated, "Rename them, or drop the column 'case'.")
     return [{"case": name, "source": key[0], "image": list(key)} for name, key in zip(names, keys, strict=True)]
 
 
-def _names(sources: Sequence[str], folder: Path) -> list[str]:
-    """Names from paths: below `folder`, without the ending where they stay different."""
-    inner = [Path(s).relative_to(folder).as_posix() if Path(s).is_relative_to(folder) else s for s in sources]
-    full = [name.strip("/").replace("/", "_") for name in inner]
-    short = [next((name[: -len(e)] for e in ENDINGS if name.lower().endswith(e)), name) for name in full]
-    counts = Counter(short)
-    return [brief if counts[brief] == 1 else name for brief, name in zip(short, full, strict=True)]
+def _resolve(folder: Path, cell: str) -> str:
+    return os.path.normpath(os.path.join(folder, os.path.expanduser(cell)))
 
 
 def _targets(
