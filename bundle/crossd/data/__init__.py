@@ -1,0 +1,25 @@
+"""Scans in: finding cases, reading and preparing them, and the labels that belong to them."""
+
+from crossd.data.cases import find_cases
+from crossd.data.dicom import Rejected, find_series
+from crossd.data.dicom_writing import write_dicom_series
+from crossd.data.labels import read_labels
+from crossd.data.preprocessing import preprocessing
+from crossd.data.reading import LoadImageVolumed, read_volume
+from crossd.data.series import Series
+from crossd.data.transforms import CheckChannelsd, OrientPlaned, ScaleToUnitd
+
+__all__ = [
+    "CheckChannelsd",
+    "LoadImageVolumed",
+    "OrientPlaned",
+    "Rejected",
+    "ScaleToUnitd",
+    "Series",
+    "find_cases",
+    "find_series",
+    "preprocessing",
+    "read_labels",
+    "read_volume",
+    "write_dicom_series",
+]

@@ -156,9 +156,18 @@ def _by_traits(slices: list[Slice]) -> list[tuple[str, list[Slice]]]:
     _, _, name, groups = min(choices, key=lambda choice: choice[:2])  # the first of equal ones: the most telling
     return [
         (f"{name} {value}{', ' if inner else ''}{inner}", part)
-        for value, group in groups.items()
+        for value, group in zip(_differing(list(groups)), groups.values(), strict=True)
         for inner, part in _by_traits(group)
     ]
+
+
+def _differing(values: list[str]) -> list[str]:
+    """Values without the parts that they share: `M`, `P` for `ORIGINAL/PRIMARY/M`, `ORIGINAL/PRIMARY/P`."""
+    parts = [value.split("/") for value in values]
+    if len({len(value) for value in parts}) > 1:
+        return [value or "none" for value in values]
+    differs = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
+    return ["/".join(part for part, kept in zip(value, differs, strict=True) if kept) or "none" for value in parts]
 
 
 def _traits(item: Slice) -> dict[str, str]:

@@ -52,7 +52,7 @@ class Series:
 
     @property
     def folder(self) -> str:
-        """The folder of the files; the file itself for one multi-frame object."""
+        """The folder of the files; the file itself where there is one only."""
         if len(set(self.files)) == 1:
             return self.files[0]
         return os.path.commonpath([os.path.dirname(file) for file in self.files])

@@ -48,6 +48,7 @@ class CaseDataset(Dataset):
         except Exception as error:  # whatever one file holds, the others are done
             return {**item, "image": None, "error": reason(error)}
         noted = getattr(image, "meta", {}).get("warnings") or []
+        noted = noted.splitlines() if isinstance(noted, str) else noted  # `read_volume` writes one line each
         item["warnings"] += [warning for warning in noted if warning not in item["warnings"]]
         return {**item, "image": image}
 

@@ -1,0 +1,149 @@
+"""The one path by which volumes are read, whatever their format, for inference, training and evaluation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from monai.utils import SpaceKeys
+
+from crossd.data.channels import stack_channels
+from crossd.data.dicom import find_series
+from crossd.data.dicom_headers import DICOM_SUFFIXES
+from crossd.data.dicom_pixels import read_pixels
+from crossd.data.series import Series
+from crossd.data.volume_files import VOLUME_SUFFIXES, Volume, read_volume_file
+from crossd.errors import CrossDError
+
+Source = str | os.PathLike[str] | Series
+
+
+def read_volume(source: Source | Sequence[Source]) -> MetaTensor:
+    """Read an image of one or several channels.
+
+    Args:
+        source: a NIfTI, NRRD or MetaImage file, a DICOM folder with one series, a DICOM file, a `Series`; or a list of
+            them, one per channel. Later channels are resampled by affine onto the first.
+
+    Returns:
+        float32 `(channel, i, j, k)` in the order of the file (DICOM: column index, row index, slice along the normal),
+        with the affine (RAS, millimetres) and in `meta`:
+
+        - `filename_or_obj`: the (first) file, or the folder of a series
+        - `original_channel_dim`: 0
+        - `has_affine`: False where the file states spacing only
+        - `warnings`: what a user should know, one line each; one string, so that items collate into batches
+
+    Raises:
+        CrossDError: with the reason, for whatever is not a finite 3D volume, and for channels that do not overlap.
+    """
+    if isinstance(source, (str, os.PathLike, Series)):
+        source = [source]
+    if not source:
+        raise CrossDError("An image needs at least one channel, got an empty list. Name a file per channel.")
+    names = [_name(item) for item in source]
+    volumes = [_read_checked(item, name) for item, name in zip(source, names, strict=True)]
+    images = [
+        MetaTensor(
+            torch.from_numpy(volume.voxels)[None],
+            affine=torch.from_numpy(volume.voxel_to_world),
+            meta={"has_affine": volume.has_affine},
+        )
+        for volume in volumes
+    ]
+    voxels = images[0].as_tensor() if len(images) == 1 else stack_channels(images, names)
+    prefixes = [""] if len(images) == 1 else [f"channel {index + 1}: " for index in range(len(images))]
+    warnings = [
+        prefix + warning for prefix, volume in zip(prefixes, volumes, strict=True) for warning in volume.warnings
+    ]
+    affine = torch.from_numpy(volumes[0].voxel_to_world)
+    meta = {
+        "filename_or_obj": names[0],
+        "original_channel_dim": 0,
+        "original_affine": affine.clone(),
+        "spatial_shape": np.array(voxels.shape[1:]),
+        "space": SpaceKeys.RAS,
+        "has_affine": volumes[0].has_affine,
+        "warnings": "\n".join(warnings),
+    }
+    return MetaTensor(voxels, affine=affine, meta=meta)
+
+
+class LoadImageVolumed(MapTransform):
+    """Dictionary form of `read_volume`.
+
+    Args:
+        keys: entries that hold a channel source or a list of them.
+        allow_missing_keys: whether to skip entries that are not there.
+
+    MONAI Deploy feeds images itself and leaves out transforms named `LoadImage…`, hence the name.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each entry by its image, `MetaTensor (channel, i, j, k)`."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = read_volume(d[key])
+        return d
+
+
+def _name(source: Source) -> str:
+    return source.folder if isinstance(source, Series) else str(source)
+
+
+def _read_checked(source: Source, name: str) -> Volume:
+    volume = _read_one(source)
+    finite = np.isfinite(volume.voxels)
+    if not finite.all():
+        where = tuple(int(index) for index in np.argwhere(~finite)[0])
+        raise CrossDError(
+            f"Voxels must be finite numbers: '{name}' has {int((~finite).sum())} that are NaN or infinite, the first "
+            f"at {where}. Replace them, for instance with numpy.nan_to_num, after finding out what they stand for."
+        )
+    matrix = volume.voxel_to_world
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
+        raise CrossDError(
+            f"An affine must map voxels to space one to one: that of '{name}' is {matrix[:3].round(3).tolist()}. "
+            "Correct the file's sform or direction."
+        )
+    return volume
+
+
+def _read_one(source: Source) -> Volume:
+    if isinstance(source, Series):
+        return Volume(read_pixels(source), np.array(source.voxel_to_world), True, source.warnings)
+    path = Path(source)
+    if path.is_file() and path.name.lower().endswith(VOLUME_SUFFIXES):
+        return read_volume_file(path)
+    if not path.exists():
+        raise CrossDError(f"An image file or DICOM folder must exist: '{path}' does not. Check the path.")
+    series, rejected = find_series(sorted(_files(path)) if path.is_dir() else [path])
+    if not series:
+        if rejected:
+            raise CrossDError(rejected[0].reason)
+        if path.is_file() and not path.name.lower().endswith(DICOM_SUFFIXES):
+            return read_volume_file(path)  # says which formats there are
+        raise CrossDError(f"An image folder must hold a DICOM series: '{path}' holds none. Check the path.")
+    if len(series) > 1:
+        raise CrossDError(
+            f"An image folder must hold one DICOM series: '{path}' holds {len(series)} "
+            f"({'; '.join(str(item) for item in series)}). Put each into its own folder, or pass the folder as images, "
+            "where every series is a case."
+        )
+    found = _read_one(series[0])
+    left_out = [f"Left out: {item.reason}" for item in rejected]
+    return Volume(found.voxels, found.voxel_to_world, True, (*found.warnings, *left_out))
+
+
+def _files(folder: Path) -> list[str]:
+    return [os.path.join(root, name) for root, _, names in os.walk(folder) for name in names if name[0] != "."]
