@@ -34,7 +34,8 @@ def convert(network: nn.Module, to: str = "crossd", spatial_dims: int = 3, **opt
     the 3D one with the same weights.
 
     Modules are converted, calls are not: a `forward` that itself reshapes, averages over axes `(2, 3)` or calls
-    `interpolate(mode="bilinear")` stays two-dimensional and fails on volumes.
+    `interpolate(mode="bilinear")` stays two-dimensional and fails on volumes, as does a `Linear` over flattened
+    positions (VGG's 7×7): pool to one position before it.
 
     Args:
         network: any module, a single `Conv2d` included; it is not changed.
@@ -87,7 +88,8 @@ def _check(network: nn.Module, to: str, spatial_dims: int, options: dict[str, An
     for path, module in network.named_modules():  # before the copy, which can copy neither lazy nor derived weights
         if isinstance(module, nn.modules.lazy.LazyModuleMixin):
             raise CrossDError(
-                f"A layer must know its shape; {path!r} is a {type(module).__name__}. Run one batch through the network."
+                f"A layer must know its shape; {path!r} is a {type(module).__name__}. Run one batch through the "
+                "network."
             )
         if isinstance(module, nn.Conv2d):
             check_plain(module, path or type(module).__name__)

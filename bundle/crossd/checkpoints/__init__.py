@@ -1,0 +1,10 @@
+"""Checkpoints: written whole or not at all, read without running code, transferred with a report."""
+
+from __future__ import annotations
+
+from crossd.checkpoints.card import check_card
+from crossd.checkpoints.files import read_card, read_checkpoint, save_checkpoint
+from crossd.checkpoints.report import TransferReport
+from crossd.checkpoints.transfer import load_pretrained
+
+__all__ = ["TransferReport", "check_card", "load_pretrained", "read_card", "read_checkpoint", "save_checkpoint"]
