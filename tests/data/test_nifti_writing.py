@@ -14,7 +14,7 @@ CARD_INPUT = {
     "plane": "axial",
     "spacing": None,
     "roi_size": [16, 16, 16],
-    "intensity": {"mode": "range", "lower": 0, "upper": 255},
+    "intensity": {"mode": "window", "lower": 0, "upper": 255},
     "mean": 0.0,
     "std": 1.0,
 }
