@@ -13,8 +13,8 @@ from crossd.errors import CrossDError
 
 # Two slices nearer than this fraction of a pixel are at one position: decimal strings round to far less.
 SAME_POSITION = 0.01
-# Positions exported with one decimal stay within 10 % of an even spacing; a missing slice changes a gap by 100 %.
-_SPACING_TOLERANCE = 0.1
+# Positions exported with one decimal vary by 0.1 mm, a fifth of the thinnest usual slices; a missing slice adds 100 %.
+_SPACING_TOLERANCE = 0.2
 # Rounded cosines tilt a stack by less than 0.1°; gantries are tilted in steps of 0.5°.
 _TILT_TOLERANCE = 0.3
 _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -143,7 +143,7 @@ def _step(slices: Sequence[Slice], distances: np.ndarray, notes: list[str]) -> t
     step = (positions[-1] - positions[0]) / (len(slices) - 1)
     gaps = np.diff(distances)
     usual = float(np.median(gaps))
-    uneven = np.flatnonzero(np.abs(gaps - usual) > _SPACING_TOLERANCE * usual)
+    uneven = np.flatnonzero(np.abs(gaps - usual) > _SPACING_TOLERANCE * usual + 1e-6)
     if len(uneven):
         missing = int(sum(max(round(float(gap) / usual) - 1, 0) for gap in gaps[uneven]))
         notes.append(
