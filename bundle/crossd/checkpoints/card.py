@@ -19,8 +19,8 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     Rules: `format` 1; `task` `"multiclass"` or `"multilabel"`; `class_names`, distinct (two or more for multiclass);
     `negative_class` an index of them or null; `network`, the keyword arguments of `CrossDResNet`, its `num_classes` and
     `in_channels` in agreement with the names of classes and channels; `input` with `channels`, `plane`, `spacing`
-    (millimetres, three numbers or null), `roi_size` (voxels, three), `intensity` (`mode`, `lower` < `upper`), `mean`
-    and `std` (after scaling to [0, 1]; one number, or one per channel). Further entries are kept.
+    (millimetres, three numbers or null), `roi_size` (voxels, three), `intensity` (`mode`, and `lower` < `upper` unless
+    that is "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Further entries are kept.
 
     Args:
         card: anything.
@@ -68,8 +68,11 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     rule("input.intensity", intensity, isinstance(intensity, dict), "a dictionary of mode, lower and upper")
     mode, lower, upper = (intensity.get(name) for name in ("mode", "lower", "upper"))
     rule("input.intensity.mode", mode, mode in INTENSITIES, " or ".join(map(repr, INTENSITIES)))
-    ordered = _is_number(lower) and _is_number(upper) and lower < upper
-    rule("input.intensity", intensity, ordered, "two numbers, lower < upper")
+    if mode == "range":
+        rule("input.intensity", intensity, lower is None and upper is None, "without lower and upper for mode 'range'")
+    else:
+        ordered = _is_number(lower) and _is_number(upper) and lower < upper
+        rule("input.intensity", intensity, ordered, "two numbers, lower < upper")
     mean, std = seen.get("mean"), seen.get("std")
     per_channel = isinstance(mean, list) and len(mean) == len(channels) and all(map(_is_number, mean))
     rule("input.mean", mean, _is_number(mean) or per_channel, "a number, or one per channel")
