@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import zlib
 from dataclasses import dataclass
@@ -92,8 +93,20 @@ def _read_nifti(path: str) -> Volume:
     elif sform and qform and not np.allclose(header.get_sform(), header.get_qform(), rtol=0, atol=0.1):
         apart = np.abs(header.get_sform() - header.get_qform()).max()
         warnings.append(f"sform and qform of the file disagree (by up to {apart:.2f}): the sform is used.")
-    voxels = image.get_fdata(dtype=np.float32, caching="unchanged").reshape(shape)
-    return Volume(voxels, voxel_to_world, has_affine, tuple(warnings))
+    if path.lower().endswith(".gz"):
+        voxels = _whole_gzip(path, type(image))
+    else:
+        voxels = image.get_fdata(dtype=np.float32, caching="unchanged")
+    return Volume(voxels.reshape(shape), voxel_to_world, has_affine, tuple(warnings))
+
+
+def _whole_gzip(path: str, kind: Any) -> np.ndarray:
+    """Voxels of a .nii.gz, read to its end: only there stands the checksum, which nibabel stops short of."""
+    with gzip.open(path) as stream:
+        voxels = kind.from_stream(stream).get_fdata(dtype=np.float32, caching="unchanged")
+        while stream.read(1 << 20):
+            pass
+    return voxels
 
 
 def _read_with_itk(path: str) -> Volume:
