@@ -20,7 +20,8 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     `negative_class` an index of them or null; `network`, the keyword arguments of `CrossDResNet`, its `num_classes` and
     `in_channels` in agreement with the names of classes and channels; `input` with `channels`, `plane`, `spacing`
     (millimetres, three numbers or null), `roi_size` (voxels, three), `intensity` (`mode`, and `lower` < `upper` unless
-    that is "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Further entries are kept.
+    that is "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Further entries are
+    kept.
 
     Args:
         card: anything.

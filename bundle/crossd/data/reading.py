@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import SpaceKeys
 
+from crossd.data.affines import tidy_affine
 from crossd.data.channels import stack_channels
 from crossd.data.dicom import find_series
 from crossd.data.dicom_headers import DICOM_SUFFIXES
@@ -63,17 +64,16 @@ def read_volume(source: Source | Sequence[Source]) -> MetaTensor:
     warnings = [
         prefix + warning for prefix, volume in zip(prefixes, volumes, strict=True) for warning in volume.warnings
     ]
-    affine = torch.from_numpy(volumes[0].voxel_to_world)
     meta = {
         "filename_or_obj": names[0],
         "original_channel_dim": 0,
-        "original_affine": affine.clone(),
+        "original_affine": torch.from_numpy(volumes[0].voxel_to_world),
         "spatial_shape": np.array(voxels.shape[1:]),
         "space": SpaceKeys.RAS,
         "has_affine": volumes[0].has_affine,
         "warnings": "\n".join(warnings),
     }
-    return MetaTensor(voxels, affine=affine, meta=meta)
+    return MetaTensor(voxels, affine=torch.from_numpy(tidy_affine(volumes[0].voxel_to_world)), meta=meta)
 
 
 class LoadImageVolumed(MapTransform):
