@@ -70,7 +70,7 @@ def test_slab_by_slab_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(slabs, whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("codes", [(1, 0), (2, 1), (4, 4), (0, 1)])
+@pytest.mark.parametrize("codes", [(1, 0), (2, 1), (4, 4), (0, 1), (0, 0)])
 def test_a_map_is_placed_like_the_nifti_it_belongs_to(tmp_path: Path, codes: tuple[int, int]) -> None:
     affine = affine_of((1, 0, 2), (1, -1, 1), (0.7, 0.9, 3.0), 25).numpy()
     source = nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), affine)

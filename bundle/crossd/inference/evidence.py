@@ -57,6 +57,7 @@ class WindowEvidence:
 def evidence_map(evidence: WindowEvidence, class_index: int) -> Tensor:
     """At each voxel the mean probability of a class over the windows that cover it.
 
+    Voxels nearer to a border than a window are covered by few windows, so what lies there is located less sharply.
     Memory is that of two volumes of 4 bytes a voxel, however many windows there are.
 
     Args:

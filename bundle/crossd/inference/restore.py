@@ -13,6 +13,8 @@ from monai.data import MetaTensor
 from monai.transforms import SpatialResample
 from torch import Tensor
 
+from crossd.data.volume_files import NIFTI_SUFFIXES
+
 SLAB = 2**24  # voxels resampled at a time: the sampling grid takes 12 bytes for each, whatever the volume's size
 
 
@@ -60,12 +62,12 @@ def save_map(path: Path, values: np.ndarray, affine: np.ndarray, like: str | Non
         like: the image's own file; when it is NIfTI its sform and qform codes are taken over, so that viewers place
             both alike.
     """
+    source: Any = nib.load(like) if like is not None and like.lower().endswith(NIFTI_SUFFIXES) else None
+    if source is not None:
+        affine = source.affine  # without any code nibabel's own guess, so that all viewers guess alike for both
     image = nib.Nifti1Image(values, affine)
-    image.set_sform(affine, code="scanner")
-    if like is not None and like.lower().endswith((".nii", ".nii.gz")):
-        header: Any = nib.load(like).header
-        image.set_sform(affine, code=int(header["sform_code"]))
-        image.set_qform(affine, code=int(header["qform_code"]))
+    image.set_sform(affine, code="scanner" if source is None else int(source.header.get("sform_code", 0)))
+    image.set_qform(affine, code="unknown" if source is None else int(source.header.get("qform_code", 0)))
     part = path.with_name(f".{path.name.removesuffix('.nii.gz')}.part.nii.gz")
     nib.save(image, part)
     os.replace(part, path)
