@@ -24,7 +24,7 @@ def main() -> int:
             write_nifti(arguments.output_dir / f"{name}_{seed}.nii.gz", vessel_phantom(seed, aneurysm))
     stored, voxel_to_world = axial_to_stored(vessel_phantom(0, aneurysm=True))
     series = arguments.output_dir / "aneurysm_0_dicom"  # the volume of aneurysm_0.nii.gz: the same answer is due
-    slices = write_dicom_series(series, stored, voxel_to_world, description="vessel phantom, aneurysm")
+    slices = write_dicom_series(series, stored, voxel_to_world, description="phantom")
     print(f"{2 * arguments.cases} NIfTI volumes and a DICOM series of {len(slices)} slices in {arguments.output_dir}")
     return 0
 
