@@ -16,22 +16,19 @@ from typing import Any
 
 import torch
 from crossd.checkpoints import read_checkpoint, save_checkpoint
+from crossd.checkpoints.files import STATE_KEYS
 from crossd.errors import CrossDError
 from torch import Tensor, nn
 
 
 def weights(content: Any) -> dict[str, Tensor]:
-    """The state dict of a module, or of the first module or state dict found in a dictionary."""
+    """The state dict of a module, bare or in a training checkpoint under one of the usual names."""
     if isinstance(content, nn.Module):
         return content.state_dict()
-    if isinstance(content, Mapping):
-        tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        if tensors:
-            return tensors
-        for value in content.values():
-            if isinstance(value, nn.Module) or (isinstance(value, Mapping) and weights(value)):
-                return weights(value)
-    return {}
+    if not isinstance(content, Mapping):
+        return {}
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    return tensors or next((weights(content[key]) for key in STATE_KEYS if key in content), {})
 
 
 def main() -> int:

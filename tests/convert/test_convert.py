@@ -192,6 +192,19 @@ def test_whole_networks_run_train_copy_pickle_and_load(to: str, source: str) -> 
 
 
 @pytest.mark.parametrize("to", TARGETS)
+def test_networks_export_with_dynamic_sizes(to: str) -> None:
+    network = nn.Sequential(
+        nn.Conv2d(2, 6, 3, 2, 1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3, padding=1, groups=2)
+    )
+    converted, size = convert(network, to=to).eval(), torch.export.Dim.AUTO
+    program = torch.export.export(
+        converted, (torch.randn(2, 2, 8, 9, 10),), dynamic_shapes=({0: size, 2: size, 3: size, 4: size},)
+    )
+    other = torch.randn(3, 2, 11, 13, 16)
+    torch.testing.assert_close(program.module()(other), converted(other), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("to", TARGETS)
 def test_a_single_layer_is_converted(to: str) -> None:
     layer = nn.Conv2d(3, 6, 3, stride=2, padding=1, groups=3)
     converted = convert(layer, to=to)

@@ -25,7 +25,7 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
 
     Args:
         card: anything.
-        where: it was found, for messages.
+        where: what it was found in, for messages.
 
     Raises:
         CrossDError: naming the entry, its value and what it should be.

@@ -25,7 +25,7 @@ SAFE_GLOBALS: list[Any] = [argparse.Namespace]
 
 
 def save_checkpoint(
-    path: str | Path, network: nn.Module | Mapping[str, Tensor], card: dict[str, Any] | None = None, **extra: Any
+    path: str | Path, network: nn.Module | Mapping[str, Tensor], /, card: dict[str, Any] | None = None, **extra: Any
 ) -> None:
     """Write `{"model": state_dict, "card": card, **extra}` so that the file is whole or not there.
 
@@ -51,6 +51,8 @@ def save_checkpoint(
     """
     if card is not None:
         check_card(card)
+    if "model" in extra:
+        raise CrossDError("The entry `model` of a checkpoint is its network; got another one. Give it another name.")
     path = Path(path)
     state = unwrap(network).state_dict() if isinstance(network, nn.Module) else network
     if not is_state_dict(state):
@@ -138,7 +140,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
         raise CrossDError(
             f"A checkpoint to run must say what its network is, in a card; {path} has none, and lies in no bundle "
             "whose configs/metadata.json has one. Use a model trained with configs/train.json, or load its weights "
-            "into a network with crossd.load_pretrained and save that with crossd.checkpoints.save_checkpoint(…, card=…)."
+            "with crossd.load_pretrained and write them again with crossd.checkpoints.save_checkpoint(…, card=…)."
         )
     return check_card(card, where)
 

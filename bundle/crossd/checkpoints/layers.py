@@ -105,7 +105,11 @@ def _crossd(plan: Plan, layer: CrossDConv, prefix: str, names: list[str], is_ste
     weight = f"{prefix}weight"
     given = plan.take(weight)
     if given is None:
-        plan.absent.extend(names)
+        for name in names:
+            if name in (weight, f"{prefix}bias"):
+                plan.absent.append(name)
+            else:  # what a missing layer predicts is nobody's loss
+                plan.put(name, plan.current[name], "missing")
         return
     stored = prefix in plan.source.stored
     kind = "transferred"

@@ -183,6 +183,7 @@ def _check_fit(plan: Plan, layers: dict[str, nn.Module], checkpoint: str, networ
     if not (plan.absent or plan.misfits or left_over):
         return
     loaded = sum(kind in ("transferred", "inflated", "adapted") for kind in plan.kinds.values())
+    wanted = loaded + len(plan.absent) + len(plan.misfits)
     shapes = [f"{name} ({shapes})" for name, shapes in plan.misfits.items()]
     findings = [
         f"Missing in the checkpoint: {shortened(plan.absent)}." if plan.absent else "",
@@ -191,7 +192,7 @@ def _check_fit(plan: Plan, layers: dict[str, nn.Module], checkpoint: str, networ
     ]
     raise CrossDError(
         f"A checkpoint must fit the network it is loaded into; {checkpoint} fits {loaded} of "
-        f"{len(plan.current)} entries of {network}. {' '.join(filter(None, findings))} Build the network with the "
+        f"{wanted} entries of {network}. {' '.join(filter(None, findings))} Build the network with the "
         "depth, width and options of the checkpoint, or name entries that may stay as initialised, as in "
         'allow_missing=["*.downsample.*"].'
     )

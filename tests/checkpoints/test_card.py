@@ -1,0 +1,140 @@
+"""The card of a checkpoint: where it is found, and the rules it keeps."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from crossd.checkpoints import check_card, read_card, save_checkpoint
+from crossd.errors import CrossDError
+from torch import nn
+
+CARD: dict[str, Any] = {
+    "format": 1,
+    "crossd_version": "0.1.0",
+    "task": "multiclass",
+    "class_names": ["healthy", "aneurysm"],
+    "negative_class": 0,
+    "network": {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 18, "width": 8},
+    "input": {
+        "channels": ["image"],
+        "plane": "axial",
+        "spacing": None,
+        "roi_size": [64, 64, 64],
+        "intensity": {"mode": "window", "lower": 0, "upper": 255},
+        "mean": 0.0,
+        "std": 1.0,
+    },
+    "data": "made",
+    "metrics": {},
+}
+
+
+def _changed(path: str, value: Any) -> dict[str, Any]:
+    card = copy.deepcopy(CARD)
+    *parents, last = path.split(".")
+    entry = card
+    for parent in parents:
+        entry = entry[parent]
+    entry[last] = value
+    return card
+
+
+def test_card_travels_in_the_file(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "x.pt", nn.Linear(1, 1), CARD)
+    assert read_card(tmp_path / "x.pt") == CARD
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("negative_class", None),
+        ("input.spacing", [1.0, 1, 0.5]),
+        ("input.plane", "acquired"),
+        ("input.mean", [0.5]),
+        ("input.intensity", {"mode": "percentile", "lower": 0.5, "upper": 99.5}),
+        ("input.intensity", {"mode": "range", "lower": None, "upper": None}),
+        ("extra", "kept"),
+    ],
+)
+def test_accepted(path: str, value: Any) -> None:
+    card = _changed(path, value)
+    assert check_card(card) is card
+
+
+def test_multilabel_may_have_one_class() -> None:
+    card = _changed("task", "multilabel")
+    card["class_names"], card["network"]["num_classes"] = ["aneurysm"], 1
+    assert check_card(card) is card
+
+
+def _bundle(folder: Path, metadata: str) -> Path:
+    (folder / "configs").mkdir()
+    (folder / "models").mkdir()
+    (folder / "configs" / "metadata.json").write_text(metadata)
+    torch.save(nn.Linear(1, 1).state_dict(), folder / "models" / "model.pt")
+    return folder / "models" / "model.pt"
+
+
+def test_card_of_a_bare_state_dict_is_the_bundles(tmp_path: Path) -> None:
+    assert read_card(_bundle(tmp_path, json.dumps({"card": CARD}))) == CARD
+
+
+def test_card_of_another_checkpoint_in_the_bundle_is_not_the_bundles(tmp_path: Path) -> None:
+    model = _bundle(tmp_path, json.dumps({"card": CARD}))
+    save_checkpoint(model, nn.Linear(1, 1))
+    with pytest.raises(CrossDError, match=r"model\.pt has none, and lies in no bundle.*train\.json"):
+        read_card(model)
+
+
+def test_no_card(tmp_path: Path) -> None:
+    torch.save(nn.Linear(1, 1).state_dict(), tmp_path / "x.pt")
+    with pytest.raises(CrossDError, match=r"must say what its network is, in a card; .*x\.pt has none"):
+        read_card(tmp_path / "x.pt")
+    with pytest.raises(CrossDError, match=r"A bundle's metadata is JSON; .*metadata\.json is not.*Repair it"):
+        read_card(_bundle(tmp_path, "{"))
+
+
+BROKEN = [
+    ("format", 2, "`format` of a checkpoint's card must be 1, the only one this version reads; the card has 2"),
+    ("task", "regression", "`task` .* must be 'multiclass' or 'multilabel'; the card has 'regression'"),
+    ("class_names", ["one"], "`class_names` .* must be a list of 2 or more distinct names"),
+    ("class_names", ["same", "same"], "`class_names` .* distinct names"),
+    ("negative_class", 2, "`negative_class` .* must be an index of class_names or null; the card has 2"),
+    ("network", None, "`network` .* must be the keyword arguments of CrossDResNet"),
+    ("network.num_classes", 3, "`network.num_classes` .* must be 2, the number of class_names; the card has 3"),
+    ("network.in_channels", 3, "`network.in_channels` .* must be 1, the number of input.channels; the card has 3"),
+    ("input", None, "`input` .* must be a dictionary"),
+    ("input.channels", [], "`input.channels` .* must be a list of channel names"),
+    ("input.plane", "oblique", "`input.plane` .* must be 'axial' or .*; the card has 'oblique'"),
+    ("input.spacing", [1, 1], r"`input.spacing` .* three positive numbers \(mm\) or null; the card has \[1, 1\]"),
+    ("input.roi_size", [64, 64, 0], r"`input.roi_size` .* three positive whole numbers \(voxels\)"),
+    ("input.intensity", None, "`input.intensity` .* must be a dictionary of mode, lower and upper"),
+    ("input.intensity.mode", "hu", "`input.intensity.mode` .* must be 'range' or 'window' or 'percentile'"),
+    ("input.intensity.lower", 300, "`input.intensity` .* must be two numbers, lower < upper"),
+    ("input.intensity.mode", "range", "`input.intensity` .* must be without lower and upper for mode 'range'"),
+    ("input.mean", "0", "`input.mean` .* must be a number, or one per channel; the card has '0'"),
+    ("input.std", 0, "`input.std` .* must be positive: a number, or one per channel; the card has 0"),
+    ("metrics", {"auc": float("nan")}, "card must be plain JSON; the card is not: .*Convert that value"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), BROKEN, ids=[f"{path}={value}" for path, value, _ in BROKEN])
+def test_broken_rules(path: str, value: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CrossDError, match=message):
+        check_card(_changed(path, value))
+    with pytest.raises(CrossDError, match="card"):
+        save_checkpoint(tmp_path / "x.pt", nn.Linear(1, 1), _changed(path, value))
+    assert not (tmp_path / "x.pt").exists()
+
+
+def test_the_file_with_the_broken_card_is_named(tmp_path: Path) -> None:
+    torch.save({"model": nn.Linear(1, 1).state_dict(), "card": _changed("format", 0)}, tmp_path / "x.pt")
+    with pytest.raises(CrossDError, match=r"`format`.*x\.pt has 0"):
+        read_card(tmp_path / "x.pt")
+    with pytest.raises(CrossDError, match="`card` of a checkpoint's card must be a dictionary"):
+        check_card(["no card"])
