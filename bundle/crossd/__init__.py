@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from crossd.checkpoints import TransferReport, load_pretrained
 from crossd.conv import (
     CrossDConv,
     CrossDConv2d,
@@ -17,6 +18,7 @@ from crossd.conv import (
     set_alignment,
 )
 from crossd.conv import register as _register_layer
+from crossd.convert import convert
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.networks import register as _register_network
@@ -31,10 +33,13 @@ __all__ = [
     "CrossDConv3d",
     "CrossDError",
     "CrossDResNet",
+    "TransferReport",
     "__version__",
     "calibrate",
+    "convert",
     "crossd_convs",
     "embed_kernel",
     "fold",
+    "load_pretrained",
     "set_alignment",
 ]
