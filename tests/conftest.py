@@ -22,7 +22,9 @@ def shared_data() -> Path:
     """Real data, by `CROSSD_DATA` or `../shared/data`; tests that need it skip without it."""
     path = Path(os.environ.get("CROSSD_DATA", ROOT.parent / "shared" / "data"))
     if not path.is_dir():
-        pytest.skip(f"real data not found at {path}: set CROSSD_DATA to a folder laid out as described in tests/README.md")
+        pytest.skip(
+            f"real data not found at {path}: set CROSSD_DATA to a folder laid out as described in tests/README.md"
+        )
     return path
 
 
