@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -121,3 +122,28 @@ def check_patients(patients: Sequence[str], splits: Sequence[str]) -> None:
             f"A patient must be in one split only, got {len(leaking)} in several: {listed}. "
             "Give all cases of a patient the same split, or drop the column 'split' to have it made by patient."
         )
+
+
+def evaluation_splits(cases: Mapping[str, Any], split: str | None) -> list[str]:
+    """Which splits to evaluate on: the one that is named, `"all"`, or by default test, or val where there is no test.
+
+    Args:
+        cases: with a list for each split, as `crossd.data.read_labels` returns.
+        split: `"train"`, `"val"`, `"test"`, `"all"` or None.
+
+    Raises:
+        CrossDError: for another word, and for a split without cases.
+
+    >>> evaluation_splits({"train": [1], "val": [2], "test": []}, None)
+    ['val']
+    """
+    counts = {name: len(cases[name]) for name in SPLITS}
+    if split is None:
+        split = "test" if counts["test"] or not counts["val"] else "val"
+    if split not in (*SPLITS, "all"):
+        raise CrossDError(f"split must be one of {', '.join(SPLITS)} or all, got {split!r}. Example: --split test.")
+    chosen = [name for name in SPLITS if counts[name]] if split == "all" else [split]
+    if not chosen or not counts[chosen[0]]:
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+        raise CrossDError(f"An evaluation needs cases, got none of split {split!r} ({listed}). Choose another --split.")
+    return chosen

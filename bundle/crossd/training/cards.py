@@ -1,0 +1,205 @@
+"""Where a new model's card comes from: the card of the weights it starts from, and what the user changed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from crossd.checkpoints import check_card, read_card, read_checkpoint
+from crossd.checkpoints.layouts import recognise, without_wrapper
+from crossd.errors import CrossDError
+from crossd.networks import STAGES
+from crossd.version import __version__
+
+logger = logging.getLogger(__name__)
+
+FROM_SCRATCH: dict[str, Any] = {
+    "class_names": [],
+    "network": {"depth": 18, "width": 64},
+    "input": {
+        "channels": ["image"],
+        "plane": "axial",
+        "spacing": None,
+        "roi_size": [64, 64, 64],
+        "intensity": {"mode": "percentile", "lower": 0.5, "upper": 99.5},
+        "mean": 0.0,
+        "std": 1.0,
+    },
+}
+RADIMAGENET = {"mean": 0.3162, "std": 0.3213}  # of the official Cross-D pre-training set, grey values in [0, 1]
+IMAGENET = {"mean": 0.449, "std": 0.226}  # torchvision's three channels, averaged
+
+
+def is_none(weights: str | None) -> bool:
+    """Whether training is to start from random weights, which one has to ask for.
+
+    >>> is_none("none"), is_none(None), is_none("models/model.pt")
+    (True, True, False)
+    """
+    return weights is None or str(weights).lower() == "none"
+
+
+def base_card(weights: str | None, bundle_root: str) -> dict[str, Any]:
+    """What is known of the input and the network before the labels are read.
+
+    From the card of `weights`; for a checkpoint without a card, depth and width from its tensors, and the normalisation
+    of its kind (official Cross-D: RadImageNet's; plain 2D ResNets: ImageNet's); for `none`, `FROM_SCRATCH`. A 2D card
+    gives its intensities and its network, not its window. A bundle whose `models/model.pt` is not there yet is
+    described by its `configs/metadata.json`, so that its network can be built; loading the weights still fails.
+
+    Args:
+        weights: checkpoint file, or `"none"`.
+        bundle_root: of the running bundle.
+
+    Returns:
+        `{"class_names", "network", "input", "task"?, "negative_class"?}`.
+
+    Raises:
+        CrossDError: when the file is missing or is no checkpoint.
+    """
+    if is_none(weights):
+        return FROM_SCRATCH
+    path = Path(str(weights))
+    if not path.is_file():
+        metadata = Path(bundle_root) / "configs" / "metadata.json"
+        card = json.loads(metadata.read_text(encoding="utf-8")).get("card") if metadata.is_file() else None
+        if card is not None and path.absolute() == Path(bundle_root).absolute() / "models" / "model.pt":
+            return _volumetric(card)
+        raise CrossDError(
+            f"weights must be a checkpoint file, got {path}, which is not there. Pass --weights FILE, or --weights "
+            "none to train from scratch."
+        )
+    content = read_checkpoint(path)
+    metadata = path.resolve().parent.parent / "configs" / "metadata.json"
+    if content.get("card") is not None or (set(content) == {"model"} and metadata.is_file()):
+        return _volumetric(read_card(path))
+    return _guess(path, content["model"])
+
+
+def trained_card(weights: str | None) -> dict[str, Any]:
+    """The card of a trained model.
+
+    Raises:
+        CrossDError: when there is no such file, or it has no card.
+    """
+    if is_none(weights) or not Path(str(weights)).is_file():
+        raise CrossDError(
+            f"An evaluation needs a trained model, got {weights}, which is not there. Pass --output_dir of a finished "
+            "training run, or --weights FILE."
+        )
+    return read_card(str(weights))
+
+
+def _volumetric(card: Mapping[str, Any]) -> dict[str, Any]:
+    """A card for 3D; of a 2D one without what only images have."""
+    network, seen = dict(card["network"]), dict(card["input"])
+    if network.get("spatial_dims", 3) == 2:
+        network.pop("alignment", None)  # 2D training's `dynamic` is not what volumes start from
+        seen |= {name: FROM_SCRATCH["input"][name] for name in ("plane", "spacing", "roi_size")}
+    for name in ("spatial_dims", "in_channels", "num_classes"):
+        network.pop(name, None)
+    return {**card, "network": network, "input": seen}
+
+
+def _guess(path: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    source = without_wrapper(recognise(state), lambda name: name == "conv1.weight")
+    network = {**FROM_SCRATCH["network"], **resnet_arguments(source.state)}
+    known = RADIMAGENET if source.layout in ("official Cross-D", "RadImageNet 2D ResNet") else IMAGENET
+    known = {} if source.layout == "MONAI/MedicalNet 3D ResNet" else known
+    logger.warning(
+        "%s (%s) has no card: taken are %s, and %s for intensities in [0, 1]. Change them by --depth, --width, "
+        "--mean, --std.",
+        path,
+        source.layout,
+        network,
+        known or "mean 0 and std 1",
+    )
+    return {**FROM_SCRATCH, "network": network, "input": {**FROM_SCRATCH["input"], **known}}
+
+
+def resnet_arguments(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Depth and width of a ResNet from its state dict, under torchvision's names; nothing when it is none of ours.
+
+    >>> import torch
+    >>> stages = {f"layer{stage}.0.conv1.weight": torch.zeros(1) for stage in (1, 2, 3, 4)}
+    >>> resnet_arguments({"conv1.weight": torch.zeros(16, 3, 7, 7), **stages})
+    {'depth': 10, 'width': 16}
+    """
+    blocks = [
+        len({m[1] for name in state if (m := re.match(rf"layer{stage}\.(\d+)\.", name))}) for stage in (1, 2, 3, 4)
+    ]
+    kind = "bottleneck" if "layer1.0.conv3.weight" in state else "basic"
+    depths = [depth for depth, stages in STAGES.items() if stages == (kind, blocks)]
+    if not depths or "conv1.weight" not in state:
+        return {}
+    return {"depth": depths[0], "width": int(state["conv1.weight"].shape[0])}
+
+
+def model_card(
+    task: str,
+    class_names: Sequence[str],
+    network: Mapping[str, Any],
+    input: Mapping[str, Any],
+    negative_class: str | int | None = None,
+    data: str = "",
+) -> dict[str, Any]:
+    """The card of the model to be trained, checked.
+
+    Args:
+        task: `"multiclass"` or `"multilabel"`.
+        class_names: in the order of the network's outputs.
+        network: arguments of `CrossDResNet` but the number of channels and classes, which follow.
+        input: as in `crossd.checkpoints.check_card`.
+        negative_class: the class that means "absent", by name or index; None where there is none.
+        data: what it is trained on, in words.
+
+    Raises:
+        CrossDError: when an entry breaks a rule.
+
+    >>> card = model_card("multiclass", ["well", "ill"], {"width": 8}, FROM_SCRATCH["input"], "well")
+    >>> card["negative_class"], card["network"]
+    (0, {'spatial_dims': 3, 'in_channels': 1, 'num_classes': 2, 'width': 8})
+    """
+    names = list(class_names)
+    if isinstance(negative_class, str):
+        if negative_class not in names:
+            raise CrossDError(
+                f"negative_class must be one of {names}, got {negative_class!r}. Correct it or leave it out."
+            )
+        negative_class = names.index(negative_class)
+    return check_card(
+        {
+            "format": 1,
+            "crossd_version": __version__,
+            "task": task,
+            "class_names": names,
+            "negative_class": negative_class,
+            "network": {
+                "spatial_dims": 3,
+                "in_channels": len(input["channels"]),
+                "num_classes": len(names),
+                **network,
+            },
+            "input": dict(input),
+            "data": data,
+            "metrics": {},
+        },
+        "the configuration",
+    )
+
+
+def channel_names(known: Sequence[str], channels: int | None) -> list[str]:
+    """Names of the image columns: those of the weights' card where their number fits.
+
+    >>> channel_names(["t1", "t2"], 2), channel_names(["image"], 2), channel_names(["image"], None)
+    (['t1', 't2'], ['image_1', 'image_2'], ['image'])
+    """
+    if channels is None or channels == len(known):
+        return list(known)
+    return ["image"] if channels == 1 else [f"image_{i + 1}" for i in range(channels)]

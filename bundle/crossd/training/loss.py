@@ -1,0 +1,86 @@
+"""The loss of a classifier, with classes that are rare counted for more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from crossd.errors import CrossDError
+
+Label = int | Sequence[int]
+
+
+def balanced_weights(labels: Sequence[Label], classes: int, task: str) -> Tensor:
+    """Weights that let every class count the same; 1 for classes without cases.
+
+    Multiclass: `cases / (classes · cases of c)`. Multilabel: `cases without c / cases with c`, the weight of the cases
+    with c.
+
+    Args:
+        labels: class index of each case, or its list of 0 and 1.
+        classes: how many.
+        task: `"multiclass"` or `"multilabel"`.
+
+    Returns:
+        `(classes,)`.
+
+    >>> balanced_weights([0, 0, 0, 1], 2, "multiclass").tolist()
+    [0.6666666865348816, 2.0]
+    >>> balanced_weights([[1, 0], [0, 0], [0, 1], [0, 1]], 2, "multilabel").tolist()
+    [3.0, 1.0]
+    """
+    if task == "multilabel":
+        positive = torch.tensor([list(label) for label in labels]).reshape(len(labels), classes).sum(0)  # type: ignore[arg-type]
+        weights = (len(labels) - positive) / positive.clamp(min=1)
+        return torch.where((positive > 0) & (weights > 0), weights, torch.ones(classes))
+    counts = torch.bincount(torch.as_tensor(labels, dtype=torch.long), minlength=classes)
+    return torch.where(counts > 0, len(labels) / (classes * counts.clamp(min=1)), torch.ones(classes))
+
+
+def classification_loss(
+    labels: Sequence[Label],
+    class_names: Sequence[str],
+    task: str,
+    class_weights: str | Sequence[float] | None = "balanced",
+    label_smoothing: float = 0.0,
+) -> nn.Module:
+    """Cross-entropy over classes that exclude each other, or binary cross-entropy of each (multilabel), of logits.
+
+    Args:
+        labels: of the training cases.
+        class_names: one per class.
+        task: `"multiclass"` or `"multilabel"`.
+        class_weights: `"balanced"` (see `balanced_weights`), None for none, or a number per class.
+        label_smoothing: of the cross-entropy; multiclass only.
+
+    Returns:
+        A module: logits `(batch, classes)`, and labels `(batch,)` or 0 and 1 `(batch, classes)`, to a number.
+
+    Raises:
+        CrossDError: for weights that are not one positive number per class, and for smoothing in multilabel.
+
+    >>> loss = classification_loss([0, 1, 1], ["a", "b"], "multiclass")
+    >>> float(loss(torch.zeros(3, 2), torch.tensor([0, 1, 1]))) == float(torch.log(torch.tensor(2.0)))
+    True
+    """
+    if class_weights is None:
+        weights = None
+    elif class_weights == "balanced":
+        weights = balanced_weights(labels, len(class_names), task)
+    else:
+        given = isinstance(class_weights, (list, tuple))
+        if not given or len(class_weights) != len(class_names) or not all(float(w) > 0 for w in class_weights):
+            raise CrossDError(
+                f"class_weights must be 'balanced', null or one positive number for each of {list(class_names)}, got "
+                f"{class_weights!r}. Example: --class_weights '{[1.0] * len(class_names)}'."
+            )
+        weights = torch.tensor([float(w) for w in class_weights])
+    if task == "multilabel":
+        if label_smoothing:
+            raise CrossDError(
+                f"label_smoothing is for multiclass only, got {label_smoothing}. Pass --label_smoothing 0."
+            )
+        return nn.BCEWithLogitsLoss(pos_weight=weights)
+    return nn.CrossEntropyLoss(weight=weights, label_smoothing=label_smoothing)

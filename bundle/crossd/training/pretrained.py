@@ -1,0 +1,79 @@
+"""The handler that loads the weights training starts from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+from crossd.checkpoints import load_pretrained, read_checkpoint
+from crossd.training.cards import is_none
+
+logger = logging.getLogger(__name__)
+
+
+class PretrainedCheckpointLoader:
+    """Loads weights of any layout that `crossd.load_pretrained` knows when the run starts, and logs its report.
+
+    The head is taken over only when the checkpoint's card names the very same classes in the same order; otherwise it
+    keeps the values it was initialised with, since its outputs would mean something else.
+
+    Args:
+        network: changed in place.
+        weights: checkpoint file, or `"none"` for random weights.
+        class_names: what the network is to tell apart.
+        head: name of the network's last layer.
+
+    Raises:
+        CrossDError: when the run starts, for a file that is missing, is no checkpoint, or is of another architecture.
+    """
+
+    def __init__(self, network: nn.Module, weights: str | None, class_names: Sequence[str], head: str = "fc") -> None:
+        self.network = network
+        self.weights = weights
+        self.class_names = list(class_names)
+        self.head = head
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer; MONAI calls this."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if is_none(self.weights):
+            logger.info("training starts from random weights")
+            return
+        content = read_checkpoint(str(self.weights))
+        card = content.get("card") or {}
+        head = self.network.get_submodule(self.head)
+        fresh = {name: value.clone() for name, value in head.state_dict().items()}
+        report = load_pretrained(self.network, content)
+        logger.info("%s\n%s", self.weights, report)
+        if card.get("class_names") != self.class_names:
+            head.load_state_dict(fresh)
+            logger.info("the head starts from random weights: the classes are %s", self.class_names)
+
+
+class TrainedCheckpointLoader:
+    """Loads a trained model, head included, when the run starts.
+
+    Args:
+        network: changed in place.
+        weights: checkpoint file; anything that does not fit whole is an error.
+
+    Raises:
+        CrossDError: when the run starts, for a file that is missing, is no checkpoint, or is of another network.
+    """
+
+    def __init__(self, network: nn.Module, weights: str) -> None:
+        self.network = network
+        self.weights = weights
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator; MONAI calls this."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        load_pretrained(self.network, self.weights, strict_head=True)
+        logger.info("weights loaded from %s", self.weights)

@@ -1,0 +1,166 @@
+"""The handler that keeps what a run has reached: the best model, a checkpoint per epoch, and when to stop."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from ignite.handlers import EarlyStopping
+from monai.engines import SupervisedTrainer
+from torch.optim import Optimizer
+
+from crossd.checkpoints import save_checkpoint
+from crossd.errors import CrossDError
+from crossd.training import run_files
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingProgress:
+    """Saves the best model and, after every epoch, all that is needed to go on; resumes a run that was ended.
+
+    After each epoch, in this order: `model.pt` is written, with its card, when the epoch's validation score is the best
+    so far; `checkpoint_NNNN.pt` is written; older checkpoints are removed. Every file appears whole or not at all
+    (`save_checkpoint`). A run killed at any moment therefore goes on from the last finished epoch, and ends as it would
+    have (randomness: see `SeedEpochs`).
+
+    The score is the validation AUC; where that is not defined (one class in validation) it is minus the validation
+    loss, which is said once. Which of the two depends on the validation cases only, so it is the same in every epoch.
+
+    Attach it last, after MONAI's `LrScheduleHandler` and `ValidationHandler`.
+
+    Args:
+        output_dir: of the run; made if need be.
+        evaluator: the validation engine; its metrics hold `val_auc` and `val_loss`.
+        optimizer, scheduler: of the run; the scheduler may be None.
+        card: of the model, for `model.pt`.
+        cases: of all splits; written to `datalist.csv`.
+        settings: JSON-able; a run is only resumed under equal ones.
+        resume: continue from the newest checkpoint in `output_dir`; False starts again and removes them.
+        patience: validations without a better score after which training stops; None never stops early.
+        keep: how many checkpoints to keep.
+
+    Raises:
+        CrossDError: without a folder, and when the run starts, for other settings or unreadable checkpoints.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | None,
+        evaluator: Engine,
+        optimizer: Optimizer,
+        scheduler: Any,
+        card: Mapping[str, Any],
+        cases: Sequence[Mapping[str, Any]],
+        settings: Mapping[str, Any],
+        resume: bool = True,
+        patience: int | None = None,
+        keep: int = 2,
+    ) -> None:
+        if output_dir is None:
+            raise CrossDError("Training needs a folder for what it writes, got none. Pass --output_dir DIR.")
+        if patience is not None and patience < 1:
+            raise CrossDError(f"patience must be a number of validations, 1 or more, or null, got {patience}.")
+        self.folder = Path(output_dir)
+        self.evaluator = evaluator
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.card = dict(card)
+        self.cases = cases
+        self.settings = {**settings, "cases": run_files.digest(cases)}
+        self.resume = resume
+        self.patience = patience
+        self.keep = keep
+        self.best_score: float | None = None
+        self.best_epoch = 0
+        self.best_metrics: dict[str, float] = {}
+        self.stopper: EarlyStopping | None = None
+
+    def attach(self, engine: SupervisedTrainer) -> None:
+        """Register with the trainer; MONAI calls this."""
+        if self.patience is not None:
+            self.stopper = EarlyStopping(self.patience, lambda _: self._score(), engine)
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
+        engine.add_event_handler(Events.COMPLETED, self.completed)
+
+    def start(self, engine: SupervisedTrainer) -> None:
+        """Take over the newest checkpoint, if there is one."""
+        if not self.resume:
+            run_files.remove_checkpoints(self.folder)
+        stored = run_files.newest_checkpoint(self.folder)
+        if stored is not None:
+            run_files.check_settings(stored["settings"], self.settings, self.folder)
+            self._restore(engine, stored)
+        run_files.write_datalist(self.folder / "datalist.csv", self.cases, self.card["class_names"])
+        if self.stopper is not None and self.patience is not None and self.stopper.counter >= self.patience:
+            engine.terminate()
+
+    def _restore(self, engine: SupervisedTrainer, stored: Mapping[str, Any]) -> None:
+        engine.network.load_state_dict(stored["model"])
+        self.optimizer.load_state_dict(stored["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(stored["scheduler"])
+        if engine.scaler is not None:
+            engine.scaler.load_state_dict(stored["scaler"])
+        if self.stopper is not None:
+            self.stopper.load_state_dict(stored["stopper"])
+        engine.state.epoch = stored["epoch"]
+        engine.state.iteration = stored["epoch"] * engine.state.epoch_length
+        self.best_score, self.best_epoch = stored["best_score"], stored["best_epoch"]
+        self.best_metrics = stored["best_metrics"]
+        logger.info("resumed after epoch %d of %d in %s", stored["epoch"], engine.state.max_epochs, self.folder)
+
+    def epoch_completed(self, engine: SupervisedTrainer) -> None:
+        """Look at the validation, if this epoch had one, and save."""
+        if self.evaluator.state.epoch == engine.state.epoch:  # ValidationHandler gives its runs the trainer's epoch
+            self._validated(engine)
+        save_checkpoint(
+            run_files.checkpoint_path(self.folder, engine.state.epoch),
+            engine.network,
+            self.card,
+            epoch=engine.state.epoch,
+            optimizer=self.optimizer.state_dict(),
+            scheduler=None if self.scheduler is None else self.scheduler.state_dict(),
+            scaler=None if engine.scaler is None else engine.scaler.state_dict(),
+            stopper=None if self.stopper is None else dict(self.stopper.state_dict()),
+            best_score=self.best_score,
+            best_epoch=self.best_epoch,
+            best_metrics=self.best_metrics,
+            settings=self.settings,
+        )
+        run_files.remove_checkpoints(self.folder, self.keep)
+
+    def _validated(self, engine: SupervisedTrainer) -> None:
+        score = self._score()
+        if self.best_score is None or score > self.best_score:
+            self.best_score, self.best_epoch = score, engine.state.epoch
+            values = {name: float(value) for name, value in self.evaluator.state.metrics.items()}
+            self.best_metrics = {name: value for name, value in values.items() if math.isfinite(value)}
+            metrics = {**self.best_metrics, "epoch": engine.state.epoch}
+            save_checkpoint(self.folder / "model.pt", engine.network, {**self.card, "metrics": metrics})
+        if self.stopper is not None:
+            self.stopper(engine)
+
+    def _score(self) -> float:
+        metrics = self.evaluator.state.metrics
+        auc = float(metrics["val_auc"])
+        if not math.isnan(auc):
+            return auc
+        if self.best_score is None:
+            logger.warning(
+                "the validation AUC is not defined, for all validation cases are of one class: the best epoch is the "
+                "one with the lowest validation loss"
+            )
+        return -float(metrics["val_loss"])
+
+    def completed(self, engine: SupervisedTrainer) -> None:
+        """Say where the best model is."""
+        listed = ", ".join(f"{name} {value:.4f}" for name, value in self.best_metrics.items())
+        logger.info(
+            "best epoch %d of %d (%s): %s", self.best_epoch, engine.state.epoch, listed, self.folder / "model.pt"
+        )

@@ -1,0 +1,103 @@
+"""Which cases can be read: every one is tried before training starts."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from crossd.data.splits import SPLITS
+from crossd.errors import CrossDError
+from crossd.inference.cases import Case, CaseDataset
+
+logger = logging.getLogger(__name__)
+
+
+class _Trial(Dataset):
+    """For each case why it cannot be read (None if it can) and the bytes of its preprocessed image."""
+
+    def __init__(self, cases: Sequence[Case], transform: Callable[[Case], Case]) -> None:
+        self.dataset = CaseDataset(cases, transform)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[str | None, int]:
+        item = self.dataset[index]
+        image = item["image"]
+        return item["error"], 0 if image is None else image.numel() * image.element_size()
+
+
+def readable_cases(
+    cases: Mapping[str, Any],
+    transform: Callable[[Case], Case],
+    output_dir: str | None,
+    skip_unreadable: bool = False,
+    num_workers: int = 0,
+    splits: Sequence[str] = SPLITS,
+) -> dict[str, Any]:
+    """Try to read and preprocess every case, and leave out or refuse those that fail.
+
+    Args:
+        cases: what `crossd.data.read_labels` returns.
+        transform: the deterministic preprocessing.
+        output_dir: where `skipped.csv` is written (case, source, split, reason).
+        skip_unreadable: leave unreadable cases out instead of refusing them.
+        num_workers: processes that read.
+        splits: whose cases are tried.
+
+    Returns:
+        For each of the splits the cases that can be read, and `"bytes"`, what all of them need in memory.
+
+    Raises:
+        CrossDError: naming every unreadable case and why, unless they are skipped; and when none is left of a split.
+
+    >>> readable_cases({"train": [], "val": [], "test": []}, lambda item: item, None)
+    {'train': [], 'val': [], 'test': [], 'bytes': 0}
+    """
+    every = [case for split in splits for case in cases[split]]
+    own = torch.Generator()  # so that the global one, which initialises networks, is not drawn from
+    trial = DataLoader(_Trial(every, transform), batch_size=None, num_workers=num_workers, generator=own)
+    outcomes = list(tqdm(trial, desc="reading cases", total=len(every), disable=not every))
+    reasons = {case["case"]: error for case, (error, _) in zip(every, outcomes, strict=True) if error is not None}
+    if reasons and not skip_unreadable:
+        listed = "; ".join(f"{case}: {reason}" for case, reason in reasons.items())
+        raise CrossDError(
+            f"Every case must be readable, got {len(reasons)} of {len(every)} that are not: {listed}. "
+            "Repair or remove them, or leave them out with --skip_unreadable true."
+        )
+    if reasons and output_dir is not None:
+        _write(Path(output_dir), [(case, reasons[case["case"]]) for case in every if case["case"] in reasons])
+    kept = {split: [case for case in cases[split] if case["case"] not in reasons] for split in splits}
+    for split in splits:
+        if cases[split] and not kept[split]:
+            raise CrossDError(
+                f"At least one {split} case must be readable, got {len(cases[split])} that are not. Repair them."
+            )
+    return {**kept, "bytes": sum(size for _, size in outcomes)}
+
+
+def _write(folder: Path, skipped: Sequence[tuple[Case, str]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "skipped.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case", "source", "split", "reason"])
+        writer.writerows([case["case"], case["source"], case["split"], reason] for case, reason in skipped)
+    logger.warning("%d unreadable cases are left out: see %s", len(skipped), folder / "skipped.csv")
+
+
+def cache_rate(needed_bytes: int, cache_gb: float) -> float:
+    """Part of the preprocessed cases that fits into `cache_gb` GiB.
+
+    >>> cache_rate(8 * 2**30, 4)
+    0.5
+    >>> cache_rate(0, 4)
+    1.0
+    """
+    return min(1.0, cache_gb * 2**30 / needed_bytes) if needed_bytes else 1.0
