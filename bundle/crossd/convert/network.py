@@ -34,9 +34,9 @@ def convert(network: nn.Module, to: str = "crossd", spatial_dims: int = 3, **opt
     the 3D one with the same weights.
 
     Modules are converted, calls are not: a `forward` that itself reshapes, calls `interpolate(mode="bilinear")` or
-    averages over axes `(2, 3)`, as some squeeze-and-excitation blocks do, stays two-dimensional. It fails on volumes or,
-    in the last case, averages over depth and height only; check such blocks. A `Linear` over flattened positions (VGG's
-    7×7) no longer fits: pool to one position before it.
+    averages over axes `(2, 3)`, as some squeeze-and-excitation blocks do, stays two-dimensional. It fails on volumes
+    or, in the last case, averages over depth and height only; check such blocks. A `Linear` over flattened positions
+    (VGG's 7×7) no longer fits: pool to one position before it.
 
     Args:
         network: any module, a single `Conv2d` included; it is not changed.
