@@ -2,7 +2,7 @@
 #   make demo      classify phantom volumes with the shipped model        make test      the tests CI runs
 #   make help      all targets
 # PYTHON=python3.12 chooses the interpreter of a new .venv (3.10 or later).
-# TORCH_INDEX=https://download.pytorch.org/whl/cpu takes torch from that index: the CPU build is a tenth of the default.
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu takes torch from that index: the CPU build is a fraction of the default.
 
 PYTHON ?= python3
 TORCH_INDEX ?=

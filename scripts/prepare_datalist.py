@@ -1,8 +1,7 @@
 """Write a public data set as NIfTI volumes and a labels.csv that `configs/train.json` takes.
 
     python scripts/prepare_datalist.py --dataset vesselmnist3d --root DOWNLOADS --output_dir data/vessel
-    python -m monai.bundle run --config_file configs/train.json --images data/vessel --labels data/vessel/labels.csv \
-        --output_dir output
+    python -m monai.bundle run --config_file configs/train.json --labels data/vessel/labels.csv --output_dir output/vessel
 """
 
 from __future__ import annotations

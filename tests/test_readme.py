@@ -57,7 +57,7 @@ def workplace(tmp_path_factory):
         (folder / name).symlink_to(ROOT / name)
     write_nifti(folder / "scans" / "a.nii.gz", vessel_phantom(0, aneurysm=True))
     rows = ["image,label,patient"]
-    for seed in range(8):
+    for seed in range(4):
         for label, aneurysm in (("healthy", False), ("aneurysm", True)):
             write_nifti(folder / "data" / f"{label}_{seed}.nii.gz", vessel_phantom(seed, aneurysm, size=28))
             rows.append(f"{label}_{seed}.nii.gz,{label},{seed}_{label}")
