@@ -1,7 +1,8 @@
-"""Write a public data set as NIfTI volumes and a labels.csv that `configs/train.json` takes.
+r"""Write a public data set as NIfTI volumes and a labels.csv that `configs/train.json` takes.
 
     python scripts/prepare_datalist.py --dataset vesselmnist3d --root DOWNLOADS --output_dir data/vessel
-    python -m monai.bundle run --config_file configs/train.json --labels data/vessel/labels.csv --output_dir output/vessel
+    python -m monai.bundle run --config_file configs/train.json --labels data/vessel/labels.csv \
+        --classes "['healthy','aneurysm']" --output_dir output/vessel
 """
 
 from __future__ import annotations
