@@ -128,8 +128,8 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice]:
             f"A file named as DICOM must be DICOM: '{path}' ({os.path.getsize(path)} bytes) has no SOPClassUID "
             "(0008,0016). Copy the file again, or remove it."
         )
-    _check_is_image(path, dataset, sop_class)
     try:
+        _check_is_image(path, dataset, sop_class)
         return list(_slices(path, dataset))
     except CrossDError:
         raise
