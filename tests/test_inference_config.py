@@ -139,6 +139,12 @@ def test_missing_weights_are_an_error_not_random_weights(tmp_path: Path) -> None
     assert not (tmp_path / "out" / "predictions.csv").exists()
 
 
+def test_a_run_without_images_says_how_to_name_them(tmp_path: Path, weights: str) -> None:
+    with pytest.raises(RuntimeError) as error:
+        workflow(output_dir=str(tmp_path), weights=weights).run()
+    assert reason(error.value).endswith("Pass --images PATH, a file, a folder or a CSV.")
+
+
 def test_a_checkpoint_of_another_architecture(tmp_path: Path) -> None:
     card = make_card()
     other = {**card, "network": {**card["network"], "width": 8}}
@@ -314,3 +320,32 @@ def test_metadata_follows_monais_schema(tmp_path: Path) -> None:
     described = metadata["network_data_format"]["outputs"]["pred"]
     assert list(described["channel_def"].values()) == metadata["card"]["class_names"]
     assert metadata["network_data_format"]["inputs"]["image"]["spatial_shape"] == metadata["card"]["input"]["roi_size"]
+
+
+@pytest.mark.parametrize("series", ["mr_prostate_adc", "mr_positions/HFS"])
+def test_real_series_and_the_same_as_nifti_agree(tmp_path: Path, weights: str, shared_data: Path, series: str) -> None:
+    """ITK writes the NIfTI, from the files that GDCM sorts: nothing of ours is on that side."""
+    import itk
+
+    names = itk.GDCMSeriesFileNames.New()
+    names.SetRecursive(True)
+    names.SetDirectory(str(shared_data / "dicom" / series))
+    (uid,) = names.GetSeriesUIDs()
+    itk.imwrite(itk.imread(names.GetFileNames(uid), itk.F), str(tmp_path / "same.nii.gz"))
+    (first,) = infer(shared_data / "dicom" / series, tmp_path / "dicom", weights=weights, overlap=0.0)
+    (second,) = infer(tmp_path / "same.nii.gz", tmp_path / "nifti", weights=weights, overlap=0.0)
+    np.testing.assert_allclose(probabilities(first), probabilities(second), atol=1e-4)
+    ours, theirs = (nib.load(next((tmp_path / kind / "evidence").iterdir())) for kind in ("dicom", "nifti"))
+    to_theirs = np.linalg.inv(theirs.affine) @ ours.affine  # the files may be stacked the other way round
+    corners = np.array([[0, 0, 0, 1], [*(size - 1 for size in ours.shape), 1]]).T
+    ends = np.rint(to_theirs @ corners)[:3].astype(int)
+    for end, corner in zip(ends.T, corners[:3].T, strict=True):
+        assert ours.get_fdata()[tuple(corner)] == pytest.approx(theirs.get_fdata()[tuple(end)], abs=1e-3)
+
+
+def test_an_object_without_pixels_is_listed(tmp_path: Path, weights: str, shared_data: Path) -> None:
+    images = shared_data / "dicom" / "enhanced" / "no_pixels_raw.dcm"
+    workflow(images=str(images), output_dir=str(tmp_path), weights=weights).run()
+    (row,) = read_rows(tmp_path)
+    assert row["status"] == "failed"
+    assert "pixel" in row["reason"].lower()

@@ -16,7 +16,7 @@ from crossd.data.volume_files import VOLUME_SUFFIXES
 from crossd.errors import CrossDError
 
 
-def find_cases(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+def find_cases(path: str | os.PathLike[str] | None) -> list[dict[str, Any]]:
     """List the cases under a path.
 
     Args:
@@ -35,7 +35,7 @@ def find_cases(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         - `error`: None, or why this file cannot be a case
 
     Raises:
-        CrossDError: nothing there, or nothing that could be an image.
+        CrossDError: no path, nothing there, or nothing that could be an image.
 
     >>> import tempfile
     >>> find_cases(tempfile.mkdtemp())
@@ -43,6 +43,8 @@ def find_cases(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         ...
     crossd.errors.CrossDError: A folder must hold images: ... is empty. Pass a folder with NIfTI or DICOM files in it.
     """
+    if path is None:
+        raise CrossDError("The images must be named: no path was given. Pass --images PATH, a file, a folder or a CSV.")
     path = Path(os.path.abspath(os.path.expanduser(path)))
     if not path.exists():
         raise CrossDError(f"The path of the images must exist: '{path}' does not. Check it; quote it if it has blanks.")

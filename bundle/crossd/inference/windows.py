@@ -35,7 +35,7 @@ class WindowInferer(Inferer):
         pad_value: what surrounds small volumes: the normalised background, one number or one per channel.
         activation: "softmax" (one class is true) or "sigmoid" (each class by itself), applied to each window's logits.
         negative_class: index of the class that means "absent"; see `Aggregation`.
-        progress: show a bar over the windows of each volume.
+        progress: show a bar over the windows of each volume, on a terminal.
 
     Raises:
         CrossDError: for values outside of those above; when called, for inputs that are not `(batch, channel,
@@ -98,7 +98,8 @@ class WindowInferer(Inferer):
         device = _device(network, volume)
         probabilities = []
         batches = range(0, len(boxes), self.sw_batch_size)
-        for first in tqdm(batches, desc="windows", leave=False, disable=not self.progress or len(batches) < 2):
+        hidden = None if self.progress and len(batches) > 1 else True  # None: shown on a terminal only
+        for first in tqdm(batches, desc="windows", leave=False, disable=hidden):
             batch = [volume[(slice(None), slice(None), *box)] for box in boxes[first : first + self.sw_batch_size]]
             logits = network(torch.cat(batch).to(device), *args, **kwargs)
             probabilities.append(self._probabilities(logits, len(batch)))
