@@ -134,6 +134,7 @@ def test_a_map_returns_to_the_space_of_the_input(tmp_path, voxel_to_world):
     assert np.unravel_index(int(back[0].argmax()), back.shape[1:]) == (17, 6, 12)
 
 
+@pytest.mark.filterwarnings("error:Corrupt cache file")
 def test_items_travel_through_loaders_and_caches(tmp_path, axial):
     volume = smooth((8, 7, 6))
     write_dicom_series(tmp_path / "scans" / "a", volume, axial)

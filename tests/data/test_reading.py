@@ -180,6 +180,7 @@ def test_the_transform_reads_strings_lists_and_series(tmp_path, volume, axial):
     assert "LoadImage" in type(load).__name__
 
 
+@pytest.mark.filterwarnings("error:Corrupt cache file")
 def test_items_cache_and_collate(tmp_path, volume, axial):
     """Batches of images with and without warnings: lists of different lengths would not collate."""
     (series,), _ = find_series(write_dicom_series(tmp_path / "s", volume, axial))

@@ -12,7 +12,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
-from monai.utils import SpaceKeys
+from monai.utils import SpaceKeys, TraceKeys
 
 from crossd.data.affines import tidy_affine
 from crossd.data.channels import stack_channels
@@ -22,6 +22,12 @@ from crossd.data.dicom_pixels import read_pixels
 from crossd.data.series import Series
 from crossd.data.volume_files import VOLUME_SUFFIXES, Volume, read_volume_file
 from crossd.errors import CrossDError
+
+# What MONAI writes into the meta data of images, besides its own classes: names and arrays. Without this,
+# `PersistentDataset(track_meta=True)` finds every file of its cache unsafe and computes it again.
+torch.serialization.add_safe_globals(
+    [TraceKeys, np.ndarray, np.dtype, np.zeros(0).__reduce__()[0], *(type(np.dtype(kind)) for kind in ("f8", "i8"))]
+)
 
 Source = str | os.PathLike[str] | Series
 
