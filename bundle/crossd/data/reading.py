@@ -25,8 +25,9 @@ from crossd.errors import CrossDError
 
 # What MONAI writes into the meta data of images, besides its own classes: names and arrays. Without this,
 # `PersistentDataset(track_meta=True)` finds every file of its cache unsafe and computes it again.
+_rebuild_array: Any = np.zeros(0).__reduce__()[0]  # numpy moved it from `core` to `_core`
 torch.serialization.add_safe_globals(
-    [TraceKeys, np.ndarray, np.dtype, np.zeros(0).__reduce__()[0], *(type(np.dtype(kind)) for kind in ("f8", "i8"))]
+    [TraceKeys, np.ndarray, np.dtype, _rebuild_array, *(type(np.dtype(kind)) for kind in ("f8", "i8"))]
 )
 
 Source = str | os.PathLike[str] | Series
