@@ -18,6 +18,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OTHER_PAGES = [
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "models").glob("*.md")),
+    *sorted((ROOT / "tests").rglob("*.md")),
+]
 BLOCK = re.compile(r"(<!-- not run: (?P<reason>.*?) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
 NOT_RUN = re.compile(r"^\s*(make|pip|git|cd|python3? -m (pip|venv))\b")
 
@@ -108,7 +113,7 @@ def test_few_blocks_are_not_run():
     assert len([block for block in runnable if block.reason]) <= len(runnable) // 4
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
     targets = re.findall(r"\]\((?!https?:|mailto:)([^)#]+)", text)
