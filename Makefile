@@ -12,6 +12,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# ITK's wrappers warn once more while Python shuts down, after pytest's last line
+test test-all: export PYTHONWARNINGS = ignore:builtin type:DeprecationWarning
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint format bundle verify-zoo clean
 
