@@ -1,0 +1,73 @@
+"""What is loaded into a network before it is trained, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from crossd.checkpoints import save_checkpoint
+from crossd.errors import CrossDError
+from crossd.networks import CrossDResNet
+from crossd.training import PretrainedCheckpointLoader, TrainedCheckpointLoader, model_card
+from crossd.training.cards import FROM_SCRATCH
+from ignite.engine import Engine
+
+
+def network(seed, classes=2, depth=10):
+    torch.manual_seed(seed)
+    return CrossDResNet(3, 1, classes, depth=depth, width=4)
+
+
+def start(handler):
+    engine = Engine(lambda engine, batch: None)
+    handler.attach(engine)
+    engine.run([0])
+
+
+@pytest.fixture
+def source(tmp_path):
+    card = model_card("multiclass", ["a", "b"], {"depth": 10, "width": 4}, FROM_SCRATCH["input"])
+    save_checkpoint(tmp_path / "model.pt", network(1), card)
+    return str(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize(
+    ("classes", "head_is_taken"),
+    [(["a", "b"], True), (["b", "a"], False), (["x", "y"], False), (["a", "b", "c"], False)],
+)
+def test_the_backbone_is_the_sources_and_the_head_only_for_the_same_classes(source, classes, head_is_taken):
+    target = network(2, len(classes))
+    fresh = target.fc.weight.clone()
+    start(PretrainedCheckpointLoader(target, source, classes))
+    wanted = network(1).state_dict()
+    for name, value in target.state_dict().items():
+        if not name.startswith("fc."):
+            assert torch.equal(value, wanted[name]), name
+    assert torch.equal(target.fc.weight, wanted["fc.weight"] if head_is_taken else fresh)
+
+
+def test_random_weights_only_when_asked(source):
+    target = network(2)
+    start(PretrainedCheckpointLoader(target, "none", ["a", "b"]))
+    assert all(
+        torch.equal(a, b) for a, b in zip(target.state_dict().values(), network(2).state_dict().values(), strict=True)
+    )
+
+
+def test_another_architecture_is_refused_and_nothing_is_changed(source):
+    target = network(2, depth=18)
+    with pytest.raises(CrossDError, match=r"A checkpoint must fit the network.*fits .* entries of CrossDResNet.*depth"):
+        start(PretrainedCheckpointLoader(target, source, ["a", "b"]))
+    assert torch.equal(target.conv1.weight, network(2, depth=18).conv1.weight)
+
+
+def test_a_missing_file_is_refused():
+    with pytest.raises(CrossDError, match=r"there is none at /nowhere\.pt"):
+        start(PretrainedCheckpointLoader(network(2), "/nowhere.pt", ["a", "b"]))
+
+
+def test_a_trained_model_is_loaded_whole_or_refused(source):
+    target = network(2)
+    start(TrainedCheckpointLoader(target, source))
+    assert torch.equal(target.fc.weight, network(1).fc.weight)
+    with pytest.raises(CrossDError, match=r"strict_head=True asks for the checkpoint's own last layer"):
+        start(TrainedCheckpointLoader(network(2, classes=3), source))

@@ -1,0 +1,125 @@
+"""Which epoch is kept, when training stops, and what a resumed run takes over."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import pytest
+import torch
+from crossd.checkpoints import read_checkpoint
+from crossd.errors import CrossDError
+from crossd.training import TrainingProgress, model_card, run_files
+from crossd.training.cards import FROM_SCRATCH
+from ignite.engine import Engine
+from monai.engines import SupervisedTrainer
+
+CARD = model_card("multiclass", ["a", "b"], {}, FROM_SCRATCH["input"])
+NAN = math.nan
+
+
+def run(folder, aucs, losses=None, stop_after=None, epochs=None, **options):
+    """Train a linear layer for a number of epochs whose validations are made up; the trainer."""
+    torch.manual_seed(0)
+    network = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2)
+    evaluator = Engine(lambda engine, batch: None)
+    evaluator.state.epoch, evaluator.state.metrics = 0, {}
+    trainer = SupervisedTrainer(
+        device="cpu",
+        max_epochs=epochs or len(aucs),
+        train_data_loader=[{"image": torch.eye(2), "label": torch.tensor([0, 1])}],
+        network=network,
+        optimizer=optimizer,
+        loss_function=torch.nn.CrossEntropyLoss(),
+        decollate=False,
+    )
+
+    @trainer.on("EPOCH_COMPLETED")
+    def validate(engine):
+        scheduler.step()
+        epoch = engine.state.epoch
+        if epoch <= len(aucs) and aucs[epoch - 1] is not None:
+            evaluator.state.epoch = epoch
+            evaluator.state.metrics = {"val_auc": aucs[epoch - 1], "val_loss": (losses or aucs)[epoch - 1]}
+
+    options = {"settings": {"lr": 0.1}, **options}
+    progress = TrainingProgress(str(folder), evaluator, optimizer, scheduler, CARD, [], **options)
+    progress.attach(trainer)
+    if stop_after:
+        trainer.add_event_handler("EPOCH_COMPLETED", lambda e: e.terminate() if e.state.epoch == stop_after else None)
+    trainer.run()
+    return trainer, progress
+
+
+def test_the_best_epoch_is_kept_with_its_card(tmp_path):
+    run(tmp_path, [0.5, 0.9, 0.9, 0.7])
+    best = read_checkpoint(tmp_path / "model.pt")
+    assert best["card"] == {**CARD, "metrics": {"val_auc": 0.9, "val_loss": 0.9, "epoch": 2}}
+    last = read_checkpoint(run_files.checkpoint_path(tmp_path, 4))
+    assert not torch.equal(best["model"]["weight"], last["model"]["weight"])
+    assert [path.name for path in run_files.checkpoints(tmp_path)] == ["checkpoint_0004.pt", "checkpoint_0003.pt"]
+
+
+def test_without_an_auc_the_lowest_loss_decides_and_it_is_said_once(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        run(tmp_path, [NAN, NAN, NAN], [0.7, 0.4, 0.6])
+    assert read_checkpoint(tmp_path / "model.pt")["card"]["metrics"] == {"val_loss": 0.4, "epoch": 2}
+    assert caplog.text.count("the validation AUC is not defined") == 1
+
+
+def test_epochs_without_validation_do_not_count(tmp_path):
+    _, progress = run(tmp_path, [None, 0.6, None, 0.8], patience=1)
+    assert (progress.best_epoch, progress.best_score) == (4, 0.8)
+
+
+def test_early_stopping(tmp_path):
+    trainer, progress = run(tmp_path, [0.5, 0.8, 0.7, 0.8, 0.6, 0.9], patience=2)
+    assert (trainer.state.epoch, progress.best_epoch) == (4, 2)
+    again, progress = run(tmp_path, [0.5, 0.8, 0.7, 0.8, 0.6, 0.9], patience=2)
+    assert (again.state.epoch, progress.best_epoch) == (4, 2)  # the same command again trains no further
+
+
+@pytest.mark.parametrize("stopped", [1, 2, 4])
+def test_a_resumed_run_ends_as_the_whole_run(tmp_path, stopped):
+    aucs = [0.5, 0.6, 0.9, 0.8, 0.7]
+    run(tmp_path / "whole", aucs)
+    run(tmp_path / "parts", aucs, stop_after=stopped)
+    assert run_files.newest_checkpoint(tmp_path / "parts")["epoch"] == stopped
+    trainer, _ = run(tmp_path / "parts", aucs)
+    assert trainer.state.epoch == 5
+    for name in ("model.pt", "checkpoint_0005.pt"):
+        whole, parts = read_checkpoint(tmp_path / "whole" / name), read_checkpoint(tmp_path / "parts" / name)
+        assert torch.equal(whole["model"]["weight"], parts["model"]["weight"])
+        assert whole["card"] == parts["card"]
+    assert whole["scheduler"] == parts["scheduler"]
+    torch.testing.assert_close(whole["optimizer"], parts["optimizer"], rtol=0, atol=0)
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path):
+    run(tmp_path, [0.5, 0.9])
+    before = (tmp_path / "checkpoint_0002.pt").stat().st_mtime_ns
+    trainer, progress = run(tmp_path, [0.5, 0.9])
+    assert (trainer.state.epoch, progress.best_epoch) == (2, 2)
+    assert (tmp_path / "checkpoint_0002.pt").stat().st_mtime_ns == before
+
+
+def test_starting_again_on_request(tmp_path):
+    run(tmp_path, [0.5, 0.9, 0.8])
+    _, progress = run(tmp_path, [0.7], resume=False)
+    assert progress.best_score == 0.7
+    assert [path.name for path in run_files.checkpoints(tmp_path)] == ["checkpoint_0001.pt"]
+
+
+def test_other_settings_are_not_resumed(tmp_path):
+    run(tmp_path, [0.5])
+    with pytest.raises(CrossDError, match=r"resumed under the settings it was started with.*lr was 0\.1 and is 0\.2"):
+        run(tmp_path, [0.5], settings={"lr": 0.2})
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(CrossDError, match=r"a folder for what it writes, got none\. Pass --output_dir"):
+        TrainingProgress(None, None, None, None, CARD, [], {})
+    with pytest.raises(CrossDError, match=r"patience must be a number of validations, 1 or more, or null, got 0"):
+        TrainingProgress(str(tmp_path), None, None, None, CARD, [], {}, patience=0)
