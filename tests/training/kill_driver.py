@@ -24,7 +24,7 @@ import torch
 from crossd.checkpoints import read_checkpoint
 from monai.bundle import ConfigWorkflow
 
-WHEN = ("half of a file written", "before a rename", "after a rename", "at some time")
+WHEN = ("half of a file written", "at some time", "before a rename", "after a rename", "at some time")
 
 
 def train(spec: dict, output_dir: Path, when: str, count: int) -> None:
@@ -116,7 +116,7 @@ def main(spec: dict) -> dict:
         for kill in range(spec["kills"]):
             when = WHEN[(run + kill) % len(WHEN)]
             if when == "at some time":
-                status = fork(spec, output_dir, seconds=rng.uniform(0.1, 0.9) * duration)
+                status = fork(spec, output_dir, seconds=rng.uniform(0.05, 0.6) * duration)
             else:
                 status = fork(spec, output_dir, when, count=rng.randint(1, spec["latest"]))
             killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL

@@ -56,7 +56,7 @@ def run(folder, aucs, losses=None, stop_after=None, epochs=None, **options):
 def test_the_best_epoch_is_kept_with_its_card(tmp_path):
     run(tmp_path, [0.5, 0.9, 0.9, 0.7])
     best = read_checkpoint(tmp_path / "model.pt")
-    assert best["card"] == {**CARD, "metrics": {"val_auc": 0.9, "val_loss": 0.9, "epoch": 2}}
+    assert best["card"] == {**CARD, "metrics": {"val_auc": 0.9, "val_loss": 0.9, "epoch": 2}}  # the first of two
     last = read_checkpoint(run_files.checkpoint_path(tmp_path, 4))
     assert not torch.equal(best["model"]["weight"], last["model"]["weight"])
     assert [path.name for path in run_files.checkpoints(tmp_path)] == ["checkpoint_0004.pt", "checkpoint_0003.pt"]
@@ -69,9 +69,14 @@ def test_without_an_auc_the_lowest_loss_decides_and_it_is_said_once(tmp_path, ca
     assert caplog.text.count("the validation AUC is not defined") == 1
 
 
+def test_among_equal_aucs_the_lowest_loss_decides(tmp_path):
+    _, progress = run(tmp_path, [0.9, 1.0, 1.0, 1.0, 0.99], [0.8, 0.7, 0.2, 0.5, 0.01], patience=2)
+    assert (progress.best_epoch, progress.best_metrics["val_loss"]) == (3, 0.2)
+
+
 def test_epochs_without_validation_do_not_count(tmp_path):
     _, progress = run(tmp_path, [None, 0.6, None, 0.8], patience=1)
-    assert (progress.best_epoch, progress.best_score) == (4, 0.8)
+    assert (progress.best_epoch, progress.best_metrics["val_auc"]) == (4, 0.8)
 
 
 def test_early_stopping(tmp_path):
@@ -108,7 +113,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path):
 def test_starting_again_on_request(tmp_path):
     run(tmp_path, [0.5, 0.9, 0.8])
     _, progress = run(tmp_path, [0.7], resume=False)
-    assert progress.best_score == 0.7
+    assert progress.best_metrics["val_auc"] == 0.7
     assert [path.name for path in run_files.checkpoints(tmp_path)] == ["checkpoint_0001.pt"]
 
 

@@ -59,9 +59,10 @@ def check(report, kills):
 
 
 def test_killed_runs_end_as_the_whole_run(root, volumes, tmp_path):
-    check(kill_and_resume(root, volumes, tmp_path, runs=1, kills=4, latest=2, seed=0), kills=3)
+    check(kill_and_resume(root, volumes, tmp_path, runs=1, kills=4, latest=2, seed=0), kills=2)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_killed_at_many_moments(root, volumes, tmp_path):
-    check(kill_and_resume(root, volumes, tmp_path, runs=10, kills=4, latest=4, seed=1), kills=25)
+    check(kill_and_resume(root, volumes, tmp_path, runs=10, kills=5, latest=3, seed=1), kills=30)

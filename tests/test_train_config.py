@@ -1,0 +1,357 @@
+"""The fine-tuning bundle as a user runs it: configs/train.json and configs/evaluate.json on small volumes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
+from crossd.errors import CrossDError
+from crossd.networks import CrossDResNet
+from crossd.training import model_card
+from monai.bundle import ConfigWorkflow
+
+SMALL = {"roi_size": [8, 8, 8], "depth": 10, "width": 4, "batch_size": 6, "tensorboard": False}
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory):
+    """`images/c00.nii.gz` to `c23.nii.gz` of 9 x 8 x 7 voxels, where odd ones hold a bright cube, and `labels.csv`."""
+    folder = tmp_path_factory.mktemp("volumes")
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    lines = ["image,label,patient"]
+    for case in range(24):
+        voxels = rng.normal(100, 10, (9, 8, 7)).astype(np.float32)
+        if case % 2:
+            voxels[3:7, 2:6, 2:6] += 60
+        nibabel.save(nibabel.Nifti1Image(voxels, np.diag([1, 1, 1.5, 1])), folder / "images" / f"c{case:02}.nii.gz")
+        lines.append(f"c{case:02}.nii.gz,{'cube' if case % 2 else 'empty'},p{case}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the volumes are tiny: more threads only wait for each other
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def workflow(root, volumes):
+    """A prepared workflow of train.json, with overlays by name and options."""
+
+    def make(*overlays, **options):
+        files = [str(root / "configs" / f"{name}.json") for name in ("train", *overlays)]
+        made = ConfigWorkflow(files, workflow_type="train", logging_file=False, **options)
+        made.initialize()
+        return made
+
+    return make
+
+
+@pytest.fixture
+def train(workflow, volumes):
+    def run(output_dir, **options):
+        given = {"images": str(volumes / "images"), "labels": str(volumes / "labels.csv"), "weights": "none"}
+        made = workflow(**{**SMALL, "epochs": 2, **given, "output_dir": str(output_dir), **options})
+        made.run()
+        return made
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(root, volumes, tmp_path_factory):
+    """The folder of a run of 16 epochs, started from the command line in another working directory."""
+    folder = tmp_path_factory.mktemp("trained")
+    options = {
+        **SMALL,
+        "images": "images",
+        "labels": "labels.csv",
+        "weights": "none",
+        "epochs": 16,
+        "tensorboard": True,
+    }
+    options |= {"output_dir": folder / "out", "learning_rate": 0.01}
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    command = [
+        sys.executable,
+        "-m",
+        "monai.bundle",
+        "run",
+        "--config_file",
+        root / "configs" / "train.json",
+        *arguments,
+    ]
+    before = digests(root / "models")
+    done = subprocess.run(command, cwd=volumes, capture_output=True, text=True, check=False, env=one_thread())
+    assert done.returncode == 0, done.stderr
+    assert digests(root / "models") == before  # a model that is shipped is never written over
+    return folder / "out"
+
+
+def one_thread():
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def digests(folder):
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+def cause(error):
+    """The CrossDError among the errors that MONAI wraps it in."""
+    while error is not None and not isinstance(error, CrossDError):
+        error = error.__cause__
+    return str(error)
+
+
+def refused(run, message):
+    with pytest.raises(RuntimeError) as caught:
+        run()
+    assert message.search(cause(caught.value)) if hasattr(message, "search") else message in cause(caught.value)
+
+
+def test_a_run_leaves_a_model_its_cases_and_curves(trained, volumes):
+    card = read_card(trained / "model.pt")
+    assert (card["task"], card["class_names"], card["data"]) == ("multiclass", ["cube", "empty"], "labels.csv")
+    assert card["network"] == {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4}
+    assert card["input"]["roi_size"] == [8, 8, 8]
+    assert card["metrics"]["val_auc"] == 1.0
+    with (trained / "datalist.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 24
+    assert {row["image"] for row in rows} == {str(path) for path in (volumes / "images").iterdir()}
+    assert {row["split"] for row in rows} == {"train", "val", "test"}
+    assert list((trained / "tensorboard").glob("events.*"))
+
+
+def test_the_model_is_evaluated_on_its_own_test_cases(workflow, trained):
+    workflow("evaluate", output_dir=str(trained), bootstrap_samples=200).run()
+    report = json.loads((trained / "evaluation" / "metrics.json").read_text())
+    with (trained / "datalist.csv").open() as file:
+        test = {row["case"] for row in csv.DictReader(file) if row["split"] == "test"}
+    with (trained / "evaluation" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["case"] for row in rows} == test
+    assert (report["splits"], report["cases"], report["skipped"]) == (["test"], len(test), 0)
+    assert report["metrics"]["balanced_accuracy"]["low"] > report["chance_balanced_accuracy"]
+    for row in rows:
+        assert row["label"] == row["predicted"]
+        assert float(row["probability_cube"]) + float(row["probability_empty"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_other_splits_and_the_file_without_splits(workflow, trained, volumes):
+    labels = str(volumes / "labels.csv")  # has no splits: those of the training run count
+    made = workflow(
+        "evaluate", output_dir=str(trained), split="all", labels=labels, dataset_dir=str(volumes / "images")
+    )
+    assert made.parser.get_parsed_content("splits") == ["train", "val", "test"]
+    recorded = made.parser.get_parsed_content("cases")
+    with (trained / "datalist.csv").open() as file:
+        for row in csv.DictReader(file):
+            assert row["case"] in {case["case"] for case in recorded[row["split"]]}
+    refused(
+        lambda: workflow("evaluate", output_dir=str(trained), split="tset").run(),
+        "split must be one of train, val, test or all, got 'tset'",
+    )
+
+
+def test_labels_that_the_model_does_not_know_are_refused(workflow, trained, volumes, tmp_path):
+    (tmp_path / "labels.csv").write_text("image,label\nc00.nii.gz,sphere\n")
+    options = {"output_dir": str(trained), "labels": str(tmp_path / "labels.csv"), "images": str(volumes / "images")}
+    refused(lambda: workflow("evaluate", **options).run(), "Every label must be one of ['cube', 'empty']")
+
+
+def test_the_model_runs_in_inference(root, trained, volumes, tmp_path):
+    made = ConfigWorkflow(
+        str(root / "configs" / "inference.json"),
+        workflow_type="infer",
+        logging_file=False,
+        images=str(volumes / "images"),
+        weights=str(trained / "model.pt"),
+        output_dir=str(tmp_path),
+    )
+    made.initialize()
+    made.run()
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {"probability_cube", "probability_empty"} <= rows[0].keys()
+    with (trained / "evaluation" / "predictions.csv").open() as file:
+        evaluated = {row["case"]: float(row["probability_cube"]) for row in csv.DictReader(file)}
+    found = {row["case"]: float(row["probability_cube"]) for row in rows}
+    for case, probability in evaluated.items():
+        assert found[case] == pytest.approx(probability, abs=1e-5), case
+
+
+def test_fine_tuning_keeps_the_backbone_and_takes_the_settings_of_the_card(train, trained, volumes, tmp_path):
+    text = (volumes / "labels.csv").read_text().replace("p0\n", "p0\n", 1).replace("c02.nii.gz,empty", "c02.nii.gz,odd")
+    text = text.replace("c04.nii.gz,empty", "c04.nii.gz,odd").replace("c06.nii.gz,empty", "c06.nii.gz,odd")
+    (tmp_path / "labels.csv").write_text(text)
+    own = {name: None for name in ("roi_size", "depth", "width")}
+    made = train(
+        tmp_path / "out",
+        labels=str(tmp_path / "labels.csv"),
+        weights=str(trained / "model.pt"),
+        trainable="head",
+        **{name: f"$@base['{'input' if name == 'roi_size' else 'network'}']['{name}']" for name in own},
+    )
+    before, after = read_checkpoint(trained / "model.pt"), read_checkpoint(tmp_path / "out" / "model.pt")
+    assert after["card"]["class_names"] == ["cube", "empty", "odd"]
+    assert after["card"]["input"] == before["card"]["input"]
+    for name, value in after["model"].items():
+        assert name.startswith("fc.") or torch.equal(value, before["model"][name]), name
+    assert after["model"]["fc.weight"].shape == (3, 32)
+    assert made.trainer.state.epoch == 2
+
+
+def test_another_architecture_is_refused(train, trained, tmp_path):
+    refused(
+        lambda: train(tmp_path, weights=str(trained / "model.pt"), width=8),
+        "A checkpoint must fit the network it is loaded into",
+    )
+    assert not list(tmp_path.glob("*.pt"))
+
+
+def test_missing_weights_are_never_random_weights(train, tmp_path):
+    refused(lambda: train(tmp_path, weights=str(tmp_path / "no.pt")), "which is not there. Pass --weights FILE, or")
+
+
+def test_the_command_line_ends_with_the_message(root, volumes, tmp_path):
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", root / "configs" / "train.json"]
+    command += [
+        "--labels",
+        volumes / "labels.csv",
+        "--images",
+        "/nowhere",
+        "--weights",
+        "none",
+        "--output_dir",
+        tmp_path,
+    ]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, env=one_thread())
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: Every image must exist, got in ")
+    assert all(f"/nowhere/c{case:02}.nii.gz" in last for case in range(24))
+
+
+def test_multilabel(train, workflow, volumes, tmp_path):
+    lines = ["image,bright,heavy,split"]
+    for case in range(24):
+        split = "train" if case < 12 else "val" if case < 18 else "test"
+        lines.append(f"c{case:02}.nii.gz,{case % 2},{case // 3 % 2},{split}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    train(tmp_path / "out", labels=str(tmp_path / "labels.csv"), task="multilabel")
+    assert read_card(tmp_path / "out" / "model.pt")["task"] == "multilabel"
+    workflow("evaluate", output_dir=str(tmp_path / "out"), bootstrap_samples=100).run()
+    report = json.loads((tmp_path / "out" / "evaluation" / "metrics.json").read_text())
+    assert {"auc_bright", "auc_heavy", "sensitivity_bright"} <= report["metrics"].keys()
+    assert report["cases_per_class"] == {"bright": 3, "heavy": 3}
+
+
+def test_two_channels_and_a_class_missing_in_validation(train, volumes, tmp_path):
+    lines = ["image_1,image_2,label,split"]
+    for case in range(0, 24, 2):
+        label = "abc"[case // 2 % 3] if case < 12 else "ab"[case // 2 % 2]
+        lines.append(f"c{case:02}.nii.gz,c{case + 1:02}.nii.gz,{label},{'train' if case < 12 else 'val'}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    train(tmp_path / "out", labels=str(tmp_path / "labels.csv"))
+    card = read_card(tmp_path / "out" / "model.pt")
+    assert card["input"]["channels"] == ["image_1", "image_2"]
+    assert card["network"]["in_channels"] == 2
+    assert 0 <= card["metrics"]["val_auc"] <= 1  # over a and b; c has no validation case
+
+
+def test_unreadable_cases(train, volumes, tmp_path):
+    (tmp_path / "images").mkdir()
+    for file in (volumes / "images").iterdir():
+        (tmp_path / "images" / file.name).write_bytes(file.read_bytes()[: 300 if file.name == "c05.nii.gz" else None])
+    refused(lambda: train(tmp_path / "out", images=str(tmp_path / "images")), "got 1 of 24 that are not: c05: ")
+    train(tmp_path / "out", images=str(tmp_path / "images"), skip_unreadable=True)
+    assert "c05" in (tmp_path / "out" / "skipped.csv").read_text()
+    assert "c05" not in (tmp_path / "out" / "datalist.csv").read_text()
+
+
+def test_properties(workflow, volumes, trained, tmp_path):
+    options = {"images": str(volumes / "images"), "labels": str(volumes / "labels.csv"), "output_dir": str(tmp_path)}
+    assert workflow(**SMALL, **options, weights="none").check_properties() == []
+    assert workflow("evaluate", output_dir=str(trained)).check_properties() == []
+
+
+@pytest.fixture
+def bundle(root, tmp_path):
+    """A bundle with a small model of its own and no data."""
+    card = model_card(
+        "multiclass",
+        ["a", "b", "c"],
+        {"depth": 10, "width": 4},
+        {
+            "channels": ["image"],
+            "plane": "axial",
+            "spacing": None,
+            "roi_size": [8, 8, 8],
+            "intensity": {"mode": "percentile", "lower": 0, "upper": 100},
+            "mean": 0.0,
+            "std": 1.0,
+        },
+    )
+    (tmp_path / "configs").mkdir()
+    metadata = json.loads((root / "configs" / "metadata.json").read_text())
+    (tmp_path / "configs" / "metadata.json").write_text(json.dumps({**metadata, "card": card}))
+    (tmp_path / "configs" / "train.json").write_bytes((root / "configs" / "train.json").read_bytes())
+    torch.manual_seed(3)
+    save_checkpoint(tmp_path / "models" / "model.pt", CrossDResNet(3, 1, 3, depth=10, width=4), card)
+    return tmp_path
+
+
+def test_without_data_the_network_is_that_of_the_bundles_model(bundle):
+    made = ConfigWorkflow(str(bundle / "configs" / "train.json"), workflow_type="train", logging_file=False)
+    made.initialize()
+    wanted = read_checkpoint(bundle / "models" / "model.pt")["model"]
+    assert {n: v.shape for n, v in made.network_def.state_dict().items()} == {n: v.shape for n, v in wanted.items()}
+
+
+def test_a_client_brings_its_own_items(bundle, volumes):
+    """As MONAI Label and federated learning do: `{"image": path, "label": index}`, no labels.csv."""
+    items = [{"image": str(volumes / "images" / f"c{i:02}.nii.gz"), "label": i % 3} for i in range(9)]
+    made = ConfigWorkflow(
+        str(bundle / "configs" / "train.json"),
+        workflow_type="train",
+        logging_file=False,
+        output_dir=str(bundle / "out"),
+        epochs=1,
+        tensorboard=False,
+        **{"train#dataset#data": items[:6], "validate#dataset#data": items[6:]},
+    )
+    made.initialize()
+    made.run()
+    assert read_card(bundle / "out" / "model.pt")["class_names"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_the_rules_for_configs(root, name):
+    config = json.loads((root / "configs" / f"{name}.json").read_text())
+    text = json.dumps(config)
+    assert "import crossd" not in text
+    assert config.get("initialize", ["$monai.utils.set_determinism(seed=@seed)"]) == [
+        "$monai.utils.set_determinism(seed=@seed)"
+    ]
+    base = json.loads((root / "configs" / "train.json").read_text())
+    for described in config["_desc_"]:
+        for key in described.split(", "):
+            assert key in {**base, **config}, f"{key} is described and not there"
+    plain = {key for key, value in config.items() if not isinstance(value, (dict, list)) and "#" not in key}
+    internal = {"dataset_dir", "class_names", "label_to_onehot", "activation", "used_cases", "channels"}
+    undescribed = plain - internal - set(", ".join(config["_desc_"]).split(", "))
+    assert not undescribed, f"{undescribed} can be overridden and are not described"
