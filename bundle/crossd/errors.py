@@ -1,9 +1,14 @@
-"""The one exception class of this library, and how a command line reports it."""
+"""The one exception class of this library, its commonest rule, and how a command line reports it."""
 
 from __future__ import annotations
 
+import difflib
 import sys
+from collections.abc import Iterable
 from types import TracebackType
+from typing import TypeVar
+
+Option = TypeVar("Option")
 
 
 class CrossDError(ValueError):
@@ -11,6 +16,25 @@ class CrossDError(ValueError):
 
     Every message states the rule, the value that broke it and the remedy, in that order.
     """
+
+
+def one_of(name: str, value: Option, options: Iterable[Option]) -> Option:
+    """A value that must be one of a few; the error names the nearest.
+
+    >>> one_of("motion", "shift", ("shift", "rotate"))
+    'shift'
+    >>> one_of("motion", "rotation", ("shift", "rotate"))
+    Traceback (most recent call last):
+        ...
+    crossd.errors.CrossDError: `motion` must be one of 'shift', 'rotate'; got 'rotation'. Did you mean 'rotate'?
+    """
+    known = list(options)
+    if value in known:
+        return value
+    names = {str(option).lower(): option for option in known}
+    near = difflib.get_close_matches(str(value).lower(), names, 1)
+    remedy = f"Did you mean {names[near[0]]!r}?" if near else "Choose one of these."
+    raise CrossDError(f"`{name}` must be one of {', '.join(map(repr, known))}; got {value!r}. {remedy}")
 
 
 def report_plainly() -> None:

@@ -8,7 +8,7 @@ import monai.networks.nets
 from monai.networks.nets import ResNet
 
 from crossd.conv import crossd_convs
-from crossd.errors import CrossDError
+from crossd.errors import one_of
 
 # depth -> (block, blocks per stage), as in He et al. 2015 (18-101) and MedicalNet (10)
 STAGES: dict[int, tuple[str, list[int]]] = {
@@ -63,11 +63,8 @@ class CrossDResNet(ResNet):
         no_max_pool: bool = False,
         **layer_options: Any,
     ) -> None:
-        if depth not in STAGES:
-            raise CrossDError(f"`depth` must be one of {', '.join(map(str, STAGES))}; got {depth!r}.")
-        if spatial_dims not in (2, 3):
-            raise CrossDError(f"`spatial_dims` must be 2 or 3; got {spatial_dims!r}.")
-        block, layers = STAGES[depth]
+        one_of("spatial_dims", spatial_dims, (2, 3))
+        block, layers = STAGES[one_of("depth", depth, STAGES)]
         with crossd_convs(**layer_options):
             super().__init__(
                 block=block,

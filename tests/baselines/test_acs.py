@@ -159,7 +159,7 @@ def test_mixed_precision_and_channels_last() -> None:
             r"`in_channels` \(=3\) and `out_channels` \(=8\) must be divisible by `groups` \(=2\)",
         ),
         ((3, 8, (3, 5)), {}, r"`kernel_size` of ACSConv must be the same along every axis.*got \(3, 5\).*Conv2_5d"),
-        ((3, 8, 3), {"padding_mode": "mirror"}, "`padding_mode` must be one of zeros, reflect.*got 'mirror'"),
+        ((3, 8, 3), {"padding_mode": "mirror"}, "`padding_mode` must be one of 'zeros', 'reflect'.*got 'mirror'"),
         ((3, 8, 3), {"padding": "same", "stride": 2}, "padding='same' needs stride 1"),
         ((3, 8, 3), {"padding": (1, 1)}, "`padding` must be one integer or 3 of them"),
     ],

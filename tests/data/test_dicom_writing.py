@@ -49,7 +49,7 @@ def test_tags_and_identity(tmp_path, volume, axial):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"modality": "XX"}, r"modality must be one of \['CT', 'MR', 'PT'\], got 'XX'. Choose"),
+        ({"modality": "XX"}, r"`modality` must be one of 'CT', 'MR', 'PT'; got 'XX'. Choose"),
         ({"volume": np.zeros((3, 3))}, r"from a volume \(i, j, k\), got shape \(3, 3\). Pass 3 axes"),
         ({"volume": np.full((2, 2, 2), 70000)}, r"must fit into 16 bits, got 70000 to 70000. Pass a larger slope"),
         ({"voxel_to_world": np.array([[1, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])}, "perpendicular"),

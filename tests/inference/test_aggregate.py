@@ -74,7 +74,7 @@ def test_absence_everywhere_leaves_all_to_the_negative_class() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "median"}, "aggregate must be one of mean, max, top_k, noisy_or, got 'median'"),
+        ({"method": "median"}, "`aggregate` must be one of 'mean', 'max', 'top_k', 'noisy_or'; got 'median'"),
         ({"method": "top_k", "top_k": 0}, "top_k must be a whole number of windows of at least 1, got 0"),
         ({"negative_class": 0, "exclusive": False}, "negative class needs classes that exclude each other"),
     ],

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossd.conv.arguments import same_padding, spatial_tuple
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -74,8 +74,7 @@ class ACSConv(nn.Module):
                 f"`kernel_size` of ACSConv must be the same along every axis, because its kernel lies in three planes; "
                 f"got {sizes}. Use one number, or Conv2_5d."
             )
-        if padding_mode not in PADDING_MODES:
-            raise CrossDError(f"`padding_mode` must be one of {', '.join(PADDING_MODES)}; got {padding_mode!r}.")
+        one_of("padding_mode", padding_mode, PADDING_MODES)
         size = sizes[0]
         self.in_channels = in_channels
         self.out_channels = out_channels

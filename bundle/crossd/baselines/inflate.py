@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
 INFLATIONS = ("mean", "centre")
 
@@ -32,8 +32,7 @@ def inflate_kernel(kernel: Tensor, mode: str = "mean", depth: int | None = None)
     >>> inflate_kernel(torch.ones(1, 1, 3, 3), "centre")[0, 0].sum((1, 2))
     tensor([0., 9., 0.])
     """
-    if mode not in INFLATIONS:
-        raise CrossDError(f"`mode` of inflation must be one of {', '.join(INFLATIONS)}; got {mode!r}.")
+    one_of("mode", mode, INFLATIONS)
     if kernel.dim() != 4:
         raise CrossDError(
             f"Inflation takes a 2D kernel (out, in, height, width); got shape {tuple(kernel.shape)}. "

@@ -17,7 +17,7 @@ from crossd.checkpoints.layouts import recognise, without_wrapper
 from crossd.checkpoints.report import TransferReport, shortened
 from crossd.conv import CrossDConv
 from crossd.conv.embed import FILLS
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
 
 @torch.no_grad()
@@ -68,8 +68,8 @@ def load_pretrained(
       missing          8  running_motion, predictor.0.weight, predictor.0.bias, predictor.1.weight, … and 4 more
       note: The first convolution was summed over its 3 input channels for one: exact where they had the same ...
     """
-    if fill is not None and fill not in FILLS:
-        raise CrossDError(f"`fill` must be one of {', '.join(FILLS)}; got {fill!r}.")
+    if fill is not None:
+        one_of("fill", fill, FILLS)
     where, content = _content(source)
     network = unwrap(network)
     current = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}

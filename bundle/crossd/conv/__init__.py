@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from crossd.conv.alignment import calibrate, set_alignment
 from crossd.conv.embed import embed_kernel
 from crossd.conv.factory import CrossDConv2d, CrossDConv3d, crossd_convs, register
-from crossd.conv.fold import calibrate, fold
-from crossd.conv.layer import CrossDConv, set_alignment
+from crossd.conv.fold import fold
+from crossd.conv.layer import CrossDConv
 
 __all__ = [
     "CrossDConv",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
 FILLS = ("centre", "mean")
 
@@ -33,8 +33,7 @@ def embed_kernel(kernel: Tensor, *, alignment: str = "dynamic", motion: str = "s
     >>> u[0, 0].sum((1, 2))
     tensor([0., 9., 0.])
     """
-    if fill not in FILLS:
-        raise CrossDError(f"`fill` must be one of {', '.join(FILLS)}; got {fill!r}.")
+    one_of("fill", fill, FILLS)
     spatial = tuple(kernel.shape[2:])
     if len(spatial) not in (2, 3) or len(set(spatial)) != 1:
         raise CrossDError(

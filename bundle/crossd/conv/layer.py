@@ -1,7 +1,6 @@
 """`CrossDConv`: a convolution whose one stored 3D weight serves 2D images and volumes."""
 
 # No `from __future__ import annotations`: torch.jit.script needs real annotations on `torch.jit.unused` methods.
-import difflib
 from collections.abc import Sequence
 
 import torch
@@ -10,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossd.conv.arguments import same_padding, spatial_tuple
+from crossd.conv.blocked import BlockedConvolution, blocks_pay
 from crossd.conv.per_sample import add_bias, convolve, convolve_per_sample
 from crossd.conv.predictor import MotionPredictor
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 from crossd.motion import ALIGNMENTS, MOTIONS, VIEWS, motion_matrix, move_kernel
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -117,11 +117,11 @@ class CrossDConv(nn.Module):
         if size > 1:
             self.predictor: MotionPredictor | None = MotionPredictor(in_channels).to(device=device, dtype=dtype)
             self.register_buffer("running_motion", torch.zeros(3, device=device, dtype=dtype))
+            self.predictor.requires_grad_(self.alignment == "dynamic")
         else:
             self.predictor = None
             self.register_buffer("running_motion", None)
         self.reset_parameters()
-        set_alignment(self, self.alignment)
 
     def reset_parameters(self) -> None:
         """Kaiming initialisation (fan out, ReLU) as in the official layer; zero bias; `running_motion` at rest."""
@@ -200,6 +200,8 @@ class CrossDConv(nn.Module):
             x = F.pad(x, self._padded, "constant" if self.padding_mode == "zeros" else self.padding_mode)
         if motion_vector is None:
             y = convolve(x, self.kernel(), self.stride, self.padding, self.dilation, self.groups)
+        elif not torch.jit.is_scripting() and self._in_blocks(x):
+            y = self._convolve_in_blocks(x, motion_vector)
         else:
             kernels = self.kernel(motion_vector)
             y = convolve_per_sample(x, kernels, self.stride, self.padding, self.dilation, self.groups)
@@ -220,6 +222,17 @@ class CrossDConv(nn.Module):
             return False
         return self.predictor is not None and isinstance(self.predictor[1], nn.SyncBatchNorm)
 
+    @torch.jit.unused
+    def _in_blocks(self, x: Tensor) -> bool:
+        return self.groups == 1 and blocks_pay(x, self.weight, self.stride)
+
+    @torch.jit.unused
+    def _convolve_in_blocks(self, x: Tensor, motion_vector: Tensor) -> Tensor:
+        rows = "volume" if self.spatial_dims == 3 else self.view
+        matrix = motion_matrix(motion_vector, self.kernel_size[0], self.motion, rows)
+        y: Tensor = BlockedConvolution.apply(x, self.weight, matrix, self.stride, self.padding, self.dilation)
+        return y
+
     def extra_repr(self) -> str:
         text = (
             f"{self.in_channels}, {self.out_channels}, spatial_dims={self.spatial_dims}, "
@@ -234,30 +247,3 @@ class CrossDConv(nn.Module):
         if self.padding_mode != "zeros":
             text += f", padding_mode={self.padding_mode}"
         return text + f", alignment={self.alignment}, motion={self.motion}, view={self.view}"
-
-
-def one_of(name: str, value: str, options: Sequence[str]) -> str:
-    """`value` when it is one of `options`; otherwise an error that names the nearest."""
-    if value in options:
-        return value
-    nearest = difflib.get_close_matches(str(value), options, 1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise CrossDError(f"`{name}` must be one of {', '.join(map(repr, options))}; got {value!r}.{hint}")
-
-
-def set_alignment(network: nn.Module, alignment: str) -> nn.Module:
-    """Set the alignment of every `CrossDConv` in `network`, in place, and return it.
-
-    Where it is not `"dynamic"` the predictors no longer require gradient, so that optimisers and
-    `DistributedDataParallel` skip them.
-
-    >>> set_alignment(CrossDConv(2, 1, 1, 3), "rest").alignment
-    'rest'
-    """
-    one_of("alignment", alignment, ALIGNMENTS)
-    for module in network.modules():
-        if isinstance(module, CrossDConv):
-            module.alignment = alignment
-            if module.predictor is not None:
-                module.predictor.requires_grad_(alignment == "dynamic")
-    return network

@@ -11,7 +11,7 @@ from torch import nn
 from crossd.conv import CrossDConv
 from crossd.convert.convolutions import TARGETS, check_plain, convert_convolution, convert_crossd
 from crossd.convert.twins import on_three_axes, to_twin
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
 
 def convert(network: nn.Module, to: str = "crossd", spatial_dims: int = 3, **options: Any) -> nn.Module:
@@ -73,8 +73,7 @@ def convert(network: nn.Module, to: str = "crossd", spatial_dims: int = 3, **opt
 
 
 def _check(network: nn.Module, to: str, spatial_dims: int, options: dict[str, Any]) -> None:
-    if to not in TARGETS:
-        raise CrossDError(f"`to` must be one of {', '.join(map(repr, TARGETS))}; got {to!r}.")
+    one_of("to", to, TARGETS)
     if spatial_dims not in (2, 3) or (spatial_dims == 2 and to != "crossd"):
         raise CrossDError(f'`spatial_dims` must be 3, or 2 with to="crossd"; got {spatial_dims!r} with to={to!r}.')
     unknown = sorted(set(options) - set(TARGETS[to]))

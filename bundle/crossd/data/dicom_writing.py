@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
 _SOP_CLASSES = {
     "CT": "1.2.840.10008.5.1.4.1.1.2",
@@ -69,8 +69,7 @@ def write_dicom_series(
     """
     from pydicom.uid import UID, generate_uid
 
-    if modality not in _SOP_CLASSES:
-        raise CrossDError(f"modality must be one of {sorted(_SOP_CLASSES)}, got {modality!r}. Choose one of these.")
+    one_of("modality", modality, sorted(_SOP_CLASSES))
     volume, voxel_to_world = np.asarray(volume), np.asarray(voxel_to_world, dtype=float)
     if volume.ndim != 3:
         raise CrossDError(f"A DICOM series is written from a volume (i, j, k), got shape {volume.shape}. Pass 3 axes.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -20,27 +19,12 @@ from monai.transforms import (
 )
 from monai.transforms.spatial.functional import orientation
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
 # Where (depth, height, width) run to: images as radiologists see them, rows downwards and columns to the right.
 AXCODES = {"axial": "SPL", "coronal": "PIL", "sagittal": "RIP"}
 PLANES = (*AXCODES, "acquired")
 INTENSITY_MODES = ("window", "percentile", "range")
-
-
-def one_of(name: str, value: Any, options: Sequence[str]) -> str:
-    """A value that must be one of some words.
-
-    >>> one_of("plane", "axal", ["axial", "coronal"])
-    Traceback (most recent call last):
-        ...
-    crossd.errors.CrossDError: plane must be one of 'axial', 'coronal', got 'axal'. Did you mean 'axial'?
-    """
-    if value in options:
-        return str(value)
-    close = difflib.get_close_matches(str(value).lower(), options, n=1)
-    remedy = f"Did you mean '{close[0]}'?" if close else "Choose one of these."
-    raise CrossDError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}. {remedy}")
 
 
 class CheckChannelsd(MapTransform):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
 METHODS = ("mean", "max", "top_k", "noisy_or")
 
@@ -60,10 +60,7 @@ class Aggregation:
     exclusive: bool = True
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise CrossDError(
-                f"aggregate must be one of {', '.join(METHODS)}, got {self.method!r}: choose one of these"
-            )
+        one_of("aggregate", self.method, METHODS)
         if isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 1:
             raise CrossDError(f"top_k must be a whole number of windows of at least 1, got {self.top_k!r}")
         if self.negative_class is not None and not self.exclusive:

@@ -1,0 +1,90 @@
+"""Choose and estimate the alignment of a network's kernels: which motion they get where it is not predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from crossd.conv.layer import CrossDConv
+from crossd.errors import CrossDError, one_of
+from crossd.motion import ALIGNMENTS
+
+
+def set_alignment(network: nn.Module, alignment: str) -> nn.Module:
+    """Set the alignment of every `CrossDConv` in `network`, in place, and return it.
+
+    Where it is not `"dynamic"` the predictors no longer require gradient, so that optimisers and
+    `DistributedDataParallel` skip them.
+
+    >>> set_alignment(CrossDConv(2, 1, 1, 3), "rest").alignment
+    'rest'
+    """
+    one_of("alignment", alignment, ALIGNMENTS)
+    for module in network.modules():
+        if isinstance(module, CrossDConv):
+            module.alignment = alignment
+            if module.predictor is not None:
+                module.predictor.requires_grad_(alignment == "dynamic")
+    return network
+
+
+@torch.no_grad()
+def calibrate(network: nn.Module, images: Iterable[Tensor]) -> nn.Module:
+    """Re-estimate `running_motion` of every layer of a 2D network as the exact mean over images.
+
+    Args:
+        network: a 2D network with `alignment="dynamic"`; changed in place. It runs in evaluation mode.
+        images: batches `(batch, channel, height, width)`.
+
+    Returns:
+        The network.
+
+    Raises:
+        CrossDError: for a network without dynamic 2D layers, or no images.
+
+    >>> layer = calibrate(CrossDConv(2, 1, 4, 3), [torch.randn(8, 1, 9, 9)])
+    >>> bool(layer.running_motion.abs().sum() > 0)
+    True
+    """
+    layers = [
+        module
+        for module in network.modules()
+        if isinstance(module, CrossDConv)
+        and module.spatial_dims == 2
+        and module.alignment == "dynamic"
+        and module.predictor
+    ]
+    if not layers:
+        raise CrossDError(
+            'calibrate() needs a 2D network with alignment="dynamic", whose motions it averages; found no such layer. '
+            "Load the weights into the 2D network, calibrate that, and load its state dict into the 3D one."
+        )
+    sums = {layer: torch.zeros(3, dtype=torch.float64, device=layer.weight.device) for layer in layers}
+    counts = dict.fromkeys(layers, 0)
+
+    def record(layer: CrossDConv, inputs: tuple[Tensor]) -> None:
+        predictor = layer.predictor
+        assert predictor is not None
+        motion_vector = predictor(inputs[0])
+        sums[layer] += motion_vector.sum(0).double()
+        counts[layer] += len(motion_vector)
+
+    handles = [layer.register_forward_pre_hook(record) for layer in layers]
+    was_training = network.training
+    network.eval()
+    try:
+        for batch in images:
+            network(batch)
+    finally:
+        network.train(was_training)
+        for handle in handles:
+            handle.remove()
+    if not any(counts.values()):
+        raise CrossDError("calibrate() needs at least one batch of images; got none.")
+    for layer in layers:
+        running = layer.running_motion
+        assert running is not None
+        running.copy_((sums[layer] / max(counts[layer], 1)).to(running.dtype))
+    return network
