@@ -13,7 +13,7 @@ from crossd.evaluation.metrics import class_aucs, nan_mean
 
 class _OverAllCases(CumulativeIterationMetric):
     def _compute_tensor(self, y_pred: Tensor, y: Tensor, **_: Any) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        return y_pred.float(), y.float()
+        return y_pred.float().cpu(), y.float().cpu()
 
     def _all_cases(self) -> tuple[Tensor, Tensor]:
         probabilities, targets = self.get_buffer()  # type: ignore[misc]
