@@ -128,3 +128,8 @@ def test_bad_arguments(tmp_path):
         TrainingProgress(None, None, None, None, CARD, [], {})
     with pytest.raises(CrossDError, match=r"patience must be a number of validations, 1 or more, or null, got 0"):
         TrainingProgress(str(tmp_path), None, None, None, CARD, [], {}, patience=0)
+
+
+def test_released_weights_are_never_written_over(root):
+    with pytest.raises(CrossDError, match=r"never written by training, got .*models\. Pass another --output_dir"):
+        TrainingProgress(str(root / "models"), None, None, None, CARD, [], {})

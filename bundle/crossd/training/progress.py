@@ -47,7 +47,7 @@ class TrainingProgress:
         keep: how many checkpoints to keep.
 
     Raises:
-        CrossDError: without a folder, and when the run starts, for other settings or unreadable checkpoints.
+        CrossDError: without a folder, for a bundle's `models`, and when the run starts, for other settings or unreadable checkpoints.
     """
 
     def __init__(
@@ -68,6 +68,12 @@ class TrainingProgress:
         if patience is not None and patience < 1:
             raise CrossDError(f"patience must be a number of validations, 1 or more, or null, got {patience}.")
         self.folder = Path(output_dir)
+        resolved = self.folder.resolve()
+        if resolved.name == "models" and (resolved.parent / "configs" / "metadata.json").is_file():
+            raise CrossDError(
+                f"A bundle's models/ holds released weights and is never written by training, got {self.folder}. "
+                "Pass another --output_dir."
+            )
         self.evaluator = evaluator
         self.optimizer = optimizer
         self.scheduler = scheduler
