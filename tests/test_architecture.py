@@ -19,7 +19,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"networks"},
     {"data"},
     {"inference"},
-    {"training", "evaluation", "ssl", "segmentation"},
+    {"training", "evaluation", "ssl", "segmentation", "benchmark"},
     {"report", "export", "serve", "zoo", "model_card"},
     {"cli"},
 ]
