@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
+from crossd.data import write_dicom_series
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.training import model_card
@@ -337,6 +338,33 @@ def test_a_client_brings_its_own_items(bundle, volumes):
     made.initialize()
     made.run()
     assert read_card(bundle / "out" / "model.pt")["class_names"] == ["a", "b", "c"]
+    before = read_checkpoint(bundle / "out" / "checkpoint_0001.pt")["model"]["fc.weight"]
+    made.trainer.state.max_epochs = 2
+    made.trainer.run()  # a second round goes on with the network as it is
+    after = read_checkpoint(bundle / "out" / "checkpoint_0002.pt")
+    assert after["epoch"] == 2
+    assert not torch.equal(after["model"]["fc.weight"], before)
+    changed = ConfigWorkflow(
+        str(bundle / "configs" / "train.json"),
+        workflow_type="train",
+        logging_file=False,
+        output_dir=str(bundle / "out"),
+        epochs=1,
+        tensorboard=False,
+        **{"train#dataset#data": items[:5], "validate#dataset#data": items[6:]},
+    )
+    changed.initialize()
+    refused(changed.run, "A run is resumed under the settings it was started with")  # not taken for the finished run
+
+
+def test_a_dicom_folder_among_files(train, volumes, tmp_path):
+    values = nibabel.load(volumes / "images" / "c01.nii.gz")
+    stored = np.asarray(values.dataobj).astype(np.int16)
+    write_dicom_series(tmp_path / "series", stored, values.affine)
+    text = (volumes / "labels.csv").read_text().replace("c01.nii.gz", str(tmp_path / "series"))
+    (tmp_path / "labels.csv").write_text(text)
+    train(tmp_path / "out", labels=str(tmp_path / "labels.csv"), epochs=1)
+    assert str(tmp_path / "series") in (tmp_path / "out" / "datalist.csv").read_text()
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate"])

@@ -41,6 +41,8 @@ class PretrainedCheckpointLoader:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
+        if engine.state.epoch:  # a trainer that goes on, as in rounds of federated learning
+            return
         if is_none(self.weights):
             logger.info("training starts from random weights")
             return

@@ -40,14 +40,15 @@ class TrainingProgress:
         evaluator: the validation engine; its metrics hold `val_auc` and `val_loss`.
         optimizer, scheduler: of the run; the scheduler may be None.
         card: of the model, for `model.pt`.
-        cases: of all splits; written to `datalist.csv`.
+        cases: of all splits; written to `datalist.csv`, unless they come from a client and have no split.
         settings: JSON-able; a run is only resumed under equal ones.
         resume: continue from the newest checkpoint in `output_dir`; False starts again and removes them.
         patience: validations without a better score after which training stops; None never stops early.
         keep: how many checkpoints to keep.
 
     Raises:
-        CrossDError: without a folder, for a bundle's `models`, and when the run starts, for other settings or unreadable checkpoints.
+        CrossDError: without a folder, for a bundle's `models`, and when the run starts, for other settings or
+            unreadable checkpoints.
     """
 
     def __init__(
@@ -97,14 +98,17 @@ class TrainingProgress:
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def start(self, engine: SupervisedTrainer) -> None:
-        """Take over the newest checkpoint, if there is one."""
+        """Take over the newest checkpoint, if there is one; a trainer that has trained already just goes on."""
+        if engine.state.epoch:
+            return
         if not self.resume:
             run_files.remove_checkpoints(self.folder)
         stored = run_files.newest_checkpoint(self.folder)
         if stored is not None:
             run_files.check_settings(stored["settings"], self.settings, self.folder)
             self._restore(engine, stored)
-        run_files.write_datalist(self.folder / "datalist.csv", self.cases, self.card["class_names"])
+        if all("split" in case for case in self.cases):  # items that a client brings are not ours to list
+            run_files.write_datalist(self.folder / "datalist.csv", self.cases, self.card["class_names"])
         if self.stopper is not None and self.patience is not None and self.stopper.counter >= self.patience:
             engine.terminate()
 

@@ -73,7 +73,7 @@ def digest(cases: Iterable[Mapping[str, Any]]) -> str:
     >>> digest([{"case": "a", "label": 0}]) == digest([{"case": "a", "label": 1}])
     False
     """
-    rows = [[case.get("case", str(case.get("image"))), case.get("label"), case.get("split")] for case in cases]
+    rows = [[case.get("case", str(case.get("image"))), str(case.get("label")), case.get("split")] for case in cases]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
