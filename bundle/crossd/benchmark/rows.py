@@ -99,12 +99,29 @@ def _growth() -> list[Row]:
     ]
 
 
+def _guard() -> list[Row]:
+    """Quick rows that `tests/benchmark/test_guard.py` measures again."""
+    layers, networks = ("Conv2d", "CrossDConv"), ("ResNet-18", "CrossDResNet-18")
+    guards = [
+        Row("guard", "layer", (channels, channels, 3), layers, (8, channels, width, width), mode, memory=False)
+        for channels, width in ((64, 56), (256, 14))
+        for mode in PASSES
+    ]
+    return [
+        *guards,
+        Row("guard", "generation", (128, 128, 3), ("FFT", "CrossDConv"), (8, 3), "forward", memory=False),
+        Row("guard", "network", (3, 1000), networks, (2, 3, 112, 112), "training", memory=False),
+        Row("guard", "network", (1, 2), ("MONAI ResNet-18", "folded", "dynamic"), (2, 1, 48, 48, 48), "forward", False),
+    ]
+
+
 SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "table3": _table3,
     "stages": _stages,
     "resnet": _resnet,
     "volumes": _volumes,
     "growth": _growth,
+    "guard": _guard,
 }
 
 

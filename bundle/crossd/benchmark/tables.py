@@ -133,8 +133,8 @@ def _missing(name: str, row: Row, result: Result) -> str:
 
 
 def bounds_table(results: Results) -> str:
-    """Every bound in every row it concerns: what was aimed at, what was measured, whether it is reached."""
-    lines = ["| aim | input | bound | measured | reached |", "|---|---|---|---|---|"]
+    """Every bound in every row that was measured: what was aimed at, what was found; empty where there is none."""
+    lines = []
     for bound in BOUNDS:
         for row in bound.rows():
             value = bound.value(results[row]) if row in results else None
@@ -148,7 +148,8 @@ def bounds_table(results: Results) -> str:
                 f"| {bound.what} | {shape_text(row)}{mode} | {sign} {bound.limit:g} | {shown} | "
                 f"{'yes' if reached else '**no**'} |"
             )
-    return "\n".join(lines)
+    head = ["| aim | input | bound | measured | reached |", "|---|---|---|---|---|"] if lines else []
+    return "\n".join(head + lines)
 
 
 def blocks(results: Results) -> dict[str, str]:
@@ -162,8 +163,9 @@ def blocks(results: Results) -> dict[str, str]:
                 groups.setdefault(key, []).append(row)
         if groups:
             made[section] = "\n\n".join(section_table(group, results) for group in groups.values())
-    if made:
-        made["bounds"] = bounds_table(results)
+    bounds = bounds_table(results)
+    if bounds:
+        made["bounds"] = bounds
     return made
 
 
