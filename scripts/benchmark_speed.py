@@ -22,7 +22,9 @@ from crossd.errors import CrossDError
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--section", default="all", help=f"{', '.join(SECTIONS)} or all; default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=9, help="turns, fewer for slow contestants; default: %(default)s")
+    parser.add_argument(
+        "--rounds", type=int, default=9, help="turns, fewer for slow ones; 0: memory only; default: %(default)s"
+    )
     parser.add_argument("--threads", type=int, default=2, help="of torch; default: %(default)s")
     parser.add_argument("--output_dir", default="docs/performance", help="default: %(default)s")
     parser.add_argument("--only", default="", metavar="REGEX", help="rows whose names match")

@@ -7,7 +7,7 @@ import runpy
 
 import pytest
 from crossd.benchmark.plots import growth_lines
-from crossd.benchmark.results import Results, measure, measure_rows
+from crossd.benchmark.results import Results, measure_memory, measure_rows, measure_time
 from crossd.benchmark.rows import Row, rows
 from crossd.benchmark.tables import BOUNDS, bounds_table, section_table, update_page
 from crossd.errors import CrossDError
@@ -29,7 +29,7 @@ def made_up(row: Row, **seconds: float) -> dict:
 def test_rows_have_names_of_their_own():
     names = [row.name for row in rows()]
     assert len(names) == len(set(names)) > 60
-    with pytest.raises(CrossDError, match=r"`section` must be one of table3, .*; got 'table4'"):
+    with pytest.raises(CrossDError, match=r"`section` must be one of 'table3', .*; got 'table4'.*mean 'table3'"):
         rows("table4")
 
 
@@ -50,7 +50,7 @@ def test_a_row_is_measured_and_kept(tmp_path):
 def test_a_stop_loses_nothing_and_a_measured_row_is_not_measured_again(tmp_path, monkeypatch):
     measured = []
     monkeypatch.setattr(
-        "crossd.benchmark.results.measure", lambda row, *_: measured.append(row.name) or made_up(row, Conv2d=1.0)
+        "crossd.benchmark.results.measure_time", lambda row, *_: measured.append(row.name) or made_up(row, Conv2d=1.0)
     )
 
     def stop(text):
@@ -80,9 +80,23 @@ def test_what_did_not_run_is_not_timed(monkeypatch):
         "crossd.benchmark.results.peak_memory",
         lambda prepare, row, name, threads: Peak(reason="memory") if name == "CrossDConv" else Peak(1, 2, 0.1),
     )
-    result = measure(Row("table3", "layer", (2, 3, 3), ("Conv2d", "CrossDConv"), (1, 2, 5, 5), "forward"), 1, 1)
-    assert list(result["seconds"]) == ["Conv2d"]
-    assert result["not_run"] == {"CrossDConv": "memory"}
+    row = Row("table3", "layer", (2, 3, 3), ("Conv2d", "CrossDConv"), (1, 2, 5, 5), "forward")
+    memory = measure_memory(row, 1)
+    assert memory == {
+        "memory": {"Conv2d": {"built": 1, "peak": 2}},
+        "not_run": {"CrossDConv": "memory"},
+        "expected": {"Conv2d": 0.1},
+    }
+    assert list(measure_time(row, 1, 1, memory)["seconds"]) == ["Conv2d"]
+
+
+def test_memory_can_be_measured_alone(tmp_path):
+    results = Results(tmp_path)
+    assert measure_rows(SMALL, results, rounds=0, threads=1) == 2
+    assert all("seconds" not in results[row] for row in SMALL)
+    assert section_table(SMALL, results).endswith("| (2, 2, 6, 6) → 3, K 3 | training | – | – |")
+    assert measure_rows(SMALL, results, rounds=1, threads=1) == 0
+    assert all("seconds" in results[row] for row in SMALL)
 
 
 def test_the_table(tmp_path):

@@ -36,6 +36,12 @@ def test_the_first_and_its_like_take_at_least_three_turns():
     assert {name: len(seconds) for name, seconds in times.items()} == {"a": 3, "twice": 3, "more": 1}
 
 
+def test_what_is_known_to_be_very_slow_is_not_warmed_up():
+    recorded = Recorded(a=0.1, slow=2.0, slower=9.0)
+    take_turns(recorded.contestants, 1, {"slow": 2.0, "slower": 9.0})
+    assert recorded.calls == ["a", "a", "slow", "a", "slow", "slower"]
+
+
 def test_a_ratio_is_formed_within_a_turn():
     """The machine slows down by ten from turn to turn: ratios do not see it."""
     times = {"plain": [1.0, 10.0, 100.0], "other": [1.5, 15.0, 150.0], "rare": [3.0]}

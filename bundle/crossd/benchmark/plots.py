@@ -27,7 +27,7 @@ def growth_lines(mode: str, axis: int, results: Results) -> dict[str, list[tuple
         if row in results and all(
             one == other for i, (one, other) in enumerate(zip(sizes, base, strict=True)) if i != axis
         ):
-            for name, seconds in results[row]["seconds"].items():
+            for name, seconds in results[row].get("seconds", {}).items():
                 lines.setdefault(name, []).append((sizes[axis], 1000 * statistics.median(seconds)))
     return {name: sorted(points) for name, points in lines.items()}
 

@@ -9,13 +9,12 @@ import platform
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from crossd.benchmark.calls import Call, prepare
+from crossd.benchmark.calls import prepare
 from crossd.benchmark.memory import peak_memory
 from crossd.benchmark.rows import Row
 from crossd.benchmark.timing import take_turns
@@ -77,35 +76,44 @@ class Results:
         os.replace(unfinished, path)
 
 
-def measure(row: Row, rounds: int, threads: int) -> Result:
-    """Memory of each contestant in a process of its own, then the times of those that ran, turn by turn, in this one.
+def measure_memory(row: Row, threads: int) -> Result:
+    """Peak memory of each contestant in a process of its own.
 
     Returns:
-        JSON-able: `seconds` (per turn) and `memory` (bytes) by contestant, and `not_run` with the reason by contestant.
+        JSON-able: `memory` (bytes) by contestant, `not_run` with the reason by contestant, and `expected`, the
+        seconds of a call in that process, which only say which contestants are slow.
     """
-    result: Result = {
-        "seconds": {},
-        "memory": {},
-        "not_run": {},
+    result: Result = {"memory": {}, "not_run": {}, "expected": {}}
+    for name in row.contestants if row.memory else ():
+        peak = peak_memory(prepare, row, name, threads=threads)
+        if peak.reason is None:
+            result["memory"][name] = {"built": peak.built, "peak": peak.peak}
+            result["expected"][name] = round(peak.seconds, 3)
+        else:
+            result["not_run"][name] = peak.reason
+    return result
+
+
+def measure_time(row: Row, rounds: int, threads: int, memory: Result) -> Result:
+    """Times of the contestants that ran when memory was measured, turn by turn, in this process.
+
+    Returns:
+        JSON-able: `seconds` per turn by contestant, and how, where and when they were measured.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        names = [name for name in row.contestants if name not in memory["not_run"]]
+        times = take_turns({name: prepare(row, name) for name in names}, rounds, memory["expected"])
+    finally:
+        torch.set_num_threads(before)
+    return {
+        "seconds": {name: [round(value, 6) for value in seconds] for name, seconds in times.items()},
         "threads": threads,
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "measured": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"),
     }
-    if row.memory:
-        for name in row.contestants:
-            peak = peak_memory(prepare, row, name, threads=threads)
-            if peak.reason is None:
-                result["memory"][name] = {key: asdict(peak)[key] for key in ("built", "peak")}
-            else:
-                result["not_run"][name] = peak.reason
-    if row.contestants[0] in result["not_run"]:
-        return result
-    calls: dict[str, Call] = {name: prepare(row, name) for name in row.contestants if name not in result["not_run"]}
-    torch.set_num_threads(threads)
-    times = take_turns(calls, rounds)
-    result["seconds"] = {name: [round(value, 6) for value in seconds] for name, seconds in times.items()}
-    return result
 
 
 def measure_rows(
@@ -116,20 +124,33 @@ def measure_rows(
     stop_after: float = float("inf"),
     show: Callable[[str], None] = print,
 ) -> int:
-    """Measure the rows that have no result yet; begin none after `stop_after` seconds.
+    """Measure what the rows have no result of yet; begin none after `stop_after` seconds.
+
+    Args:
+        rows: measured in this order.
+        results: where they are kept, at once.
+        rounds: turns; 0 measures the memory only.
+        threads: of torch.
+        stop_after: seconds from now.
+        show: called with a line per row.
 
     Returns:
-        How many rows still have no result.
+        How many rows still have no times.
     """
     start = time.monotonic()
     left = 0
     for row in rows:
-        if row in results:
+        if row in results and (rounds == 0 or "seconds" in results[row]):
+            left += "seconds" not in results[row]
             continue
         if time.monotonic() - start >= stop_after:
             left += 1
             continue
         began = time.monotonic()
-        results[row] = measure(row, rounds, threads)
+        if row not in results:
+            results[row] = measure_memory(row, threads)
+        if rounds > 0 and row.contestants[0] not in results[row]["not_run"]:
+            results[row] = {**results[row], **measure_time(row, rounds, threads, results[row])}
+        left += "seconds" not in results[row]
         show(f"{row.name}: {time.monotonic() - began:.0f} s")
     return left

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crossd.errors import CrossDError
+from crossd.errors import one_of
 
 PASSES = ("forward", "training")
 
@@ -136,6 +136,4 @@ def rows(section: str = "all") -> list[Row]:
     """
     if section == "all":
         return [row for make in SECTIONS.values() for row in make()]
-    if section not in SECTIONS:
-        raise CrossDError(f"`section` must be one of {', '.join(SECTIONS)}, all; got {section!r}.")
-    return SECTIONS[section]()
+    return SECTIONS[one_of("section", section, (*SECTIONS, "all"))]()

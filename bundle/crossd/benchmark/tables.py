@@ -44,7 +44,7 @@ class Bound:
             if not {self.one, self.other} <= set(peaks):
                 return None
             return Quartiles.of([peaks[self.one] / peaks[self.other]])
-        seconds = result["seconds"]
+        seconds = result.get("seconds", {})
         if not {self.one, self.other} <= set(seconds):
             return None
         return Quartiles.of(ratios({self.other: seconds[self.other], self.one: seconds[self.one]})[self.one])
@@ -111,9 +111,9 @@ def section_table(section: list[Row], results: Results) -> str:
 
 
 def _time_cell(name: str, row: Row, result: Result) -> str:
-    if name not in result["seconds"]:
+    seconds = result.get("seconds", {})
+    if name not in seconds:
         return _missing(name, row, result)
-    seconds = result["seconds"]
     turns = f", n {len(seconds[name])}" if len(seconds[name]) < 5 else ""
     if name == row.contestants[0]:
         return f"{Quartiles.of([1000 * value for value in seconds[name]])}{turns}"
