@@ -1,6 +1,7 @@
 """Inference on volumes: windows, their aggregate and map, and the run over cases of which some may be unreadable."""
 
 from crossd.inference.aggregate import Aggregation
+from crossd.inference.backends import BACKENDS, Accelerated, accelerate
 from crossd.inference.cases import CaseDataset, collate_cases
 from crossd.inference.evidence import WindowEvidence, evidence_map
 from crossd.inference.iteration import classify_cases
@@ -10,12 +11,15 @@ from crossd.inference.restore import save_map, to_input_space
 from crossd.inference.windows import WindowInferer
 
 __all__ = [
+    "BACKENDS",
+    "Accelerated",
     "Aggregation",
     "CaseDataset",
     "LoadWeights",
     "PredictionWriter",
     "WindowEvidence",
     "WindowInferer",
+    "accelerate",
     "background",
     "classify_cases",
     "collate_cases",

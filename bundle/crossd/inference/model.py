@@ -11,8 +11,8 @@ from monai.engines import SupervisedEvaluator
 from torch import nn
 
 from crossd.checkpoints import load_pretrained
-from crossd.conv import CrossDConv, fold
 from crossd.errors import CrossDError
+from crossd.inference.backends import Accelerated
 from crossd.networks import CrossDResNet
 
 
@@ -62,22 +62,26 @@ def background(card_input: dict[str, Any]) -> float | list[float]:
 
 
 class LoadWeights:
-    """Handler that loads a checkpoint, head included, into the network before the run starts, and folds it.
+    """Handler that loads a checkpoint, head included, into the network before the run starts, and makes it fast.
 
-    The evaluator then runs `crossd.conv.fold(network)`, plain convolutions with the same output, wherever the kernels
-    do not depend on the input. The network itself keeps its layers and holds the weights too.
+    The evaluator then runs `crossd.inference.Accelerated(network, backend)`: plain convolutions wherever the kernels do
+    not depend on the input, by a runtime that is compared with PyTorch on the first batch. The network itself keeps its
+    layers and holds the weights too.
 
     Args:
         path: a checkpoint that fits the network whole; anything else is an error and the run does not start.
         network: the evaluator's network.
+        backend: one of `crossd.inference.BACKENDS`.
 
     Raises:
-        CrossDError: at the start of the run, when the file is missing or is not of this network.
+        CrossDError: at the start of the run, when the file is missing or is not of this network, the backend does not
+            exist, is not installed or cannot run this network, or one other than "auto" and "eager" meets `amp`.
     """
 
-    def __init__(self, path: str, network: nn.Module) -> None:
+    def __init__(self, path: str, network: nn.Module, backend: str = "auto") -> None:
         self.path = path
         self.network = network
+        self.backend = backend
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: SupervisedEvaluator) -> None:
@@ -85,9 +89,12 @@ class LoadWeights:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: SupervisedEvaluator) -> None:
-        """Load, and give the evaluator the folded network."""
+        """Load, and give the evaluator the accelerated network."""
         load_pretrained(self.network, self.path, strict_head=True)
         self.logger.info(f"weights loaded from {self.path}")
-        layers = [module for module in self.network.modules() if isinstance(module, CrossDConv)]
-        dynamic = any(layer.alignment == "dynamic" and layer.predictor is not None for layer in layers)
-        engine.network = self.network if dynamic else fold(self.network)
+        accelerated = Accelerated(self.network, self.backend)
+        if engine.amp and self.backend not in ("auto", "eager"):
+            raise CrossDError(
+                f"a backend by name computes in float32, got backend {self.backend!r} with amp: leave one of them out"
+            )
+        engine.network = accelerated
