@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import Compose, EnsureChannelFirstd, EnsureTyped, NormalizeIntensityd, Spacingd
+from monai.transforms import Compose, EnsureChannelFirstd, EnsureTyped, NormalizeIntensityd
 
 from crossd.data.reading import LoadImageVolumed
+from crossd.data.resampling import SeparableSpacingd
 from crossd.data.transforms import CheckChannelsd, OrientPlaned, ScaleToUnitd
 from crossd.errors import CrossDError
 
@@ -62,7 +63,7 @@ def preprocessing(card_input: Mapping[str, Any], keys: KeysCollection = "image")
         OrientPlaned(keys, card_input["plane"]),
     ]
     if card_input["spacing"] is not None:
-        steps.append(Spacingd(keys, pixdim=_spacing(card_input["spacing"]), mode="bilinear"))
+        steps.append(SeparableSpacingd(keys, pixdim=_spacing(card_input["spacing"]), mode="bilinear"))
     steps.append(ScaleToUnitd(keys, **intensity))
     mean = _per_channel("mean", card_input["mean"], len(check.channels))
     std = _per_channel("std", card_input["std"], len(check.channels))

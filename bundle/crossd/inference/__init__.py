@@ -2,12 +2,13 @@
 
 from crossd.inference.aggregate import Aggregation
 from crossd.inference.backends import BACKENDS, Accelerated, accelerate
+from crossd.inference.case_loader import CaseLoader
 from crossd.inference.cases import CaseDataset, collate_cases
 from crossd.inference.evidence import WindowEvidence, evidence_map
 from crossd.inference.iteration import classify_cases
 from crossd.inference.model import LoadWeights, background, network_from_card
 from crossd.inference.predictions import PredictionWriter
-from crossd.inference.restore import save_map, to_input_space
+from crossd.inference.restore import map_in_input_space, save_map, to_input_space
 from crossd.inference.windows import WindowInferer
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Accelerated",
     "Aggregation",
     "CaseDataset",
+    "CaseLoader",
     "LoadWeights",
     "PredictionWriter",
     "WindowEvidence",
@@ -24,6 +26,7 @@ __all__ = [
     "classify_cases",
     "collate_cases",
     "evidence_map",
+    "map_in_input_space",
     "network_from_card",
     "save_map",
     "to_input_space",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -18,7 +18,8 @@ class WindowEvidence:
 
     Attributes:
         probabilities: `(windows, classes)`, float32 on the CPU.
-        starts: `(windows, spatial axes)`, int64: the first voxel of each window in the *padded* volume.
+        starts: `(windows, spatial axes)`, int64: the first voxel of each window in the *padded* volume; every
+            combination of some starts per axis, the last axis running fastest.
         window: voxels of a window along each axis.
         shape: voxels of the volume along each axis, before padding.
         before: voxels padded in front of each axis; zeros unless the volume is smaller than the window.
@@ -45,20 +46,40 @@ class WindowEvidence:
         """The probabilities `(classes,)` of the volume, float64."""
         return self.aggregation(self.probabilities)
 
-    def boxes(self) -> Iterator[tuple[slice, ...]]:
-        """The part of the (unpadded) volume that each window covers."""
-        for start in self.starts.tolist():
-            box = []
-            for first, extent, before, size in zip(start, self.window, self.before, self.shape, strict=True):
-                box.append(slice(max(first - before, 0), min(first - before + extent, size)))
-            yield tuple(box)
+    def coverage(self) -> list[Tensor]:
+        """Per axis `(voxels, starts)`: for each voxel, the windows that cover it share 1, the others have 0.
+
+        Windows are a product of starts per axis, so the mean over the windows that cover a voxel is a mean along each
+        axis, one after the other.
+        """
+        shares = []
+        for axis, (extent, before, size) in enumerate(zip(self.window, self.before, self.shape, strict=True)):
+            first = self.starts[:, axis].unique() - before
+            voxels = torch.arange(size)[:, None]
+            covers = ((voxels >= first) & (voxels < first + extent)).float()
+            shares.append(covers / covers.sum(1, keepdim=True))  # every voxel is covered: the windows tile the volume
+        return shares
+
+    def spread(self, class_index: int, shares: Sequence[Tensor]) -> Tensor:
+        """A class's probabilities, spread over a grid by `(voxels, starts)` per axis.
+
+        Raises:
+            CrossDError: when there is no such class.
+        """
+        classes = self.probabilities.shape[1]
+        if not 0 <= class_index < classes:
+            raise CrossDError(f"an evidence map needs the index of a class, 0 to {classes - 1}, got {class_index}")
+        values = self.probabilities[:, class_index].reshape([share.shape[1] for share in shares])
+        for share in shares:  # the axis in front is summed, and comes back at the end
+            values = torch.tensordot(values, share, dims=([0], [1]))
+        return values
 
 
 def evidence_map(evidence: WindowEvidence, class_index: int) -> Tensor:
     """At each voxel the mean probability of a class over the windows that cover it.
 
     Voxels nearer to a border than a window are covered by few windows, so what lies there is located less sharply.
-    Memory is that of two volumes of 4 bytes a voxel, however many windows there are.
+    Memory is that of the map, 4 bytes a voxel, and time does not grow with the number of windows over a voxel.
 
     Args:
         evidence: what `WindowInferer.windows` returned.
@@ -70,12 +91,4 @@ def evidence_map(evidence: WindowEvidence, class_index: int) -> Tensor:
     Raises:
         CrossDError: when there is no such class.
     """
-    classes = evidence.probabilities.shape[1]
-    if not 0 <= class_index < classes:
-        raise CrossDError(f"an evidence map needs the index of a class, 0 to {classes - 1}, got {class_index}")
-    total = torch.zeros(evidence.shape)
-    covered = torch.zeros(evidence.shape, dtype=torch.int32)
-    for box, probability in zip(evidence.boxes(), evidence.probabilities[:, class_index].tolist(), strict=True):
-        total[box] += probability
-        covered[box] += 1
-    return total.div_(covered)  # every voxel is covered: the windows tile the volume
+    return evidence.spread(class_index, evidence.coverage())

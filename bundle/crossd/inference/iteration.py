@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from monai.engines import SupervisedEvaluator
 from monai.engines.utils import IterationEvents
+from torch import Tensor
 
 from crossd.errors import CrossDError
+from crossd.inference.case_loader import CaseGroup
 from crossd.inference.cases import Case, reason
+from crossd.inference.evidence import WindowEvidence
 from crossd.inference.windows import WindowInferer
 
 
@@ -19,7 +22,7 @@ def classify_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[dict[
 
     Args:
         engine: the evaluator; its `inferer` must be a `WindowInferer`.
-        batch: items of `CaseDataset`.
+        batch: items of `CaseDataset`; those of `CaseLoader` are computed with the first one of their group.
 
     Returns:
         For each case `{"pred": probabilities (classes,), "evidence": WindowEvidence}`, or an empty dictionary where
@@ -42,11 +45,32 @@ def classify_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[dict[
 def _classify(engine: SupervisedEvaluator, inferer: WindowInferer, case: Case) -> dict[str, Any]:
     if case["error"] is not None:
         return {}
+    group: CaseGroup = case.get("group") or CaseGroup([case["image"]])
+    if group.answers is None:
+        group.answers = _answers(engine, inferer, group.images)
+    answer = group.answers[case.get("place", 0)]
+    if isinstance(answer, WindowEvidence):
+        return {"pred": answer.aggregate().float(), "evidence": answer}
+    case["error"] = reason(answer or CrossDError("A case without an error has an image: this one has none. Read it."))
+    return {}
+
+
+def _answers(
+    engine: SupervisedEvaluator, inferer: WindowInferer, images: list[Tensor | None]
+) -> list[WindowEvidence | Exception | None]:
+    """All images in common batches; where that fails one by one, so that the others do not fail with it."""
     amp = torch.autocast(engine.state.device.type, **engine.amp_kwargs) if engine.amp else contextlib.nullcontext()
+    volumes = [image[None] for image in images if image is not None]
+    found: list[WindowEvidence | Exception] = []
     try:
         with engine.mode(engine.network), amp:
-            evidence = inferer.windows(case["image"][None], engine.network)
+            found += inferer.windows_of(volumes, engine.network)
     except Exception as error:  # out of memory, say: the other cases may be smaller
-        case["error"] = reason(error)
-        return {}
-    return {"pred": evidence.aggregate().float(), "evidence": evidence}
+        if len(volumes) == 1:
+            found.append(error)
+        else:
+            found += [
+                answer for volume in volumes for answer in _answers(engine, inferer, [volume[0]]) if answer is not None
+            ]
+    in_order = iter(found)
+    return [None if image is None else next(in_order) for image in images]

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from crossd.errors import CrossDError
 from crossd.inference.cases import Case, reason
-from crossd.inference.evidence import evidence_map
-from crossd.inference.restore import save_map, to_input_space
+from crossd.inference.restore import map_in_input_space, save_map
 from crossd.version import __version__
 
 JSON_TAIL = "\n]}\n"
@@ -51,7 +50,7 @@ class PredictionWriter:
         weights: str | None = None,
         evidence_class: str | None = None,
     ) -> None:
-        self.folder = Path(output_dir)
+        self.folder = Path(output_dir).absolute()  # ITK changes the working directory while it loads, in any thread
         self.classes: list[str] = list(card["class_names"])
         if evidence_class is not None and evidence_class not in self.classes:
             raise CrossDError(
@@ -141,9 +140,7 @@ class PredictionWriter:
             entry["windows"] = len(output["evidence"])
             shown = self.evidence_class or self.classes[int(probabilities.argmax())]
             try:
-                values, affine = to_input_space(
-                    evidence_map(output["evidence"], self.classes.index(shown)), case["image"]
-                )
+                values, affine = map_in_input_space(output["evidence"], self.classes.index(shown), case["image"])
                 save_map(file, values, affine, like=str(case["image"].meta.get("filename_or_obj")))
             except Exception as error:  # the disk is full, say; what was computed is kept
                 entry["reason"] = f"the evidence map was not written: {reason(error)}"

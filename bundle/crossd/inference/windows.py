@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,6 +36,8 @@ class WindowInferer(Inferer):
         pad_value: what surrounds small volumes: the normalised background, one number or one per channel.
         activation: "softmax" (one class is true) or "sigmoid" (each class by itself), applied to each window's logits.
         negative_class: index of the class that means "absent"; see `Aggregation`.
+        skip_background: give all windows of a volume that hold only `pad_value` the answer of the first of them, as
+            the network says the same to the same window. The aggregate and the map are those of all windows.
         progress: show a bar over the windows of each volume, on a terminal.
 
     Raises:
@@ -60,6 +63,7 @@ class WindowInferer(Inferer):
         activation: str = "softmax",
         negative_class: int | None = None,
         progress: bool = False,
+        skip_background: bool = False,
     ) -> None:
         super().__init__()
         overlaps = (overlap,) if isinstance(overlap, (int, float)) else tuple(overlap)
@@ -76,6 +80,7 @@ class WindowInferer(Inferer):
         self.activation = activation
         self.aggregation = Aggregation(aggregate, top_k, negative_class, exclusive=activation == "softmax")
         self.progress = progress
+        self.skip_background = skip_background
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Probabilities `(batch, classes)` of `(batch, channel, depth, height, width)`, on the inputs' device."""
@@ -89,28 +94,40 @@ class WindowInferer(Inferer):
                 f"windows() takes one volume (1, channel, depth, height, width), got shape {tuple(inputs.shape)}: pass "
                 "the volumes of a batch one by one, or call the inferer itself"
             )
-        volume = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        shape = tuple(volume.shape[2:])
-        window = fall_back_tuple(self.roi_size, shape)
-        volume, before = _pad(volume, window, self.pad_value)
-        boxes = dense_patch_slices(volume.shape[2:], window, self._strides(window, volume.shape[2:]))
+        return self.windows_of([inputs], network, *args, **kwargs)[0]
 
-        device = _device(network, volume)
-        probabilities = []
-        batches = range(0, len(boxes), self.sw_batch_size)
+    def windows_of(
+        self, inputs: Sequence[Tensor], network: Callable[..., Tensor], *args: Any, **kwargs: Any
+    ) -> list[WindowEvidence]:
+        """The same for several volumes, whose windows share batches; sizes may differ unless `roi_size` follows them.
+
+        All volumes are held at once, so this is for small ones: a volume that fills a batch gains nothing from it.
+        """
+        plans = [self._plan(volume) for volume in inputs]
+        todo = [(number, index) for number, plan in enumerate(plans) for index in plan.distinct]
+        answers: list[Tensor] = []
+        batches = range(0, len(todo), self.sw_batch_size)
         hidden = None if self.progress and len(batches) > 1 else True  # None: shown on a terminal only
         for first in tqdm(batches, desc="windows", leave=False, disable=hidden):
-            batch = [volume[(slice(None), slice(None), *box)] for box in boxes[first : first + self.sw_batch_size]]
-            logits = network(torch.cat(batch).to(device), *args, **kwargs)
-            probabilities.append(self._probabilities(logits, len(batch)))
-        return WindowEvidence(
-            probabilities=torch.cat(probabilities),
-            starts=torch.tensor([[axis.start for axis in box] for box in boxes]),
-            window=tuple(window),
-            shape=shape,
-            before=before,
-            aggregation=self.aggregation,
-        )
+            batch = [plans[number].cut(index) for number, index in todo[first : first + self.sw_batch_size]]
+            logits = network(torch.cat(batch).to(_device(network, batch[0])), *args, **kwargs)
+            answers += self._probabilities(logits, len(batch)).unbind()
+        in_order = iter(answers)
+        return [plan.evidence([next(in_order) for _ in plan.distinct], self.aggregation) for plan in plans]
+
+    def _plan(self, inputs: Tensor) -> _Plan:
+        volume = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        shape = tuple(volume.shape[2:])
+        window = tuple(fall_back_tuple(self.roi_size, shape))
+        volume, before = _pad(volume, window, self.pad_value)
+        boxes = dense_patch_slices(volume.shape[2:], window, self._strides(window, volume.shape[2:]))
+        same_as = list(range(len(boxes)))
+        if self.skip_background:
+            holds = _differs(volume, self.pad_value)
+            empty = [index for index, box in enumerate(boxes) if not holds[tuple(box)].any()]
+            for index in empty:
+                same_as[index] = empty[0]
+        return _Plan(volume, shape, window, before, boxes, same_as)
 
     def _strides(self, window: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
         overlap = ensure_tuple_rep(self.overlap, len(shape))
@@ -127,6 +144,42 @@ class WindowInferer(Inferer):
                 "intensities, and run without amp"
             )
         return logits.softmax(1) if self.activation == "softmax" else logits.sigmoid()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A padded volume `(1, channel, *spatial)`, its windows, and for each of them the window that answers for it."""
+
+    volume: Tensor
+    shape: tuple[int, ...]
+    window: tuple[int, ...]
+    before: tuple[int, ...]
+    boxes: list[tuple[slice, ...]]
+    same_as: list[int]
+
+    @property
+    def distinct(self) -> list[int]:
+        return [index for index, other in enumerate(self.same_as) if index == other]
+
+    def cut(self, index: int) -> Tensor:
+        return self.volume[(slice(None), slice(None), *self.boxes[index])]
+
+    def evidence(self, answers: list[Tensor], aggregation: Aggregation) -> WindowEvidence:
+        found = dict(zip(self.distinct, answers, strict=True))
+        return WindowEvidence(
+            probabilities=torch.stack([found[index] for index in self.same_as]),
+            starts=torch.tensor([[axis.start for axis in box] for box in self.boxes]),
+            window=self.window,
+            shape=self.shape,
+            before=self.before,
+            aggregation=aggregation,
+        )
+
+
+def _differs(volume: Tensor, value: float | Sequence[float]) -> Tensor:
+    """Which voxels `(*spatial)` are not background in some channel; normalising rounds in the last digit."""
+    background = torch.as_tensor(value, dtype=volume.dtype, device=volume.device).reshape(-1, *[1] * (volume.ndim - 2))
+    return ((volume[0] - background).abs() > 1e-6 * background.abs().clamp(min=1)).any(0)
 
 
 def _pad(volume: Tensor, window: Sequence[int], value: float | Sequence[float]) -> tuple[Tensor, tuple[int, ...]]:
