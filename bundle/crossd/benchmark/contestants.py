@@ -15,6 +15,7 @@ from monai.networks.nets import resnet18
 from torch import Tensor, nn
 
 from crossd.baselines import ACSConv
+from crossd.benchmark import backends
 from crossd.benchmark.fft import FFTConv2d, moved_by_fft, with_fft
 from crossd.conv import CrossDConv, fold
 from crossd.errors import CrossDError
@@ -94,7 +95,7 @@ NETWORKS: Mapping[str, Callable[[int, int], nn.Module]] = MappingProxyType(
     }
 )
 KINDS: Mapping[str, Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(
-    {"layer": LAYERS, "generation": GENERATORS, "network": NETWORKS}
+    {"layer": LAYERS, "generation": GENERATORS, "network": NETWORKS, "backend": backends.NETWORKS}
 )
 
 
@@ -102,7 +103,8 @@ def build(kind: str, name: str, arguments: tuple[int, ...], seed: int = 0) -> nn
     """A contestant with random weights.
 
     Args:
-        kind: `"layer"`, `"generation"` (arguments `in, out, K`) or `"network"` (arguments `in, classes`).
+        kind: `"layer"`, `"generation"` (arguments `in, out, K`) `"network"` (arguments `in, classes`)
+            or `"backend"` (arguments `in, classes, width, batch, edge`).
         name: one of `KINDS[kind]`.
         arguments: see `kind`.
         seed: of its weights; one seed gives `FFT` those of `CrossDConv`, so both compute the same function.

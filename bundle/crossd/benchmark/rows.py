@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crossd.benchmark.backends import BY_NAME
 from crossd.errors import one_of
 
 PASSES = ("forward", "training")
@@ -79,6 +80,20 @@ def _volumes() -> list[Row]:
     return [Row("volumes", "network", (1, 2), names[mode], shape, mode) for shape in shapes for mode in PASSES]
 
 
+def _backends() -> list[Row]:
+    networks = ("MONAI ResNet-18", *BY_NAME)
+    sizes = [
+        (24, 1, 64),
+        (24, 4, 64),
+        (24, 16, 64),
+        (64, 2, 96),
+    ]  # width, batch, edge: the shipped network; the full one
+    return [
+        Row("backends", "backend", (1, 2, width, batch, edge), networks, (batch, 1, edge, edge, edge), "forward")
+        for width, batch, edge in sizes
+    ]
+
+
 def _growth() -> list[Row]:
     base = (8, 128, 3)
     cases = [(batch, 128, 3) for batch in (1, 2, 4, 16, 32)]
@@ -120,6 +135,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "stages": _stages,
     "resnet": _resnet,
     "volumes": _volumes,
+    "backends": _backends,
     "growth": _growth,
     "guard": _guard,
 }

@@ -73,6 +73,8 @@ BOUNDS = (
         "ResNet-18 2D, peak memory / plain", "resnet", "network", "", "CrossDResNet-18", "ResNet-18", 1.3, memory=True
     ),
     Bound("ResNet-18 3D, folded / MONAI", "volumes", "network", "forward", "folded", "MONAI ResNet-18", 1.02),
+    Bound("ResNet-18 3D, eager backend / MONAI", "backends", "backend", "", "eager", "MONAI ResNet-18", 1.02),
+    Bound("MONAI / automatic backend", "backends", "backend", "", "MONAI ResNet-18", "torchscript", 1.5, at_least=True),
     Bound("ResNet-18 3D, dynamic / folded", "volumes", "network", "forward", "dynamic", "folded", 1.3),
 )
 
@@ -86,6 +88,8 @@ def shape_text(row: Row) -> str:
     shape = f"({', '.join(map(str, row.shape))})"
     if row.kind == "layer":
         return f"{shape} → {row.arguments[1]}, K {row.arguments[2]}"
+    if row.kind == "backend":
+        return f"{shape}, width {row.arguments[2]}"
     if row.kind == "generation":
         return f"kernels {row.arguments[0]} → {row.arguments[1]}, K {row.arguments[2]}, batch {row.shape[0]}"
     return shape
