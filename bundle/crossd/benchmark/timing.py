@@ -47,7 +47,7 @@ def take_turns(
     warm_up: int = 2,
     slow: float = 1.0,
     very_slow: float = 5.0,
-    budget: float = 20.0,
+    budget: float = 12.0,
 ) -> dict[str, list[float]]:
     """Time contestants turn by turn.
 
