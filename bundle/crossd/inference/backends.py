@@ -31,6 +31,7 @@ class Accelerated(nn.Module):
     - `eager`: the network with fixed kernels (`crossd.conv.fold`), otherwise as it is.
     - `fused`: batch norm multiplied into the convolutions.
     - `channels_last`: `fused` with channels last in memory.
+    - `onednn`: `channels_last` with ReLU and residual sum inside oneDNN's convolutions; on a CPU.
     - `torchscript`: `fused`, traced, frozen and optimised for the machine.
     - `compile`: `fused` through `torch.compile`; it needs a C++ compiler and compiles for some seconds.
     - `onnxruntime`, `openvino`: on the CPU, in float32; packages that `crossd[accelerate]` installs.

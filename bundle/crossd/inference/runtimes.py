@@ -8,18 +8,19 @@ import io
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from crossd.errors import CrossDError
+from crossd.inference.onednn import fuse_convolutions
 
 Forward = Callable[[Tensor], Tensor]
 
 PACKAGES = {"onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
-CPU_ONLY = ("onnxruntime", "openvino")
+CPU_ONLY = ("onednn", "onnxruntime", "openvino")
 
 
 def check_installed(backend: str) -> None:
@@ -51,6 +52,13 @@ def channels_last(network: nn.Module, example: Tensor) -> Forward:
     memory_format = torch.channels_last_3d if example.ndim == 5 else torch.channels_last
     plain = fuse_batch_norm(network).to(memory_format=memory_format)  # type: ignore[call-overload]
     return lambda inputs: plain(inputs.contiguous(memory_format=memory_format))
+
+
+def onednn(network: nn.Module, example: Tensor) -> Forward:
+    """`channels_last`, with each ReLU and residual sum inside the oneDNN convolution before it, on a CPU."""
+    memory_format = torch.channels_last_3d if example.ndim == 5 else torch.channels_last
+    program = fuse_convolutions(fuse_batch_norm(network), example)
+    return lambda inputs: program(inputs.contiguous(memory_format=memory_format))
 
 
 def torchscript(network: nn.Module, example: Tensor) -> Forward:
@@ -117,6 +125,7 @@ RUNTIMES: dict[str, Callable[[nn.Module, Tensor], Forward]] = {
     "eager": eager,
     "fused": fused,
     "channels_last": channels_last,
+    "onednn": onednn,
     "torchscript": torchscript,
     "compile": compiled,
     "onnxruntime": onnxruntime,
@@ -124,7 +133,7 @@ RUNTIMES: dict[str, Callable[[nn.Module, Tensor], Forward]] = {
 }
 
 
-def fuse_batch_norm(network: nn.Module) -> nn.Module:
+def fuse_batch_norm(network: nn.Module) -> fx.GraphModule:
     r"""A copy in which each batch norm after a convolution or linear layer is part of that layer.
 
     $\gamma \frac{w * x + b - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta = w' * x + b'$ with
@@ -139,7 +148,7 @@ def fuse_batch_norm(network: nn.Module) -> nn.Module:
     """
     from torch.fx.experimental.optimization import fuse
 
-    return fuse(network)
+    return cast(fx.GraphModule, fuse(network))
 
 
 def onnx(network: nn.Module, example: Tensor) -> bytes:
