@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from crossd.inference import restore, save_map, to_input_space
+from crossd.inference import WindowInferer, evidence_map, map_in_input_space, restore, save_map, to_input_space
 from monai.data import MetaTensor
 from monai.transforms import Compose, Orientation, Spacing
 
@@ -68,6 +68,23 @@ def test_slab_by_slab_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restore, "SLAB", 5 * 12 * 11)
     slabs, _ = to_input_space(prepared[0].as_tensor(), prepared)
     np.testing.assert_allclose(slabs, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize(("shape", "shear"), [((24, 21, 9), 0.0), ((24, 21, 9), 0.3), ((6, 5, 4), 0.0)])
+def test_a_map_at_once_is_the_map_resampled(order: tuple[int, ...], shape: tuple[int, ...], shear: float) -> None:
+    """Several windows on parallel and on sheared grids, and one padded window."""
+    affine = affine_of(order, (-1, 1, -1), (0.7, 0.9, 3.0), 25)
+    affine[:3, 2] += affine[:3, 1] * shear
+    prepared = Compose([Orientation("SPL"), Spacing(1.0)])(volume(shape, affine))
+    inferer = WindowInferer(12, overlap=0.5, sw_batch_size=64)
+    evidence = inferer.windows(prepared[None], lambda x: x.flatten(1)[:, ::7][:, :2] * 5)
+    assert (len(evidence) == 1) == (shape == (6, 5, 4))
+    at_once, its_affine = map_in_input_space(evidence, 1, prepared)
+    resampled, same_affine = to_input_space(evidence_map(evidence, 1), prepared)
+    assert at_once.shape == shape
+    np.testing.assert_allclose(at_once, resampled, atol=1e-5)
+    np.testing.assert_array_equal(its_affine, same_affine)
 
 
 @pytest.mark.parametrize("codes", [(1, 0), (2, 1), (4, 4), (0, 1), (0, 0)])

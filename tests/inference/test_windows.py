@@ -182,3 +182,64 @@ def test_a_map_of_a_class_that_does_not_exist() -> None:
     evidence = WindowEvidence(torch.tensor([[0.9, 0.1]]), torch.tensor([[0]]), (4,), (4,), (0,))
     with pytest.raises(CrossDError, match="index of a class, 0 to 1, got 2"):
         evidence_map(evidence, 2)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("aggregate", ["mean", "max", "top_k", "noisy_or"])
+@pytest.mark.parametrize("background", [0.0, -1.2, [-1.2, 0.3]])
+def test_skipping_background_changes_nothing(aggregate: str, background: float | list[float]) -> None:
+    network = small_network(2)
+    volume = torch.empty(1, 2, 40, 24, 33)
+    volume[:] = torch.as_tensor(background).expand(2)[None, :, None, None, None]
+    volume[:, 1, 20:22, 5, 9] = 1.0  # seen by some windows only, in one channel
+    passed = []
+
+    def counting(x: Tensor) -> Tensor:
+        passed.append(len(x))
+        return network(x)
+
+    options = {"overlap": 0.5, "aggregate": aggregate, "pad_value": background}
+    every = WindowInferer(12, **options).windows(volume, network)  # type: ignore[arg-type]
+    some = WindowInferer(12, **options, skip_background=True).windows(volume, counting)  # type: ignore[arg-type]
+    assert 1 < sum(passed) < len(every) // 2
+    assert torch.equal(some.starts, every.starts)
+    torch.testing.assert_close(some.probabilities, every.probabilities, rtol=0, atol=1e-6)
+    torch.testing.assert_close(some.aggregate(), every.aggregate(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(evidence_map(some, 1), evidence_map(every, 1), rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_window_is_background_only_where_every_voxel_is() -> None:
+    volume = torch.zeros(1, 1, 32, 8, 8)
+    volume[..., 12, 4, 4] = 1e-3  # one voxel, and hardly brighter
+    seen = []
+
+    def recorder(x: Tensor) -> Tensor:
+        seen.extend(x.amax((1, 2, 3, 4)).tolist())
+        return MeanLogits()(x)
+
+    WindowInferer(8, overlap=0, skip_background=True).windows(volume, recorder)
+    assert seen == pytest.approx([0, 1e-3])  # all of the background at once, and the window with the voxel
+    seen.clear()
+    WindowInferer(8, overlap=0).windows(volume, recorder)
+    assert len(seen) == 4  # by default every window
+
+
+@torch.no_grad()
+def test_several_volumes_share_batches() -> None:
+    network = small_network()
+    volumes = [torch.randn(1, 1, *shape) for shape in ((16, 16, 16), (5, 16, 20), (30, 17, 16), (16, 9, 16))]
+    inferer, sizes = WindowInferer(16, overlap=0.5, sw_batch_size=4), []
+
+    def counting(x: Tensor) -> Tensor:
+        sizes.append(len(x))
+        return network(x)
+
+    together = inferer.windows_of(volumes, counting)
+    assert sizes == [4, 4, 2]
+    for volume, evidence in zip(volumes, together, strict=True):
+        alone = inferer.windows(volume, network)
+        assert torch.equal(evidence.starts, alone.starts)
+        assert (evidence.shape, evidence.before) == (alone.shape, alone.before)
+        torch.testing.assert_close(evidence.probabilities, alone.probabilities, rtol=0, atol=1e-6)
+    assert inferer.windows_of([], network) == []
