@@ -19,7 +19,9 @@ def main() -> int:
     parser.add_argument("--dataset", required=True, help=f"one of: {', '.join(sorted(DATASETS))}")
     parser.add_argument("--root", required=True, help="the folder with the files as published")
     parser.add_argument("--output_dir", required=True, help="where the volumes and labels.csv go")
-    parser.add_argument("--size", type=int, help="voxels a side, for the sets that come in several (default: 64)")
+    parser.add_argument("--size", type=int, help="voxels a side, for the sets that come in several")
+    parser.add_argument("--cases", type=int, help="hippocampusparts: take so many volumes (default: all)")
+    parser.add_argument("--seed", type=int, help="hippocampusparts: of the background cubes and the split")
     arguments = vars(parser.parse_args())
     try:
         labels = prepare_datalist(**arguments)

@@ -9,10 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from crossd.data.hippocampus_parts import prepare_hippocampus_parts
 from crossd.data.medmnist import SETS, prepare_medmnist
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
-DATASETS: dict[str, Callable[..., Path]] = {name: partial(prepare_medmnist, name) for name in SETS}
+DATASETS: dict[str, Callable[..., Path]] = {
+    "hippocampusparts": prepare_hippocampus_parts,
+    **{name: partial(prepare_medmnist, name) for name in SETS},
+}
 """By name: `prepare(root, output_dir, **options) -> path of labels.csv`. A new set adds a module and an entry here."""
 
 
@@ -25,7 +29,7 @@ def prepare_datalist(
         dataset: a key of `DATASETS`.
         root: the folder with the files as published.
         output_dir: where the volumes and `labels.csv` go.
-        options: those of the data set (MedMNIST: `size`); None leaves the default.
+        options: those of the data set (its `prepare` function's keywords); None leaves the default.
 
     Returns:
         The path of `labels.csv`.
@@ -33,15 +37,10 @@ def prepare_datalist(
     Raises:
         CrossDError: an unknown data set or option, or a missing or altered file.
 
-    >>> prepare_datalist("vesselmnist", ".", ".")
-    Traceback (most recent call last):
-        ...
-    crossd.errors.CrossDError: Data sets that can be prepared: vesselmnist3d; got 'vesselmnist'. Choose one of them.
+    >>> sorted(DATASETS)
+    ['hippocampusparts', 'vesselmnist3d']
     """
-    if dataset not in DATASETS:
-        raise CrossDError(
-            f"Data sets that can be prepared: {', '.join(sorted(DATASETS))}; got {dataset!r}. Choose one of them."
-        )
+    one_of("dataset", dataset, sorted(DATASETS))
     options = {name: value for name, value in options.items() if value is not None}
     accepted = [
         name
