@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import threading
 import time
 import weakref
@@ -67,6 +68,9 @@ def run(loader: Any, folder: Path) -> tuple[list[dict[str, Any]], Recorder]:
     def note(engine: SupervisedEvaluator) -> None:
         (case,), (output,) = engine.state.batch, engine.state.output
         answers.append({"case": case["case"], "error": case["error"], "pred": output.get("pred")})
+        written = json.loads((folder / "predictions.json").read_text())["cases"]  # by now, whatever happens later
+        assert [entry["case"] for entry in written] == [answer["case"] for answer in answers]
+        assert len((folder / "predictions.csv").read_text().splitlines()) == 1 + len(answers)
 
     evaluator.run()
     return answers, network

@@ -134,7 +134,7 @@ def _read_with_itk(path: str) -> Volume:
     voxel_to_world[:3, :3], voxel_to_world[:3, 3] = direction * spacing, origin
     stated = not path.lower().endswith((".nrrd", ".nhdr")) or "NRRD_space" in dict(image)
     warnings = () if stated else ("The file states no space (NRRD `space`): its axes are used in their own order.",)
-    voxels = np.ascontiguousarray(voxels.transpose().reshape(shape))
+    voxels = voxels.transpose().reshape(shape)
     return Volume(voxels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ voxel_to_world, stated, warnings)  # ITK's world is LPS
 
 
