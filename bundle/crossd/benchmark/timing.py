@@ -62,7 +62,7 @@ def take_turns(
             be very slow: what a first call does once does not show in seconds.
         slow, very_slow: seconds of a call.
         budget: seconds for a contestant. A slower one takes part only in as many of the first turns as fit, and at
-            least in one; the first contestant and those not slower than twice it in at least three.
+            least in one; the first contestant and those up to five times as slow in at least three.
 
     Returns:
         Seconds per turn, by name.
@@ -86,7 +86,7 @@ def take_turns(
         if seconds < slow:
             seconds = min([seconds, *(call() for _ in range(warm_up - 1))])
         first[name] = seconds
-        least = 3 if seconds <= 2 * first[names[0]] else 1
+        least = 3 if seconds <= 5 * first[names[0]] else 1
         allowed[name] = min(rounds, max(least, int(budget / max(seconds, 1e-9))))
     turns = max(allowed.values())
     allowed[names[0]] = turns
