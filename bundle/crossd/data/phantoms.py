@@ -19,7 +19,7 @@ def vessel_phantom(seed: int, aneurysm: bool, size: int = 64) -> np.ndarray:
     """A segment of a brain vessel, with a saccular bulge on its wall or without.
 
     A smooth random centreline with one or two branches is widened to tubes that taper; `aneurysm` adds a sphere whose
-    radius is 1.8 to 2.6 times that of the vessel where it sits. The same seed gives the same vessel for both values
+    radius is 1.4 to 1.9 times that of the vessel where it sits. The same seed gives the same vessel for both values
     of `aneurysm`: the bulge only adds voxels.
 
     Args:
@@ -88,7 +88,7 @@ def _sac(random: np.random.Generator, trunk: np.ndarray, radii: np.ndarray) -> t
     """Centre `(1, 3)` and radius `(1,)` of a sphere that grows out of the wall of the trunk and stays in the cube."""
     index = int(random.integers(_POINTS // 3, 2 * _POINTS // 3))
     tangent = _unit(trunk[index + 1] - trunk[index - 1])
-    reach = max(float(radii[index]) * random.uniform(1.8, 2.6), 0.09)
+    reach = max(float(radii[index]) * random.uniform(1.4, 1.9), 0.09)
     centre = trunk[index] + (radii[index] * 0.6 + reach * 0.7) * _perpendicular(random, tangent)
     return np.clip(centre, reach, 1 - reach)[None], np.array([reach])
 
