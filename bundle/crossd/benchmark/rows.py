@@ -82,14 +82,17 @@ def _volumes() -> list[Row]:
 
 def _backends() -> list[Row]:
     networks = ("MONAI ResNet-18", *BY_NAME)
-    sizes = [
-        (24, 1, 64),
-        (24, 4, 64),
-        (24, 16, 64),
-        (64, 2, 96),
-    ]  # width, batch, edge: the shipped network; the full one
+    sizes = ((24, 1, 64), (24, 4, 64), (24, 16, 64), (64, 2, 96))  # width, batch, edge; 24 is the bundle's width
     return [
-        Row("backends", "backend", (1, 2, width, batch, edge), networks, (batch, 1, edge, edge, edge), "forward")
+        Row(
+            "backends",
+            "backend",
+            (1, 2, width, batch, edge),
+            networks,
+            (batch, 1, *[edge] * 3),
+            "forward",
+            memory=False,
+        )
         for width, batch, edge in sizes
     ]
 

@@ -74,7 +74,7 @@ BOUNDS = (
     ),
     Bound("ResNet-18 3D, folded / MONAI", "volumes", "network", "forward", "folded", "MONAI ResNet-18", 1.02),
     Bound("ResNet-18 3D, eager backend / MONAI", "backends", "backend", "", "eager", "MONAI ResNet-18", 1.02),
-    Bound("MONAI / automatic backend", "backends", "backend", "", "MONAI ResNet-18", "torchscript", 1.5, at_least=True),
+    Bound("MONAI / automatic backend", "backends", "backend", "", "MONAI ResNet-18", "onednn", 1.5, at_least=True),
     Bound("ResNet-18 3D, dynamic / folded", "volumes", "network", "forward", "dynamic", "folded", 1.3),
 )
 

@@ -15,7 +15,6 @@ from crossd.inference.runtimes import CPU_ONLY, RUNTIMES, Forward, check_install
 
 BACKENDS = ("auto", *RUNTIMES)
 TOLERANCE = 1e-4
-_AUTO_ON_CPU = "torchscript"  # the fastest of those that need nothing beyond PyTorch; docs/performance.md
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +26,8 @@ class Accelerated(nn.Module):
     by more than `1e-4 · max(1, largest logit)`, a runtime asked for by name is refused, and "auto" stays eager and says
     so in the log. What is chosen depends on the network, the device and the first batch, never on a clock.
 
-    - `auto`: on a CPU `torchscript`; on other devices, and where kernels depend on the input, `eager`.
+    - `auto`: on a CPU `onednn` (`torchscript` where PyTorch has no oneDNN); on other devices, for other numbers than
+      float32, and where kernels depend on the input, `eager`.
     - `eager`: the network with fixed kernels (`crossd.conv.fold`), otherwise as it is.
     - `fused`: batch norm multiplied into the convolutions.
     - `channels_last`: `fused` with channels last in memory.
@@ -52,7 +52,7 @@ class Accelerated(nn.Module):
             depend on the input; in the first batch, for one that cannot run the network or computes something else.
 
     >>> layers = nn.Conv3d(1, 2, 3), nn.BatchNorm3d(2), nn.AdaptiveAvgPool3d(1), nn.Flatten()
-    >>> network = Accelerated(nn.Sequential(*layers))
+    >>> network = Accelerated(nn.Sequential(*layers), "torchscript")
     >>> network(torch.randn(4, 1, 8, 8, 8)).shape, network.chosen
     (torch.Size([4, 2]), 'torchscript')
     >>> network(torch.randn(1, 1, 9, 7, 8)).shape
@@ -74,7 +74,7 @@ class Accelerated(nn.Module):
             )
         check_installed(backend)
         self.network = copy.deepcopy(network) if dynamic else fold(network)
-        self._auto = "eager" if dynamic else _AUTO_ON_CPU
+        self._auto = "eager" if dynamic else _fastest()
         self.eval()
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -128,6 +128,11 @@ def accelerate(network: nn.Module, example_input: Tensor, backend: str = "auto")
             "check the weights and the example's intensities, and pass it without autocast"
         )
     return accelerated
+
+
+def _fastest() -> str:
+    """Of those on a CPU that need nothing beyond PyTorch, as measured in docs/performance.md; no clock decides here."""
+    return "onednn" if torch.backends.mkldnn.is_available() else "torchscript"
 
 
 def _prepare(name: str, network: nn.Module, inputs: Tensor, expected: Tensor) -> tuple[Forward, Tensor]:
