@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 import random
 import shutil
+import sys
 
 import itk
 import numpy as np
 import pydicom
 import pytest
-from crossd.data import find_series, write_dicom_series
+from crossd.data import dicom_pixels, find_series, write_dicom_series
 from crossd.data.dicom_pixels import read_pixels, read_with_itk, read_with_pydicom
 from crossd.errors import CrossDError
 from pydicom.dataset import Dataset
@@ -377,3 +378,36 @@ def test_files_that_change_meanwhile(tmp_path, volume, axial):
         CrossDError, match=r"Files must not change .* had \(9, 8, 7\) voxels, and now it has \(5, 8, 7\)"
     ):
         read_pixels(series)
+
+
+def test_plain_slices_do_not_wait_for_itk_to_load(tmp_path, volume, axial, monkeypatch):
+    series = only(write_dicom_series(tmp_path, volume, axial))
+    expected = read_with_itk(series)
+
+    def refuse(_):
+        raise AssertionError("the other one")
+
+    with monkeypatch.context() as patched:
+        patched.delitem(sys.modules, dicom_pixels._ITK_LOADED)
+        patched.setattr(dicom_pixels, "read_with_itk", refuse)
+        np.testing.assert_array_equal(read_pixels(series), expected)
+    with monkeypatch.context() as patched:  # ITK is the faster one once it is there
+        patched.setattr(dicom_pixels, "read_with_pydicom", refuse)
+        np.testing.assert_array_equal(read_pixels(series), expected)
+    with monkeypatch.context() as patched:  # and for many slices
+        patched.delitem(sys.modules, dicom_pixels._ITK_LOADED)
+        patched.setattr(dicom_pixels, "_SLICES_WHILE_ITK_LOADS", 3)
+        patched.setattr(dicom_pixels, "read_with_pydicom", refuse)
+        np.testing.assert_array_equal(read_pixels(series), expected)
+
+
+def test_what_pydicom_does_not_decode_is_left_to_itk(tmp_path, volume, axial, monkeypatch):
+    series = only(write_dicom_series(tmp_path, volume, axial))
+    expected = read_with_itk(series)
+
+    def fails(_):
+        raise CrossDError("no codec")
+
+    monkeypatch.delitem(sys.modules, dicom_pixels._ITK_LOADED)
+    monkeypatch.setattr(dicom_pixels, "read_with_pydicom", fails)
+    np.testing.assert_array_equal(read_pixels(series), expected)

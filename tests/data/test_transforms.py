@@ -8,7 +8,7 @@ import torch
 from crossd.data.transforms import CheckChannelsd, OrientPlaned, ScaleToUnitd
 from crossd.errors import CrossDError
 from monai.data import MetaTensor
-from monai.transforms import Compose, Invertd
+from monai.transforms import Compose, Invertd, ScaleIntensity
 
 PLANES = ["axial", "coronal", "sagittal", "acquired"]
 
@@ -160,3 +160,15 @@ def test_channel_counts():
         CheckChannelsd("image", ["t1", "t2", "flair"])(item)
     with pytest.raises(CrossDError, match=r"must be a list of names, got 't1'. Example"):
         CheckChannelsd("image", "t1")
+
+
+@pytest.mark.parametrize("stored", ["as it is", "transposed"])
+def test_a_range_is_scaled_as_monai_scales_it(stored):
+    values = torch.randn(2, 5, 6, 7) * 300 - 1000
+    values[1] *= 0.01
+    image = MetaTensor(values if stored == "as it is" else values.permute(0, 3, 1, 2), affine=torch.eye(4) * 2)
+    scaled = ScaleToUnitd("image", "range")({"image": image})["image"]
+    expected = ScaleIntensity(0.0, 1.0, channel_wise=True)(image)
+    assert torch.equal(scaled.as_tensor(), expected.as_tensor())
+    assert torch.equal(scaled.affine, expected.affine)
+    assert float(image.min()) < -1000  # the image itself is left alone

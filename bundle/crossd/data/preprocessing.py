@@ -69,7 +69,8 @@ def preprocessing(card_input: Mapping[str, Any], keys: KeysCollection = "image")
     std = _per_channel("std", card_input["std"], len(check.channels))
     if not std.min() > 0:
         raise CrossDError(f"std must be positive, got {card_input['std']}. Use 1.0 to leave the values as they are.")
-    steps.append(NormalizeIntensityd(keys, subtrahend=mean, divisor=std, channel_wise=True))
+    if mean.any() or (std != 1).any():
+        steps.append(NormalizeIntensityd(keys, subtrahend=mean, divisor=std, channel_wise=True))
     steps.append(EnsureTyped(keys, dtype=torch.float32, track_meta=True))
     return Compose(steps)
 
