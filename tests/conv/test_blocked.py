@@ -16,9 +16,9 @@ double = torch.float64
 @pytest.mark.parametrize("kernel_size", [2, 3])
 @pytest.mark.parametrize("geometry", [(1, 1, 1), (2, 1, 1), (2, 0, 2), (1, 2, 2)], ids=str)
 @pytest.mark.parametrize("spatial_dims", [2, 3])
-@pytest.mark.parametrize("block_bytes", [1, 2000, 10**9])
-def test_values_and_gradients_equal_the_plain_path(monkeypatch, block_bytes, spatial_dims, geometry, kernel_size):
-    monkeypatch.setattr(blocked, "BLOCK_BYTES", block_bytes)  # one channel, a few (with a remainder), all
+@pytest.mark.parametrize("channels", [1, 2, 32])
+def test_values_and_gradients_equal_the_plain_path(monkeypatch, channels, spatial_dims, geometry, kernel_size):
+    monkeypatch.setattr(blocked, "BLOCK_CHANNELS", channels)  # one, two with a remainder, all five
     stride, padding, dilation = ([value] * spatial_dims for value in geometry)
     x = torch.randn(2, 3, *(7, 8, 9)[:spatial_dims], dtype=double, requires_grad=True)
     weight = torch.randn(5, 3, *[kernel_size] * 3, dtype=double, requires_grad=True)

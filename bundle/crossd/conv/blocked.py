@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK_BYTES = 4 * 2**20  # of kernels at a time: what the second-level caches of two cores hold, measured
-MIN_KERNEL_BYTES = 16 * 2**20
-MAX_PIXELS = 256
+# Measured on two cores with `python scripts/benchmark_speed.py --section stages`, which says what they give:
+BLOCK_CHANNELS = 32  # fewer make slim matrix products, more leave the cache
+MIN_KERNEL_BYTES = 16 * 2**20  # smaller batches of kernels cost little to hold at once
+MAX_PIXELS = 100  # with more of them the grouped convolution is busy enough to win
 
 
 def blocks_pay(x: Tensor, weight: Tensor, stride: Sequence[int]) -> bool:
@@ -143,8 +144,7 @@ def _kernel_blocks(weight: Tensor, matrix: Tensor) -> Iterator[tuple[slice, Tens
     out_channels, in_channels = weight.shape[:2]
     batch, positions, taps = matrix.shape
     stacked = matrix.reshape(batch * positions, taps)
-    bytes_per_channel = batch * positions * in_channels * weight.element_size()
-    block = max(1, min(out_channels, BLOCK_BYTES // bytes_per_channel))
+    block = min(out_channels, BLOCK_CHANNELS)
     buffer = weight.new_empty(block, batch * positions, in_channels)
     for first in range(0, out_channels, block):
         rows = slice(first, min(first + block, out_channels))

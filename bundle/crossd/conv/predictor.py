@@ -1,4 +1,6 @@
 """The small pointwise network that predicts a kernel's motion from the layer's input (paper Eq. 1)."""
+# mypy: disable-error-code="operator"
+# torch types the items of a Sequential as bare modules; torch.jit.script refuses casts
 
 from __future__ import annotations
 
@@ -52,8 +54,16 @@ class MotionPredictor(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = x.flatten(2)
-        for module in self:
-            maps = module(maps)
+        norm = self[1]
+        mean, variance = norm.running_mean, norm.running_var
+        if norm.training or mean is None or variance is None:
+            for module in self:
+                maps = module(maps)
+        else:  # a fixed batch norm is part of the first layer: one pass less over the largest map
+            scale = norm.weight * torch.rsqrt(variance + norm.eps)
+            weight = (self[0].weight * scale.unsqueeze(1)).unsqueeze(2)
+            maps = F.conv1d(maps, weight, (self[0].bias - mean) * scale + norm.bias)
+            maps = self[3](F.relu(maps))
         if maps.dtype == torch.float16 or maps.dtype == torch.bfloat16:
             maps = maps.float()  # angles and softmax sums need the range
         return axis_angle((maps * torch.softmax(maps, 2)).sum(2))
