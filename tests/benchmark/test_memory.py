@@ -24,6 +24,12 @@ def fills(kept: int, passing: int):
     return call
 
 
+def builds(passing: int):
+    """A contestant that needs memory only while it is built."""
+    assert np.ones(passing, dtype=np.uint8).any()
+    return lambda: 0.0
+
+
 def sleeps(seconds: float):
     return lambda: time.sleep(seconds) or seconds
 
@@ -37,6 +43,10 @@ def test_known_allocations():
     assert peak.reason is None
     assert peak.built == pytest.approx(50 * MB, abs=5 * MB)
     assert peak.peak == pytest.approx(250 * MB, abs=10 * MB)
+
+
+def test_what_building_needs_in_passing_does_not_count():
+    assert peak_memory(builds, 300 * MB).peak < 20 * MB
 
 
 def test_no_memory_left_over_from_another():
