@@ -9,7 +9,7 @@ import pytest
 from crossd.benchmark.plots import growth_lines
 from crossd.benchmark.results import Results, measure_memory, measure_rows, measure_time
 from crossd.benchmark.rows import Row, rows
-from crossd.benchmark.tables import BOUNDS, bounds_table, section_table, update_page
+from crossd.benchmark.tables import BOUNDS, blocks, bounds_table, section_table, update_page
 from crossd.errors import CrossDError
 
 SMALL = [
@@ -148,6 +148,14 @@ def test_the_page_keeps_its_text(tmp_path):
     assert page.read_text() == text
     assert (tmp_path / "page" / "growth.png").stat().st_size < 200_000
     assert growth_lines("forward", 1, results) == {"Conv2d": [(128, 1000.0)], "CrossDConv": [(128, 2000.0)]}
+
+
+def test_the_committed_tables_are_made_from_the_committed_results(root):
+    text = (root / "docs" / "performance.md").read_text(encoding="utf-8")
+    made = blocks(Results(root / "docs" / "performance"))
+    assert {"bounds", "table3", "stages", "resnet", "volumes", "growth", "guard"} <= set(made)
+    for name, block in made.items():
+        assert block in text, f"run scripts/benchmark_speed.py --stop_after 0 ({name})"
 
 
 def test_the_script(root, tmp_path, monkeypatch, capsys):
