@@ -44,10 +44,12 @@ def plot_growth(path: Path, results: Results) -> None:
     panels = figure.subplots(len(PASSES), len(AXES), sharey="row", squeeze=False)
     for mode, line in zip(PASSES, panels, strict=True):
         for axis, panel in enumerate(line):
+            sizes: tuple[int, ...] = ()
             for name, points in growth_lines(mode, axis, results).items():
                 sizes, milliseconds = zip(*points, strict=True)
                 panel.plot(sizes, milliseconds, marker="o", label=name)
             panel.set_xscale("log", base=2)
+            panel.set_xticks(sizes, [str(size) for size in sizes])
             panel.set_yscale("log")
             panel.set_title(f"{mode}, by {AXES[axis]}", fontsize=10)
             panel.grid(alpha=0.3)
