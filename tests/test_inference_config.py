@@ -134,7 +134,7 @@ def test_missing_weights_are_an_error_not_random_weights(tmp_path: Path) -> None
     image = write_volume(tmp_path / "a.nii.gz", noise(1))
     done = command(tmp_path, "--images", str(image), "--output_dir", "out", "--weights", "/nowhere/model.pt")
     assert done.returncode == 1
-    assert "CrossDError" in done.stderr
+    assert "error: A checkpoint is a file" in done.stderr
     assert "/nowhere/model.pt" in done.stderr
     assert not (tmp_path / "out" / "predictions.csv").exists()
 
