@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import socket
+from datetime import timedelta
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -12,6 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 IMAGES, TARGETS = torch.randn(4, 1, 24, 24, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 1, 1, 0])
+ALIGNMENTS = ("dynamic", "rest")
 
 
 def build(alignment: str) -> nn.Module:
@@ -20,25 +22,26 @@ def build(alignment: str) -> nn.Module:
     return network.eval()  # batch norm on fixed statistics: the gradient of a mean is then the mean of gradients
 
 
-def worker(rank: int, port: int, alignment: str, path: str) -> None:
+def worker(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    network = DistributedDataParallel(build(alignment))  # find_unused_parameters stays False: none may be unused
-    for _ in range(2):  # a second pass fails when a parameter got no gradient in the first
-        network.zero_grad()
-        loss = nn.functional.cross_entropy(network(IMAGES[rank::2]), TARGETS[rank::2])
-        loss.backward()
-    if rank == 0:
-        torch.save({name: p.grad for name, p in network.module.named_parameters() if p.requires_grad}, path)
+    meeting = f"file://{folder}/meeting"  # no port, so nothing else on the machine can be in the way
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=100))
+    for alignment in ALIGNMENTS:
+        network = DistributedDataParallel(build(alignment))  # find_unused_parameters stays False: none may be unused
+        for _ in range(2):  # a second pass fails when a parameter got no gradient in the first
+            network.zero_grad()
+            loss = nn.functional.cross_entropy(network(IMAGES[rank::2]), TARGETS[rank::2])
+            loss.backward()
+        if rank == 0:
+            gradients = {name: p.grad for name, p in network.module.named_parameters() if p.requires_grad}
+            torch.save(gradients, f"{folder}/{alignment}")
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_single_process_gradient(tmp_path):
-    for alignment in ("dynamic", "rest"):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        mp.spawn(worker, (port, alignment, str(tmp_path / alignment)), nprocs=2)
+    mp.spawn(worker, (str(tmp_path),), nprocs=2)
+    for alignment in ALIGNMENTS:
         network = build(alignment)
         nn.functional.cross_entropy(network(IMAGES), TARGETS).backward()
         gradients = torch.load(tmp_path / alignment, weights_only=True)
