@@ -1,0 +1,53 @@
+"""An enhanced object's frames have positions and slopes of their own, and one object may hold several volumes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+from crossd.data import find_series, write_dicom_series
+from crossd.data.dicom_pixels import read_pixels
+from pydicom.dataset import Dataset
+
+
+def enhanced(tmp_path, volume, echoes=1):
+    """A multi-frame object whose frames stand in reverse, with a slope of their own, `echoes` per position."""
+    template = write_dicom_series(tmp_path / "single", volume, np.eye(4), slope=1, intercept=0, RescaleSlope=None)
+    dataset = pydicom.dcmread(template[0])
+    frames, pixels = [], []
+    for k in reversed(range(volume.shape[2])):
+        for echo in range(echoes):
+            frame, place, echo_time = Dataset(), Dataset(), Dataset()
+            place.ImagePositionPatient = [0, 0, 2.5 * k]
+            echo_time.EffectiveEchoTime = 10.0 * (echo + 1)
+            frame.PlanePositionSequence, frame.MREchoSequence = [place], [echo_time]
+            transformation = Dataset()
+            transformation.RescaleSlope, transformation.RescaleIntercept, transformation.RescaleType = 1 + k, echo, "US"
+            frame.PixelValueTransformationSequence = [transformation]
+            frames.append(frame)
+            pixels.append(volume[:, :, k].T)
+    shared, orientation, measures = Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    measures.PixelSpacing, measures.SliceThickness = [2.0, 1.5], 2.0
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleIntercept"):
+        del dataset[keyword]
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
+    dataset.SharedFunctionalGroupsSequence, dataset.PerFrameFunctionalGroupsSequence = [shared], frames
+    dataset.NumberOfFrames = len(frames)
+    dataset.PixelData = np.stack(pixels).astype("<i2").tobytes()
+    dataset.save_as(tmp_path / "enhanced.dcm")
+    return tmp_path / "enhanced.dcm"
+
+
+def test_frames_of_an_enhanced_object(tmp_path, volume):
+    (series,), rejected = find_series([enhanced(tmp_path, volume)])
+    assert rejected == []
+    assert series.frames == tuple(reversed(range(7)))
+    np.testing.assert_allclose(series.voxel_to_world, np.diag([-1.5, -2.0, 2.5, 1]))
+    np.testing.assert_array_equal(read_pixels(series), volume * (1.0 + np.arange(7)))
+
+
+def test_echoes_of_an_enhanced_object(tmp_path, volume):
+    (one, two), _ = find_series([enhanced(tmp_path, volume, echoes=2)])
+    assert [one.split, two.split] == ["EffectiveEchoTime 10.0", "EffectiveEchoTime 20.0"]
+    np.testing.assert_array_equal(read_pixels(one) + 1, read_pixels(two))
