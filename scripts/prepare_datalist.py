@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from crossd.data.datasets import DATASETS, prepare_datalist
+from crossd.data.sets import DATASETS, prepare_datalist
 from crossd.errors import CrossDError
 
 

@@ -52,7 +52,7 @@ def test_sizes_are_those_of_vesselmnist3d(pairs, aneurysm, quartiles, radius):
 
 
 def test_the_real_set_has_the_figures_quoted_above(shared_data):
-    from crossd.data.medmnist import read_medmnist
+    from crossd.data.sets.medmnist import read_medmnist
 
     counts = {0: [], 1: []}
     for volume, label in read_medmnist(shared_data / "medmnist" / "vesselmnist3d_64.npz", "train"):

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from crossd.data import find_cases, preprocessing, read_volume
-from crossd.data.dicom_pixels import read_pixels, read_with_itk, read_with_pydicom
+from crossd.data.dicom.pixels import read_pixels, read_with_itk, read_with_pydicom
 
 CARD = {
     "channels": ["image"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from crossd.data.hippocampus_parts import prepare_hippocampus_parts
+from crossd.data.sets.hippocampus_parts import prepare_hippocampus_parts
 from monai.bundle import ConfigWorkflow
 
 

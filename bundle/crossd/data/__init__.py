@@ -2,11 +2,11 @@
 
 from crossd.data.cases import find_cases
 from crossd.data.dicom import Rejected, find_series
-from crossd.data.dicom_writing import write_dicom_series
+from crossd.data.dicom.series import Series
+from crossd.data.dicom.writing import write_dicom_series
 from crossd.data.labels import read_labels
 from crossd.data.preprocessing import preprocessing
 from crossd.data.reading import LoadImageVolumed, read_volume
-from crossd.data.series import Series
 from crossd.data.transforms import CheckChannelsd, OrientPlaned, ScaleToUnitd
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 from crossd.data.case_names import unique_names
 from crossd.data.case_table import read_case_table, stem
 from crossd.data.dicom import Rejected, find_series
-from crossd.data.series import Series
+from crossd.data.dicom.series import Series
 from crossd.data.volume_files import VOLUME_SUFFIXES
 from crossd.errors import CrossDError
 

@@ -17,9 +17,9 @@ from monai.utils import SpaceKeys, TraceKeys
 from crossd.data.affines import tidy_affine
 from crossd.data.channels import stack_channels
 from crossd.data.dicom import find_series
-from crossd.data.dicom_headers import DICOM_SUFFIXES
-from crossd.data.dicom_pixels import read_pixels
-from crossd.data.series import Series
+from crossd.data.dicom.headers import DICOM_SUFFIXES
+from crossd.data.dicom.pixels import read_pixels
+from crossd.data.dicom.series import Series
 from crossd.data.volume_files import VOLUME_SUFFIXES, Volume, read_volume_file
 from crossd.errors import CrossDError
 

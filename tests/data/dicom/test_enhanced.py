@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 from crossd.data import find_series, write_dicom_series
-from crossd.data.dicom_pixels import read_pixels
+from crossd.data.dicom.pixels import read_pixels
 from pydicom.dataset import Dataset
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossd.data.dicom_headers import Slice
+from crossd.data.dicom.headers import Slice
 from crossd.errors import CrossDError
 
 # Two slices nearer than this fraction of a pixel are at one position: decimal strings round to far less.

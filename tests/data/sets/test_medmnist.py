@@ -7,8 +7,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from crossd.data import medmnist
-from crossd.data.datasets import prepare_datalist
+from crossd.data.sets import medmnist, prepare_datalist
 from crossd.errors import CrossDError
 
 COUNTS = {"train": 3, "val": 1, "test": 2}

@@ -7,7 +7,7 @@ import csv
 import nibabel
 import numpy as np
 import pytest
-from crossd.data.hippocampus_parts import PARTS, cube_starts, prepare_hippocampus_parts
+from crossd.data.sets.hippocampus_parts import PARTS, cube_starts, prepare_hippocampus_parts
 from crossd.errors import CrossDError
 
 AFFINE = np.array([[0, -1, 0, 5], [1, 0, 0, -7], [0, 0, 2, 3], [0, 0, 0, 1.0]])

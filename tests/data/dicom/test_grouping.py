@@ -11,8 +11,9 @@ import itk
 import numpy as np
 import pydicom
 import pytest
-from crossd.data import dicom_pixels, find_series, write_dicom_series
-from crossd.data.dicom_pixels import read_pixels, read_with_itk, read_with_pydicom
+from crossd.data import find_series, write_dicom_series
+from crossd.data.dicom import pixels as dicom_pixels
+from crossd.data.dicom.pixels import read_pixels, read_with_itk, read_with_pydicom
 from crossd.errors import CrossDError
 
 
@@ -101,7 +102,7 @@ def test_what_itk_refuses_is_read_by_pydicom(tmp_path, volume, axial, monkeypatc
         raise RuntimeError("GDCMImageIO: Failed to change to Implicit Transfer Syntax")  # seen on some RLE files
 
     series = only(write_dicom_series(tmp_path, volume, axial, transfer_syntax="1.2.840.10008.1.2.5"))
-    monkeypatch.setattr("crossd.data.dicom_pixels.read_with_itk", refuse)
+    monkeypatch.setattr("crossd.data.dicom.pixels.read_with_itk", refuse)
     np.testing.assert_array_equal(read_pixels(series), volume)
 
 

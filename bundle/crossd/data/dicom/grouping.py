@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crossd.data.dicom_headers import Slice, read_slices
-from crossd.data.series import Series, count_duplicates, stack
+from crossd.data.dicom.headers import Slice, read_slices
+from crossd.data.dicom.series import Series, count_duplicates, stack
 from crossd.errors import CrossDError
 
 # Cosines written with three decimals still agree; 0.001 rad displaces the edge of a 500 mm image by 0.25 mm.

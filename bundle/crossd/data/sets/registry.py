@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crossd.data.hippocampus_parts import prepare_hippocampus_parts
-from crossd.data.medmnist import SETS, prepare_medmnist
+from crossd.data.sets.hippocampus_parts import prepare_hippocampus_parts
+from crossd.data.sets.medmnist import SETS, prepare_medmnist
 from crossd.errors import CrossDError, one_of
 
 DATASETS: dict[str, Callable[..., Path]] = {

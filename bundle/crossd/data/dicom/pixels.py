@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from crossd.data.series import Series
+from crossd.data.dicom.series import Series
 from crossd.errors import CrossDError
 
 _ITK_LOADED = "itk.ITKIOGDCMPython"
@@ -59,7 +59,7 @@ def read_with_itk(series: Series) -> np.ndarray:
     reader.SetImageIO(itk.GDCMImageIO.New())
     reader.MetaDataDictionaryArrayUpdateOff()
     shown = reader.GetGlobalWarningDisplay()
-    reader.SetGlobalWarningDisplay(False)  # uneven spacing is reported by `crossd.data.series`
+    reader.SetGlobalWarningDisplay(False)  # uneven spacing is reported by `crossd.data.dicom.series`
     try:
         reader.Update()
     finally:

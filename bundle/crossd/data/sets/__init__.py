@@ -1,0 +1,5 @@
+"""The public data sets known by name, one module each: the published layout in, volumes and labels.csv out."""
+
+from crossd.data.sets.registry import DATASETS, prepare_datalist
+
+__all__ = ["DATASETS", "prepare_datalist"]
