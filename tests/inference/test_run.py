@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 import torch
 from crossd.errors import CrossDError
-from crossd.inference import CaseDataset, PredictionWriter, WindowInferer, classify_cases, collate_cases
+from crossd.inference import (
+    Accelerated,
+    CaseDataset,
+    PredictionWriter,
+    WindowInferer,
+    classify_cases,
+    collate_cases,
+    runtimes,
+)
 from crossd.inference.cases import reason
 from ignite.engine import Events
 from monai.data import DataLoader, MetaTensor
@@ -55,7 +63,13 @@ def read(item: dict[str, Any]) -> dict[str, Any]:
     return {"image": image}
 
 
-def run(folder: Path, cases: dict[str, Any], card: dict[str, Any] = CARD, **options: Any) -> PredictionWriter:
+def run(
+    folder: Path,
+    cases: dict[str, Any],
+    card: dict[str, Any] = CARD,
+    network: nn.Module | None = None,
+    **options: Any,
+) -> PredictionWriter:
     data = [{"case": name, "source": f"/data/{name}", "image": image, "warnings": []} for name, image in cases.items()]
     for item in data:
         if item["image"] == "listed":
@@ -64,7 +78,7 @@ def run(folder: Path, cases: dict[str, Any], card: dict[str, Any] = CARD, **opti
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(CaseDataset(data, read), batch_size=1, collate_fn=collate_cases),
-        network=MeanLogits(len(card["class_names"])),
+        network=network or MeanLogits(len(card["class_names"])),
         inferer=WindowInferer(8, overlap=0.5, activation="sigmoid" if card["task"] == "multilabel" else "softmax"),
         iteration_update=classify_cases,
         val_handlers=[writer],
@@ -220,3 +234,13 @@ def test_the_reason_is_the_rule_that_was_broken() -> None:
     wrapped = RuntimeError("applying transform")
     wrapped.__cause__ = rule
     assert reason(wrapped) == "a rule"
+
+
+def test_a_backend_that_is_refused_ends_the_run_instead_of_failing_every_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(runtimes.RUNTIMES, "fused", lambda plain, example: lambda inputs: plain(inputs) + 1)
+    network = Accelerated(MeanLogits(2), "fused")
+    with pytest.raises(CrossDError, match=r"backend 'fused' must agree .* on the first batch, .*: use backend 'eager'"):
+        run(tmp_path, {"cut": "truncated", "a": 1.0, "b": 2.0}, network=network)
+    assert [row["case"] for row in rows(tmp_path)] == ["cut"]  # what went before, and not a row for each other case

@@ -46,6 +46,7 @@ class Accelerated(nn.Module):
 
     Attributes:
         chosen: the name of what runs; None before the first batch.
+        refusal: why the backend asked for by name cannot be used, once the first batch has shown it; None before.
 
     Raises:
         CrossDError: for an unknown backend, one whose package is missing, or one by name for a network whose kernels
@@ -64,7 +65,7 @@ class Accelerated(nn.Module):
         self.backend = one_of("backend", backend, BACKENDS)
         self.chosen: str | None = None
         self._forward: Forward | None = None
-        self._refusal: str | None = None
+        self.refusal: str | None = None
         layers = [module for module in network.modules() if isinstance(module, CrossDConv)]
         dynamic = any(layer.alignment == "dynamic" and layer.predictor is not None for layer in layers)
         if dynamic and backend not in ("auto", "eager"):
@@ -82,8 +83,8 @@ class Accelerated(nn.Module):
         inputs = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         if torch.is_autocast_enabled(inputs.device.type):
             return self.network(inputs)
-        if self._refusal is not None:
-            raise CrossDError(self._refusal)
+        if self.refusal is not None:
+            raise CrossDError(self.refusal)
         return self._first(inputs) if self._forward is None else self._forward(inputs)
 
     @torch.no_grad()
@@ -97,7 +98,7 @@ class Accelerated(nn.Module):
             forward, outputs = _prepare(name, self.network, inputs, expected)
         except CrossDError as error:
             if self.backend != "auto":
-                self._refusal = str(error)
+                self.refusal = str(error)
                 raise
             logger.warning(f"{error}; it runs eager")
             name = "eager"

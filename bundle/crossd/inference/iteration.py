@@ -29,7 +29,8 @@ def classify_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[dict[
         the case failed; the case's "error" then says why. Postprocessing sees case and output merged in one dictionary.
 
     Raises:
-        CrossDError: when the inferer is another one.
+        CrossDError: when the inferer is another one, and when the first batch shows that the backend asked for by name
+            cannot be used: no case after it would fare better.
     """
     if not isinstance(engine.inferer, WindowInferer):
         raise CrossDError(
@@ -66,6 +67,8 @@ def _answers(
         with engine.mode(engine.network), amp:
             found += inferer.windows_of(volumes, engine.network)
     except Exception as error:  # out of memory, say: the other cases may be smaller
+        if getattr(engine.network, "refusal", None) is not None:
+            raise
         if len(volumes) == 1:
             found.append(error)
         else:
