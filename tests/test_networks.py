@@ -55,7 +55,7 @@ def test_parameter_count_of_the_official_resnet18():
     [
         ({"depth": 20}, "`depth` must be one of 10, 18, 34, 50, 101; got 20"),
         ({"spatial_dims": 1}, "`spatial_dims` must be one of 2, 3; got 1"),
-        ({"angle": 3}, "takes the options alignment, motion, view, momentum; got angle"),
+        ({"angle": 3}, "takes the options alignment, motion, view, momentum, max_angle; got angle"),
     ],
 )
 def test_bad_arguments(options, message):

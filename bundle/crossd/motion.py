@@ -20,12 +20,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+MAX_ANGLE = torch.pi / 4  # of the published predictor
 MOTIONS = ("shift", "rotate")
 VIEWS = ("slice", "projection")
 ALIGNMENTS = ("raw", "rest", "running", "dynamic")
 
 
-def axis_angle(raw: Tensor) -> Tensor:
+def axis_angle(raw: Tensor, max_angle: float = torch.pi / 4) -> Tensor:
     r"""Turn the four predictor outputs into the motion parameter `v = θ·k`.
 
     The first three are an axis, `k = r/(‖r‖ + 1e-8)`; the fourth is an angle, `θ = (π/4)·tanh(r₃)` (paper, after Eq.
@@ -33,6 +34,7 @@ def axis_angle(raw: Tensor) -> Tensor:
 
     Args:
         raw: shape `(batch, 4)`.
+        max_angle: the angle that is never exceeded, radians; π/4 in the paper.
 
     Returns:
         Shape `(batch, 3)`, along `(depth, height, width)`, in radians.
@@ -42,7 +44,39 @@ def axis_angle(raw: Tensor) -> Tensor:
     """
     axis = raw[:, :3]
     unit = axis / (torch.linalg.vector_norm(axis, dim=1, keepdim=True) + 1e-8)
-    return unit * (torch.tanh(raw[:, 3:]) * (torch.pi / 4))
+    return unit * (torch.tanh(raw[:, 3:]) * max_angle)
+
+
+def seen_from(weight: Tensor, axis: int) -> Tensor:
+    """The stored kernel as an image sees it whose through-plane axis is `axis` of the volume.
+
+    Args:
+        weight: `(out, in, depth, height, width)`.
+        axis: 0, 1 or 2.
+
+    Returns:
+        `(out, in, through-plane, rows, columns)`: that axis first, the others in their order.
+    """
+    if axis == 0:
+        return weight
+    return weight.permute(0, 1, 3, 2, 4) if axis == 1 else weight.permute(0, 1, 4, 2, 3)
+
+
+def motion_in_volume(motion_vector: Tensor, axis: int) -> Tensor:
+    """Motion parameters `(batch, 3)` along (through-plane, rows, columns), along (depth, height, width) instead.
+
+    A motion vector is an axis of rotation: exchanging two axes (coronal) also turns its sense.
+    """
+    if axis == 0:
+        return motion_vector
+    return -motion_vector[:, [1, 0, 2]] if axis == 1 else motion_vector[:, [1, 2, 0]]
+
+
+def motion_in_image(motion_vector: Tensor, axis: int) -> Tensor:
+    """The inverse of `motion_in_volume`."""
+    if axis == 0:
+        return motion_vector
+    return -motion_vector[:, [1, 0, 2]] if axis == 1 else motion_vector[:, [2, 0, 1]]
 
 
 def translation(motion_vector: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class CrossDResNet(ResNet):
         depth: 10, 18, 34, 50 or 101.
         width: channels of the first stage (64 in the original); the others have 2, 4 and 8 times as many.
         conv1_t_size, conv1_t_stride, no_max_pool: the stem, as in MONAI's ResNet.
-        layer_options: `alignment`, `motion`, `view`, `momentum` of `CrossDConv`.
+        layer_options: `alignment`, `motion`, `view`, `momentum`, `max_angle` of `CrossDConv`.
 
     Shapes: `(batch, in_channels, *spatial)` → logits `(batch, num_classes)`.
 

@@ -75,7 +75,7 @@ def test_the_factory_is_restored_after_an_error():
         raise RuntimeError("inside")
     assert Conv.components["CONV"] is before
     with (
-        pytest.raises(CrossDError, match="takes the options alignment, motion, view, momentum; got angle"),
+        pytest.raises(CrossDError, match="takes the options alignment, motion, view, momentum, max_angle; got angle"),
         crossd_convs(angle=1),
     ):
         pass

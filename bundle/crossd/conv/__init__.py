@@ -7,6 +7,7 @@ from crossd.conv.embed import embed_kernel
 from crossd.conv.factory import CrossDConv2d, CrossDConv3d, crossd_convs, register
 from crossd.conv.fold import fold
 from crossd.conv.layer import CrossDConv
+from crossd.conv.through_plane import random_through_plane, set_through_plane
 
 __all__ = [
     "CrossDConv",
@@ -16,6 +17,8 @@ __all__ = [
     "crossd_convs",
     "embed_kernel",
     "fold",
+    "random_through_plane",
     "register",
     "set_alignment",
+    "set_through_plane",
 ]

@@ -18,7 +18,7 @@ from crossd.errors import CrossDError
 _options: ContextVar[dict[str, Any] | None] = ContextVar("crossd_layer_options", default=None)
 _lock = threading.Lock()
 _installed: dict[str, Any] = {"users": 0, "original": None}
-LAYER_OPTIONS = ("alignment", "motion", "view", "momentum")
+LAYER_OPTIONS = ("alignment", "motion", "view", "momentum", "max_angle")
 
 
 class CrossDConv2d(CrossDConv):
@@ -96,7 +96,7 @@ def crossd_convs(**layer_options: Any) -> Iterator[None]:
     MONAI's own layers; contexts nest.
 
     Args:
-        layer_options: `alignment`, `motion`, `view`, `momentum` of every layer built inside.
+        layer_options: `alignment`, `motion`, `view`, `momentum`, `max_angle` of every layer built inside.
 
     Raises:
         CrossDError: for an unknown option.

@@ -13,7 +13,17 @@ from crossd.conv.blocked import BlockedConvolution, blocks_pay
 from crossd.conv.per_sample import add_bias, convolve, convolve_per_sample
 from crossd.conv.predictor import MotionPredictor
 from crossd.errors import CrossDError, one_of
-from crossd.motion import ALIGNMENTS, MOTIONS, VIEWS, motion_matrix, move_kernel
+from crossd.motion import (
+    ALIGNMENTS,
+    MAX_ANGLE,
+    MOTIONS,
+    VIEWS,
+    motion_in_image,
+    motion_in_volume,
+    motion_matrix,
+    move_kernel,
+    seen_from,
+)
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -39,6 +49,7 @@ class CrossDConv(nn.Module):
         motion: `"shift"` (published) or `"rotate"` (a true rotation); see `crossd.motion`.
         view: of the moved kernel in 2D: `"slice"` (published, the middle one) or `"projection"` (sum over depth).
         momentum: of `running_motion`, as in batch norm.
+        max_angle: radians that the predicted angle stays below; π/4 in the paper, at most π.
         device, dtype: as in `torch.nn.Conv2d`.
 
     Raises:
@@ -73,6 +84,7 @@ class CrossDConv(nn.Module):
         motion: str = "shift",
         view: str = "slice",
         momentum: float = 0.1,
+        max_angle: float = MAX_ANGLE,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -100,6 +112,9 @@ class CrossDConv(nn.Module):
         self.motion = one_of("motion", motion, MOTIONS)
         self.view = one_of("view", view, VIEWS)
         self.momentum = momentum
+        self.through_plane = 0  # see crossd.conv.through_plane
+        if not 0 < max_angle <= torch.pi:
+            raise CrossDError(f"`max_angle` is in radians, above 0 and at most π; got {max_angle}. The paper's is π/4.")
         if len(set(self.kernel_size)) != 1:
             raise CrossDError(
                 "`kernel_size` must be the same along every axis, because the stored weight is a cube; "
@@ -115,7 +130,8 @@ class CrossDConv(nn.Module):
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
         if size > 1:
-            self.predictor: MotionPredictor | None = MotionPredictor(in_channels).to(device=device, dtype=dtype)
+            predictor = MotionPredictor(in_channels, max_angle)
+            self.predictor: MotionPredictor | None = predictor.to(device=device, dtype=dtype)
             self.register_buffer("running_motion", torch.zeros(3, device=device, dtype=dtype))
             self.predictor.requires_grad_(self.alignment == "dynamic")
         else:
@@ -151,6 +167,7 @@ class CrossDConv(nn.Module):
         size = self.weight.shape[2]
         rows = "volume" if self.spatial_dims == 3 else self.view
         axes = [size] * self.spatial_dims
+        weight = seen_from(self.weight, self.through_plane)
         fixed = motion_vector is None
         if size == 1:
             plain = self.weight.reshape([self.weight.shape[0], self.weight.shape[1]] + axes)  # noqa: RUF005
@@ -167,8 +184,8 @@ class CrossDConv(nn.Module):
                 )
             if self.alignment == "raw":
                 if rows == "volume":
-                    return self.weight
-                return self.weight[:, :, size // 2] if rows == "slice" else self.weight.sum(2)
+                    return weight
+                return weight[:, :, size // 2] if rows == "slice" else weight.sum(2)
             running = self.running_motion
             assert running is not None  # for torch.jit: only K = 1 has none
             # at least float32: an angle in half precision would move the kernel by visible amounts
@@ -176,8 +193,9 @@ class CrossDConv(nn.Module):
             motion_vector = (
                 running.unsqueeze(0) if self.alignment == "running" else torch.zeros_like(running).unsqueeze(0)
             )
+            motion_vector = motion_in_image(motion_vector, self.through_plane)
         matrix = motion_matrix(motion_vector, size, self.motion, rows)
-        moved = move_kernel(self.weight, matrix)
+        moved = move_kernel(weight, matrix)
         kernels = moved.reshape([moved.shape[0], moved.shape[1], moved.shape[2]] + axes)  # noqa: RUF005
         return kernels[0] if fixed else kernels
 
@@ -195,7 +213,7 @@ class CrossDConv(nn.Module):
         if predictor is not None and self.alignment == "dynamic":
             motion_vector = predictor(x)
             if self.training and self.spatial_dims == 2:
-                self._update_running_motion(motion_vector.detach())
+                self._update_running_motion(motion_in_volume(motion_vector.detach(), self.through_plane))
         if self._pads_first:
             x = F.pad(x, self._padded, "constant" if self.padding_mode == "zeros" else self.padding_mode)
         if motion_vector is None:
@@ -230,7 +248,8 @@ class CrossDConv(nn.Module):
     def _convolve_in_blocks(self, x: Tensor, motion_vector: Tensor) -> Tensor:
         rows = "volume" if self.spatial_dims == 3 else self.view
         matrix = motion_matrix(motion_vector, self.kernel_size[0], self.motion, rows)
-        y: Tensor = BlockedConvolution.apply(x, self.weight, matrix, self.stride, self.padding, self.dilation)
+        weight = seen_from(self.weight, self.through_plane)
+        y: Tensor = BlockedConvolution.apply(x, weight, matrix, self.stride, self.padding, self.dilation)
         return y
 
     def extra_repr(self) -> str:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossd.motion import axis_angle
+from crossd.motion import MAX_ANGLE, axis_angle
 
 HIDDEN_CHANNELS = 16  # the official layer's width
 
@@ -38,19 +38,21 @@ class MotionPredictor(nn.Sequential):
 
     `in → 16 → batch norm → ReLU → 4` at every position, then, per output, the sum over positions weighted by the
     softmax over positions (paper Eq. 1), then `crossd.motion.axis_angle`. It has no spatial weights, so the same one
-    serves 2D and 3D. Input `(batch, in_channels, *spatial)`, output `(batch, 3)` in float32 or wider.
+    serves 2D and 3D. Input `(batch, in_channels, *spatial)`, output `(batch, 3)` in float32 or wider, never longer than
+    `max_angle`.
 
     >>> MotionPredictor(8)(torch.randn(2, 8, 5, 5)).shape
     torch.Size([2, 3])
     """
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, max_angle: float = MAX_ANGLE) -> None:
         super().__init__(
             Pointwise(in_channels, HIDDEN_CHANNELS),
             PositionBatchNorm(HIDDEN_CHANNELS),
             nn.ReLU(),
             Pointwise(HIDDEN_CHANNELS, 4),
         )
+        self.max_angle = max_angle
 
     def forward(self, x: Tensor) -> Tensor:
         maps = x.flatten(2)
@@ -66,4 +68,4 @@ class MotionPredictor(nn.Sequential):
             maps = self[3](F.relu(maps))
         if maps.dtype == torch.float16 or maps.dtype == torch.bfloat16:
             maps = maps.float()  # angles and softmax sums need the range
-        return axis_angle((maps * torch.softmax(maps, 2)).sum(2))
+        return axis_angle((maps * torch.softmax(maps, 2)).sum(2), self.max_angle)
