@@ -80,7 +80,7 @@ def test_a_map_at_once_is_the_map_resampled(order: tuple[int, ...], shape: tuple
     inferer = WindowInferer(12, overlap=0.5, sw_batch_size=64)
     evidence = inferer.windows(prepared[None], lambda x: x.flatten(1)[:, ::7][:, :2] * 5)
     assert (len(evidence) == 1) == (shape == (6, 5, 4))
-    at_once, its_affine = map_in_input_space(evidence, 1, prepared)
+    at_once, its_affine = map_in_input_space(evidence.map(1), prepared)
     resampled, same_affine = to_input_space(evidence_map(evidence, 1), prepared)
     assert at_once.shape == shape
     np.testing.assert_allclose(at_once, resampled, atol=1e-5)

@@ -9,6 +9,8 @@ from crossd.inference.iteration import classify_cases
 from crossd.inference.model import LoadWeights, background, network_from_card
 from crossd.inference.predictions import PredictionWriter
 from crossd.inference.restore import map_in_input_space, save_map, to_input_space
+from crossd.inference.saliency import SaliencyMaps, WindowGradCAM
+from crossd.inference.window_map import WindowMap
 from crossd.inference.windows import WindowInferer
 
 __all__ = [
@@ -19,8 +21,11 @@ __all__ = [
     "CaseLoader",
     "LoadWeights",
     "PredictionWriter",
+    "SaliencyMaps",
     "WindowEvidence",
+    "WindowGradCAM",
     "WindowInferer",
+    "WindowMap",
     "accelerate",
     "background",
     "classify_cases",

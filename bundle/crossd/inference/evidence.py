@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from crossd.errors import CrossDError
 from crossd.inference.aggregate import Aggregation
+from crossd.inference.window_map import WindowMap, coverage
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,7 @@ class WindowEvidence:
         before: voxels padded in front of each axis; zeros unless the volume is smaller than the window.
         aggregation: how the windows become one answer.
 
+    >>> import torch
     >>> evidence = WindowEvidence(torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([[0], [2]]), (4,), (6,), (0,))
     >>> evidence.aggregate().round(decimals=4).tolist()
     [0.55, 0.45]
@@ -46,22 +46,8 @@ class WindowEvidence:
         """The probabilities `(classes,)` of the volume, float64."""
         return self.aggregation(self.probabilities)
 
-    def coverage(self) -> list[Tensor]:
-        """Per axis `(voxels, starts)`: for each voxel, the windows that cover it share 1, the others have 0.
-
-        Windows are a product of starts per axis, so the mean over the windows that cover a voxel is a mean along each
-        axis, one after the other.
-        """
-        shares = []
-        for axis, (extent, before, size) in enumerate(zip(self.window, self.before, self.shape, strict=True)):
-            first = self.starts[:, axis].unique() - before
-            voxels = torch.arange(size)[:, None]
-            covers = ((voxels >= first) & (voxels < first + extent)).float()
-            shares.append(covers / covers.sum(1, keepdim=True))  # every voxel is covered: the windows tile the volume
-        return shares
-
-    def spread(self, class_index: int, shares: Sequence[Tensor]) -> Tensor:
-        """A class's probabilities, spread over a grid by `(voxels, starts)` per axis.
+    def map(self, class_index: int) -> WindowMap:
+        """Where the windows saw a class: at each voxel the mean of its probability over the windows that cover it.
 
         Raises:
             CrossDError: when there is no such class.
@@ -69,10 +55,8 @@ class WindowEvidence:
         classes = self.probabilities.shape[1]
         if not 0 <= class_index < classes:
             raise CrossDError(f"an evidence map needs the index of a class, 0 to {classes - 1}, got {class_index}")
-        values = self.probabilities[:, class_index].reshape([share.shape[1] for share in shares])
-        for share in shares:  # the axis in front is summed, and comes back at the end
-            values = torch.tensordot(values, share, dims=([0], [1]))
-        return values
+        shares = coverage(self.starts, self.window, self.shape, self.before)
+        return WindowMap(self.probabilities[:, class_index].reshape([s.shape[1] for s in shares]), tuple(shares))
 
 
 def evidence_map(evidence: WindowEvidence, class_index: int) -> Tensor:
@@ -91,4 +75,4 @@ def evidence_map(evidence: WindowEvidence, class_index: int) -> Tensor:
     Raises:
         CrossDError: when there is no such class.
     """
-    return evidence.spread(class_index, evidence.coverage())
+    return evidence.map(class_index)()

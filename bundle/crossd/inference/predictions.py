@@ -21,6 +21,29 @@ from crossd.version import __version__
 JSON_TAIL = "\n]}\n"
 
 
+def fixed_class(card: dict[str, Any], wanted: str | None = None) -> str | None:
+    """The class that the maps of every case show; None where it is the predicted one.
+
+    Args:
+        card: the model's card.
+        wanted: a class by name; without it the one class that is not the negative one, where there is only one.
+
+    Raises:
+        CrossDError: for a class that the model does not have.
+
+    >>> fixed_class({"class_names": ["healthy", "aneurysm"], "negative_class": 0})
+    'aneurysm'
+    """
+    classes = list(card["class_names"])
+    if wanted is not None and wanted not in classes:
+        raise CrossDError(
+            f"evidence_class must be one of the model's classes ({', '.join(classes)}), got {wanted!r}: choose one of "
+            "these, or leave it out"
+        )
+    findings = [name for index, name in enumerate(classes) if index != card.get("negative_class")]
+    return wanted or (findings[0] if len(findings) == 1 else None)
+
+
 class PredictionWriter:
     """Handler of the inference evaluator: one row per case, in files that are complete after every case.
 
@@ -30,6 +53,9 @@ class PredictionWriter:
     - `predictions.json`: `{"crossd_version", "model": {...}, "cases": [...]}`; each case says besides the above its
       warnings, the number of windows, its evidence file and the class shown there.
     - `evidence/<case>.nii.gz`: the mean probability of the windows covering each voxel, in the input's own space.
+    - `saliency/<case>.nii.gz`: where `SaliencyMaps` ran, its map, likewise.
+
+    Handlers after this one find what was written of a case in its output, as `"entry"`.
 
     Args:
         output_dir: made when it does not exist; files of an earlier run in it are replaced.
@@ -52,14 +78,8 @@ class PredictionWriter:
     ) -> None:
         self.folder = Path(output_dir).absolute()  # ITK changes the working directory while it loads, in any thread
         self.classes: list[str] = list(card["class_names"])
-        if evidence_class is not None and evidence_class not in self.classes:
-            raise CrossDError(
-                f"evidence_class must be one of the model's classes ({', '.join(self.classes)}), got "
-                f"{evidence_class!r}: choose one of these, or leave it out"
-            )
         self.multilabel = card.get("task") == "multilabel"
-        findings = [name for index, name in enumerate(self.classes) if index != card.get("negative_class")]
-        self.evidence_class = evidence_class or (findings[0] if len(findings) == 1 else None)
+        self.evidence_class = fixed_class(card, evidence_class)
         self.model = {"weights": None if weights is None else str(weights)} | {
             key: card.get(key) for key in ("crossd_version", "data", "task", "class_names", "negative_class")
         }
@@ -98,7 +118,8 @@ class PredictionWriter:
     def write(self, engine: SupervisedEvaluator) -> None:
         """Add the cases of the evaluator's batch."""
         for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
-            self._append(self._entry(case, output))
+            output["entry"] = self._entry(case, output)
+            self._append(output["entry"])
 
     def close(self, engine: SupervisedEvaluator | None = None) -> None:
         """Close the files and say how it went."""
@@ -128,9 +149,11 @@ class PredictionWriter:
             "windows": None,
             "evidence": None,
             "evidence_class": None,
+            "saliency": None,
         }
-        file = self.folder / "evidence" / self._file_name(case["case"])
-        file.unlink(missing_ok=True)  # of an earlier run
+        name = self._file_name(case["case"])
+        for folder in ("evidence", "saliency"):
+            (self.folder / folder / name).unlink(missing_ok=True)  # of an earlier run
         if case["error"] is None:
             probabilities: Tensor = output["pred"]
             entry["probabilities"] = dict(zip(self.classes, map(float, probabilities), strict=True))
@@ -139,13 +162,21 @@ class PredictionWriter:
             entry["predicted_class"] = ";".join(names if self.multilabel else names[:1])
             entry["windows"] = len(output["evidence"])
             shown = self.evidence_class or self.classes[int(probabilities.argmax())]
+            maps = {"evidence": output["evidence"].map(self.classes.index(shown))}
+            if "saliency" in output:
+                maps["saliency"] = output["saliency"]
             try:
-                values, affine = map_in_input_space(output["evidence"], self.classes.index(shown), case["image"])
-                save_map(file, values, affine, like=str(case["image"].meta.get("filename_or_obj")))
+                for kind, window_map in maps.items():
+                    values, affine = map_in_input_space(window_map, case["image"])
+                    (self.folder / kind).mkdir(exist_ok=True)
+                    source = str(case["image"].meta.get("filename_or_obj"))
+                    save_map(self.folder / kind / name, values, affine, like=source)
+                    entry[kind] = f"{kind}/{name}"
             except Exception as error:  # the disk is full, say; what was computed is kept
+                entry |= {"evidence": None, "saliency": None}
                 entry["reason"] = f"the evidence map was not written: {reason(error)}"
             else:
-                entry |= {"status": "ok", "evidence": f"evidence/{file.name}", "evidence_class": shown}
+                entry |= {"status": "ok", "evidence_class": shown}
         return entry
 
     def _append(self, entry: dict[str, Any]) -> None:

@@ -15,42 +15,37 @@ from torch import Tensor
 
 from crossd.data.resampling import parallel_grids, resample_axis
 from crossd.data.volume_files import NIFTI_SUFFIXES
-from crossd.inference.evidence import WindowEvidence, evidence_map
+from crossd.inference.window_map import WindowMap
 
 SLAB = 2**24  # voxels resampled at a time: the sampling grid takes 12 bytes for each, whatever the volume's size
 
 STRAY = 0.01  # voxels: DICOM's cosines have six digits, which `tidy_affine` rounds in the image's affine
 
 
-def map_in_input_space(evidence: WindowEvidence, class_index: int, image: MetaTensor) -> tuple[np.ndarray, np.ndarray]:
-    """`evidence_map` and `to_input_space` at once, without a map on the preprocessed grid.
+def map_in_input_space(window_map: WindowMap, image: MetaTensor) -> tuple[np.ndarray, np.ndarray]:
+    """`to_input_space` of a window map, without the map on the preprocessed grid.
 
-    One window says the same everywhere. With more of them the map is a sum of products of one function per axis, so on
-    grids with parallel axes these functions are resampled, not the map.
+    One window's evidence says the same everywhere. Otherwise the map is a sum of products of one function per axis, so
+    on grids with parallel axes these functions are resampled, not the map.
 
     Args:
-        evidence: of the windows of `image`.
-        class_index: the class, 0 to classes - 1.
+        window_map: of the windows of `image`.
         image: the preprocessed `(channel, depth, height, width)`, as `to_input_space` takes it.
 
     Returns:
         The map `(i, j, k)` in the file's index order, float32, and the file's affine `(4, 4)`.
-
-    Raises:
-        CrossDError: when there is no such class.
     """
     shape = tuple(int(size) for size in image.meta["spatial_shape"])
     affine = torch.as_tensor(image.meta["original_affine"], dtype=torch.float64).numpy()
+    if window_map.uniform:
+        return np.full(shape, float(window_map.on([torch.ones(1, 1)] * len(shape))()), np.float32), affine
     grids = parallel_grids(image.affine.numpy(), affine, shape, STRAY)
-    if len(evidence) > 1 and grids is None:
-        return to_input_space(evidence_map(evidence, class_index), image)
-    if len(evidence) == 1 or grids is None:
-        only = evidence.spread(class_index, [torch.ones(1, 1)] * len(evidence.shape))
-        return np.full(shape, float(only), np.float32), affine
-    shares = evidence.coverage()
+    if grids is None:
+        return to_input_space(window_map(), image)
+    shares = list(window_map.shares)
     for axis, along in enumerate(grids.axes):
         shares[along] = resample_axis(shares[along], 0, grids.first[axis], grids.step[axis], shape[axis])
-    return evidence.spread(class_index, shares).permute(grids.axes).numpy(), affine
+    return window_map.on(shares)().permute(grids.axes).numpy(), affine
 
 
 def to_input_space(values: Tensor, image: MetaTensor) -> tuple[np.ndarray, np.ndarray]:

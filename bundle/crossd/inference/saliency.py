@@ -1,0 +1,153 @@
+"""Grad-CAM over a volume of any size: MONAI's, window by window, stitched as the evidence of the windows is."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from ignite.engine import Events
+from monai.engines import SupervisedEvaluator
+from monai.visualize import GradCAM
+from monai.visualize.visualizer import default_upsampler
+from torch import Tensor, nn
+
+from crossd.errors import CrossDError, one_of
+from crossd.inference.backends import Accelerated
+from crossd.inference.cases import reason
+from crossd.inference.predictions import fixed_class
+from crossd.inference.window_map import WindowMap, coverage
+from crossd.inference.windows import WindowInferer
+
+METHODS = ("gradcam",)
+
+
+class WindowGradCAM:
+    r"""Grad-CAM of each window of a volume as one map.
+
+    Per window, MONAI's `GradCAM` gives $\mathrm{relu}(\sum_c \bar g_c a_c)$ on the cells of a layer: its activations
+    $a_c$, weighted by the mean gradient $\bar g_c$ of the class's logit. It is interpolated linearly to the window, as
+    MONAI does, and each voxel gets the mean over the windows that cover it. There is no scaling within a window
+    (MONAI's default, which also turns the map upside down), so windows can be compared with each other.
+
+    Args:
+        network: maps `(batch, channel, *spatial)` to logits `(batch, classes)`. A copy is used, since `GradCAM` leaves
+            hooks behind; of an `Accelerated` network the one in PyTorch, as runtimes give no gradients.
+        layer: name of the module whose activations are shown, for instance "layer4".
+
+    Raises:
+        CrossDError: when the network has no such module.
+
+    Source: Selvaraju et al., Grad-CAM, https://arxiv.org/abs/1610.02391
+
+    >>> import crossd
+    >>> saliency = WindowGradCAM(crossd.CrossDResNet(3, 1, 2, depth=10, width=4), "layer3")
+    >>> saliency(torch.rand(1, 16, 16, 24), WindowInferer(roi_size=16, overlap=0.5), class_index=1)().shape
+    torch.Size([16, 16, 24])
+    """
+
+    def __init__(self, network: nn.Module, layer: str) -> None:
+        plain = copy.deepcopy(network.network if isinstance(network, Accelerated) else network).requires_grad_(True)
+        one_of("saliency_layer", layer, [name for name, _ in plain.named_modules() if name])
+        self.plain = plain.eval()
+        self.cam = GradCAM(plain, layer)
+
+    def __call__(self, image: Tensor, inferer: WindowInferer, class_index: int) -> WindowMap:
+        """The map of a volume `(channel, depth, height, width)` for a class.
+
+        Args:
+            image: as the network gets it.
+            inferer: places the windows.
+            class_index: whose logit is explained.
+        """
+        found: list[Tensor] = []
+
+        def record(batch: Tensor) -> Tensor:
+            with torch.enable_grad():
+                found.append(self.cam.compute_map(batch, class_idx=class_index)[:, 0].detach().float().cpu())
+            return batch.new_zeros(len(batch), 1)  # logits that nothing reads
+
+        every = copy.copy(inferer)
+        every.skip_background = every.progress = False
+        device = next(self.plain.parameters()).device
+        windows = every.windows(image[None].to(device), record)
+        shares = [
+            _per_cell(share, first.unique() - pad, extent, cells)
+            for share, first, pad, extent, cells in zip(
+                coverage(windows.starts, windows.window, windows.shape, windows.before),
+                windows.starts.unbind(1),
+                windows.before,
+                windows.window,
+                found[0].shape[1:],
+                strict=True,
+            )
+        ]
+        return WindowMap(_on_axes(torch.cat(found), [len(s.unique()) for s in windows.starts.unbind(1)]), tuple(shares))
+
+
+class SaliencyMaps:
+    """Handler of the inference evaluator that adds to each case's output `"saliency"`, the `WindowMap` of its Grad-CAM.
+
+    It runs before the handlers that write. A case for which it fails keeps its answer and gets a warning.
+
+    Args:
+        card: the model's card, as `crossd.checkpoints.read_card` returns it.
+        method: "gradcam".
+        layer: name of the module whose activations are shown; the last stage of a ResNet is "layer4".
+        evidence_class: name of the class to explain; by default the one that the evidence map shows.
+
+    Raises:
+        CrossDError: for another method or class, and at the start for a layer that the network does not have.
+    """
+
+    def __init__(
+        self, card: dict[str, Any], method: str = "gradcam", layer: str = "layer4", evidence_class: str | None = None
+    ) -> None:
+        self.method = one_of("saliency", method, METHODS)
+        self.layer = layer
+        self.classes: list[str] = list(card["class_names"])
+        self.evidence_class = fixed_class(card, evidence_class)
+        self._cam: WindowGradCAM | None = None
+        self.logger = logging.getLogger(type(self).__name__)
+
+    def attach(self, engine: SupervisedEvaluator) -> None:
+        """Register with the evaluator; MONAI calls this."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def start(self, engine: SupervisedEvaluator) -> None:
+        """Copy the network, which has its weights by now."""
+        if not isinstance(engine.inferer, WindowInferer):
+            raise CrossDError(
+                f"saliency needs crossd.inference.WindowInferer, which places the windows, got "
+                f"{type(engine.inferer).__name__}: configure it as `inferer`"
+            )
+        self._cam = WindowGradCAM(engine.network, self.layer)
+
+    def __call__(self, engine: SupervisedEvaluator) -> None:
+        """Explain the cases of the evaluator's batch."""
+        assert self._cam is not None  # start() has run
+        for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
+            if case["error"] is not None:
+                continue
+            index = self.classes.index(self.evidence_class or self.classes[int(output["pred"].argmax())])
+            try:
+                output["saliency"] = self._cam(case["image"], cast(WindowInferer, engine.inferer), index)
+            except Exception as error:  # out of memory, say: gradients take more of it than the answer
+                case["warnings"].append(f"No {self.method} map: {reason(error)}")
+
+
+def _per_cell(share: Tensor, first: Tensor, extent: int, cells: int) -> Tensor:
+    """Shares of windows `(voxels, starts)` to those of their cells `(voxels, starts · cells)`."""
+    across = default_upsampler((extent,))(torch.eye(cells)[None])[0].T  # (voxels of a window, cells)
+    inside = (torch.arange(len(share))[:, None] - first).clamp(0, extent - 1)
+    return (share[:, :, None] * across[inside]).flatten(1)
+
+
+def _on_axes(cams: Tensor, starts: Sequence[int]) -> Tensor:
+    """`(windows, a, b, c)` to `(starts · a, starts · b, starts · c)`: windows in front, their cells within."""
+    a, b, c = cams.shape[1:]
+    grid = cams.reshape(*starts, a, b, c).permute(0, 3, 1, 4, 2, 5)
+    return grid.reshape(starts[0] * a, starts[1] * b, starts[2] * c)
