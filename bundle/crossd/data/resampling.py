@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from monai.data import MetaTensor, get_track_meta
 from monai.transforms import Spacingd, SpatialResample
 from monai.transforms.inverse import TraceableTransform
 from monai.utils import convert_to_tensor
+
+from crossd.data.sizes import check_voxels
 
 _TOLERANCE = 1e-3  # voxels, over the whole volume: rounding of affines stays below, a rotation of 0.001° does not
 
@@ -142,3 +144,19 @@ class SeparableSpacingd(Spacingd):
         self.spacing_transform.sp_resample = SeparableResample(
             monais.mode, monais.padding_mode, monais.align_corners, monais.dtype, monais.lazy
         )
+        self.wanted = np.array(pixdim, dtype=float)
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
+        """As MONAI's.
+
+        Raises:
+            CrossDError: a volume that would have too many voxels: its spacing is damaged, or in another unit.
+        """
+        for key in self.key_iterator(dict(data)):
+            image = data[key]
+            if isinstance(image, MetaTensor) and len(self.wanted) == 3 and image.ndim == 4:
+                spacing = np.linalg.norm(image.affine.numpy()[:3, :3], axis=0)
+                name = str(image.meta.get("filename_or_obj", key))
+                at = " × ".join(f"{step:g}" for step in self.wanted)
+                check_voxels(name, np.array(image.shape[1:]) * spacing / self.wanted, f"has, at {at} mm,")
+        return super().__call__(data, lazy)

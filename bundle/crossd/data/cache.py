@@ -1,0 +1,172 @@
+"""A folder that keeps preprocessed volumes, so that the next epoch and the next run need not decode them again."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Hashable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor, PersistentDataset
+from monai.transforms import Compose, InvertibleTransform, MapTransform
+
+from crossd.data.content import content_key
+from crossd.data.volume import split_volume
+from crossd.errors import CrossDError
+
+_STALE = 3600.0  # seconds after which a part that nobody finished is removed
+
+
+class VolumeCache(PersistentDataset):
+    """MONAI's `PersistentDataset` with the metadata kept, that two processes may share and damage cannot deceive.
+
+    MONAI's own writes in another folder and moves, which is no single step between file systems; it trusts what it
+    finds, without a look at the checksum; and it never forgets.
+
+    Args:
+        transform: deterministic, of items with entries of channel sources.
+        parameters: what decides the transform, as plain JSON values.
+        cache_dir: made where it does not exist.
+        limit_gb: GiB. Beyond it, entries that were not used since this object was made are removed, the oldest first;
+            when there are none, new ones are not kept: a set that is too large is cached in part.
+
+    Raises:
+        CrossDError: a folder that cannot be made or written.
+    """
+
+    def __init__(self, transform: Compose, parameters: Mapping[str, Any], cache_dir: str, limit_gb: float) -> None:
+        folder = Path(cache_dir).expanduser().absolute()
+        if not limit_gb > 0:
+            raise CrossDError(f"cache_dir_gb must be positive, got {limit_gb}. For no cache leave cache_dir null.")
+        try:
+            hash_func = partial(_key_of, dict(parameters))
+            super().__init__([], transform, folder, hash_func=hash_func, track_meta=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except (OSError, ValueError) as error:
+            raise CrossDError(
+                f"cache_dir must be a folder that can be written, got '{folder}' ({error}). Choose another."
+            ) from error
+        self.folder = folder
+        self.limit = limit_gb * 2**30
+        self.since = time.time()
+
+    def load(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """What the transform makes of an item, kept or computed."""
+        return self._cachecheck(dict(item))
+
+    def _cachecheck(self, item_transformed: dict[str, Any]) -> dict[str, Any]:
+        try:
+            entry = self.folder / f"{self.hash_func(item_transformed).decode()}.pt"
+        except (OSError, CrossDError):  # the reader says what is wrong with the file
+            return self._pre_transform(item_transformed)
+        kept = self._read(entry)
+        if kept is not None:
+            return kept
+        made = self._pre_transform(dict(item_transformed))
+        self._write(entry, made)
+        return made
+
+    def _read(self, entry: Path) -> dict[str, Any] | None:
+        """The entry, its checksums verified (torch does not look at them); None where it is absent or damaged."""
+        try:
+            with open(entry, "rb") as file:
+                with zipfile.ZipFile(file) as records:
+                    if records.testzip() is not None:
+                        return None
+                file.seek(0)
+                kept = torch.load(file, weights_only=True, map_location="cpu")
+            os.utime(entry)
+        except FileNotFoundError:
+            return None
+        except Exception:  # zipfile, zlib, pickle and torch have an exception for every kind of damage
+            return None
+        return kept
+
+    def _write(self, entry: Path, made: dict[str, Any]) -> None:
+        """Write beside the others and rename in one step; a full disk is no error, the volume is there."""
+        part = entry.with_name(f".{entry.stem}.{os.getpid()}-{time.monotonic_ns()}.part")
+        try:
+            size = sum(image.numel() * image.element_size() for image in made.values())
+            if self._make_room(size):
+                torch.save(made, part)
+                os.replace(part, entry)
+        except (OSError, RuntimeError):
+            part.unlink(missing_ok=True)
+
+    def _make_room(self, size: int) -> bool:
+        """Remove what is not in use until so many bytes fit; whether they do."""
+        entries = []
+        for found in os.scandir(self.folder):
+            try:
+                state = found.stat()
+            except FileNotFoundError:  # another process removed it
+                continue
+            if found.name.endswith(".part"):
+                if state.st_mtime < time.time() - _STALE:
+                    Path(found.path).unlink(missing_ok=True)
+            elif found.name.endswith(".pt"):
+                entries.append((state.st_mtime, state.st_size, found.path))
+        total = sum(entry[1] for entry in entries)
+        for used, held, path in sorted(entries):
+            if total + size <= self.limit or used >= self.since:
+                break
+            Path(path).unlink(missing_ok=True)
+            total -= held
+        return total + size <= self.limit
+
+
+class CachedVolumesd(MapTransform, InvertibleTransform):
+    """The deterministic chain from sources to volumes as one transform that looks into the cache first.
+
+    What follows it, random or kept in memory by `CacheDataset`, sees the same items with and without a cache.
+
+    Args:
+        keys: entries that hold channel sources.
+        chain: what makes volumes of them.
+        parameters: what decides the chain, as plain JSON values.
+        cache_dir: the folder.
+        limit_gb: GiB that it may hold.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        chain: Compose,
+        parameters: Mapping[str, Any],
+        cache_dir: str,
+        limit_gb: float,
+    ) -> None:
+        super().__init__(keys)
+        self.chain = chain
+        self.cache = VolumeCache(chain, parameters, cache_dir, limit_gb)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Each source as `MetaTensor (channel, depth, height, width)`."""
+        d = dict(data)
+        sources = {str(key): d[key] for key in self.key_iterator(d)}
+        made = self.cache.load(sources)
+        for key, image in made.items():
+            if isinstance(image, MetaTensor):  # the same bytes may lie elsewhere now
+                image.meta["filename_or_obj"] = _name_of(sources[key])
+        d.update(made)
+        return d
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Each volume on the grid of its file again."""
+        return self.chain.inverse(dict(data))
+
+
+def _key_of(parameters: Mapping[str, Any], item: Mapping[str, Any]) -> bytes:
+    return content_key(item, parameters).encode()
+
+
+def _name_of(source: Any) -> str:
+    first = source[0] if isinstance(source, (list, tuple)) else source
+    return getattr(first, "folder", None) or split_volume(first)[0]

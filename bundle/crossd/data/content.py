@@ -1,0 +1,106 @@
+"""What the voxels of a case depend on, as one hash: the bytes of its files, the transforms, and the code that runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from crossd.data.dicom.series import Series
+from crossd.data.text_headers import read_text_header
+from crossd.data.volume import ITK_SUFFIXES, split_volume
+from crossd.version import __version__
+
+_LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pydicom", "itk")
+
+
+def source_files(source: str | os.PathLike[str] | Series) -> list[str]:
+    """Every file that a channel source is read from, in a fixed order.
+
+    A pair of .hdr and .img, the files that a NRRD or MetaImage header names, all files below a folder, all of a series.
+
+    >>> source_files("/scans/t1.nii.gz@2")
+    ['/scans/t1.nii.gz']
+    """
+    if isinstance(source, Series):
+        return list(dict.fromkeys(source.files))
+    path = split_volume(source)[0]
+    if os.path.isdir(path):
+        return sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+    for suffix in (".hdr", ".hdr.gz"):
+        if path.lower().endswith(suffix):
+            stem = path[: -len(suffix)]
+            beside = [stem + other for other in (".img", ".IMG", ".img.gz", ".IMG.GZ")]
+            return [path, *(other for other in beside if os.path.isfile(other))]
+    if path.lower().endswith(ITK_SUFFIXES):
+        return list(dict.fromkeys([path, *read_text_header(path).files]))
+    return [path]
+
+
+def content_key(sources: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
+    """The hash of everything that decides what preprocessing gives, in hexadecimal digits.
+
+    Args:
+        sources: entries of an item: each a channel source, or a list of them.
+        parameters: of the transforms, as plain JSON values.
+
+    Not in it: where a file lies and when it was written. A copy of a file hits, a changed file of the same name, size
+    and date misses. A folder's name is in it, as its warnings name files. 1 GB of files takes about a second.
+
+    Raises:
+        OSError, CrossDError: a file that cannot be read.
+    """
+    whole = hashlib.blake2b(
+        json.dumps([dict(parameters), _code()], sort_keys=True, default=str).encode(), digest_size=20
+    )
+    for key, source in sources.items():
+        channels: Sequence[Any] = [source] if isinstance(source, (str, os.PathLike, Series)) else source
+        for channel in channels:
+            said = _described(channel)
+            files = source_files(channel)
+            whole.update(json.dumps([key, said, [digest(file) for file in files]]).encode())
+    return whole.hexdigest()
+
+
+def digest(path: str) -> str:
+    """BLAKE2 of a file's bytes; memory: 1 MiB.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     digest(file.name)
+    'cae66941d9efbd404e4d88758ea67670'
+    """
+    found = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _described(source: str | os.PathLike[str] | Series) -> str:
+    """What besides the bytes decides how they are read."""
+    if isinstance(source, Series):
+        numbers = {file: index for index, file in enumerate(dict.fromkeys(source.files))}
+        return repr((replace(source, files=()), [numbers[file] for file in source.files]))
+    path, volume = split_volume(source)
+    name = path if os.path.isdir(path) else "".join(Path(path).suffixes[-2:]).lower()
+    return repr((name, volume))
+
+
+@cache
+def _code() -> list[str]:
+    """The versions that run, and a hash of the source of this package's `data`, so that a changed transform misses."""
+    versions = [f"crossd {__version__}"]
+    for name in _LIBRARIES:
+        try:
+            versions.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            versions.append(f"{name} none")
+    folder = Path(__file__).parent
+    return [*versions, *(digest(str(file)) for file in sorted(folder.rglob("*.py")))]

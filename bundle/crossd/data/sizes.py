@@ -1,0 +1,100 @@
+"""What a file declares, held against what it can hold, before anything of that size is made in memory."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Sequence
+from math import prod
+
+from crossd.errors import CrossDError
+
+# 1024³: twice the largest whole-body CT. As float32 it takes 4 GiB, and reading and resampling take a few times that.
+MAX_VOXELS = int(os.environ.get("CROSSD_MAX_VOXELS", 2**30))
+DEFLATE_AT_MOST = 1032  # bytes that one byte of a deflated stream can stand for (zlib's technical notes)
+TAIL = 2**24  # bytes after the voxels that are put up with: padding, not a second file
+_CHUNK = 2**20
+
+
+def check_voxels(name: str, shape: Sequence[float], what: str = "declares") -> None:
+    """Refuse a volume that is larger than any memory this is meant for.
+
+    Args:
+        name: of the file, for the message.
+        shape: voxels along each axis.
+        what: the verb of the message: what it does with that size.
+
+    Raises:
+        CrossDError: more than `MAX_VOXELS` voxels.
+
+    >>> check_voxels("a.nii", (30000, 30000, 30000))
+    Traceback (most recent call last):
+        ...
+    crossd.errors.CrossDError: A volume must fit into memory: 'a.nii' declares 30000 × 30000 × 30000 voxels, where ...
+    """
+    if not prod(float(size) for size in shape) <= MAX_VOXELS:
+        raise CrossDError(
+            f"A volume must fit into memory: '{name}' {what} {' × '.join(f'{size:.0f}' for size in shape)} voxels, "
+            f"where {MAX_VOXELS} in all are the limit. Its header is damaged, or it must be cropped or resampled "
+            "first; on a machine with enough memory set the environment variable CROSSD_MAX_VOXELS."
+        )
+
+
+def check_declared(path: str, files: Sequence[str], needed: int, ratio: float = 1) -> None:
+    """Refuse a header that declares more than its files can hold.
+
+    Args:
+        path: of the header, for the message.
+        files: where the voxels are.
+        needed: bytes of all voxels, and of what stands before them.
+        ratio: bytes that one byte of the files can stand for; 1 where they are not compressed.
+
+    Raises:
+        CrossDError: naming both sizes.
+    """
+    size = sum(os.path.getsize(file) for file in files)
+    if size * ratio < needed:
+        unpacked = f", which cannot unpack to more than {int(size * ratio)}" if ratio > 1 else ""
+        raise _damaged(path, f"it declares {needed} bytes and has {size}{unpacked}")
+
+
+def check_deflated(path: str, offset: int, needed: int) -> None:
+    """Unpack a zlib or gzip stream to its end, where its checksum stands, and count its bytes.
+
+    ITK ignores a wrong checksum and gives a wrong volume. Memory: two chunks of 1 MiB.
+
+    Args:
+        path: the file.
+        offset: where the stream begins.
+        needed: bytes that it must unpack to.
+
+    Raises:
+        CrossDError: a stream that is damaged, ends early, or goes on.
+    """
+    unpacker = zlib.decompressobj(wbits=47)  # either header
+    count = 0
+    with open(path, "rb") as file:
+        file.seek(offset)
+        data = file.read(_CHUNK)
+        while data and not unpacker.eof and count <= needed + TAIL:
+            try:
+                count += len(unpacker.decompress(data, _CHUNK))
+            except zlib.error as error:
+                raise _damaged(path, str(error)) from error
+            data = unpacker.unconsumed_tail or file.read(_CHUNK)
+    if count > needed + TAIL:
+        raise goes_on(path, needed)
+    if not unpacker.eof or count < needed:
+        raise _damaged(path, f"{count} of {needed} bytes can be unpacked")
+
+
+def goes_on(path: str, needed: int) -> CrossDError:
+    """The error for a compressed file that unpacks to far more than it declares."""
+    return CrossDError(
+        f"A compressed file must end where its voxels end: '{path}' goes on for more than {TAIL} bytes after the "
+        f"{needed} it declares. It is damaged or no image: write it again."
+    )
+
+
+def _damaged(path: str, why: str) -> CrossDError:
+    return CrossDError(f"An image file must be whole: '{path}' is truncated or damaged ({why}). Copy it again.")
