@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import timedelta
 
 import pytest
@@ -22,19 +23,27 @@ def build(alignment: str) -> nn.Module:
     return network.eval()  # batch norm on fixed statistics: the gradient of a mean is then the mean of gradients
 
 
+def gradients(rank: int, alignment: str) -> dict[str, torch.Tensor]:
+    """Those of one process. The wrapped network ends with this function, which is while the group still exists."""
+    network = DistributedDataParallel(build(alignment))  # find_unused_parameters stays False: none may be unused
+    for _ in range(2):  # a second pass fails when a parameter got no gradient in the first
+        network.zero_grad()
+        loss = nn.functional.cross_entropy(network(IMAGES[rank::2]), TARGETS[rank::2])
+        loss.backward()
+    return {name: p.grad for name, p in network.module.named_parameters() if p.requires_grad}
+
+
 def worker(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     meeting = f"file://{folder}/meeting"  # no port, so nothing else on the machine can be in the way
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=100))
     for alignment in ALIGNMENTS:
-        network = DistributedDataParallel(build(alignment))  # find_unused_parameters stays False: none may be unused
-        for _ in range(2):  # a second pass fails when a parameter got no gradient in the first
-            network.zero_grad()
-            loss = nn.functional.cross_entropy(network(IMAGES[rank::2]), TARGETS[rank::2])
-            loss.backward()
+        found = gradients(rank, alignment)
         if rank == 0:
-            gradients = {name: p.grad for name, p in network.module.named_parameters() if p.requires_grad}
-            torch.save(gradients, f"{folder}/{alignment}")
+            torch.save(found, f"{folder}/{alignment}")
+    # A DistributedDataParallel that outlives this call owns the group. Python would then free it holding the
+    # interpreter's lock, and wait for gloo's threads, which wait for that lock: a deadlock in most runs.
+    gc.collect()
     dist.destroy_process_group()
 
 

@@ -11,16 +11,20 @@ from monai.engines import SupervisedEvaluator
 from torch import nn
 
 from crossd.checkpoints import load_pretrained
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 from crossd.inference.backends import Accelerated
-from crossd.networks import CrossDResNet
+from crossd.networks import CrossDResNet, PlainResNet
 
 
-def network_from_card(card: dict[str, Any], **changes: Any) -> CrossDResNet:
+CONVS = {"crossd": CrossDResNet, "plain": PlainResNet}
+
+
+def network_from_card(card: dict[str, Any], **changes: Any) -> CrossDResNet | PlainResNet:
     """Build the network of a card, with random weights.
 
     Args:
-        card: what `crossd.checkpoints.read_card` returns.
+        card: what `crossd.checkpoints.read_card` returns. Its `network` holds the arguments of `CrossDResNet`, and may
+            hold `conv`: `"crossd"`, which is meant where it is absent, or `"plain"` for a `PlainResNet`.
         changes: arguments of `CrossDResNet` that replace those of the card.
 
     Raises:
@@ -37,8 +41,9 @@ def network_from_card(card: dict[str, Any], **changes: Any) -> CrossDResNet:
             f"a model card names each class of its network, got {len(card['class_names'])} names for "
             f"{arguments.get('num_classes')} classes: correct class_names or network.num_classes"
         )
+    conv = one_of("conv", arguments.pop("conv", "crossd"), CONVS)
     try:
-        return CrossDResNet(**arguments)
+        return CONVS[conv](**arguments)  # type: ignore[no-any-return]
     except TypeError as error:
         raise CrossDError(
             f"a model card's network must be the arguments of CrossDResNet, got {arguments} ({error}): correct "

@@ -1,0 +1,193 @@
+"""From what a user names to what a network is trained on: sources joined, classes named, splits without duplicates."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossd.data.images.lists import ListSource
+from crossd.data.images.npz import NpzSource
+from crossd.data.images.sources import SPLITS, FolderSource, ImageRecord, ImageSource
+from crossd.data.images.splitting import limited, split_images, without_leaks
+from crossd.data.images.store import ImageStore, Trial, try_images
+from crossd.errors import CrossDError
+
+logger = logging.getLogger(__name__)
+
+
+def open_source(path: str | Path, image_root: str | None = None) -> ImageSource:
+    """The source that a path names, by what it is.
+
+    Args:
+        path: a folder of class folders, a `.zip` of one, a MedMNIST `.npz`, or a `.csv` list of images.
+        image_root: where the names in a list start from, where that is not beside the list.
+
+    Raises:
+        CrossDError: when there is nothing, or something else.
+    """
+    from crossd.data.images.zipped import ZipSource
+
+    path = Path(path).expanduser()
+    kind = path.suffix.lower()
+    if path.is_dir():
+        return FolderSource(path)
+    if not path.is_file():
+        raise CrossDError(f"Images come from a folder or file that exists, got {path}. Check --images.")
+    if kind == ".csv":
+        return ListSource(path, None if image_root is None else Path(image_root))
+    if kind not in (".zip", ".npz"):
+        raise CrossDError(
+            f"Images come from a folder of class folders, a .zip of one, a MedMNIST .npz or a .csv list, got {path}. "
+            "Pass one of these to --images."
+        )
+    return ZipSource(path) if kind == ".zip" else NpzSource(path)
+
+
+def joined_names(sources: Sequence[ImageSource]) -> list[dict[str, str]]:
+    """For each source what its classes are called among those of all: as in the source, or `source/class` where two
+    sources use a name, which need not mean the same.
+    """
+    names: Counter[str] = Counter()
+    of_source = []
+    for source in sources:
+        names[source.name] += 1
+        of_source.append(source.name if names[source.name] == 1 else f"{source.name}_{names[source.name]}")
+    used = Counter(label for source in sources for label in source.class_names)
+    return [
+        {label: label if used[label] == 1 else f"{name}/{label}" for label in source.class_names}
+        for name, source in zip(of_source, sources, strict=True)
+    ]
+
+
+def read_corpus(
+    images: str | Sequence[str] | None,
+    *,
+    image_root: str | None = None,
+    channels: int = 1,
+    val_fraction: float = 0.1,
+    limit_per_class: int | None = None,
+    seed: int = 0,
+    check_images: bool = True,
+    cache_gb: float = 4,
+    num_workers: int = 0,
+) -> dict[str, Any]:
+    """Labelled images of one or several sources, for training and validation.
+
+    Sources with a train and a val split keep them; others are split by patient where a list names patients, and by
+    class. Images of equal content count as one patient; where a source's own splits share one, it is left out of train.
+
+    Args:
+        images: one source or several, see `open_source`.
+        image_root: see `open_source`.
+        channels: 1 or 3.
+        val_fraction: share of the validation images in sources without a split.
+        limit_per_class: take so many images of each class, at random; None: all.
+        seed: of that choice and of the split.
+        check_images: read every image first, which finds those that cannot be read and the duplicates. False saves that
+            hour for millions of images that are known to be good.
+        cache_gb: memory for decoded images.
+        num_workers: processes that read them.
+
+    Returns:
+        `"train"` and `"val"`: items `{"image": (source, name), "label": index, "case": "source/name"}`; `"class_names"`;
+        `"store"`, which reads them; `"skipped"`: rows (source, image, reason); `"rows"`: (source, image, label, patient,
+        split) of all that are used; `"counts"`.
+
+    Raises:
+        CrossDError: when there are no images, fewer than two classes, or nothing to validate on.
+    """
+    given = [images] if isinstance(images, (str, Path)) else list(images or [])
+    if not given:
+        raise CrossDError(
+            "Pre-training needs images, got none. Pass --images with a folder of class folders, a .zip of one, a "
+            "MedMNIST .npz, a .csv list, or a list of these."
+        )
+    sources = [open_source(path, image_root) for path in given]
+    names = joined_names(sources)
+    class_names = [names[i][label] for i, source in enumerate(sources) for label in source.class_names]
+    if len(class_names) < 2:
+        raise CrossDError(
+            f"Two classes or more are needed, got {', '.join(class_names) or 'none'} in {', '.join(map(str, given))}. "
+            "Pass the folder above the class folders, or add another source."
+        )
+    for source in sources:
+        for note in source.notes:
+            logger.info("%s: %s", source.path, note)
+    every = [(i, record) for i, source in enumerate(sources) for record in source.records]
+    labels = [names[i][record.label] for i, record in every]
+    chosen = limited(labels, limit_per_class, seed)
+    every, labels = [every[k] for k in chosen], [labels[k] for k in chosen]
+    store = ImageStore(sources, channels, cache_gb)
+    keys = [(i, record.name) for i, record in every]
+    trials = try_images(store, keys, num_workers) if check_images else [Trial(None, None)] * len(keys)
+
+    readable = [k for k, trial in enumerate(trials) if trial.error is None]
+    skipped = [
+        (str(sources[i].path), record.name, str(trial.error))
+        for (i, record), trial in zip(every, trials, strict=True)
+        if trial.error is not None
+    ]
+    if not readable:
+        raise CrossDError(
+            f"At least some images must be readable, got none of {len(every)}: {skipped[0]}. Repair them."
+        )
+    every, labels = [every[k] for k in readable], [labels[k] for k in readable]
+    digests = [trials[k].digest for k in readable]
+    splits: list[str | None] = _splits(every, labels, digests, class_names, val_fraction, seed)
+    splits, counts = without_leaks(digests, labels, splits)
+    counts = {"unreadable": len(skipped), **counts}
+    items: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    rows = []
+    index = {name: k for k, name in enumerate(class_names)}
+    for (i, record), label, split in zip(every, labels, splits, strict=True):
+        if split is not None:
+            case = f"{sources[i].name}/{record.name}"
+            items[split].append({"image": (i, record.name), "label": index[label], "case": case})
+            rows.append((str(sources[i].path), record.name, label, record.patient or "", split))
+    _check_classes(items, class_names)
+    counts |= {split: len(items[split]) for split in SPLITS}
+    logger.info("%d classes; %s", len(class_names), ", ".join(f"{count} {what}" for what, count in counts.items()))
+    return {**items, "class_names": class_names, "store": store, "skipped": skipped, "rows": rows, "counts": counts}
+
+
+def _splits(
+    every: Sequence[tuple[int, ImageRecord]],
+    labels: Sequence[str],
+    digests: Sequence[str | None],
+    class_names: Sequence[str],
+    val_fraction: float,
+    seed: int,
+) -> list[str | None]:
+    """The split of each image: its source's own, or made for all images of a source without."""
+    splits = [record.split for _, record in every]
+    for source in sorted({i for i, record in every if record.split is None}):
+        of_source = [k for k, (i, _) in enumerate(every) if i == source]
+        groups = [every[k][1].patient or digests[k] or every[k][1].name for k in of_source]
+        made = split_images(groups, [class_names.index(labels[k]) for k in of_source], val_fraction, seed)
+        for k, split in zip(of_source, made, strict=True):
+            splits[k] = split
+    return splits
+
+
+def _check_classes(items: dict[str, list[dict[str, Any]]], class_names: Sequence[str]) -> None:
+    learnt = {item["label"] for item in items["train"]}
+    empty = [name for k, name in enumerate(class_names) if k not in learnt]
+    if empty:
+        raise CrossDError(
+            f"Every class needs a training image that can be read, got none of {', '.join(empty)}. Add images, or "
+            "leave the class out."
+        )
+    if not items["val"]:
+        raise CrossDError("Training is judged on validation images, got none. Add some, or a larger --val_fraction.")
+    unseen = len(class_names) - len({item["label"] for item in items["val"]})
+    if unseen:
+        logger.warning(
+            "%d of %d classes have no validation image: metrics are over the others", unseen, len(class_names)
+        )
+    # numpy's integers of the store never reach the items, which are copied to worker processes
+    assert not any(isinstance(item["label"], np.integer) for item in items["train"][:1])
