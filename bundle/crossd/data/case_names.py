@@ -22,7 +22,7 @@ def safe_name(text: str) -> str:
     if not plain:
         plain = "case"
     if len(plain) > _LONGEST:
-        plain = f"{plain[: _LONGEST - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        plain = f"{plain[: _LONGEST - 9]}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
     return plain
 
 

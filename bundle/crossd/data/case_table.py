@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from crossd.data.case_names import safe_name, unique_names
-from crossd.data.volume_files import VOLUME_SUFFIXES
+from crossd.data.volume_files import VOLUME_SUFFIXES, split_volume
 from crossd.errors import CrossDError
 
 
 def read_case_table(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Items of a CSV. Relative paths start at its folder; other columns are ignored; `;` and tab may separate cells.
+
+    `FILE@NUMBER` is one volume of a 4D file, counted from 0: as several cases, or as the channels of one.
 
     A row whose files are missing becomes an item with an `error`.
 
@@ -48,7 +50,7 @@ def read_case_table(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         for column, image in zip(channels, images, strict=True):
             if not row[column]:
                 wrong = f"Every channel needs an image: '{column}' is empty in line {number} of '{path}'. Fill it."
-            elif not os.path.exists(image):
+            elif not os.path.exists(split_volume(image)[0]):
                 wrong = (
                     f"An image file or DICOM folder must exist: '{image}' (line {number} of '{path}') does not. "
                     "Correct the path; relative ones start at the folder of the CSV."
@@ -96,9 +98,12 @@ def _case_names(path: Path, rows: list[dict[str, str]], sources: list[list[str]]
 def stem(path: str) -> str:
     """A path without its image suffix.
 
-    >>> stem("a/b.c.nii.gz")
-    'a/b.c'
+    >>> stem("a/b.c.nii.gz"), stem("a/b.nii@2")
+    ('a/b.c', 'a/b_2')
     """
+    path, volume = split_volume(path)
+    if volume is not None:
+        return f"{stem(path)}_{volume}"
     for suffix in sorted((*VOLUME_SUFFIXES, ".dcm"), key=len, reverse=True):
         if path.lower().endswith(suffix):
             return path[: -len(suffix)]

@@ -14,7 +14,7 @@ from typing import Any
 
 from crossd.data.dicom.series import Series
 from crossd.data.text_headers import read_text_header
-from crossd.data.volume import ITK_SUFFIXES, split_volume
+from crossd.data.volume import ITK_SUFFIXES, header_of, split_volume
 from crossd.version import __version__
 
 _LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pydicom", "itk")
@@ -30,7 +30,7 @@ def source_files(source: str | os.PathLike[str] | Series) -> list[str]:
     """
     if isinstance(source, Series):
         return list(dict.fromkeys(source.files))
-    path = split_volume(source)[0]
+    path = header_of(split_volume(source)[0])
     if os.path.isdir(path):
         return sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
     for suffix in (".hdr", ".hdr.gz"):

@@ -13,6 +13,7 @@ from crossd.data.case_names import safe_name, unique_names
 from crossd.data.case_table import stem
 from crossd.data.label_table import NO_CLASS, LabelTable, read_label_table
 from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split
+from crossd.data.volume_files import split_volume
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def _cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
     paths = [[_resolve(folder, row[column]) for column in table.image_columns] for row in table.rows]
     empty = [(i, f"no {c}") for i, row in enumerate(table.rows) for c in table.image_columns if not row[c]]
     table.refuse("Every case needs an image", empty, "Fill the cell or drop the row.")
-    missing = [(i, path) for i, case in enumerate(paths) for path in case if not os.path.exists(path)]
+    missing = [(i, path) for i, case in enumerate(paths) for path in case if not os.path.exists(split_volume(path)[0])]
     table.refuse("Every image must exist", missing, f"Paths start from {folder}; pass --images DIR to change that.")
     keys = [tuple(case) for case in paths]
     first = {key: table.lines[i] for i, key in reversed(list(enumerate(keys)))}

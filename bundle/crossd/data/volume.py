@@ -45,6 +45,19 @@ def split_volume(source: str | os.PathLike[str]) -> tuple[str, int | None]:
     return (found["path"], int(found["volume"])) if found else (str(source), None)
 
 
+def header_of(path: str) -> str:
+    """The .hdr of a pair where its .img is named; any other path as it is.
+
+    >>> header_of("/nowhere/a.img")
+    '/nowhere/a.img'
+    """
+    for image, header in ((".img", ".hdr"), (".img.gz", ".hdr.gz"), (".img.gz", ".hdr")):
+        beside = path[: -len(image)] + header
+        if path.lower().endswith(image) and os.path.isfile(beside):
+            return beside
+    return path
+
+
 def choose_volume(path: str, shape: tuple[int, ...], volume: int | None) -> tuple[tuple[int, int, int], int]:
     """The three spatial sizes of a file, and the number of the volume to read.
 

@@ -7,7 +7,7 @@ import zlib
 
 from crossd.data.itk_volumes import read_with_itk
 from crossd.data.nifti import read_nifti
-from crossd.data.volume import ITK_SUFFIXES, NIFTI_SUFFIXES, VOLUME_SUFFIXES, Volume, split_volume
+from crossd.data.volume import ITK_SUFFIXES, NIFTI_SUFFIXES, VOLUME_SUFFIXES, Volume, header_of, split_volume
 from crossd.errors import CrossDError
 
 __all__ = ["ITK_SUFFIXES", "NIFTI_SUFFIXES", "VOLUME_SUFFIXES", "Volume", "read_volume_file", "split_volume"]
@@ -24,6 +24,7 @@ def read_volume_file(path: str | os.PathLike[str], volume: int | None = None) ->
         CrossDError: a file that is missing, damaged, of another format, in colour, complex, 2D, or 4D without a choice.
     """
     path, chosen = split_volume(path)
+    path = header_of(path)
     volume = volume if chosen is None else chosen
     if not os.path.isfile(path):
         raise CrossDError(f"An image file must exist: '{path}' does not. Check the path.")
