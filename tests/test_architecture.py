@@ -20,7 +20,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"data"},
     {"inference"},
     {"training", "evaluation", "ssl", "segmentation", "benchmark"},
-    {"report", "export", "serve", "zoo", "model_card"},
+    {"report", "export", "serve", "zoo", "model_card", "pictures"},
     {"cli"},
 ]
 STEP = {name: step for step, names in enumerate(ARROW) for name in names}
