@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from crossd.data.case_names import unique_names
 from crossd.data.case_table import read_case_table, stem
 from crossd.data.dicom import Rejected, find_series
+from crossd.data.dicom.dicomdir import is_dicomdir, read_dicomdir
+from crossd.data.dicom.headers import DICOM_SUFFIXES
 from crossd.data.dicom.series import Series
-from crossd.data.volume_files import VOLUME_SUFFIXES
-from crossd.errors import CrossDError
+from crossd.data.dicom.straightening import TILT
+from crossd.data.dicom.volume import check_tilt
+from crossd.data.volume import header_of
+from crossd.data.volume_files import VOLUME_SUFFIXES, split_volume
+from crossd.errors import CrossDError, one_of
+
+logger = logging.getLogger(__name__)
 
 
-def find_cases(path: str | os.PathLike[str] | None) -> list[dict[str, Any]]:
+def find_cases(
+    path: str | os.PathLike[str] | None, series: str | Sequence[str] | None = None, tilt: str = "correct"
+) -> list[dict[str, Any]]:
     """List the cases under a path.
 
     Args:
-        path: a NIfTI, NRRD or MetaImage file; a DICOM file; a folder, searched with all folders below it, where every
-            image file and every DICOM series is one case; or a CSV (see `read_case_table`). Hidden files and files that
-            are neither are ignored.
+        path: a NIfTI, NRRD or MetaImage file (`FILE@NUMBER` for one volume of a 4D file); a DICOM file; a DICOMDIR, for
+            the files that it lists; a folder, searched with all folders below it, where every image file and every
+            DICOM series is one case; or a CSV (see `read_case_table`). Hidden files and files that are neither are
+            ignored.
+        series: which DICOM series are meant, by description (`*` and `?` as in file names), modality or UID; a text or
+            a list of texts, see `crossd.data.dicom.selection.SeriesFilter`. None for all. Other formats and the rows of
+            a CSV are cases anyway; of a folder that a row names, `read_volume` chooses the series.
+        tilt: "refuse" makes a series of a tilted gantry an error; "correct" lets `read_volume` correct it.
 
     Returns:
         Items for MONAI data sets, in the order of their paths:
@@ -33,9 +48,11 @@ def find_cases(path: str | os.PathLike[str] | None) -> list[dict[str, Any]]:
         - `image`: list of channel sources for `LoadImageVolumed`, paths or `Series`
         - `warnings`: list of texts
         - `error`: None, or why this file cannot be a case
+        - `skipped`: True, and only there, where `error` says why something is no scan (localizers, screenshots,
+          reports, objects without pixels; counted by folder and kind), so that nothing is lost by passing over it
 
     Raises:
-        CrossDError: no path, nothing there, or nothing that could be an image.
+        CrossDError: no path, nothing there, nothing that could be an image, or a series filter that fits nothing.
 
     >>> import tempfile
     >>> find_cases(tempfile.mkdtemp())
@@ -46,19 +63,29 @@ def find_cases(path: str | os.PathLike[str] | None) -> list[dict[str, Any]]:
     if path is None:
         raise CrossDError("The images must be named: no path was given. Pass --images PATH, a file, a folder or a CSV.")
     path = Path(os.path.abspath(os.path.expanduser(path)))
+    file, volume = split_volume(path)
+    if volume is not None and not path.exists():
+        chosen = f"{file}@{volume}"
+        return [{**item, "source": chosen, "image": [chosen]} for item in find_cases(file, series, tilt)]
+    path = Path(header_of(str(path)))
     if not path.exists():
         raise CrossDError(f"The path of the images must exist: '{path}' does not. Check it; quote it if it has blanks.")
     if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
         return read_case_table(path)
-    files, unreadable = ([str(path)], []) if path.is_file() else _walk(path)
+    one_of("tilt", tilt, TILT)
+    files, unreadable = _listed(path) if path.is_file() else _walk(path)
     volumes = [file for file in files if file.lower().endswith(VOLUME_SUFFIXES)]
-    series, rejected = find_series(file for file in files if not file.lower().endswith(VOLUME_SUFFIXES))
+    others = [file for file in files if not file.lower().endswith(VOLUME_SUFFIXES)]
+    found_series, rejected = find_series(others, series, localizers=files == [str(path)])
     root = path.parent if path.is_file() else path
     found = [
-        *((file, stem(_below(file, root)), [file], [], _empty(file)) for file in volumes),
-        *((item.folder, _series_name(item, root), [item], [*item.warnings], None) for item in series),
+        *((file, stem(_below(file, root)), [file], [], _empty(file), "") for file in volumes),
         *(
-            (item.path, stem(_below(item.path, root)), [item.path], [], item.reason)
+            (item.folder, _series_name(item, root), [item], [*item.warnings], _refused(item, tilt), "")
+            for item in found_series
+        ),
+        *(
+            (item.path, _rejected_name(item, root), [item.path], [], item.reason, item.kind * path.is_dir())
             for item in (*rejected, *unreadable)
         ),
     ]
@@ -66,10 +93,19 @@ def find_cases(path: str | os.PathLike[str] | None) -> list[dict[str, Any]]:
         _raise_nothing_found(path, files)
     found.sort(key=lambda entry: (_natural(entry[0]), _natural(entry[1])))
     names = unique_names(entry[1] for entry in found)
+    for _, _, _, _, reason, kind in found:
+        if kind:
+            logger.info(reason)
     return [
         {"case": name, "source": source, "image": image, "warnings": warnings, "error": error}
-        for name, (source, _, image, warnings, error) in zip(names, found, strict=True)
+        | ({"skipped": True} if kind else {})
+        for name, (source, _, image, warnings, error, kind) in zip(names, found, strict=True)
     ]
+
+
+def _listed(path: Path) -> tuple[list[str], list[Rejected]]:
+    """The file itself, or what a DICOMDIR lists."""
+    return read_dicomdir(path) if is_dicomdir(path) else ([str(path)], [])
 
 
 def _walk(folder: Path) -> tuple[list[str], list[Rejected]]:
@@ -90,7 +126,12 @@ def _walk(folder: Path) -> tuple[list[str], list[Rejected]]:
             seen.add(real)
             subfolders[:] = sorted((name for name in subfolders if not _hidden(name)), key=_natural)
             paths = (os.path.join(directory, name) for name in sorted(names, key=_natural) if not _hidden(name))
-            yield from (path for path in paths if os.path.isfile(path) or os.path.islink(path))  # no pipes or devices
+            for path in paths:
+                if os.path.isfile(path) or os.path.islink(path):
+                    yield path
+                elif path.lower().endswith((*VOLUME_SUFFIXES, *DICOM_SUFFIXES)):  # others of its kind are no images
+                    reason = f"An image must be a file: '{path}' is a pipe, socket or device. Copy it to a file."
+                    unreadable.append(Rejected(path, reason))
 
     return list(walk()), unreadable
 
@@ -115,6 +156,19 @@ def _series_name(series: Series, root: Path) -> str:
     parts += [str(series.number)] if series.number else []
     parts += [text.replace("/", "_") for text in (series.description, series.split) if text]
     return "-".join(parts)
+
+
+def _rejected_name(item: Rejected, root: Path) -> str:
+    name = stem(_below(item.path, root))
+    return f"{name}-{item.kind}" if item.kind and os.path.isdir(item.path) else name
+
+
+def _refused(series: Series, tilt: str) -> str | None:
+    try:
+        check_tilt(series, tilt)
+    except CrossDError as error:
+        return str(error)
+    return None
 
 
 def _empty(file: str) -> str | None:

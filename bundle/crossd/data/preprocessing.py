@@ -10,6 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import Compose, EnsureChannelFirstd, EnsureTyped, NormalizeIntensityd
 
+from crossd.data.cache import CachedVolumesd
 from crossd.data.reading import LoadImageVolumed
 from crossd.data.resampling import SeparableSpacingd
 from crossd.data.transforms import CheckChannelsd, OrientPlaned, ScaleToUnitd
@@ -18,7 +19,15 @@ from crossd.errors import CrossDError
 _REQUIRED = ("channels", "plane", "spacing", "intensity", "mean", "std")
 
 
-def preprocessing(card_input: Mapping[str, Any], keys: KeysCollection = "image") -> Compose:
+def preprocessing(
+    card_input: Mapping[str, Any],
+    keys: KeysCollection = "image",
+    series: str | Sequence[str] | None = None,
+    tilt: str = "correct",
+    volume: int | None = None,
+    cache_dir: str | None = None,
+    cache_dir_gb: float = 100,
+) -> Compose:
     """The chain of transforms that a model card's `input` describes.
 
     Read → channels checked → plane → spacing → [0, 1] → (value − mean) / std.
@@ -32,6 +41,12 @@ def preprocessing(card_input: Mapping[str, Any], keys: KeysCollection = "image")
             - `intensity`: `{"mode": "window" | "percentile" | "range", "lower": …, "upper": …}`
             - `mean`, `std`: of the values in [0, 1]; numbers, or a list with one per channel
         keys: entries of the items that hold channel sources.
+        series: which series is meant where a source is a folder with several (`crossd.data.read_volume`).
+        tilt: "correct" or "refuse" for DICOM series of a tilted gantry.
+        volume: which volume of 4D files, from 0; sources `FILE@NUMBER` say it themselves.
+        cache_dir: folder that keeps what comes out, for the next epoch and the next run (see `CachedVolumesd`); None:
+            nothing is kept.
+        cache_dir_gb: GiB that it may hold.
 
     Returns:
         A transform of items: their sources become `MetaTensor (channel, depth, height, width)`, float32. MONAI's
@@ -57,7 +72,7 @@ def preprocessing(card_input: Mapping[str, Any], keys: KeysCollection = "image")
         )
     check = CheckChannelsd(keys, channels)
     steps: list[Any] = [
-        LoadImageVolumed(keys),
+        LoadImageVolumed(keys, volume=volume, series=series, tilt=tilt),
         EnsureChannelFirstd(keys),
         check,
         OrientPlaned(keys, card_input["plane"]),
@@ -72,7 +87,11 @@ def preprocessing(card_input: Mapping[str, Any], keys: KeysCollection = "image")
     if mean.any() or (std != 1).any():
         steps.append(NormalizeIntensityd(keys, subtrahend=mean, divisor=std, channel_wise=True))
     steps.append(EnsureTyped(keys, dtype=torch.float32, track_meta=True))
-    return Compose(steps)
+    if cache_dir is None:
+        return Compose(steps)
+    parameters = {name: card_input[name] for name in _REQUIRED}
+    parameters |= {"series": series, "tilt": tilt, "volume": volume}
+    return Compose([CachedVolumesd(keys, Compose(steps), parameters, cache_dir, cache_dir_gb)])
 
 
 def _spacing(spacing: Any) -> list[float]:

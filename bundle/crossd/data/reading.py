@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +18,13 @@ from crossd.data.affines import tidy_affine
 from crossd.data.channels import stack_channels
 from crossd.data.dicom import find_series
 from crossd.data.dicom.headers import DICOM_SUFFIXES
-from crossd.data.dicom.pixels import read_pixels
+from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series
-from crossd.data.volume_files import VOLUME_SUFFIXES, Volume, read_volume_file
-from crossd.errors import CrossDError
+from crossd.data.dicom.straightening import TILT
+from crossd.data.dicom.volume import read_series
+from crossd.data.sizes import check_voxels
+from crossd.data.volume_files import VOLUME_SUFFIXES, Volume, read_volume_file, split_volume
+from crossd.errors import CrossDError, one_of
 
 # What MONAI writes into the meta data of images, besides its own classes: names and arrays. Without this,
 # `PersistentDataset(track_meta=True)` finds every file of its cache unsafe and computes it again.
@@ -33,12 +36,30 @@ torch.serialization.add_safe_globals(
 Source = str | os.PathLike[str] | Series
 
 
-def read_volume(source: Source | Sequence[Source]) -> MetaTensor:
+class _Options(NamedTuple):
+    """What is to be read where a source leaves a choice; see `read_volume`."""
+
+    volume: int | None = None
+    series: str | Sequence[str] | None = None
+    tilt: str = "correct"
+
+
+def read_volume(
+    source: Source | Sequence[Source],
+    volume: int | None = None,
+    series: str | Sequence[str] | None = None,
+    tilt: str = "correct",
+) -> MetaTensor:
     """Read an image of one or several channels.
 
     Args:
-        source: a NIfTI, NRRD or MetaImage file, a DICOM folder with one series, a DICOM file, a `Series`; or a list of
-            them, one per channel. Later channels are resampled by affine onto the first.
+        source: a NIfTI, NRRD or MetaImage file (`FILE@NUMBER` for one volume of a 4D file), a DICOM folder with one
+            series, a DICOM file, a `Series`; or a list of them, one per channel. Later channels are resampled by affine
+            onto the first.
+        volume: which volume of the 4D files among them, from 0, where the source does not say it.
+        series: which series is meant where a folder holds several, by description, modality or UID, as
+            `crossd.data.dicom.selection.SeriesFilter` has it.
+        tilt: "correct" or "refuse" for series of a tilted gantry, as `crossd.data.dicom.volume.read_series` has it.
 
     Returns:
         float32 `(channel, i, j, k)` in the order of the file (DICOM: column index, row index, slice along the normal),
@@ -57,7 +78,9 @@ def read_volume(source: Source | Sequence[Source]) -> MetaTensor:
     if not source:
         raise CrossDError("An image needs at least one channel, got an empty list. Name a file per channel.")
     names = [_name(item) for item in source]
-    volumes = [_read_checked(item, name) for item, name in zip(source, names, strict=True)]
+    volumes = [
+        _read_checked(item, name, _Options(volume, series, tilt)) for item, name in zip(source, names, strict=True)
+    ]
     images = [
         MetaTensor(
             torch.from_numpy(volume.voxels)[None],
@@ -89,29 +112,41 @@ class LoadImageVolumed(MapTransform):
     Args:
         keys: entries that hold a channel source or a list of them.
         allow_missing_keys: whether to skip entries that are not there.
+        volume: which volume of 4D files, from 0; None where the sources say it, or are 3D.
+        series, tilt: of DICOM sources, as `read_volume` takes them.
 
     MONAI Deploy feeds images itself and leaves out transforms named `LoadImage…`, hence the name.
     """
 
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        allow_missing_keys: bool = False,
+        volume: int | None = None,
+        series: str | Sequence[str] | None = None,
+        tilt: str = "correct",
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
+        if volume is not None and (isinstance(volume, bool) or not isinstance(volume, int) or volume < 0):
+            raise CrossDError(f"volume must be a number from 0, or null, got {volume!r}. Example: --volume 0.")
+        self.options = _Options(volume, SeriesFilter(series).patterns, one_of("tilt", tilt, TILT))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each entry by its image, `MetaTensor (channel, i, j, k)`."""
         d = dict(data)
         for key in self.key_iterator(d):
-            d[key] = read_volume(d[key])
+            d[key] = read_volume(d[key], *self.options)
         return d
 
 
 def _name(source: Source) -> str:
-    return source.folder if isinstance(source, Series) else str(source)
+    return source.folder if isinstance(source, Series) else split_volume(source)[0]
 
 
-def _read_checked(source: Source, name: str) -> Volume:
-    volume = _read_one(source)
-    finite = np.isfinite(volume.voxels)
-    if not finite.all():
+def _read_checked(source: Source, name: str, options: _Options) -> Volume:
+    volume = _read_one(source, options)
+    if not np.isfinite(volume.voxels.sum(dtype=np.float64)):  # one number for all: a mask of them takes memory
+        finite = np.isfinite(volume.voxels)
         where = tuple(int(index) for index in np.argwhere(~finite)[0])
         raise CrossDError(
             f"Voxels must be finite numbers: '{name}' has {int((~finite).sum())} that are NaN or infinite, the first "
@@ -126,15 +161,23 @@ def _read_checked(source: Source, name: str) -> Volume:
     return volume
 
 
-def _read_one(source: Source) -> Volume:
+def _read_one(source: Source, options: _Options) -> Volume:
     if isinstance(source, Series):
-        return Volume(read_pixels(source), np.array(source.voxel_to_world), True, source.warnings)
-    path = Path(source)
+        check_voxels(source.folder, source.shape)
+        voxels, voxel_to_world, warnings = read_series(source, options.tilt)
+        return Volume(voxels, voxel_to_world, True, warnings)
+    file, chosen = split_volume(source)
+    path = Path(file)
     if path.is_file() and path.name.lower().endswith(VOLUME_SUFFIXES):
-        return read_volume_file(path)
+        return read_volume_file(path, options.volume if chosen is None else chosen)
     if not path.exists():
         raise CrossDError(f"An image file or DICOM folder must exist: '{path}' does not. Check the path.")
-    series, rejected = find_series(sorted(_files(path)) if path.is_dir() else [path])
+    if not path.is_file() and not path.is_dir():
+        raise CrossDError(
+            f"An image must be a file or a folder: '{path}' is a pipe, socket or device. Copy it to a file."
+        )
+    files = sorted(_files(path)) if path.is_dir() else [str(path)]
+    series, rejected = find_series(files, options.series, localizers=path.is_file())
     if not series:
         if rejected:
             raise CrossDError(rejected[0].reason)
@@ -144,10 +187,10 @@ def _read_one(source: Source) -> Volume:
     if len(series) > 1:
         raise CrossDError(
             f"An image folder must hold one DICOM series: '{path}' holds {len(series)} "
-            f"({'; '.join(str(item) for item in series)}). Put each into its own folder, or pass the folder as images, "
-            "where every series is a case."
+            f"({'; '.join(str(item) for item in series)}). Choose one by --series, put each into its own "
+            "folder, or pass the folder as images, where every series is a case."
         )
-    found = _read_one(series[0])
+    found = _read_one(series[0], options)
     left_out = [f"Left out: {item.reason}" for item in rejected]
     return Volume(found.voxels, found.voxel_to_world, True, (*found.warnings, *left_out))
 

@@ -20,8 +20,8 @@ class CaseDataset(Dataset):
             "source", "warnings" and "error".
         transform: the preprocessing; it turns "image" into a `MetaTensor (channel, depth, height, width)`.
 
-    Each item holds "case" and "source" (str), "warnings" (list of str, those of the image's meta included), "error"
-    (str, or None), and "image", which is None where "error" is not.
+    Each item holds "case" and "source" (str), "sources" (what "image" was before it was read), "warnings" (list of str,
+    those of the image's meta included), "error" (str, or None), and "image", which is None where "error" is not.
 
     >>> def read(item):
     ...     raise CrossDError(f"{item['image']} is truncated: fetch it again")
@@ -40,6 +40,7 @@ class CaseDataset(Dataset):
             "source": given.get("source", str(given.get("image"))),
             "warnings": list(given.get("warnings") or []),
             "error": given.get("error"),
+            "sources": given.get("image"),
         }
         if item["error"] is not None:
             return {**item, "image": None}

@@ -47,9 +47,9 @@ def fixed_class(card: dict[str, Any], wanted: str | None = None) -> str | None:
 class PredictionWriter:
     """Handler of the inference evaluator: one row per case, in files that are complete after every case.
 
-    - `predictions.csv`: case, source, probability_<class> for each class, predicted_class, status ("ok" or "failed"),
-      reason (why it failed, and warnings). Several predicted classes (multilabel: probability of at least 0.5) are
-      joined by ";".
+    - `predictions.csv`: case, source, probability_<class> for each class, predicted_class, status ("ok", "failed", or
+      "skipped" for what is no scan: see `crossd.data.find_cases`), reason (why it failed, and warnings). Several
+      predicted classes (multilabel: probability of at least 0.5) are joined by ";".
     - `predictions.json`: `{"crossd_version", "model": {...}, "cases": [...]}`; each case says besides the above its
       warnings, the number of windows, its evidence file and the class shown there.
     - `evidence/<case>.nii.gz`: the mean probability of the windows covering each voxel, in the input's own space.
@@ -83,7 +83,7 @@ class PredictionWriter:
         self.model = {"weights": None if weights is None else str(weights)} | {
             key: card.get(key) for key in ("crossd_version", "data", "task", "class_names", "negative_class")
         }
-        self.done = self.failed = 0
+        self.done = self.failed = self.skipped = 0
         self.logger = logging.getLogger(type(self).__name__)
         self._csv: IO[str] | None = None
         self._json: IO[str] | None = None
@@ -98,7 +98,7 @@ class PredictionWriter:
 
     def start(self, engine: SupervisedEvaluator) -> None:
         """Make the folder and the files."""
-        self.done = self.failed = self._json_end = 0
+        self.done = self.failed = self.skipped = self._json_end = 0
         self._names = set()
         try:
             (self.folder / "evidence").mkdir(parents=True, exist_ok=True)
@@ -127,14 +127,15 @@ class PredictionWriter:
             if file is not None:
                 file.close()
         self._csv = self._json = None
+        skipped = f", {self.skipped} entries are no scans and were skipped" if self.skipped else ""
         self.logger.info(
-            f"{self.done} of {self.done + self.failed} cases done, {self.failed} failed; results are in "
+            f"{self.done} of {self.done + self.failed} cases done, {self.failed} failed{skipped}; results are in "
             f"{self.folder.resolve()}"
         )
 
     def exit(self) -> None:
-        """End the process with code 2 when some cases failed and 1 when all did; return when all are done."""
-        if self.failed:
+        """End the process with code 2 when some cases failed and 1 when none is done; return when all are done."""
+        if self.failed or not self.done:
             raise SystemExit(2 if self.done else 1)
 
     def _entry(self, case: Case, output: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +144,7 @@ class PredictionWriter:
             "source": case["source"],
             "probabilities": None,
             "predicted_class": None,
-            "status": "failed",
+            "status": "skipped" if case.get("skipped") else "failed",
             "reason": case["error"],
             "warnings": case["warnings"],
             "windows": None,
@@ -194,10 +195,11 @@ class PredictionWriter:
             ]
         )
         self._csv.flush()
-        separator = ",\n" if self.done + self.failed else "\n"
+        separator = ",\n" if self.done + self.failed + self.skipped else "\n"
         self._add_json(separator + json.dumps(entry))
         self.done += entry["status"] == "ok"
-        self.failed += entry["status"] != "ok"
+        self.failed += entry["status"] == "failed"
+        self.skipped += entry["status"] == "skipped"
 
     def _add_json(self, text: str) -> None:
         """Replace the closing brackets by the text and close again, so that the file is always whole."""

@@ -6,15 +6,17 @@ cannot be one is listed with its reason.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from crossd.data.dicom.headers import Slice, read_slices
+from crossd.data.dicom.objects import Label, Rejected, count_kinds
+from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series, count_duplicates, stack
 from crossd.errors import CrossDError
 
@@ -22,34 +24,39 @@ from crossd.errors import CrossDError
 _SAME_ORIENTATION = 1e-3
 _SHOW_PROGRESS_FROM = 300
 
-
-@dataclass(frozen=True)
-class Rejected:
-    """A file, or the folder of a series, that cannot become a volume, and why."""
-
-    path: str
-    reason: str
+logger = logging.getLogger(__name__)
 
 
-def find_series(files: Iterable[str | os.PathLike[str]]) -> tuple[list[Series], list[Rejected]]:
+def find_series(
+    files: Iterable[str | os.PathLike[str]],
+    series: str | int | Sequence[str | int] | None = None,
+    localizers: bool = False,
+) -> tuple[list[Series], list[Rejected]]:
     """Read headers, group slices into volumes and sort each of them.
 
     Args:
         files: any files; those that are not DICOM are ignored.
+        series: which series are meant, as `crossd.data.dicom.selection.SeriesFilter` has it; None for all. The others
+            are left out without a word.
+        localizers: whether to make volumes of localizers too; those that the filter names by description or UID are.
 
     Returns:
-        The volumes and what was rejected, each in the order of its paths.
+        The volumes and what was rejected, each in the order of its paths. What is no scan (localizers, screenshots,
+        reports, objects without pixels) is counted by folder and kind.
+
+    Raises:
+        CrossDError: a filter that fits nothing, listing what there was.
     """
-    slices: list[Slice] = []
-    rejected: list[Rejected] = []
-    for result in _read_headers([str(file) for file in files]):
-        if isinstance(result, Rejected):
-            rejected.append(result)
-        else:
-            slices += result
-    series: list[Series] = []
+    wanted = SeriesFilter(series)
+    slices, rejected = _read(files, wanted)
+    volumes: list[Series] = []
     by_series: dict[tuple[str, str], list[Slice]] = {}
     for item in slices:
+        if item.localizer and not localizers and not wanted.names(item.label):
+            remedy = "To have it classified, choose it by --series."
+            reason = f"A localizer is no scan: {item.localizer}, series {item.label}. {remedy}"
+            rejected.append(Rejected(item.path, reason, "images of localizers", item.label))
+            continue
         # the patient too, since careless anonymisation gives one UID to everybody
         by_series.setdefault((item.patient_id, item.series_uid), []).append(item)
     for group in by_series.values():
@@ -62,24 +69,46 @@ def find_series(files: Iterable[str | os.PathLike[str]]) -> tuple[list[Series], 
         for split, part in parts:
             others = [f"This is '{split}', one of {len(parts)} volumes in its series."] if len(parts) > 1 else []
             try:
-                series.append(stack(*_without_repeats(part, split, [*notes, *others])))
+                volumes.append(stack(*_without_repeats(part, split, [*notes, *others])))
             except CrossDError as error:
-                rejected.append(Rejected(os.path.dirname(part[0].path), str(error)))
-    series.sort(key=lambda item: (item.folder, item.number, item.description, item.uid, item.split))
-    return series, sorted(rejected, key=lambda item: item.path)
+                rejected.append(Rejected(os.path.dirname(part[0].path), str(error), "", part[0].label))
+    volumes.sort(key=lambda item: (item.folder, item.number, item.description, item.uid, item.split))
+    return volumes, sorted(count_kinds(rejected), key=lambda item: item.path)
 
 
-def _read_headers(files: Sequence[str]) -> Iterable[list[Slice] | Rejected]:
+def _read(files: Iterable[str | os.PathLike[str]], wanted: SeriesFilter) -> tuple[list[Slice], list[Rejected]]:
+    """Slices of the series that are meant, and files that cannot be slices; damaged ones, which say no series, too."""
+    slices: list[Slice] = []
+    rejected: list[Rejected] = []
+    labels: set[Label] = set()
+    for result in _read_headers([str(file) for file in files]):
+        found = [result] if isinstance(result, Rejected) else result
+        labels.update(item.label for item in found if item.label is not None)
+        for item in found:
+            if item.label is not None and not wanted.fits(item.label):
+                continue
+            if isinstance(item, Rejected):
+                rejected.append(item)
+            else:
+                slices.append(item)
+    wanted.check_found(labels)
+    if wanted.patterns is not None and labels:
+        chosen = sum(map(wanted.fits, labels))
+        logger.info("the series filter %s fits %d of %d series", ", ".join(wanted.patterns), chosen, len(labels))
+    return slices, rejected
+
+
+def _read_headers(files: Sequence[str]) -> Iterable[Sequence[Slice] | Rejected]:
     """Headers in the order of the files, read in parallel, with progress where it takes a while."""
 
-    def read(path: str) -> list[Slice] | Rejected:
+    def read(path: str) -> Sequence[Slice] | Rejected:
         try:
             return read_slices(path)
         except CrossDError as error:
             return Rejected(path, str(error))
 
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 2)) as pool:
-        results: Iterable[list[Slice] | Rejected] = pool.map(read, files)
+        results: Iterable[Sequence[Slice] | Rejected] = pool.map(read, files)
         if len(files) >= _SHOW_PROGRESS_FROM:
             from tqdm import tqdm
 

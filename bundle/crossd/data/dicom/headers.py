@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossd.data.dicom.objects import Label, Rejected, check_is_image, kind_of_object, localizer
+from crossd.data.dicom.values import attribute, is_rescaled, padding_range
 from crossd.errors import CrossDError
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
@@ -50,6 +52,11 @@ _TAGS = [
     "NumberOfFrames",
     "PhotometricInterpretation",
     "ModalityLUTSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "ImageOrientationPatient",
     "ImagePositionPatient",
     "PixelSpacing",
@@ -59,11 +66,7 @@ _TAGS = [
     "PerFrameFunctionalGroupsSequence",
     *_TRAITS,
 ]
-_DICOMDIR = "1.2.840.10008.1.3.10"
-_NOT_IMAGES = {
-    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation",
-    "1.2.840.10008.5.1.4.1.1.481.2": "a radiotherapy dose",
-}
+DICOMDIR = "1.2.840.10008.1.3.10"
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,10 @@ class Slice:
         thickness: distance to the next slice as far as the header knows it; 0 if it does not.
         reader: "itk", or "pydicom" for what ITK reads differently (MONOCHROME1, look-up tables, frames).
         traits: name and value of what may tell apart slices at one position.
+        localizer: by what it is known to be an image that a scan is planned on; empty for all others.
+        padding: smallest and largest value of PixelPaddingValue (0028,0120) and PixelPaddingRangeLimit (0028,0121), in
+            the units of the modality.
+        inverted: MONOCHROME1 without a rescale: grey values that only the display defines, large ones dark.
     """
 
     path: str
@@ -99,14 +106,24 @@ class Slice:
     thickness: float
     reader: str
     traits: tuple[tuple[str, str], ...]
+    localizer: str = ""
+    padding: tuple[float, float] | None = None
+    inverted: bool = False
+
+    @property
+    def label(self) -> Label:
+        """What its series is called."""
+        return Label(self.series_uid, self.modality, self.description, self.series_number)
 
 
-def read_slices(path: str | os.PathLike[str]) -> list[Slice]:
+def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
     """The slices of one DICOM file; none if the file is not DICOM at all, or is a DICOMDIR.
 
+    What holds no image of a volume (no pixels, colour, a segmentation, a projection without a place in the patient)
+    comes back as rejected, with its kind where no scan is lost by leaving it out.
+
     Raises:
-        CrossDError: a DICOM file that holds no image (damaged, no pixels, colour, a segmentation), or one that does not
-            state its place in the patient.
+        CrossDError: a damaged file.
     """
     from pydicom import dcmread
 
@@ -121,7 +138,7 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice]:
         raise CrossDError(
             f"A DICOM file must have a readable header: '{path}' has not ({error}). Copy the file again, or remove it."
         ) from error
-    if sop_class == _DICOMDIR:
+    if sop_class == DICOMDIR:
         return []
     if not sop_class:
         raise CrossDError(
@@ -129,10 +146,10 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice]:
             "(0008,0016). Copy the file again, or remove it."
         )
     try:
-        _check_is_image(path, dataset, sop_class)
+        check_is_image(path, dataset, sop_class)
         return list(_slices(path, dataset))
-    except CrossDError:
-        raise
+    except CrossDError as error:
+        return Rejected(path, str(error), kind_of_object(dataset, sop_class), _label(dataset))
     except Exception as error:
         raise CrossDError(
             f"A DICOM header must be well formed: that of '{path}' is not ({error}). Copy the file again, or remove it."
@@ -145,45 +162,16 @@ def _has_preamble(path: str) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _check_is_image(path: str, dataset: Any, sop_class: str) -> None:
-    from pydicom.uid import UID
-
-    kind = UID(sop_class).name
-    if not dataset.get("Rows") or not dataset.get("Columns"):
-        raise CrossDError(
-            f"A DICOM object needs pixels to be classified: '{Path(path).name}' ({kind}) has none. "
-            "Nothing to do unless you expected an image here; then export it again."
-        )
-    if sop_class in _NOT_IMAGES:
-        raise CrossDError(
-            f"A DICOM object must be an image: '{Path(path).name}' is {_NOT_IMAGES[sop_class]}. "
-            "Nothing to do unless you expected an image here."
-        )
-    if int(dataset.get("SamplesPerPixel") or 1) != 1:
-        raise CrossDError(
-            f"A volume has one value per voxel: '{Path(path).name}' is in colour "
-            f"({dataset.get('PhotometricInterpretation')}, {kind}). Convert it to grey levels, or remove it."
-        )
-    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
-    if syntax is not None and not syntax.is_compressed:  # deflated counts as compressed in pydicom
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        needed = dataset.Rows * dataset.Columns * frames * int(dataset.get("BitsAllocated") or 8) // 8
-        if os.path.getsize(path) < needed:
-            raise CrossDError(
-                f"A DICOM file must hold the pixels it declares: '{path}' has {os.path.getsize(path)} bytes where its "
-                f"{frames} × {dataset.Rows} × {dataset.Columns} pixels need {needed}. It is cut short: copy it again."
-            )
-
-
 def _slices(path: str, dataset: Any) -> Iterator[Slice]:
     """One slice per frame; functional groups (PS3.3, C.7.6.16) state the geometry of a multi-frame object."""
     frames = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])
+    label, planned_on = _label(dataset), localizer(dataset)
     for number, frame in enumerate(frames or [None]):
         groups = [group for group in (frame, *shared) if group is not None]
-        position = _value(dataset, groups, "PlanePositionSequence", "ImagePositionPatient")
-        orientation = _value(dataset, groups, "PlaneOrientationSequence", "ImageOrientationPatient")
-        spacing = _value(dataset, groups, "PixelMeasuresSequence", "PixelSpacing")
+        position = attribute(dataset, groups, "PlanePositionSequence", "ImagePositionPatient")
+        orientation = attribute(dataset, groups, "PlaneOrientationSequence", "ImageOrientationPatient")
+        spacing = attribute(dataset, groups, "PixelMeasuresSequence", "PixelSpacing")
         multiple = not frames and int(dataset.get("NumberOfFrames") or 1) > 1
         kind = (dataset.get("Modality") or "unknown modality") + (", several frames" if multiple else "")
         if multiple or not position or not orientation or not spacing:
@@ -192,23 +180,23 @@ def _slices(path: str, dataset: Any) -> Iterator[Slice]:
                 "ImagePositionPatient (0020,0032), ImageOrientationPatient (0020,0037) or PixelSpacing (0028,0030). "
                 "Projections and screenshots cannot be stacked; convert volumes to NIfTI."
             )
-        thickness = _value(dataset, groups, "PixelMeasuresSequence", "SpacingBetweenSlices") or _value(
+        thickness = attribute(dataset, groups, "PixelMeasuresSequence", "SpacingBetweenSlices") or attribute(
             dataset, groups, "PixelMeasuresSequence", "SliceThickness"
         )
         traits = [(name, _text(dataset.get(name))) for name in _TRAITS]
-        traits += [(name, _text(_value(None, groups, sequence, name))) for sequence, name in _FRAME_TRAITS]
+        traits += [(name, _text(attribute(None, groups, sequence, name))) for sequence, name in _FRAME_TRAITS]
         photometric = str(dataset.get("PhotometricInterpretation") or "")
         plain = not frames and photometric == "MONOCHROME2" and not dataset.get("ModalityLUTSequence")
         yield Slice(
             path=path,
             frame=number if frames else None,
-            series_uid=str(dataset.get("SeriesInstanceUID") or ""),
+            series_uid=label.uid,
             instance_uid=str(dataset.get("SOPInstanceUID") or ""),
             patient_id=str(dataset.get("PatientID") or ""),
-            series_number=int(dataset.get("SeriesNumber") or 0),
+            series_number=label.number,
             instance_number=int(dataset.get("InstanceNumber") or 0),
-            modality=str(dataset.get("Modality") or ""),
-            description=str(dataset.get("SeriesDescription") or "").strip(),
+            modality=label.modality,
+            description=label.description,
             photometric=photometric,
             rows=int(dataset.Rows),
             columns=int(dataset.Columns),
@@ -218,16 +206,19 @@ def _slices(path: str, dataset: Any) -> Iterator[Slice]:
             thickness=abs(float(thickness or 0)),
             reader="itk" if plain else "pydicom",
             traits=tuple((name, value) for name, value in traits if value),
+            localizer=planned_on,
+            padding=padding_range(dataset, groups),
+            inverted=photometric == "MONOCHROME1" and not is_rescaled(dataset, groups),
         )
 
 
-def _value(dataset: Any, groups: list[Any], sequence: str, name: str) -> Any:
-    """An attribute from the first functional group that has it, else from the dataset itself."""
-    for group in groups:
-        items = group.get(sequence)
-        if items and items[0].get(name) not in (None, ""):
-            return items[0].get(name)
-    return None if dataset is None else dataset.get(name)
+def _label(dataset: Any) -> Label:
+    return Label(
+        str(dataset.get("SeriesInstanceUID") or ""),
+        str(dataset.get("Modality") or ""),
+        str(dataset.get("SeriesDescription") or "").strip(),
+        int(dataset.get("SeriesNumber") or 0),
+    )
 
 
 def _text(value: Any) -> str:

@@ -17,7 +17,8 @@ _SLICES_WHILE_ITK_LOADS = 600
 def read_pixels(series: Series) -> np.ndarray:
     """Voxels in the units of the modality: stored values × RescaleSlope (0028,1053) + RescaleIntercept (0028,1052).
 
-    MONOCHROME1 is not inverted, so that Hounsfield units stay what they are.
+    Of MONOCHROME1, Hounsfield units and other rescaled values stay what they are; grey values without a rescale, which
+    only the display defines, are inverted within BitsStored (0028,0101).
 
     Returns:
         float32, `(column index, row index, slice)`: a view of what is stored, so the column index runs fastest.
@@ -85,7 +86,8 @@ def read_with_pydicom(series: Series) -> np.ndarray:
                     'Copy the file again; for a codec that is missing, `pip install "crossd[codecs]"`.'
                 ) from error
         frame = series.frames[index] if series.frames else 0
-        planes.append(_rescaled(opened[1], opened[2], frame))
+        plane = _rescaled(opened[1], opened[2], frame)
+        planes.append(_inverted(plane, opened[1]) if series.inverted else plane)
     return np.stack(planes).transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)
 
 
@@ -103,6 +105,11 @@ def _rescaled(dataset: Any, pixels: np.ndarray, frame: int) -> np.ndarray:
             slope, intercept = float(transformation[0].RescaleSlope), float(transformation[0].RescaleIntercept)
             return (plane * slope + intercept).astype(np.float32)
     return apply_modality_lut(plane, dataset).astype(np.float32)
+
+
+def _inverted(plane: np.ndarray, dataset: Any) -> np.ndarray:
+    bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
+    return np.float32(-1 if dataset.PixelRepresentation else (1 << bits) - 1) - plane
 
 
 def _checked(series: Series, voxels: np.ndarray) -> np.ndarray:

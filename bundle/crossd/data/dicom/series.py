@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossd.data.dicom.headers import Slice
+from crossd.data.dicom.objects import Label
 from crossd.errors import CrossDError
 
 # Two slices nearer than this fraction of a pixel are at one position: decimal strings round to far less.
 SAME_POSITION = 0.01
 # Positions exported with one decimal vary by 0.1 mm, a fifth of the thinnest usual slices; a missing slice adds 100 %.
 _SPACING_TOLERANCE = 0.2
+# A gap is filled from its two sides; one as wide as this many slices is the space between two volumes.
+_LARGEST_GAP = 10
 # Rounded cosines tilt a stack by less than 0.1°; gantries are tilted in steps of 0.5°.
 _TILT_TOLERANCE = 0.3
 _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -33,9 +36,15 @@ class Series:
         modality: Modality (0008,0060).
         split: which part this is when the series holds several volumes ("EchoTime 4.92"); empty otherwise.
         shape: voxels along (column index, row index, slice).
-        voxel_to_world: 4 × 4, that index to millimetres in RAS.
+        voxel_to_world: 4 × 4, that index to millimetres in RAS; the slice axis runs from the first slice to the last.
         reader: "itk" or "pydicom".
         warnings: what a user should know about the geometry.
+        tilt: degrees between the slice axis and the normal of the slices; 0 within the tolerance.
+        places: where each slice lies off the first: columns and rows (in voxels), and millimetres along the normal;
+            empty where they are evenly stacked along the normal, so that the affine says it all.
+        step: millimetres along the normal from one slice to the next, usually.
+        padding: per slice the smallest and largest value that stands for padding; empty where none is declared.
+        inverted: whether large values are dark, and nothing but the display defines them (MONOCHROME1, no rescale).
     """
 
     files: tuple[str, ...]
@@ -49,6 +58,16 @@ class Series:
     shape: tuple[int, int, int] = (0, 0, 0)
     voxel_to_world: tuple[tuple[float, ...], ...] = ()
     reader: str = "itk"
+    tilt: float = 0.0
+    places: tuple[tuple[float, float, float], ...] = ()
+    step: float = 1.0
+    padding: tuple[tuple[float, float] | None, ...] = ()
+    inverted: bool = False
+
+    @property
+    def label(self) -> Label:
+        """What it is called."""
+        return Label(self.uid, self.modality, self.description, self.number)
 
     @property
     def folder(self) -> str:
@@ -107,14 +126,21 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
     distances = slice_distances(slices)
     order = sorted(range(len(slices)), key=lambda index: float(distances[index]))
     slices, distances = [slices[index] for index in order], distances[order]
-    step, notes = _step(slices, distances, [*notes])
+    step, usual, notes = _step(slices, distances, [*notes])
+    tilt, moved, notes = _shear(slices, distances, step, notes)
+    even = usual is None and not moved
     voxel_to_lps = np.eye(4)
     voxel_to_lps[:3, 0] = rows * first.spacing[1]  # along a row the column index grows
     voxel_to_lps[:3, 1] = columns * first.spacing[0]
     voxel_to_lps[:3, 2] = step
     voxel_to_lps[:3, 3] = slices[0].position
     if first.photometric == "MONOCHROME1":
-        notes.append("PhotometricInterpretation is MONOCHROME1: values are kept as stored, large ones are shown dark.")
+        notes.append(
+            "PhotometricInterpretation is MONOCHROME1 without a rescale: grey values are inverted, so that large ones "
+            "are bright."
+            if first.inverted
+            else "PhotometricInterpretation is MONOCHROME1: rescaled values are kept, though large ones are shown dark."
+        )
     return Series(
         files=tuple(item.path for item in slices),
         frames=() if first.frame is None else tuple(item.frame or 0 for item in slices),
@@ -127,43 +153,82 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
         voxel_to_world=tuple(tuple(map(float, row)) for row in _RAS_FROM_LPS @ voxel_to_lps),
         reader="pydicom" if any(item.reader == "pydicom" for item in slices) else "itk",
         warnings=tuple(notes),
+        tilt=tilt,
+        places=() if even else _places(slices, distances),
+        step=float(np.linalg.norm(step)) if len(slices) == 1 else usual or float(np.diff(distances).mean()),
+        padding=tuple(item.padding for item in slices) if any(item.padding for item in slices) else (),
+        inverted=first.inverted,
     )
 
 
-def _step(slices: Sequence[Slice], distances: np.ndarray, notes: list[str]) -> tuple[np.ndarray, list[str]]:
-    """The vector from one slice to the next, and warnings where slices do not follow it."""
+def _step(
+    slices: Sequence[Slice], distances: np.ndarray, notes: list[str]
+) -> tuple[np.ndarray, float | None, list[str]]:
+    """The mean vector from one slice to the next; the usual gap where gaps differ; and what to say about it."""
     orientation = np.array(slices[0].orientation)
     normal = np.cross(orientation[:3], orientation[3:])
     if len(slices) == 1:
         if not slices[0].thickness:
             notes.append("The only slice states no thickness (0018,0050): 1 mm is assumed.")
         notes.append("The series has one slice only.")
-        return normal * (slices[0].thickness or 1.0), notes
-    positions = np.array([item.position for item in slices])
-    step = (positions[-1] - positions[0]) / (len(slices) - 1)
+        return normal * (slices[0].thickness or 1.0), None, notes
+    step = (np.array(slices[-1].position) - np.array(slices[0].position)) / (len(slices) - 1)
     gaps = np.diff(distances)
-    usual = float(np.median(gaps))
+    usual = float(np.percentile(gaps, 50, method="lower"))
     uneven = np.flatnonzero(np.abs(gaps - usual) > _SPACING_TOLERANCE * usual + 1e-6)
-    if len(uneven):
-        missing = int(sum(max(round(float(gap) / usual) - 1, 0) for gap in gaps[uneven]))
-        notes.append(
-            f"Slices are not evenly spaced: gaps of {gaps.min():.2f} to {gaps.max():.2f} mm, usually {usual:.2f} mm, "
-            f"first after slice {uneven[0] + 1} of {len(slices)} (tolerance {_SPACING_TOLERANCE:.0%})"
-            + (f"; probably {missing} missing" if missing else "")
-            + f". They are stacked {np.linalg.norm(step):.2f} mm apart, so structures near the gaps are displaced."
+    if not len(uneven):
+        return step, None, notes
+    if gaps.max() > _LARGEST_GAP * usual:
+        raise CrossDError(
+            f"Slices of a volume must be neighbours: {_name(slices[0])} has a gap of {gaps.max():.4g} mm after slice "
+            f"{int(gaps.argmax()) + 1} of {len(slices)}, where {usual:.2f} mm is usual. "
+            "Put its parts into folders as series of their own, or correct ImagePositionPatient (0020,0032)."
         )
+    missing = int(sum(max(round(float(gap) / usual) - 1, 0) for gap in gaps[uneven]))
+    notes.append(
+        f"Slices are not evenly spaced: gaps of {gaps.min():.2f} to {gaps.max():.2f} mm, usually {usual:.2f} mm, "
+        f"first after slice {uneven[0] + 1} of {len(slices)} (tolerance {_SPACING_TOLERANCE:.0%})"
+        + (f"; probably {missing} missing" if missing else "")
+        + f". The volume is interpolated between them, every {usual:.2f} mm."
+    )
+    return step, usual, notes
+
+
+def _shear(
+    slices: Sequence[Slice], distances: np.ndarray, step: np.ndarray, notes: list[str]
+) -> tuple[float, bool, list[str]]:
+    """The tilt in degrees, whether slices have to be moved in their planes, and what to say about it."""
+    orientation = np.array(slices[0].orientation)
+    normal = np.cross(orientation[:3], orientation[3:])
+    if len(slices) == 1:
+        return 0.0, False, notes
     tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))
-    if tilt > _TILT_TOLERANCE:
+    positions = np.array([item.position for item in slices])
+    if sheared := tilt > _TILT_TOLERANCE:
+        aside = np.linalg.norm(positions[-1] - positions[0] - (distances[-1] - distances[0]) * normal)
         notes.append(
-            f"Slices are sheared by {tilt:.1f}° (gantry tilt). The affine says so: resampling to a spacing straightens "
-            "them, reading as acquired does not."
+            f"Slices are sheared by {tilt:.1f}° (gantry tilt): they are moved within their planes, by up to "
+            f"{aside:.1f} mm, so that the volume is straight (resampled along the shear)."
         )
     share = (distances - distances[0]) / (distances[-1] - distances[0])
     off_line = positions - positions[0] - share[:, None] * (positions[-1] - positions[0])
     displaced = float(np.linalg.norm(off_line, axis=1).max())
-    if displaced > 0.5 * min(slices[0].spacing):
-        notes.append(f"Slices do not lie on one line: they are displaced in their plane by up to {displaced:.1f} mm.")
-    return step, notes
+    if astray := displaced > 0.5 * min(slices[0].spacing):
+        notes.append(
+            f"Slices do not lie on one line: they are displaced in their plane by up to {displaced:.1f} mm, and moved "
+            "to where they lie."
+        )
+    return tilt if sheared else 0.0, sheared or astray, notes
+
+
+def _places(slices: Sequence[Slice], distances: np.ndarray) -> tuple[tuple[float, float, float], ...]:
+    """What `crossd.data.dicom.straightening` takes: columns, rows and height of each slice off the first."""
+    orientation = np.array(slices[0].orientation)
+    apart = np.array([item.position for item in slices]) - np.array(slices[0].position)
+    columns = apart @ orientation[:3] / slices[0].spacing[1]
+    rows = apart @ orientation[3:] / slices[0].spacing[0]
+    heights = distances - distances[0]
+    return tuple((float(c), float(r), float(h)) for c, r, h in zip(columns, rows, heights, strict=True))
 
 
 def _name(item: Slice) -> str:

@@ -1,0 +1,87 @@
+"""From the values that a DICOM file stores to those that its modality means: rescale, padding, and what is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_TRANSFORMATION = "PixelValueTransformationSequence"
+
+
+def attribute(dataset: Any, groups: Sequence[Any], sequence: str, name: str) -> Any:
+    """An attribute from the first functional group that has it, else from the dataset itself."""
+    for group in groups:
+        items = group.get(sequence)
+        if items and items[0].get(name) not in (None, ""):
+            return items[0].get(name)
+    return None if dataset is None else dataset.get(name)
+
+
+def is_rescaled(dataset: Any, groups: Sequence[Any]) -> bool:
+    """Whether the values are a quantity, as Hounsfield units are; MONOCHROME1 then changes only how they are shown.
+
+    Source: PS3.3, C.7.6.3.1.2; a rescale (0028,1053) or look-up table (0028,3000) is what makes them one.
+    """
+    return attribute(dataset, groups, _TRANSFORMATION, "RescaleSlope") not in (None, "") or bool(
+        dataset.get("ModalityLUTSequence")
+    )
+
+
+def padding_range(dataset: Any, groups: Sequence[Any]) -> tuple[float, float] | None:
+    """Smallest and largest value of pixel padding, in the units of the modality.
+
+    Source: PixelPaddingValue (0028,0120) and PixelPaddingRangeLimit (0028,0121), which are stored values (PS3.3,
+    C.7.5.1.1.2). None where there is none, or where a look-up table maps the values.
+
+    >>> from pydicom.dataset import Dataset
+    >>> dataset = Dataset()
+    >>> dataset.BitsAllocated, dataset.PixelRepresentation, dataset.RescaleIntercept = 16, 1, -24
+    >>> dataset.PixelPaddingValue = 63536  # −2000 as some scanners write it, without its sign
+    >>> padding_range(dataset, [])
+    (-2024.0, -2024.0)
+    """
+    stored = [dataset.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    values = [value for value in stored if isinstance(value, int)]
+    if not isinstance(stored[0], int) or dataset.get("ModalityLUTSequence"):
+        return None
+    half = 1 << (int(dataset.get("BitsAllocated") or 16) - 1)
+    if dataset.get("PixelRepresentation"):
+        values = [value - 2 * half if value >= half else value for value in values]
+    slope = float(attribute(dataset, groups, _TRANSFORMATION, "RescaleSlope") or 1)
+    intercept = float(attribute(dataset, groups, _TRANSFORMATION, "RescaleIntercept") or 0)
+    scaled = [value * slope + intercept for value in values]
+    return min(scaled), max(scaled)
+
+
+def without_padding(
+    voxels: np.ndarray, ranges: Sequence[tuple[float, float] | None]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Replace padding, which lies outside of what was scanned, by the smallest value that was.
+
+    Args:
+        voxels: `(column, row, slice)`.
+        ranges: of padding per slice, as `padding_range` has them; none at all where the series has no padding.
+
+    Returns:
+        The voxels, and a text that states what was replaced.
+
+    >>> without_padding(np.array([[[-2000.0, 5.0, 7.0, 9.0]]]), [(-2000.0, -2000.0)] * 4)[0].tolist()
+    [[[5.0, 5.0, 7.0, 9.0]]]
+    """
+    if not ranges:
+        return voxels, ()
+    low, high = np.array([(np.nan, np.nan) if item is None else item for item in ranges], dtype=np.float32).T
+    slack = np.float32(1e-6) * np.maximum(np.abs(low), np.abs(high)) + np.float32(1e-6)  # of slope × value in float32
+    padded = (voxels >= low - slack) & (voxels <= high + slack)
+    count = int(padded.sum())
+    if not count or count == voxels.size:
+        return voxels, ()
+    background = voxels.min(where=~padded, initial=np.inf)
+    replaced = np.where(padded, background, voxels)
+    found = f"{np.nanmin(low):g}" if np.nanmin(low) == np.nanmax(high) else f"{np.nanmin(low):g} to {np.nanmax(high):g}"
+    return replaced, (
+        f"{count / voxels.size:.1%} of the voxels are padding (PixelPaddingValue {found}), outside of what was "
+        f"scanned: they are set to the smallest value inside, {background:g}.",
+    )
