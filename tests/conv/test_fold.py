@@ -7,6 +7,8 @@ import copy
 import pytest
 import torch
 from crossd import CrossDConv, CrossDError, CrossDResNet, calibrate, fold, set_alignment
+from crossd.conv import set_through_plane
+from crossd.motion import motion_in_volume
 from torch import nn
 
 
@@ -49,4 +51,20 @@ def test_calibration_is_the_mean_over_all_images():
     with pytest.raises(CrossDError, match="needs at least one batch of images"):
         calibrate(network, [])
     with pytest.raises(CrossDError, match="needs a 2D network with alignment"):
-        calibrate(CrossDResNet(3, 1, 2, depth=10, width=4), images)
+        calibrate(set_alignment(CrossDResNet(2, 1, 2, depth=10, width=4), "running"), images)
+
+
+def test_calibrating_on_volumes_averages_what_the_3d_layers_predict():
+    network = CrossDResNet(3, 1, 2, depth=10, width=4).eval()
+    volumes = [torch.randn(3, 1, 16, 16, 16), torch.randn(2, 1, 16, 16, 16)]
+    expected = torch.cat([network.conv1.predictor(batch) for batch in volumes]).mean(0)
+    calibrate(network, volumes)
+    torch.testing.assert_close(network.conv1.running_motion, expected.detach())
+    assert network.layer4[0].conv1.running_motion.abs().sum() > 0
+
+
+def test_calibrating_on_coronal_images_keeps_motions_of_the_volume():
+    layer = set_through_plane(CrossDConv(2, 1, 4, 3), 1).eval()
+    images = torch.randn(5, 1, 9, 9)
+    expected = motion_in_volume(layer.predictor(images), 1).mean(0)
+    torch.testing.assert_close(calibrate(layer, [images]).running_motion, expected.detach())

@@ -8,6 +8,7 @@ from crossd.conv.factory import CrossDConv2d, CrossDConv3d, crossd_convs, regist
 from crossd.conv.fold import fold
 from crossd.conv.layer import CrossDConv
 from crossd.conv.through_plane import random_through_plane, set_through_plane
+from crossd.conv.unseen import drop_unseen, unseen_penalty
 
 __all__ = [
     "CrossDConv",
@@ -15,10 +16,12 @@ __all__ = [
     "CrossDConv3d",
     "calibrate",
     "crossd_convs",
+    "drop_unseen",
     "embed_kernel",
     "fold",
     "random_through_plane",
     "register",
     "set_alignment",
     "set_through_plane",
+    "unseen_penalty",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from crossd.conv.layer import CrossDConv
 from crossd.errors import CrossDError, one_of
-from crossd.motion import ALIGNMENTS
+from crossd.motion import ALIGNMENTS, motion_in_volume
 
 
 def set_alignment(network: nn.Module, alignment: str) -> nn.Module:
@@ -32,34 +32,31 @@ def set_alignment(network: nn.Module, alignment: str) -> nn.Module:
 
 @torch.no_grad()
 def calibrate(network: nn.Module, images: Iterable[Tensor]) -> nn.Module:
-    """Re-estimate `running_motion` of every layer of a 2D network as the exact mean over images.
+    """Re-estimate `running_motion` of every layer as the exact mean over images, or over volumes.
+
+    With the images of 2D training this repeats, exactly, what training averages. With the volumes of a task it aligns
+    the kernels to what they will see; the predictors are pointwise, so they are the same in 2D and 3D.
 
     Args:
-        network: a 2D network with `alignment="dynamic"`; changed in place. It runs in evaluation mode.
-        images: batches `(batch, channel, height, width)`.
+        network: a 2D network with `alignment="dynamic"`, or a 3D one with `"dynamic"` or `"running"`; changed in place.
+            It runs in evaluation mode, and with `"running"` at the motions it had before.
+        images: batches `(batch, channel, height, width)`, or of volumes `(batch, channel, depth, height, width)`.
 
     Returns:
         The network.
 
     Raises:
-        CrossDError: for a network without dynamic 2D layers, or no images.
+        CrossDError: for a network without such layers, or no images.
 
     >>> layer = calibrate(CrossDConv(2, 1, 4, 3), [torch.randn(8, 1, 9, 9)])
     >>> bool(layer.running_motion.abs().sum() > 0)
     True
     """
-    layers = [
-        module
-        for module in network.modules()
-        if isinstance(module, CrossDConv)
-        and module.spatial_dims == 2
-        and module.alignment == "dynamic"
-        and module.predictor
-    ]
+    layers = [module for module in network.modules() if isinstance(module, CrossDConv) and _averages(module)]
     if not layers:
         raise CrossDError(
-            'calibrate() needs a 2D network with alignment="dynamic", whose motions it averages; found no such layer. '
-            "Load the weights into the 2D network, calibrate that, and load its state dict into the 3D one."
+            'calibrate() needs a 2D network with alignment="dynamic", whose motions it averages, or a 3D one with '
+            '"running" or "dynamic"; found no such layer. Choose one of these by crossd.set_alignment().'
         )
     sums = {layer: torch.zeros(3, dtype=torch.float64, device=layer.weight.device) for layer in layers}
     counts = dict.fromkeys(layers, 0)
@@ -67,7 +64,7 @@ def calibrate(network: nn.Module, images: Iterable[Tensor]) -> nn.Module:
     def record(layer: CrossDConv, inputs: tuple[Tensor]) -> None:
         predictor = layer.predictor
         assert predictor is not None
-        motion_vector = predictor(inputs[0])
+        motion_vector = motion_in_volume(predictor(inputs[0]), layer.through_plane)
         sums[layer] += motion_vector.sum(0).double()
         counts[layer] += len(motion_vector)
 
@@ -88,3 +85,8 @@ def calibrate(network: nn.Module, images: Iterable[Tensor]) -> nn.Module:
         assert running is not None
         running.copy_((sums[layer] / max(counts[layer], 1)).to(running.dtype))
     return network
+
+
+def _averages(layer: CrossDConv) -> bool:
+    used = ("dynamic",) if layer.spatial_dims == 2 else ("dynamic", "running")
+    return layer.predictor is not None and layer.alignment in used
