@@ -15,7 +15,6 @@ from crossd.errors import CrossDError, one_of
 from crossd.inference.backends import Accelerated
 from crossd.networks import CrossDResNet, PlainResNet
 
-
 CONVS = {"crossd": CrossDResNet, "plain": PlainResNet}
 
 

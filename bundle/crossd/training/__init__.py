@@ -1,25 +1,43 @@
 """Fine-tuning: what is trained, from which weights, on which cases, and how a run survives being killed."""
 
+from crossd.training.averaging import WeightAverage
 from crossd.training.cards import base_card, channel_names, model_card, trained_card
+from crossd.training.distributed import distributed_network, join_processes, leave_processes, process_device
+from crossd.training.image_metrics import EpochTable, LossBar, image_metrics
+from crossd.training.images import image_card, write_image_lists
 from crossd.training.loss import classification_loss
 from crossd.training.pretrained import PretrainedCheckpointLoader, TrainedCheckpointLoader
 from crossd.training.progress import TrainingProgress
 from crossd.training.randomness import SeededDataset, SeedEpochs
 from crossd.training.readable import cache_rate, readable_cases
+from crossd.training.recipes import AutocastInferer, PrepareImages, epoch_schedule
 from crossd.training.trainable import set_trainable
 
 __all__ = [
+    "AutocastInferer",
+    "EpochTable",
+    "LossBar",
+    "PrepareImages",
     "PretrainedCheckpointLoader",
     "SeedEpochs",
     "SeededDataset",
     "TrainedCheckpointLoader",
     "TrainingProgress",
+    "WeightAverage",
     "base_card",
     "cache_rate",
     "channel_names",
     "classification_loss",
+    "distributed_network",
+    "epoch_schedule",
+    "image_card",
+    "image_metrics",
+    "join_processes",
+    "leave_processes",
     "model_card",
+    "process_device",
     "readable_cases",
     "set_trainable",
     "trained_card",
+    "write_image_lists",
 ]

@@ -32,6 +32,16 @@ FROM_SCRATCH: dict[str, Any] = {
         "std": 1.0,
     },
 }
+FROM_SCRATCH_2D: dict[str, Any] = {
+    **FROM_SCRATCH,
+    "input": {
+        **FROM_SCRATCH["input"],
+        "plane": "acquired",
+        "intensity": {"mode": "range"},
+        "mean": 0.3162,
+        "std": 0.3213,
+    },
+}
 RADIMAGENET = {"mean": 0.3162, "std": 0.3213}  # of the official Cross-D pre-training set, grey values in [0, 1]
 IMAGENET = {"mean": 0.449, "std": 0.226}  # torchvision's three channels, averaged
 
@@ -45,17 +55,19 @@ def is_none(weights: str | None) -> bool:
     return weights is None or str(weights).lower() == "none"
 
 
-def base_card(weights: str | None, bundle_root: str) -> dict[str, Any]:
+def base_card(weights: str | None, bundle_root: str, spatial_dims: int = 3) -> dict[str, Any]:
     """What is known of the input and the network before the labels are read.
 
     From the card of `weights`; for a checkpoint without a card, depth and width from its tensors, and the normalisation
-    of its kind (official Cross-D: RadImageNet's; plain 2D ResNets: ImageNet's); for `none`, `FROM_SCRATCH`. A 2D card
-    gives its intensities and its network, not its window. A bundle whose `models/model.pt` is not there yet is
+    of its kind (official Cross-D: RadImageNet's; plain 2D ResNets: ImageNet's); for `none`, `FROM_SCRATCH`, or in 2D
+    the paper's normalisation. A 2D card gives volumes its intensities and its network, not its window, and not that its
+    convolutions were plain. A bundle whose `models/model.pt` is not there yet is
     described by its `configs/metadata.json`, so that its network can be built; loading the weights still fails.
 
     Args:
         weights: checkpoint file, or `"none"`.
         bundle_root: of the running bundle.
+        spatial_dims: of the network to be trained, 2 or 3.
 
     Returns:
         `{"class_names", "network", "input", "task"?, "negative_class"?}`.
@@ -64,13 +76,13 @@ def base_card(weights: str | None, bundle_root: str) -> dict[str, Any]:
         CrossDError: when the file is missing or is no checkpoint.
     """
     if is_none(weights):
-        return FROM_SCRATCH
+        return FROM_SCRATCH if spatial_dims == 3 else FROM_SCRATCH_2D
     path = Path(str(weights))
     if not path.is_file():
         metadata = Path(bundle_root) / "configs" / "metadata.json"
         card = json.loads(metadata.read_text(encoding="utf-8")).get("card") if metadata.is_file() else None
         if card is not None and path.absolute() == Path(bundle_root).absolute() / "models" / "model.pt":
-            return _volumetric(card)
+            return _adapted(card, spatial_dims)
         raise CrossDError(
             f"weights must be a checkpoint file, got {path}, which is not there. Pass --weights FILE, or --weights "
             "none to train from scratch."
@@ -78,7 +90,7 @@ def base_card(weights: str | None, bundle_root: str) -> dict[str, Any]:
     content = read_checkpoint(path)
     metadata = path.resolve().parent.parent / "configs" / "metadata.json"
     if content.get("card") is not None or (set(content) == {"model"} and metadata.is_file()):
-        return _volumetric(read_card(path))
+        return _adapted(read_card(path), spatial_dims)
     return _guess(path, content["model"])
 
 
@@ -96,11 +108,13 @@ def trained_card(weights: str | None) -> dict[str, Any]:
     return read_card(str(weights))
 
 
-def _volumetric(card: Mapping[str, Any]) -> dict[str, Any]:
-    """A card for 3D; of a 2D one without what only images have."""
+def _adapted(card: Mapping[str, Any], spatial_dims: int) -> dict[str, Any]:
+    """A card for 2D or 3D; of one for the other without what only images, or only volumes, have."""
     network, seen = dict(card["network"]), dict(card["input"])
-    if network.get("spatial_dims", 3) == 2:
+    if network.get("spatial_dims", 3) != spatial_dims:
         network.pop("alignment", None)  # 2D training's `dynamic` is not what volumes start from
+        if spatial_dims == 3:
+            network.pop("conv", None)  # plain 2D kernels are inflated
         seen |= {name: FROM_SCRATCH["input"][name] for name in ("plane", "spacing", "roi_size")}
     for name in ("spatial_dims", "in_channels", "num_classes"):
         network.pop(name, None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ignite.engine import Engine, Events
 from torch import nn
@@ -25,12 +26,22 @@ class PretrainedCheckpointLoader:
         weights: checkpoint file, or `"none"` for random weights.
         class_names: what the network is to tell apart.
         head: name of the network's last layer.
+        card: of the model to be trained. Where the checkpoint's card has another mean or std, which its weights were
+            trained with, that is said in a warning.
 
     Raises:
         CrossDError: when the run starts, for a file that is missing, is no checkpoint, or is of another architecture.
     """
 
-    def __init__(self, network: nn.Module, weights: str | None, class_names: Sequence[str], head: str = "fc") -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        weights: str | None,
+        class_names: Sequence[str],
+        head: str = "fc",
+        card: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.card = card
         self.network = network
         self.weights = weights
         self.class_names = list(class_names)
@@ -52,9 +63,28 @@ class PretrainedCheckpointLoader:
         fresh = {name: value.clone() for name, value in head.state_dict().items()}
         report = load_pretrained(self.network, content)
         logger.info("%s\n%s", self.weights, report)
+        for difference in contradictions(card, self.card):
+            logger.warning("%s: %s", self.weights, difference)
         if card.get("class_names") != self.class_names:
             head.load_state_dict(fresh)
             logger.info("the head starts from random weights: the classes are %s", self.class_names)
+
+
+def contradictions(stored: Mapping[str, Any], configured: Mapping[str, Any] | None) -> list[str]:
+    """Where a run shows a network its input in another way than the checkpoint it starts from has seen it.
+
+    >>> card = {"input": {"mean": 0.3, "std": 0.2}}
+    >>> contradictions(card, {"input": {"mean": 0.0, "std": 0.2}})
+    ['its card says mean 0.3, the run has 0.0: the weights expect the former. Leave --mean out to take it over.']
+    """
+    if configured is None or "input" not in stored:
+        return []
+    return [
+        f"its card says {name} {stored['input'][name]}, the run has {configured['input'][name]}: the weights expect "
+        f"the former. Leave --{name} out to take it over."
+        for name in ("mean", "std")
+        if stored["input"][name] != configured["input"][name]
+    ]
 
 
 class TrainedCheckpointLoader:

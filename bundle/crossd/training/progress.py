@@ -11,11 +11,14 @@ from typing import Any
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
 from monai.engines import SupervisedTrainer
+from torch import nn
 from torch.optim import Optimizer
 
 from crossd.checkpoints import save_checkpoint
+from crossd.checkpoints.files import unwrap
 from crossd.errors import CrossDError
 from crossd.training import run_files
+from crossd.training.distributed import rank, wait_for_all
 
 logger = logging.getLogger(__name__)
 TIE = 1e-9  # a loss is at most 16 (probabilities are held at 1e-7), a step of the AUC 4e-8 for 5000 cases per class
@@ -29,15 +32,17 @@ class TrainingProgress:
     (`save_checkpoint`). A run killed at any moment therefore goes on from the last finished epoch, and ends as it would
     have (randomness: see `SeedEpochs`).
 
-    The score is the validation AUC, and among epochs of equal AUC (small validation sets soon reach 1) minus the
-    validation loss. Where the AUC is not defined (one class in validation) it is minus the loss alone, which is said
-    once; that depends on the validation cases only, so it is the same in every epoch.
+    The score is a validation metric, the AUC by default, and among epochs of equal AUC (small validation sets soon
+    reach 1) minus the validation loss. Where the AUC is not defined (one class in validation) it is minus the loss
+    alone, which is said once; that depends on the validation cases only, so it is the same in every epoch.
+
+    Of several processes, the first writes and all resume.
 
     Attach it last, after MONAI's `LrScheduleHandler` and `ValidationHandler`.
 
     Args:
         output_dir: of the run; made if need be.
-        evaluator: the validation engine; its metrics hold `val_auc` and `val_loss`.
+        evaluator: the validation engine; its metrics hold `score` and `val_loss`.
         optimizer, scheduler: of the run; the scheduler may be None.
         card: of the model, for `model.pt`.
         cases: of all splits; written to `datalist.csv`, unless they come from a client and have no split.
@@ -45,6 +50,8 @@ class TrainingProgress:
         resume: continue from the newest checkpoint in `output_dir`; False starts again and removes them.
         patience: validations without a better score after which training stops; None never stops early.
         keep: how many checkpoints to keep.
+        score: the metric that the best epoch has most of.
+        averaged: a moving average of the network (`WeightAverage.model`), which `model.pt` then holds instead of it.
 
     Raises:
         CrossDError: without a folder, for a bundle's `models`, and when the run starts, for other settings or
@@ -63,6 +70,8 @@ class TrainingProgress:
         resume: bool = True,
         patience: int | None = None,
         keep: int = 2,
+        score: str = "val_auc",
+        averaged: nn.Module | None = None,
     ) -> None:
         if output_dir is None:
             raise CrossDError("Training needs a folder for what it writes, got none. Pass --output_dir DIR.")
@@ -84,6 +93,8 @@ class TrainingProgress:
         self.resume = resume
         self.patience = patience
         self.keep = keep
+        self.score = score
+        self.averaged = averaged
         self.best_score: float | None = None
         self.best_epoch = 0
         self.best_metrics: dict[str, float] = {}
@@ -101,19 +112,24 @@ class TrainingProgress:
         """Take over the newest checkpoint, if there is one; a trainer that has trained already just goes on."""
         if engine.state.epoch:
             return
-        if not self.resume:
+        if not self.resume and rank() == 0:
             run_files.remove_checkpoints(self.folder)
+        wait_for_all()
         stored = run_files.newest_checkpoint(self.folder)
         if stored is not None:
             run_files.check_settings(stored["settings"], self.settings, self.folder)
             self._restore(engine, stored)
-        if all("split" in case for case in self.cases):  # items that a client brings are not ours to list
+        if rank() == 0 and all(
+            "split" in case for case in self.cases
+        ):  # items that a client brings are not ours to list
             run_files.write_datalist(self.folder / "datalist.csv", self.cases, self.card["class_names"])
         if self.stopper is not None and self.patience is not None and self.stopper.counter >= self.patience:
             engine.terminate()
 
     def _restore(self, engine: SupervisedTrainer, stored: Mapping[str, Any]) -> None:
-        engine.network.load_state_dict(stored["model"])
+        unwrap(engine.network).load_state_dict(stored["model"])
+        if self.averaged is not None and stored.get("averaged") is not None:
+            self.averaged.load_state_dict(stored["averaged"])
         self.optimizer.load_state_dict(stored["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(stored["scheduler"])
@@ -131,6 +147,8 @@ class TrainingProgress:
         """Look at the validation, if this epoch had one, and save."""
         if self.evaluator.state.epoch == engine.state.epoch:  # ValidationHandler gives its runs the trainer's epoch
             self._validated(engine)
+        if rank() != 0:
+            return
         save_checkpoint(
             run_files.checkpoint_path(self.folder, engine.state.epoch),
             engine.network,
@@ -144,6 +162,7 @@ class TrainingProgress:
             best_epoch=self.best_epoch,
             best_metrics=self.best_metrics,
             settings=self.settings,
+            averaged=None if self.averaged is None else self.averaged.state_dict(),
         )
         run_files.remove_checkpoints(self.folder, self.keep)
 
@@ -154,15 +173,17 @@ class TrainingProgress:
             values = {name: float(value) for name, value in self.evaluator.state.metrics.items()}
             self.best_metrics = {name: value for name, value in values.items() if math.isfinite(value)}
             metrics = {**self.best_metrics, "epoch": engine.state.epoch}
-            save_checkpoint(self.folder / "model.pt", engine.network, {**self.card, "metrics": metrics})
+            if rank() == 0:
+                model = engine.network if self.averaged is None else self.averaged
+                save_checkpoint(self.folder / "model.pt", model, {**self.card, "metrics": metrics})
         if self.stopper is not None:
             self.stopper(engine)
 
     def _score(self) -> float:
         metrics = self.evaluator.state.metrics
-        auc = float(metrics["val_auc"])
-        if not math.isnan(auc):
-            return auc - TIE * float(metrics["val_loss"])
+        value = float(metrics[self.score])
+        if not math.isnan(value):
+            return value - TIE * float(metrics["val_loss"])
         if self.best_score is None:
             logger.warning(
                 "the validation AUC is not defined, for all validation cases are of one class: the best epoch is the "

@@ -113,7 +113,12 @@ def write_datalist(path: Path, cases: Sequence[Mapping[str, Any]], class_names: 
         else:
             names = class_names[label]
         writer.writerow([case["case"], *case["image"], names, case["patient"], case["split"]])
+    write_whole(path, text.getvalue())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file in one step, so that a killed run leaves the former one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text.getvalue(), encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)

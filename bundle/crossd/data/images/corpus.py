@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from crossd.data.images.lists import ListSource
 from crossd.data.images.npz import NpzSource
 from crossd.data.images.sources import SPLITS, FolderSource, ImageRecord, ImageSource
@@ -94,9 +92,9 @@ def read_corpus(
         num_workers: processes that read them.
 
     Returns:
-        `"train"` and `"val"`: items `{"image": (source, name), "label": index, "case": "source/name"}`; `"class_names"`;
-        `"store"`, which reads them; `"skipped"`: rows (source, image, reason); `"rows"`: (source, image, label, patient,
-        split) of all that are used; `"counts"`.
+        `"train"` and `"val"`: items `{"image": (source, name), "label": index, "case": text}`; `"class_names"`;
+        `"store"`, which reads them; `"skipped"`: rows (source, image, reason); `"rows"`: (source, image, label,
+        patient, split) of all that are used; `"counts"`.
 
     Raises:
         CrossDError: when there are no images, fewer than two classes, or nothing to validate on.
@@ -146,7 +144,7 @@ def read_corpus(
     index = {name: k for k, name in enumerate(class_names)}
     for (i, record), label, split in zip(every, labels, splits, strict=True):
         if split is not None:
-            case = f"{sources[i].name}/{record.name}"
+            case = f"{split}: {sources[i].name}/{record.name}"
             items[split].append({"image": (i, record.name), "label": index[label], "case": case})
             rows.append((str(sources[i].path), record.name, label, record.patient or "", split))
     _check_classes(items, class_names)
@@ -186,8 +184,4 @@ def _check_classes(items: dict[str, list[dict[str, Any]]], class_names: Sequence
         raise CrossDError("Training is judged on validation images, got none. Add some, or a larger --val_fraction.")
     unseen = len(class_names) - len({item["label"] for item in items["val"]})
     if unseen:
-        logger.warning(
-            "%d of %d classes have no validation image: metrics are over the others", unseen, len(class_names)
-        )
-    # numpy's integers of the store never reach the items, which are copied to worker processes
-    assert not any(isinstance(item["label"], np.integer) for item in items["train"][:1])
+        logger.warning("%d of %d classes have no validation image: metrics are of the others", unseen, len(class_names))

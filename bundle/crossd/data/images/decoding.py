@@ -56,6 +56,7 @@ def decode(content: bytes, channels: int = 1) -> np.ndarray:
     >>> image.shape, int(image.max())
     ((1, 4, 5), 0)
     """
+    image: Image.Image
     with Image.open(io.BytesIO(content)) as image:
         if image.mode in _DEEP:
             return to_channels(_to_bytes(np.asarray(image)), channels)

@@ -15,8 +15,8 @@ from crossd.errors import CrossDError
 class NpzSource(ImageSource):
     """The train and val images of a MedMNIST `.npz`; its test split is never touched.
 
-    Source: Yang et al., MedMNIST v2 (Scientific Data 2023): arrays `{train,val,test}_images` `(N, height, width)`, grey,
-    or `(N, height, width, 3)`, and `{train,val,test}_labels` `(N, 1)`, here also `(N,)`. The file has no names of
+    Source: Yang et al., MedMNIST v2 (Scientific Data 2023): arrays `{train,val,test}_images` `(N, height, width)`,
+    grey, or `(N, height, width, 3)`, and `{train,val,test}_labels` `(N, 1)`, here also `(N,)`. The file has no names of
     classes, so they are the numbers.
 
     The images are held in memory, as stored.

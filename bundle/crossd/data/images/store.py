@@ -83,12 +83,14 @@ def try_images(store: ImageStore, keys: Sequence[tuple[int, str]], num_workers: 
         own = torch.Generator()  # so that the global one, which initialises networks, is not drawn from
         images = DataLoader(of_key, batch_size=None, num_workers=num_workers, collate_fn=_as_it_is, generator=own)
     trials = []
-    for key, (image, error) in zip(keys, tqdm(images, desc="reading images", total=len(keys), disable=None)):
+    for key, (image, error) in zip(
+        keys, tqdm(images, desc="reading images", total=len(keys), disable=None), strict=True
+    ):
         if image is None:
             trials.append(Trial(None, error))
             continue
         store.keep(*key, image)
-        digest = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16, key=str(image.shape).encode())
+        digest = hashlib.blake2b(image.tobytes(), digest_size=16, key=str(image.shape).encode())
         trials.append(Trial(digest.hexdigest(), None))
     return trials
 

@@ -100,7 +100,10 @@ class RandResizedCropd(RandomizableTransform, MapTransform):
         """A random part of an image of this size: first row, first column, height, width."""
         area = height * width
         for _ in range(10):
-            part, aspect = area * self.R.uniform(*self.scale), math.exp(self.R.uniform(*self.log_ratio))
+            part, aspect = (
+                area * self.R.uniform(self.scale[0], self.scale[1]),
+                math.exp(self.R.uniform(*self.log_ratio)),
+            )
             h, w = round(math.sqrt(part / aspect)), round(math.sqrt(part * aspect))
             if 0 < h <= height and 0 < w <= width:
                 return int(self.R.randint(height - h + 1)), int(self.R.randint(width - w + 1)), h, w
@@ -152,5 +155,5 @@ class CentreResizedCropd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.keys:
-            d[key] = resized_crop(d[key], centre_box(*d[key].shape[1:], self.share), self.size)
+            d[key] = resized_crop(d[key], centre_box(d[key].shape[1], d[key].shape[2], self.share), self.size)
         return d

@@ -1,0 +1,137 @@
+"""The test images of 2D sources, which training never opens: read once, when a run is over."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import logging
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from crossd.data.images.corpus import joined_names
+from crossd.data.images.decoding import is_image
+from crossd.data.images.lists import ListSource
+from crossd.data.images.npz import NpzSource
+from crossd.data.images.sources import FolderSource, ImageRecord, ImageSource
+from crossd.data.images.store import ImageStore, try_images
+from crossd.data.images.zipped import ZipSource
+from crossd.errors import CrossDError
+
+logger = logging.getLogger(__name__)
+
+
+def held_out(source: ImageSource) -> ImageSource:
+    """The same source with the images of its test split for records, which may be none.
+
+    A folder or zip has them in `test/<class>/…`, an `.npz` in `test_images` and `test_labels`, RadImageNet's
+    `…_train.csv` in `…_test.csv` beside it, another list in rows whose `split` is test.
+
+    Args:
+        source: of `open_source`; it is not changed.
+    """
+    if isinstance(source, NpzSource):
+        return _of_arrays(source)
+    if isinstance(source, ListSource):
+        return _of_list(source)
+    held = copy.copy(source)
+    held.records = _in_test_folder(_names(source))
+    return held
+
+
+def _of_arrays(source: NpzSource) -> NpzSource:
+    held = copy.copy(source)
+    held.arrays, held.records = {}, []
+    with np.load(source.path, allow_pickle=False) as file:
+        if {"test_images", "test_labels"} <= set(file.files):
+            held._add("test", file["test_images"], file["test_labels"])
+    return held
+
+
+def _of_list(source: ListSource) -> ListSource:
+    path = source.path
+    if path.stem.endswith("_train"):
+        path = path.with_name(f"{path.stem.removesuffix('train')}test{path.suffix}")
+    held = copy.copy(source)
+    held.records = []
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file):
+                if path != source.path or (row.get("split") or "").strip() == "test":
+                    name, label = row["filename"].strip(), row["label"].strip()
+                    held.records.append(ImageRecord(name, label, "test", (row.get("patient") or "").strip() or None))
+    return held
+
+
+def _names(source: ImageSource) -> list[str]:
+    if isinstance(source, ZipSource):
+        with zipfile.ZipFile(source.path) as archive:
+            return sorted(archive.namelist())
+    assert isinstance(source, FolderSource)
+    return sorted(path.relative_to(source.path).as_posix() for path in source.path.rglob("*") if path.is_file())
+
+
+def _in_test_folder(names: Sequence[str]) -> list[ImageRecord]:
+    records = []
+    for name in filter(is_image, names):
+        folders = PurePosixPath(name).parts[:-1]
+        if "test" in folders[:2] and len(folders) > folders.index("test") + 1:
+            records.append(ImageRecord(name, folders[folders.index("test") + 1], "test"))
+    return records
+
+
+def read_held_out(corpus: Mapping[str, Any], check_images: bool = True) -> dict[str, Any]:
+    """The test images of all sources of a corpus, as `read_corpus` gives the others.
+
+    Args:
+        corpus: of `read_corpus`.
+        check_images: read every test image first; one that cannot be read is left out and counted. Also count the test
+            images whose content is among the training images; they stay, so that figures compare with published ones.
+
+    Returns:
+        `"items"`: `{"image": (source, name), "label": index, "case": text}`; `"store"`, which reads them; `"counts"`:
+        test, unreadable, in_training.
+
+    Raises:
+        CrossDError: when no source has test images, none can be read, or one is of a class that training does not know.
+    """
+    sources: Sequence[ImageSource] = corpus["store"].sources
+    held, names = [held_out(source) for source in sources], joined_names(sources)
+    every = [(i, record) for i, source in enumerate(held) for record in source.records]
+    if not every:
+        raise CrossDError(
+            f"A test needs images that training does not see, got none in {', '.join(str(s.path) for s in sources)}. "
+            "Put them in test/CLASS/, or leave the test out with --test false."
+        )
+    for i, record in every:
+        if record.label not in names[i]:
+            raise CrossDError(
+                f"Test images are of the classes of training, {', '.join(names[i])}; got {record.label!r} for "
+                f"{record.name} in {sources[i].path}. Rename or remove it."
+            )
+    store = ImageStore(held, corpus["store"].channels)
+    in_training, readable = 0, every
+    if check_images:
+        trials = try_images(store, [(i, record.name) for i, record in every])
+        readable = [pair for pair, trial in zip(every, trials, strict=True) if trial.error is None]
+        known = {trial.digest for trial in try_images(corpus["store"], [item["image"] for item in corpus["train"]])}
+        in_training = sum(trial.digest in known for trial in trials if trial.error is None)
+        if not readable:
+            raise CrossDError(f"At least some test images must be readable, got none of {len(every)}. Repair them.")
+        if in_training:
+            logger.warning("%d of %d test images are among the training images too", in_training, len(readable))
+    classes = {name: index for index, name in enumerate(corpus["class_names"])}
+    items = [
+        {
+            "image": (i, record.name),
+            "label": classes[names[i][record.label]],
+            "case": f"test: {sources[i].name}/{record.name}",
+            "patient": record.patient or f"{i}/{record.name}",
+        }
+        for i, record in readable
+    ]
+    counts = {"test": len(items), "unreadable": len(every) - len(items), "in_training": in_training}
+    return {"items": items, "store": store, "counts": counts}

@@ -1,0 +1,58 @@
+"""An exponential moving average of the weights, which is what is validated and kept."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from crossd.checkpoints.files import unwrap
+from crossd.errors import CrossDError
+
+
+class WeightAverage:
+    """Handler that keeps the moving average of a network's weights.
+
+    After each step `average ← d · average + (1 − d) · weights` with `d = min(decay, (1 + step) / (10 + step))`, so that
+    the random weights of the first steps are soon forgotten. Buffers (running statistics) are those of the network.
+    (ignite's `EMAHandler` starts from the weights that a network has when the handler is made, which is before
+    pre-trained ones are loaded, and makes one where none is wanted.)
+
+    Args:
+        network: that is trained.
+        decay: `d` at last; None for no average, then `model` is the network itself.
+
+    Attributes:
+        model: the averaged network, in evaluation mode.
+
+    >>> WeightAverage(nn.Linear(1, 1), None).model
+    Linear(in_features=1, out_features=1, bias=True)
+    """
+
+    def __init__(self, network: nn.Module, decay: float | None) -> None:
+        if decay is not None and not 0 < decay < 1:
+            raise CrossDError(f"ema is the decay of an average, between 0 and 1, or null; got {decay}. Example: 0.999.")
+        self.network = unwrap(network)
+        self.decay = decay
+        self.model = self.network if decay is None else copy.deepcopy(self.network).eval().requires_grad_(False)
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer; MONAI calls this. After weights are loaded and before a run is resumed."""
+        if self.decay is not None:
+            engine.add_event_handler(Events.STARTED, self._start)
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._update)
+
+    def _start(self, engine: Engine) -> None:
+        if not engine.state.epoch:
+            self.model.load_state_dict(self.network.state_dict())
+
+    @torch.no_grad()
+    def _update(self, engine: Engine) -> None:
+        step = engine.state.iteration
+        decay = min(self.decay or 0.0, (1 + step) / (10 + step))
+        for kept, given in zip(self.model.parameters(), self.network.parameters(), strict=True):
+            kept.lerp_(given, 1 - decay)
+        for kept, given in zip(self.model.buffers(), self.network.buffers(), strict=True):
+            kept.copy_(given)
