@@ -52,7 +52,7 @@ class WeightAverage:
     def _update(self, engine: Engine) -> None:
         step = engine.state.iteration
         decay = min(self.decay or 0.0, (1 + step) / (10 + step))
-        for kept, given in zip(self.model.parameters(), self.network.parameters(), strict=True):
-            kept.lerp_(given, 1 - decay)
+        for average, current in zip(self.model.parameters(), self.network.parameters(), strict=True):
+            average.lerp_(current, 1 - decay)
         for kept, given in zip(self.model.buffers(), self.network.buffers(), strict=True):
             kept.copy_(given)
