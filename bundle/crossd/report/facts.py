@@ -1,0 +1,93 @@
+"""What a reader has to know of the model: the facts of its card, and of the bundle where it is the bundle's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from crossd.version import __version__
+
+UNSTATED = "Not stated by this checkpoint. crossd is for research; it is not a medical device."
+
+
+def model_facts(card: dict[str, Any], metadata: str | Path | None = None, weights: str | None = None) -> dict[str, str]:
+    """Name, version, intended use, input and data of a model, as text.
+
+    The bundle's `metadata.json` speaks of the model it was published with. A checkpoint with another card, your own
+    for instance, is another model, so name, version and intended use are then not taken from there.
+
+    Args:
+        card: the model's card.
+        metadata: path of the bundle's `metadata.json`.
+        weights: the checkpoint's path; its name is shown, its folder is not.
+
+    >>> card = {"task": "multiclass", "class_names": ["a", "b"], "negative_class": None, "data": "phantoms"}
+    >>> model_facts(card | {"input": {"plane": "axial", "spacing": None, "channels": ["t1"]}})["Input"]
+    '1 channel (t1), axial slices, voxels as they are'
+    """
+    described = _metadata(metadata)
+    own = described.get("card") == card and described.get("card") is not None
+    classes = list(card["class_names"])
+    negative = card.get("negative_class")
+    named = [f"{name} (nothing found)" if index == negative else name for index, name in enumerate(classes)]
+    rule = "any number of these" if card.get("task") == "multilabel" else "one of these"
+    facts = {
+        "Model": str(described["name"]) if own else "a checkpoint of your own",
+        "Version": f"{described['version']}, crossd {__version__}" if own else f"crossd {__version__}",
+        "Weights": Path(weights).name if weights else "",
+        "Says": f"{rule}: {', '.join(named)}",
+        "Input": _input(card.get("input") or {}),
+        "Trained on": _text(card.get("data")),
+        "Measured": _metrics(described.get("eval_metrics") if own else card.get("metrics")),
+        "Intended use": str(described.get("intended_use") or UNSTATED) if own else UNSTATED,
+    }
+    return {term: text for term, text in facts.items() if text}
+
+
+def _metadata(path: str | Path | None) -> dict[str, Any]:
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and {"name", "version"} <= set(found) else {}
+
+
+def _input(seen: dict[str, Any]) -> str:
+    channels = list(seen.get("channels") or [])
+    parts = [f"{len(channels)} channel{'s' * (len(channels) != 1)} ({', '.join(map(str, channels))})"]
+    parts += [f"{seen['plane']} slices"] if seen.get("plane") else []
+    spacing = seen.get("spacing")
+    parts += [f"voxels of {_by(spacing)} mm" if spacing else "voxels as they are"]
+    parts += [f"windows of {_by(seen['roi_size'])} voxels"] if seen.get("roi_size") else []
+    intensity = seen.get("intensity") or {}
+    limits = f"{_number(intensity.get('lower'))} to {_number(intensity.get('upper'))}"
+    grey = {"window": f"grey values {limits}", "percentile": f"grey values from percentile {limits}"}
+    parts += [grey.get(intensity["mode"], "full range of grey values")] if intensity.get("mode") else []
+    return ", ".join(parts)
+
+
+def _metrics(metrics: Any) -> str:
+    """The best-known figures, of a card (`{"val_auc": 0.9}`) or metadata (`{"auc": {"value", "low", "high"}}`)."""
+    lines = []
+    for name, title in (("auc", "AUC"), ("balanced_accuracy", "balanced accuracy"), ("val_auc", "validation AUC")):
+        entry = metrics.get(name) if isinstance(metrics, dict) else None
+        if isinstance(entry, dict) and entry.get("value") is not None:
+            interval = f" (95 % {entry['low']:.2f} to {entry['high']:.2f})" if entry.get("low") is not None else ""
+            lines.append(f"{title} {entry['value']:.2f}{interval}")
+        elif isinstance(entry, (int, float)):
+            lines.append(f"{title} {entry:.2f}")
+    return ", ".join(lines)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value) if value else ""
+
+
+def _by(values: Any) -> str:
+    """`[1.0, 1.0, 2.5]` as "1 × 1 × 2.5"."""
+    return " × ".join(_number(value) for value in values) if isinstance(values, (list, tuple)) else _number(values)
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)

@@ -1,0 +1,217 @@
+"""Write `report.html` while the run goes on: a page that is whole after every case."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any, cast
+
+from ignite.engine import Events
+from monai.data import MetaTensor
+from monai.engines import SupervisedEvaluator
+
+from crossd.errors import CrossDError
+from crossd.inference import WindowInferer, WindowMap
+from crossd.inference.cases import Case, reason
+from crossd.report.discretion import without_folders
+from crossd.report.facts import model_facts
+from crossd.report.page import case_html, page, slot
+from crossd.report.pictures import Pictures, pictures_of
+
+MOST_SLICES = 101  # a JPEG has at most 65 535 rows
+
+NOTES = (
+    "The pictures show the volume as the network got it: turned, resampled and scaled by the model's card; slices are "
+    "evenly spaced and compressed. They are no substitute for the scan.",
+    "Window evidence is, at each voxel, the mean probability of the class over the windows that cover it, from 0 to 1. "
+    "It says which windows led to the answer; it is no segmentation and no proof.",
+)
+SALIENCY_NOTE = (
+    "Grad-CAM: activations of a layer weighted by the gradient of the class's logit, per window, averaged where "
+    "windows overlap, and divided by the largest value in a window of the case. Colours of two cases do not compare."
+)
+
+
+class ReportWriter:
+    """Handler of the inference evaluator: one self-contained page of all cases. It runs after `PredictionWriter`.
+
+    A case is added when it is done, and the page closed again behind it, so memory does not grow with the cases and a
+    run that dies leaves a page of what was done. When the page cannot be written the run goes on without it.
+
+    A picture takes at most 5.5 kB a slice and its maps 1.5 kB each, times 4/3 in the page: with 25 slices of the first
+    plane and 12 of the others at most 0.36 MB a case, and 0.1 MB more for Grad-CAM. A row alone takes about 1 kB.
+
+    Args:
+        output_dir: where `report.html` goes.
+        card: the model's card.
+        metadata: path of the bundle's `metadata.json`; see `model_facts`.
+        weights: the checkpoint's path.
+        cases: how many cases have pictures, the first that are read; the others have their row and probabilities.
+        slices: of the plane along depth at most, 1 to 101; half as many of the other two.
+        names: whether cases are called by their names, which come from file and folder names, or by their numbers.
+        saliency: the method of `SaliencyMaps`, where it runs.
+
+    Raises:
+        CrossDError: for numbers out of range, and at the start for a folder that cannot be written.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        card: dict[str, Any],
+        metadata: str | Path | None = None,
+        weights: str | None = None,
+        cases: int = 200,
+        slices: int = 25,
+        names: bool = True,
+        saliency: str | None = None,
+    ) -> None:
+        if isinstance(cases, bool) or not isinstance(cases, int) or cases < 0:
+            raise CrossDError(f"report_cases must be a number of cases, 0 or more, got {cases!r}: 200 is the default")
+        if isinstance(slices, bool) or not isinstance(slices, int) or not 1 <= slices <= MOST_SLICES:
+            raise CrossDError(f"report_slices must be 1 to {MOST_SLICES} slices, got {slices!r}: 25 is the default")
+        self.path = Path(output_dir).absolute() / "report.html"
+        self.card = card
+        self.classes: list[str] = list(card["class_names"])
+        self.facts = model_facts(card, metadata, weights)
+        self.cases, self.slices, self.names, self.saliency = cases, slices, names, saliency
+        self.counts = {"done": 0, "failed": 0, "warned": 0}
+        self.logger = logging.getLogger(type(self).__name__)
+        self._file: IO[bytes] | None = None
+        self._end = self._pictured = 0
+        self._slots: dict[str, int] = {}
+        self._tails = (b"", b"")
+
+    def attach(self, engine: SupervisedEvaluator) -> None:
+        """Register with the evaluator; MONAI calls this."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.write)
+        engine.add_event_handler(Events.COMPLETED, self.close)
+
+    def start(self, engine: SupervisedEvaluator) -> None:
+        """Write a page without cases."""
+        self.counts = dict.fromkeys(self.counts, 0)
+        self._pictured = 0
+        dataset: Any = getattr(engine.data_loader, "dataset", None)
+        total = len(dataset) if hasattr(dataset, "__len__") else None
+        head, tail, unfinished = page(
+            self.facts["Model"],
+            datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+            total,
+            self.classes,
+            {**self.facts, "Run": _run(engine)},
+            self._notes(),
+            self.saliency is not None,
+        )
+        encoded = head.encode()
+        self._slots = {name: encoded.index(slot(name, 0).encode()) for name in self.counts}
+        self._end = len(encoded)
+        self._tails = (tail.encode(), unfinished.encode())
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("wb")
+            self._file.write(encoded + self._tails[1])
+            self._file.flush()
+        except OSError as error:
+            raise CrossDError(
+                f"output_dir must be a folder that can be written, got {self.path.parent} ({reason(error)}): choose "
+                "another by --output_dir, or leave out the report by --report false"
+            ) from error
+
+    def write(self, engine: SupervisedEvaluator) -> None:
+        """Add the cases of the evaluator's batch."""
+        for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
+            if self._file is None:
+                return
+            if "entry" not in output:
+                raise CrossDError(
+                    "a report shows what crossd.inference.PredictionWriter wrote of a case, got a case without it: put "
+                    "that handler before the report"
+                )
+            html = self._case(case, output)
+            self.counts["done" if output["entry"]["status"] == "ok" else "failed"] += 1
+            self.counts["warned"] += bool(output["entry"]["warnings"])
+            try:
+                self._add(html.encode())
+            except OSError as error:  # the disk is full, say; the table and the maps are what counts
+                self.logger.warning(f"the report ends before case {case['case']}: {reason(error)}")
+                self._file = None
+
+    def close(self, engine: SupervisedEvaluator | None = None) -> None:
+        """End the page."""
+        if self._file is not None:
+            self._file.seek(self._end)
+            self._file.write(self._tails[0])
+            self._file.truncate()
+            self._file.close()
+            self._file = None
+            self.logger.info(f"the report is {self.path} ({os.path.getsize(self.path) / 1e6:.1f} MB)")
+
+    def _add(self, html: bytes) -> None:
+        """Put a case where the page's end was, and the end behind it."""
+        assert self._file is not None
+        self._file.seek(self._end)
+        self._file.write(html + self._tails[1])
+        self._end += len(html)
+        for name, at in self._slots.items():
+            self._file.seek(at)
+            self._file.write(slot(name, self.counts[name]).encode())
+        self._file.flush()
+
+    def _case(self, case: Case, output: dict[str, Any]) -> str:
+        number = sum(self.counts[name] for name in ("done", "failed")) + 1
+        name = case["case"] if self.names else f"case {number}"
+
+        def shown(text: str) -> str:
+            return without_folders(text, str(case["source"]), self.names)
+
+        entry = dict(output["entry"])
+        entry["warnings"] = [shown(warning) for warning in entry["warnings"]]
+        entry["reason"] = entry["reason"] and shown(entry["reason"])
+        pictures: list[Pictures] = []
+        remarks: list[str] = []
+        details: dict[str, str] = {}
+        if entry["status"] == "ok":
+            image: MetaTensor = case["image"]
+            grid = " × ".join(str(size) for size in image.shape[1:])
+            millimetres = " × ".join(f"{step:.3g}" for step in image.affine[:3, :3].double().norm(dim=0).tolist())
+            details = {"Windows": str(entry["windows"]), "Maps show": entry["evidence_class"], "Voxels": grid}
+            if image.meta.get("has_affine", True):
+                details["of mm"] = millimetres
+            if self._pictured < self.cases:
+                try:
+                    pictures, remarks = pictures_of(image, self._maps(output), self.card["input"], self.slices)
+                    self._pictured += 1
+                except Exception as error:  # whatever a picture can fail of, the row is more important
+                    remarks = [f"No pictures: {shown(reason(error))}"]
+            else:
+                remarks = [f"No pictures: the page holds those of the first {self.cases} cases (report_cases)."]
+        return case_html(number, name, entry, self.classes, pictures, remarks, details)
+
+    def _maps(self, output: dict[str, Any]) -> dict[str, WindowMap]:
+        shown = self.classes.index(output["entry"]["evidence_class"])
+        saliency = {"saliency": output["saliency"]} if "saliency" in output else {}
+        return {"evidence": output["evidence"].map(shown), **saliency}
+
+    def _notes(self) -> Sequence[str]:
+        capped = (
+            f"Pictures are of the first {self.cases} cases that could be read, {self.slices} slices at most of the "
+            f"first plane and {max(1, self.slices // 2)} of the others (report_cases, report_slices)."
+        )
+        named = (
+            "Cases are named after files, folders and series descriptions, never after a patient's name in a DICOM "
+            "header; where folders are named after patients, so are cases here. --report_names false numbers them."
+            if self.names
+            else "Cases are numbered as in predictions.csv, without the names of their files (report_names)."
+        )
+        return [*NOTES, *([SALIENCY_NOTE] if self.saliency else []), capped, named]
+
+
+def _run(engine: SupervisedEvaluator) -> str:
+    inferer = engine.inferer
+    if not isinstance(inferer, WindowInferer):
+        return f"on {engine.state.device}"
+    return f"windows overlap by {inferer.overlap}, aggregate {inferer.aggregation.method}, on {engine.state.device}"

@@ -1,0 +1,180 @@
+"""The page around the cases, and a case in it, as HTML. Every text that comes from a file or a model is escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from crossd.report.pictures import Pictures
+from crossd.version import __version__
+
+SLOT = 9  # characters of a counter, so that it can be written over
+COLUMNS = 4  # classes with a column of their own at most
+
+
+def page(
+    title: str,
+    date: str,
+    total: int | None,
+    class_names: Sequence[str],
+    facts: Mapping[str, str],
+    notes: Sequence[str],
+    saliency: bool,
+) -> tuple[str, str, str]:
+    """What stands before the cases, what stands after them, and what stands there until the run is over.
+
+    Args:
+        title: the model's name.
+        date: when the run started.
+        total: cases to come; None where nobody knows.
+        class_names: of the model.
+        facts: of model and run.
+        notes: what to know to read the page.
+        saliency: whether there are such maps.
+    """
+    css, js, skeleton = (_asset(f"page.{kind}").strip() for kind in ("css", "js", "html"))
+    digest = base64.b64encode(hashlib.sha256(f"\n{js}\n".encode()).digest()).decode()
+    columns = ["Case", "Status", "Predicted", *_probability_columns(class_names), "Notes"]
+    values = {
+        "version": __version__,
+        "script_hash": f"sha256-{digest}",
+        "title": escape(title),
+        "css": css,
+        "js": js,
+        "date": escape(date),
+        "total": "" if total is None else str(total),
+        **{f"{name}_slot": slot(name, 0) for name in ("done", "failed", "warned")},
+        "facts": "\n".join(_fact(term, text) for term, text in facts.items()),
+        "class_options": "".join(f"<option>{escape(name)}</option>" for name in class_names),
+        "saliency_option": '<option value="saliency">Grad-CAM</option>' if saliency else "",
+        "columns": "".join(f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in columns),
+        "notes": "\n".join(f"<li>{escape(note)}</li>" for note in notes),
+    }
+    unfinished = '<p class="unfinished">The run was not over when this page was written.</p>'
+    ends = [Template(skeleton).substitute(values, end=end).split("<!-- cases -->\n") for end in ("", unfinished)]
+    return ends[0][0], ends[0][1], ends[1][1]
+
+
+def slot(name: str, number: int) -> str:
+    """A counter in the head, of the same length whatever it counts; HTML makes one blank of many."""
+    return f"<!--{name}-->{number:<{SLOT}}"
+
+
+def case_html(
+    number: int,
+    name: str,
+    entry: Mapping[str, Any],
+    class_names: Sequence[str],
+    pictures: Sequence[Pictures],
+    remarks: Sequence[str],
+    details: Mapping[str, str],
+) -> str:
+    """A case: its row, and what is seen when it is opened.
+
+    Args:
+        number: of the case in the run, from 1.
+        name: what the case is called here.
+        entry: what `PredictionWriter` wrote of it; its warnings and reason as they may be shown.
+        class_names: of the model.
+        pictures: of its planes; none for failed cases and those beyond the cap.
+        remarks: about the pictures.
+        details: further facts.
+    """
+    chances: Mapping[str, float] = entry["probabilities"] or {}
+    predicted = entry["predicted_class"] or ""
+    chosen = [name for name in class_names if name in (predicted.split(";") if predicted else [])] or [predicted]
+    status, reason = str(entry["status"]), entry["reason"] or ""
+    warnings = [str(warning) for warning in entry["warnings"]]
+    note = reason or "; ".join(warnings)
+    cells = [
+        f'<td><button type="button" class="case" aria-expanded="false" aria-controls="case-{number}">'
+        f"{escape(name)}</button></td>",
+        f'<td class="{status}">{"✓" if status == "ok" else "✕"} {status}</td>',
+        f"<td>{escape(', '.join(chosen))}</td>",
+        *(_probability_cell(value) for value in _row_probabilities(chances, class_names)),
+        f'<td class="note {"reason" if reason else "warnings"}">{escape(note)}</td>',
+    ]
+    side = [_bars(chances, class_names, chosen)] if chances else []
+    side += [f'<p class="reason">{escape(reason)}</p>'] if reason else []
+    if warnings:
+        items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
+        side.append(f'<div><h3>Warnings</h3><ul class="warnings">{items}</ul></div>')
+    listed = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in details.items())
+    side += [f"<dl>{listed}</dl>"] if listed else []
+    seen = "".join(_figure(name, one) for one in pictures)
+    if any(one.peaks for one in pictures):
+        seen += '<button type="button" class="peak">Go to the highest value of the map</button>'
+    seen += "".join(f"<p>{escape(remark)}</p>" for remark in remarks)
+    body = f'<div class="planes">{seen}</div>' if seen else ""
+    warned = "yes" if warnings else "no"
+    return (
+        f'<tbody data-status="{status}" data-warned="{warned}" data-predicted="{escape(json.dumps(chosen))}">\n'
+        f"<tr>{''.join(cells)}</tr>\n"
+        f'<tr class="detail" id="case-{number}"><td colspan="{len(cells)}"><div class="case-body'
+        f'{"" if seen else " plain"}">{body}<div class="side-facts">{"".join(side)}</div></div></td></tr>\n</tbody>\n'
+    )
+
+
+def _figure(case: str, pictures: Pictures) -> str:
+    plane = pictures.plane
+    rows, columns = plane.size
+    label = f"{plane.name} slices of {case}"
+    maps = "".join(f'<img class="map {kind}" alt="" src="{uri}">' for kind, uri in pictures.maps.items())
+    sides = "".join(f'<span class="side {at}">{to}</span>' for at, to in zip("lrtb", plane.sides, strict=False))
+    peaks = "".join(f' data-{kind}="{at}"' for kind, at in pictures.peaks.items())
+    middle = plane.middle
+    return (
+        f'<figure style="flex-grow:{columns}" data-shown="{",".join(map(str, plane.shown))}" '
+        f'data-total="{plane.total}"{peaks}>'
+        f"<figcaption>{plane.name} <output>slice {plane.shown[middle] + 1} of {plane.total}</output></figcaption>"
+        f'<div class="frame" style="aspect-ratio:{columns}/{rows};--n:{len(plane.shown)};--at:{middle}">'
+        f'<img alt="{escape(label)}" src="{pictures.grey}">{maps}{sides}</div>'
+        f'<input type="range" min="0" max="{len(plane.shown) - 1}" value="{middle}" aria-label="{escape(label)}">'
+        "</figure>"
+    )
+
+
+def _bars(chances: Mapping[str, float], class_names: Sequence[str], chosen: Sequence[str]) -> str:
+    rows = "".join(
+        f"<span{' class=chosen' * (name in chosen)}>{escape(name)}</span>{_bar(chances[name])}"
+        f"<span>{chances[name]:.3f}</span>"
+        for name in class_names
+    )
+    return f'<div><h3>Probabilities</h3><div class="classes">{rows}</div></div>'
+
+
+def _bar(value: float) -> str:
+    return f'<span class="bar" style="--p:{100 * value:.1f}%"><i></i></span>'
+
+
+def _probability_columns(class_names: Sequence[str]) -> list[str]:
+    return [f"P({name})" for name in class_names] if len(class_names) <= COLUMNS else ["Highest P"]
+
+
+def _row_probabilities(chances: Mapping[str, float], class_names: Sequence[str]) -> list[float | None]:
+    if not chances:
+        return [None] * len(_probability_columns(class_names))
+    return [chances[name] for name in class_names] if len(class_names) <= COLUMNS else [max(chances.values())]
+
+
+def _probability_cell(value: float | None) -> str:
+    return (
+        '<td class="p" data-v=""></td>'
+        if value is None
+        else f'<td class="p" data-v="{value:.6f}">{_bar(value)}{value:.3f}</td>'
+    )
+
+
+def _fact(term: str, text: str) -> str:
+    wide = ' class="wide"' if len(text) > 90 else ""
+    return f"<div{wide}><dt>{escape(term)}</dt><dd>{escape(text)}</dd></div>"
+
+
+def _asset(name: str) -> str:
+    return (files("crossd.report") / name).read_text(encoding="utf-8")
