@@ -18,7 +18,7 @@ from crossd.inference import WindowInferer, WindowMap
 from crossd.inference.cases import Case, reason
 from crossd.report.discretion import without_folders
 from crossd.report.facts import model_facts
-from crossd.report.page import case_html, page, slot
+from crossd.report.page import COUNTS, case_html, page, slot
 from crossd.report.pictures import Pictures, pictures_of
 
 MOST_SLICES = 101  # a JPEG has at most 65 535 rows
@@ -78,7 +78,7 @@ class ReportWriter:
         self.classes: list[str] = list(card["class_names"])
         self.facts = model_facts(card, metadata, weights)
         self.cases, self.slices, self.names, self.saliency = cases, slices, names, saliency
-        self.counts = {"done": 0, "failed": 0, "warned": 0}
+        self.counts = dict.fromkeys(COUNTS, 0)
         self.logger = logging.getLogger(type(self).__name__)
         self._file: IO[bytes] | None = None
         self._end = self._pictured = 0
@@ -93,7 +93,7 @@ class ReportWriter:
 
     def start(self, engine: SupervisedEvaluator) -> None:
         """Write a page without cases."""
-        self.counts = dict.fromkeys(self.counts, 0)
+        self.counts = dict.fromkeys(COUNTS, 0)
         self._pictured = 0
         dataset: Any = getattr(engine.data_loader, "dataset", None)
         total = len(dataset) if hasattr(dataset, "__len__") else None
@@ -132,10 +132,11 @@ class ReportWriter:
                     "that handler before the report"
                 )
             html = self._case(case, output)
-            self.counts["done" if output["entry"]["status"] == "ok" else "failed"] += 1
-            self.counts["warned"] += bool(output["entry"]["warnings"])
+            status = output["entry"]["status"]
+            self.counts[status] += 1
+            self.counts["warned"] += status == "ok" and bool(output["entry"]["warnings"])
             try:
-                self._add(html.encode())
+                self._add(html.encode(errors="replace"))  # file names may hold bytes that are no text
             except OSError as error:  # the disk is full, say; the table and the maps are what counts
                 self.logger.warning(f"the report ends before case {case['case']}: {reason(error)}")
                 self._file = None
@@ -162,7 +163,7 @@ class ReportWriter:
         self._file.flush()
 
     def _case(self, case: Case, output: dict[str, Any]) -> str:
-        number = sum(self.counts[name] for name in ("done", "failed")) + 1
+        number = sum(self.counts[name] for name in ("ok", "failed", "skipped")) + 1
         name = case["case"] if self.names else f"case {number}"
 
         def shown(text: str) -> str:
@@ -176,11 +177,7 @@ class ReportWriter:
         details: dict[str, str] = {}
         if entry["status"] == "ok":
             image: MetaTensor = case["image"]
-            grid = " × ".join(str(size) for size in image.shape[1:])
-            millimetres = " × ".join(f"{step:.3g}" for step in image.affine[:3, :3].double().norm(dim=0).tolist())
-            details = {"Windows": str(entry["windows"]), "Maps show": entry["evidence_class"], "Voxels": grid}
-            if image.meta.get("has_affine", True):
-                details["of mm"] = millimetres
+            details = _details(image, output)
             if self._pictured < self.cases:
                 try:
                     pictures, remarks = pictures_of(image, self._maps(output), self.card["input"], self.slices)
@@ -208,6 +205,24 @@ class ReportWriter:
             else "Cases are numbered as in predictions.csv, without the names of their files (report_names)."
         )
         return [*NOTES, *([SALIENCY_NOTE] if self.saliency else []), capped, named]
+
+
+def _details(image: MetaTensor, output: dict[str, Any]) -> dict[str, str]:
+    entry = output["entry"]
+    shown = list(entry["probabilities"]).index(entry["evidence_class"])
+    said = output["evidence"].probabilities[:, shown].tolist()
+    size = f"{_by(image.shape[1:])} voxels"
+    if image.meta.get("has_affine", True):
+        size += f" of {_by(image.affine[:3, :3].double().norm(dim=0).tolist())} mm"
+    return {
+        "Maps show": entry["evidence_class"],
+        "Windows": f"{len(said)}, saying {min(said):.3f} to {max(said):.3f}" if len(said) > 1 else "1",
+        "Volume": size,
+    }
+
+
+def _by(values: Any) -> str:
+    return " × ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in values)
 
 
 def _run(engine: SupervisedEvaluator) -> str:

@@ -15,6 +15,8 @@ from crossd.report.pictures import Pictures
 from crossd.version import __version__
 
 SLOT = 9  # characters of a counter, so that it can be written over
+COUNTS = ("ok", "failed", "skipped", "warned")
+MARKS = {"ok": "✓", "failed": "✕", "skipped": "–"}
 COLUMNS = 4  # classes with a column of their own at most
 
 
@@ -49,8 +51,9 @@ def page(
         "js": js,
         "date": escape(date),
         "total": "" if total is None else str(total),
-        **{f"{name}_slot": slot(name, 0) for name in ("done", "failed", "warned")},
-        "facts": "\n".join(_fact(term, text) for term, text in facts.items()),
+        **{f"{name}_slot": slot(name, 0) for name in COUNTS},
+        "use": escape(facts.get("Intended use", "")),
+        "facts": "\n".join(_fact(term, text) for term, text in facts.items() if term != "Intended use"),
         "class_options": "".join(f"<option>{escape(name)}</option>" for name in class_names),
         "saliency_option": '<option value="saliency">Grad-CAM</option>' if saliency else "",
         "columns": "".join(f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in columns),
@@ -91,14 +94,15 @@ def case_html(
     chosen = [name for name in class_names if name in (predicted.split(";") if predicted else [])] or [predicted]
     status, reason = str(entry["status"]), entry["reason"] or ""
     warnings = [str(warning) for warning in entry["warnings"]]
-    note = reason or "; ".join(warnings)
+    many = f"{len(warnings)} warnings: " if len(warnings) > 1 else ""
+    note = reason or many + "; ".join(warnings)
     cells = [
         f'<td><button type="button" class="case" aria-expanded="false" aria-controls="case-{number}">'
         f"{escape(name)}</button></td>",
-        f'<td class="{status}">{"✓" if status == "ok" else "✕"} {status}</td>',
+        f'<td class="{status}">{MARKS[status]} {status}</td>',
         f"<td>{escape(', '.join(chosen))}</td>",
         *(_probability_cell(value) for value in _row_probabilities(chances, class_names)),
-        f'<td class="note {"reason" if reason else "warnings"}">{escape(note)}</td>',
+        f'<td class="note {"reason" if reason else "warnings"}"><span>{escape(note)}</span></td>',
     ]
     side = [_bars(chances, class_names, chosen)] if chances else []
     side += [f'<p class="reason">{escape(reason)}</p>'] if reason else []
@@ -109,12 +113,13 @@ def case_html(
     side += [f"<dl>{listed}</dl>"] if listed else []
     seen = "".join(_figure(name, one) for one in pictures)
     if any(one.peaks for one in pictures):
-        seen += '<button type="button" class="peak">Go to the highest value of the map</button>'
+        seen += '<p><button type="button" class="peak">Go to the highest value of the map</button></p>'
     seen += "".join(f"<p>{escape(remark)}</p>" for remark in remarks)
     body = f'<div class="planes">{seen}</div>' if seen else ""
-    warned = "yes" if warnings else "no"
+    warned = "yes" if warnings and status == "ok" else "no"
     return (
-        f'<tbody data-status="{status}" data-warned="{warned}" data-predicted="{escape(json.dumps(chosen))}">\n'
+        f'<tbody class="{status}" data-status="{status}" data-warned="{warned}" '
+        f'data-predicted="{escape(json.dumps(chosen))}">\n'
         f"<tr>{''.join(cells)}</tr>\n"
         f'<tr class="detail" id="case-{number}"><td colspan="{len(cells)}"><div class="case-body'
         f'{"" if seen else " plain"}">{body}<div class="side-facts">{"".join(side)}</div></div></td></tr>\n</tbody>\n'
