@@ -58,7 +58,7 @@ def test_predictions_are_shown_as_a_table(run_script, tmp_path, capsys):
 def test_a_data_set_that_is_not_there_ends_with_its_reason(run_script, tmp_path, capsys):
     arguments = ("--dataset", "vesselmnist3d", "--root", tmp_path, "--output_dir", tmp_path)
     assert run_script("prepare_datalist.py", *arguments) == 1
-    assert "error: The official file of vesselmnist3d is needed" in capsys.readouterr().err
+    assert "error: The official file vesselmnist3d_64.npz is needed" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from crossd.data.sets.hippocampus_parts import prepare_hippocampus_parts
+from crossd.data.sets import prepare_datalist
 from monai.bundle import ConfigWorkflow
 
 
 def test_better_than_chance_on_held_out_patients(root, shared_data, tmp_path):
-    labels = prepare_hippocampus_parts(shared_data / "hippocampus_msd", tmp_path / "parts", cases=40)
+    labels = prepare_datalist("hippocampusparts", shared_data / "hippocampus_msd", tmp_path / "parts", cases=40)
     options = {"labels": str(labels), "weights": "none", "roi_size": [24, 24, 24], "depth": 10, "width": 8}
     options |= {"epochs": 8, "learning_rate": 0.003, "tensorboard": False}
     files = [str(root / "configs" / "train.json"), str(root / "configs" / "evaluate.json")]

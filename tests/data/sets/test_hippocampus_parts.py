@@ -7,7 +7,8 @@ import csv
 import nibabel
 import numpy as np
 import pytest
-from crossd.data.sets.hippocampus_parts import PARTS, cube_starts, prepare_hippocampus_parts
+from crossd.data.sets import prepare_datalist
+from crossd.data.sets.hippocampus_parts import PARTS, cube_starts
 from crossd.errors import CrossDError
 
 AFFINE = np.array([[0, -1, 0, 5], [1, 0, 0, -7], [0, 0, 2, 3], [0, 0, 0, 1.0]])
@@ -36,7 +37,7 @@ def task04(tmp_path):
 
 
 def test_cubes(task04, tmp_path):
-    path = prepare_hippocampus_parts(task04, tmp_path / "out", size=8)
+    path = prepare_datalist("hippocampusparts", task04, tmp_path / "out", size=8)
     with path.open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 24
@@ -56,7 +57,7 @@ def test_cubes(task04, tmp_path):
 
 
 def test_patients_stay_in_one_split_and_every_split_has_every_class(task04, tmp_path):
-    path = prepare_hippocampus_parts(task04, tmp_path / "out", size=8)
+    path = prepare_datalist("hippocampusparts", task04, tmp_path / "out", size=8)
     with path.open() as file:
         rows = list(csv.DictReader(file))
     for patient in {row["patient"] for row in rows}:
@@ -68,7 +69,7 @@ def test_patients_stay_in_one_split_and_every_split_has_every_class(task04, tmp_
 
 def test_the_seed_decides_and_a_cube_does_not_depend_on_the_others(task04, tmp_path):
     def read(name, **options):
-        path = prepare_hippocampus_parts(task04, tmp_path / name, size=8, **options)
+        path = prepare_datalist("hippocampusparts", task04, tmp_path / name, size=8, **options)
         images = {p.name: np.asarray(nibabel.load(p).dataobj) for p in sorted((path.parent / "images").iterdir())}
         return path.read_text(), images
 
@@ -85,17 +86,17 @@ def test_the_seed_decides_and_a_cube_does_not_depend_on_the_others(task04, tmp_p
 
 def test_bad_input(task04, tmp_path):
     with pytest.raises(CrossDError, match=r"folders images and labels with volumes of the same names, got none in"):
-        prepare_hippocampus_parts(tmp_path / "nowhere", tmp_path / "out")
+        prepare_datalist("hippocampusparts", tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(CrossDError, match=r"cases must be 3 to 8, the volumes in .*, got 9"):
-        prepare_hippocampus_parts(task04, tmp_path / "out", size=8, cases=9)
+        prepare_datalist("hippocampusparts", task04, tmp_path / "out", size=8, cases=9)
     with pytest.raises(
         CrossDError, match=r"A cube of 19 voxels must fit into the volume, got \(20, 30, 18\)\. Pass a smaller"
     ):
-        prepare_hippocampus_parts(task04, tmp_path / "out", size=19)
+        prepare_datalist("hippocampusparts", task04, tmp_path / "out", size=19)
     with pytest.raises(CrossDError, match=r"must show both parts, got none of the posterior one \(2\)"):
         cube_starts((volume(0)[1] == 1).astype(int), 8, np.random.default_rng(0))
     nibabel.save(nibabel.Nifti1Image(volume(1)[1], AFFINE), task04 / "labels" / "hippocampus_000.nii.gz")
     with pytest.raises(
         CrossDError, match=r"label map has its image's shape, got \(21, 30, 18\) and \(20, 30, 18\) for"
     ):
-        prepare_hippocampus_parts(task04, tmp_path / "out", size=8)
+        prepare_datalist("hippocampusparts", task04, tmp_path / "out", size=8)

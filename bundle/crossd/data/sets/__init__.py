@@ -1,4 +1,4 @@
-"""The public data sets known by name, one module each: the published layout in, volumes and labels.csv out."""
+"""The public data sets known by name, one module each: the published layout in, labels.csv (and volumes) out."""
 
 from crossd.data.sets.registry import DATASETS, prepare_datalist
 

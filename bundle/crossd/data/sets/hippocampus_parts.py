@@ -9,17 +9,28 @@ which volumes are of one person; every volume counts as a patient, and its three
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from crossd.data.sets.facts import Case, DatasetFacts, Found
 from crossd.data.splits import check_fractions, stratified_split
 from crossd.errors import CrossDError
 
 PARTS = ("anterior", "background", "posterior")
+FACTS = DatasetFacts(
+    name="hippocampusparts",
+    title="HippocampusParts (Medical Segmentation Decathlon, Task04)",
+    task="part of the hippocampus, brain MR",
+    address="http://medicaldecathlon.com",
+    licence="CC BY-SA 4.0",
+    class_names=PARTS,
+    meaning="the part in the middle of the cube; background: where least of the hippocampus is seen",
+    get="Download Task04_Hippocampus.tar and put its imagesTr and labelsTr into --root as images and labels.",
+    preset="hippocampusparts.yaml",
+)
 _LABELS = {"anterior": 1, "posterior": 2}
 _FEWEST = 0.02  # of the positions of a cube, those with the least hippocampus, are candidates for background
 
@@ -70,25 +81,25 @@ def _sums_of_cubes(mask: np.ndarray, size: int) -> np.ndarray:
     return total
 
 
-def prepare_hippocampus_parts(
+def find_hippocampus_parts(
     root: str | os.PathLike[str],
     output_dir: str | os.PathLike[str],
     *,
     size: int = 24,
     cases: int | None = None,
     seed: int = 0,
-) -> Path:
-    """Write the cubes as NIfTI, each where it lies in its volume, and a `labels.csv` with patient and split.
+) -> Found:
+    """Write the cubes as NIfTI, each where it lies in its volume; patient and split are given.
 
     Args:
         root: the folder with `images` and `labels` of Task04; volumes that are not in both are left out.
-        output_dir: receives `labels.csv` and `images/<volume>_<part>.nii.gz`; the column `image` is relative to it.
+        output_dir: receives `images/<volume>_<part>.nii.gz`.
         size: voxels (millimetres) of a cube along each axis.
         cases: take so many of the volumes; None: all.
         seed: of the choice of volumes, the background cubes and the split (70 % train, 15 % val, 15 % test).
 
     Returns:
-        The path of `labels.csv`, written last.
+        The cubes.
 
     Raises:
         CrossDError: when there are no volumes, or one does not hold what it should.
@@ -101,7 +112,7 @@ def prepare_hippocampus_parts(
         raise CrossDError(f"cases must be 3 to {len(names)}, the volumes in {root}, got {cases}.")
     chosen = sorted(np.random.default_rng(seed).permutation(names)[:cases].tolist())
     splits = stratified_split(chosen, [[0]] * len(chosen), check_fractions((0.7, 0.15, 0.15)), seed)
-    rows = []
+    cases_found = []
     (output_dir / "images").mkdir(parents=True, exist_ok=True)
     for name, split in zip(chosen, splits, strict=True):
         image = nibabel.Nifti1Image.from_filename(Path(root) / "images" / f"{name}.nii.gz")
@@ -111,14 +122,11 @@ def prepare_hippocampus_parts(
         # the volume's own number, so that its cubes do not depend on which others were chosen
         random = np.random.default_rng([seed, int("".join(filter(str.isdigit, name)) or 0)])
         for part, start in sorted(cube_starts(labels, size, random).items()):
-            path = Path("images") / f"{name}_{part}.nii.gz"
+            path = output_dir / "images" / f"{name}_{part}.nii.gz"
             box = tuple(slice(first, first + size) for first in start)
-            nibabel.save(image.slicer[box], output_dir / path)  # keeps the affine right
-            rows.append((path.as_posix(), part, name, split))
-    path = output_dir / "labels.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("image", "label", "patient", "split"), *rows])
-    return path
+            nibabel.save(image.slicer[box], path)  # keeps the affine right
+            cases_found.append(Case((path,), part, name, split))
+    return Found(cases_found)
 
 
 def _volumes(root: Path) -> list[str]:

@@ -1,143 +1,158 @@
-"""MedMNIST's 3D sets as NIfTI volumes and a labels.csv, with the official split.
+"""Every MedMNIST v2 and MedMNIST+ set, with the official split: 3D sets as NIfTI volumes, 2D sets as PNG images.
 
 Source: Yang et al., MedMNIST v2 (Scientific Data 2023), https://zenodo.org/records/10519652. One `.npz` file a set and
-size, with the arrays `{train,val,test}_images` (cases, depth, height, width) and `{train,val,test}_labels`. MedMNIST
-states neither spacing nor orientation: the volumes are written with 1 mm voxels and with depth slices as axial images,
-so that `plane="axial"` reads back exactly the published array. It names no patients either.
+size, with the arrays `{train,val,test}_images`, `(cases, depth, height, width)` or `(cases, height, width[, 3])`, and
+`{train,val,test}_labels`. MedMNIST states neither spacing nor orientation: volumes are written with 1 mm voxels and
+with depth slices as axial images, so that `plane="axial"` reads back exactly the published array. It names no patients
+either.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import os
-import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.sets.array_files import ArrayFiles
+from crossd.data.sets.downloads import OfficialFile, official_file
+from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.sets.medmnist_info import INFO
+from crossd.data.sets.npz_arrays import load_small, npz_array, npz_keys
 from crossd.errors import CrossDError
 
-_URL = "https://zenodo.org/records/10519652/files"
+URL = "https://zenodo.org/records/10519652/files"
 _SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class MedMNIST3D:
-    """One set: what its labels mean and how to recognise its files."""
-
-    name: str
-    class_names: tuple[str, ...]
-    md5: dict[int, str]  # by size; from the `medmnist` package's info.py
-    licence: str
-
-    def file_name(self, size: int) -> str:
-        """The official file name: the size is named except for 28."""
-        return f"{self.name}.npz" if size == 28 else f"{self.name}_{size}.npz"
-
-
-SETS = {
-    "vesselmnist3d": MedMNIST3D(
-        name="vesselmnist3d",
-        class_names=("healthy", "aneurysm"),  # MedMNIST calls class 0 "vessel"
-        md5={28: "b41fd4f7e7e2feedddb201585ecafa1b", 64: "6bb274a8846e1097066dcd64e2c4520f"},
-        licence="CC BY 4.0",
-    ),
+_PAPER = {  # Tables IV and V: those of the paper's sets that are MedMNIST's own
+    "bloodmnist": PaperRow("IV", 17092, (224, 224, 3), (0, 255), 8),
+    "breastmnist": PaperRow("IV", 780, (224, 224, 1), (0, 255), 2),
+    "dermamnist": PaperRow("IV", 10015, (224, 224, 3), (0, 255), 7),
+    "organcmnist": PaperRow("IV", 23582, (224, 224, 1), (0, 255), 11),
+    "organsmnist": PaperRow("IV", 25211, (224, 224, 1), (0, 255), 11),
+    "pneumoniamnist": PaperRow("IV", 5856, (224, 224, 1), (0, 255), 2),
+    "fracturemnist3d": PaperRow("V", 1370, (1, 64, 64, 64), (0, 255), 3),
+    "synapsemnist3d": PaperRow("V", 1759, (1, 64, 64, 64), (0, 255), 2),
+    "vesselmnist3d": PaperRow("V", 1908, (1, 64, 64, 64), (0, 255), 2),
 }
 
 
-def prepare_medmnist(
-    name: str, root: str | os.PathLike[str], output_dir: str | os.PathLike[str], *, size: int = 64
-) -> Path:
-    """Write one NIfTI file per case and `labels.csv` with the columns image, label, split.
+def medmnist_facts(name: str) -> DatasetFacts:
+    """The facts of a set of `INFO`.
+
+    >>> medmnist_facts("fracturemnist3d").count
+    1370
+    """
+    info = INFO[name]
+    sizes = ", ".join(map(str, info.md5))
+    return DatasetFacts(
+        name=name,
+        title=name,
+        task=f"{len(info.class_names)} {'findings' if info.multilabel else 'classes'}, {info.spatial_dims}D",
+        address="https://zenodo.org/records/10519652",
+        licence=info.licence,
+        class_names=info.class_names,
+        meaning="as its name says",
+        get=f"Download {name}.npz or {name}_SIZE.npz (sizes {sizes}), or pass --download.",
+        count=sum(info.counts),
+        preset=f"{name}.yaml" if info.spatial_dims == 3 else None,
+        paper=_PAPER.get(name),
+        multilabel=info.multilabel,
+    )
+
+
+def file_of(name: str, size: int) -> OfficialFile:
+    """The official file of a set: the size is named except for 28.
+
+    Raises:
+        CrossDError: a size that is not published.
+
+    >>> file_of("vesselmnist3d", 28).name, file_of("vesselmnist3d", 64).name
+    ('vesselmnist3d.npz', 'vesselmnist3d_64.npz')
+    """
+    info = INFO[name]
+    if size not in info.md5:
+        raise CrossDError(f"{name} is published with size {sorted(info.md5)}, got {size}. Choose one of them.")
+    file = f"{name}.npz" if size == 28 else f"{name}_{size}.npz"
+    return OfficialFile(f"{URL}/{file}?download=1", file, info.md5[size], info.licence)
+
+
+def find_medmnist(
+    name: str,
+    root: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    *,
+    size: int = 64,
+    download: bool = False,
+    unverified: bool = False,
+) -> Found:
+    """Write a set's volumes (or images) as files, with their official split.
 
     Args:
-        name: a key of `SETS`.
+        name: a key of `INFO`.
         root: the folder that holds the official file.
-        output_dir: receives `labels.csv` and `images/<split>_<number>.nii.gz`; the column `image` is relative to it.
-        size: 28 or 64 voxels a side.
-
-    Returns:
-        The path of `labels.csv`, written last.
+        output_dir: receives `images/<split>_<number>.nii.gz` (or `.png`).
+        size: pixels a side.
+        download: get the official file where it is not there.
+        unverified: take a file with another checksum too.
 
     Raises:
         CrossDError: a size that is not published; the file is absent or is not the official one.
     """
-    dataset = SETS[name]
-    path = _official_file(dataset, Path(root), size)
-    output_dir = Path(output_dir)
-    rows = []
+    info = INFO[name]
+    path = official_file(file_of(name, size), root, download=download, unverified=unverified)
+    files, cases = ArrayFiles(Path(output_dir)), []
+    shape: tuple[int, ...] = ()
     for split in _SPLITS:
-        for index, (volume, label) in enumerate(read_medmnist(path, split)):
-            image = Path("images") / f"{split}_{index:04d}.nii.gz"
-            write_nifti(output_dir / image, volume)
-            rows.append((image.as_posix(), dataset.class_names[label], split))
-    labels = output_dir / "labels.csv"
-    with labels.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("image", "label", "split"), *rows])
-    return labels
+        for index, (values, label) in enumerate(read_medmnist(path, split, info.spatial_dims)):
+            case = f"{split}_{index:0{5 if info.spatial_dims == 2 else 4}d}"
+            if info.spatial_dims == 3:
+                images, shape = files.write_volume(case, values[None]), (1, *values.shape)
+            else:
+                images, shape = files.write_image(case, values), (*values.shape[:2], info.channels)
+            cases.append(Case(images, _names(name, label), split=split))
+    return Found(cases, shape, files.value_range, image_column="image" if info.spatial_dims == 3 else "filename")
 
 
-def read_medmnist(path: str | os.PathLike[str], split: str) -> Iterator[tuple[np.ndarray, int]]:
+def read_medmnist(
+    path: str | os.PathLike[str], split: str, spatial_dims: int = 3
+) -> Iterator[tuple[np.ndarray, int | np.ndarray]]:
     """The cases of one split, one at a time, whatever the size of the file.
 
     Args:
-        path: a MedMNIST `.npz` of single-label volumes.
+        path: a MedMNIST `.npz`.
         split: "train", "val" or "test".
+        spatial_dims: 3 for volumes, 2 for images.
 
     Yields:
-        The volume, `(depth, height, width)` in the file's dtype, and its class (stored as `(N,)` or `(N, 1)`).
+        The volume, `(depth, height, width)`, or image, `(height, width)` or `(height, width, 3)`, in the file's dtype;
+        and its label: an integer (stored as `(N,)` or `(N, 1)`), or 0 and 1 for each class, `(classes,)`.
 
     Raises:
         CrossDError: an array of the split is missing, or images and labels differ in number.
     """
-    with zipfile.ZipFile(path) as archive:
-        missing = [key for key in (f"{split}_images", f"{split}_labels") if f"{key}.npy" not in archive.namelist()]
-        if missing:
-            raise CrossDError(
-                f"A MedMNIST file holds the arrays {{train,val,test}}_{{images,labels}}; {Path(path).name} lacks "
-                f"{', '.join(missing)} and has {', '.join(archive.namelist())}. Take the file from {_URL}."
-            )
-        with archive.open(f"{split}_labels.npy") as file:
-            labels = np.lib.format.read_array(file, allow_pickle=False).reshape(-1)
-        with archive.open(f"{split}_images.npy") as file:
-            shape, in_fortran_order, dtype = _read_header(file)
-            if len(shape) != 4 or in_fortran_order or shape[0] != len(labels):
-                raise CrossDError(
-                    f"{split}_images of a 3D set is (cases, depth, height, width) in C order, with one label a case; "
-                    f"{Path(path).name} has shape {shape} and {len(labels)} labels. Take the file from {_URL}."
-                )
-            size = dtype.itemsize * int(np.prod(shape[1:]))
-            for label in labels:
-                yield np.frombuffer(file.read(size), dtype=dtype).reshape(shape[1:]), int(label)
-
-
-def _official_file(dataset: MedMNIST3D, root: Path, size: int) -> Path:
-    if size not in dataset.md5:
+    have = npz_keys(path)
+    missing = [key for key in (f"{split}_images", f"{split}_labels") if key not in have]
+    if missing:
         raise CrossDError(
-            f"{dataset.name} is published with size {sorted(dataset.md5)}, got {size}. Choose one of them."
+            f"A MedMNIST file holds the arrays {{train,val,test}}_{{images,labels}}; {Path(path).name} lacks "
+            f"{', '.join(missing)} and has {', '.join(have)}. Take the file from {URL}."
         )
-    path = root / dataset.file_name(size)
-    where = f"Download it from {_URL}/{path.name}?download=1 ({dataset.licence}) into {root}."
-    if not path.is_file():
-        raise CrossDError(f"The official file of {dataset.name} is needed, and {path} does not exist. {where}")
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    if digest.hexdigest() != dataset.md5[size]:
+    labels, images = load_small(path, f"{split}_labels"), npz_array(path, f"{split}_images")
+    shape = images.shape
+    fits = len(shape) == 4 if spatial_dims == 3 else len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))
+    if not fits or shape[0] != len(labels):
+        expected = "(cases, depth, height, width)" if spatial_dims == 3 else "(cases, height, width) or (…, 3)"
         raise CrossDError(
-            f"The official file of {dataset.name} has MD5 {dataset.md5[size]}; {path} has {digest.hexdigest()}. {where}"
+            f"{split}_images of a {spatial_dims}D set is {expected}, with one label a case; {Path(path).name} has "
+            f"shape {shape} and {len(labels)} labels. Take the file from {URL}."
         )
-    return path
+    for image, label in zip(images.rows(), labels, strict=True):
+        yield image, int(label.reshape(())) if label.size == 1 else label.reshape(-1)
 
 
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, order and dtype of the `.npy` stream, which is left at its first value."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
+def _names(name: str, label: int | np.ndarray) -> str | tuple[str, ...]:
+    classes = INFO[name].class_names
+    if isinstance(label, int):
+        return classes[label]
+    return tuple(c for c, present in zip(classes, label, strict=True) if present)

@@ -1,55 +1,129 @@
-"""The public data sets that `scripts/prepare_datalist.py` can prepare: a name and the function that writes it."""
+"""The data sets that `scripts/prepare_datalist.py` knows by name: their facts, and what lists their cases."""
 
 from __future__ import annotations
 
 import inspect
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crossd.data.sets.hippocampus_parts import prepare_hippocampus_parts
-from crossd.data.sets.medmnist import SETS, prepare_medmnist
+from crossd.data.sets import (
+    brats21,
+    busv,
+    class_folders,
+    enhanced_medmnist,
+    hippocampus_parts,
+    ixi,
+    lung_adenocarcinoma,
+    mosmed,
+    ribfrac,
+)
+from crossd.data.sets.datalist import with_fold, with_splits, write_datalist
+from crossd.data.sets.facts import Case, DatasetFacts, Found, differences
+from crossd.data.sets.medmnist import find_medmnist, medmnist_facts
+from crossd.data.sets.medmnist_info import INFO
 from crossd.errors import CrossDError, one_of
 
-DATASETS: dict[str, Callable[..., Path]] = {
-    "hippocampusparts": prepare_hippocampus_parts,
-    **{name: partial(prepare_medmnist, name) for name in SETS},
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named data set: what is known of it, and `find(root, output_dir, **options) -> Found`."""
+
+    facts: DatasetFacts
+    find: Callable[..., Found]
+
+    @property
+    def options(self) -> list[str]:
+        """The keywords of `find`."""
+        parameters = inspect.signature(self.find).parameters
+        return [name for name, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
+DATASETS: dict[str, Dataset] = {
+    dataset.facts.name: dataset
+    for dataset in (
+        Dataset(brats21.FACTS, brats21.find_brats21),
+        Dataset(mosmed.FACTS, mosmed.find_mosmed),
+        Dataset(ixi.FACTS, ixi.find_ixi),
+        Dataset(lung_adenocarcinoma.FACTS, lung_adenocarcinoma.find_lung_adenocarcinoma),
+        Dataset(ribfrac.FACTS, ribfrac.find_ribfrac),
+        Dataset(busv.FACTS, busv.find_busv),
+        Dataset(enhanced_medmnist.FACTS, enhanced_medmnist.find_enhanced_medmnist),
+        Dataset(class_folders.FACTS, class_folders.find_class_folders),
+        Dataset(hippocampus_parts.FACTS, hippocampus_parts.find_hippocampus_parts),
+        *(Dataset(medmnist_facts(name), partial(find_medmnist, name)) for name in INFO),
+    )
 }
-"""By name: `prepare(root, output_dir, **options) -> path of labels.csv`. A new set adds a module and an entry here."""
+"""A new set adds a module with FACTS and a `find` function, a line here and a preset in `configs/datasets`."""
 
 
 def prepare_datalist(
-    dataset: str, root: str | os.PathLike[str], output_dir: str | os.PathLike[str], **options: Any
+    dataset: str,
+    root: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str] | None = None,
+    *,
+    folds: int | None = None,
+    fold: int | None = None,
+    split_fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    seed: int = 0,
+    **options: Any,
 ) -> Path:
-    """Write the volumes of a public data set and their `labels.csv` (columns image, label, split).
+    """Write the `labels.csv` of a public data set; volumes only where its files cannot be read in place.
+
+    What differs from the official release or from the paper is logged as a warning.
 
     Args:
         dataset: a key of `DATASETS`.
         root: the folder with the files as published.
-        output_dir: where the volumes and `labels.csv` go.
-        options: those of the data set (its `prepare` function's keywords); None leaves the default.
+        output_dir: receives `labels.csv`, and volumes; by default `data/<dataset>` in the working directory.
+        folds: k-fold cross-validation in place of a split: `labels_fold0.csv` …, one file each.
+        fold: of the folds only this one, as `labels.csv`.
+        split_fractions: shares of train, val and test where the release has no split.
+        seed: of splits, folds, and whatever is random in a set.
+        options: those of the data set (its `find` function's keywords); None leaves the default.
 
     Returns:
-        The path of `labels.csv`.
+        The path of `labels.csv`, or of the first fold's file.
 
     Raises:
-        CrossDError: an unknown data set or option, or a missing or altered file.
-
-    >>> sorted(DATASETS)
-    ['hippocampusparts', 'vesselmnist3d']
+        CrossDError: an unknown data set or option, or missing or altered files.
     """
     one_of("dataset", dataset, sorted(DATASETS))
+    known = DATASETS[dataset]
     options = {name: value for name, value in options.items() if value is not None}
-    accepted = [
-        name
-        for name, parameter in inspect.signature(DATASETS[dataset]).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
-    unknown = sorted(set(options) - set(accepted))
+    if options.get("download") is False:
+        del options["download"]
+    if "seed" in known.options:
+        options["seed"] = seed
+    if "download" in options and "download" not in known.options:
+        raise CrossDError(f"{known.facts.title} cannot be downloaded by a program, got --download. {known.facts.get}")
+    unknown = sorted(set(options) - set(known.options))
     if unknown:
         raise CrossDError(
-            f"Options of {dataset}: {', '.join(accepted) or 'none'}; got {', '.join(unknown)}. Leave it out."
+            f"Options of {dataset}: {', '.join(known.options) or 'none'}; got {', '.join(unknown)}. Leave it out."
         )
-    return DATASETS[dataset](root, output_dir, **options)
+    if fold is not None and folds is None:
+        raise CrossDError(f"A fold is one of several, got --fold {fold} alone. Add --folds 5.")
+    folder = Path("data", dataset) if output_dir is None else Path(output_dir)
+    found = known.find(root, folder, **options)
+    names = found.class_names or known.facts.class_names or tuple(sorted({str(case.label) for case in found.cases}))
+    facts = replace(known.facts, class_names=names)
+    for sentence in (*found.notes, *differences(facts, found)):
+        logger.warning(sentence)
+
+    def write(name: str, cases: list[Case]) -> Path:
+        return write_datalist(folder / name, cases, facts, found.image_column)
+
+    if folds is None:
+        return write("labels.csv", with_splits(found.cases, names, split_fractions, seed))
+    if fold is not None:
+        return write("labels.csv", with_fold(found.cases, names, folds, fold, seed))
+    made = [with_fold(found.cases, names, folds, i, seed) for i in range(max(folds, 1))]
+    paths = [write(f"labels_fold{i}.csv", cases) for i, cases in enumerate(made)]
+    return paths[0]

@@ -1,0 +1,154 @@
+"""What is known of a published data set before its files are seen, and what a release is checked against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crossd.errors import CrossDError
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A row of Table IV (2D) or V (3D) of the Cross-D Conv paper (arXiv 2411.02441v4).
+
+    Attributes:
+        table: "IV" or "V".
+        count: samples.
+        size: as printed: `(height, width, channel)` in Table IV, `(channel, …)` in Table V.
+        value_range: smallest and largest pixel.
+        classes: unique labels.
+    """
+
+    table: str
+    count: int
+    size: tuple[int, ...]
+    value_range: tuple[float, float]
+    classes: int
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """A data set that has a name here.
+
+    Attributes:
+        name: what `--dataset` takes.
+        title: how its authors call it.
+        task: what is classified.
+        address: the official page.
+        licence: of the data.
+        class_names: in the order of the preset.
+        meaning: what a label says; where that is not what the paper says, it begins with "Not".
+        get: how to get the files, one sentence.
+        count: cases of the official release; None where it is not stated.
+        preset: file in `configs/datasets`, for volumes.
+        paper: what the paper states.
+        multilabel: any number of classes for a case.
+    """
+
+    name: str
+    title: str
+    task: str
+    address: str
+    licence: str
+    class_names: tuple[str, ...]
+    meaning: str
+    get: str
+    count: int | None = None
+    preset: str | None = None
+    paper: PaperRow | None = None
+    multilabel: bool = False
+
+    def missing(self, what: str, where: str | Path) -> CrossDError:
+        """The error for files that are not there: what is needed, and how to get it.
+
+        >>> facts = DatasetFacts("a", "A", "b", "https://a.org", "CC0", (), "", "Download a.zip.")
+        >>> print(facts.missing("a.zip", "data"))
+        A needs a.zip, and data does not hold it. Download a.zip. Official address: https://a.org (CC0).
+        """
+        return CrossDError(
+            f"{self.title} needs {what}, and {where} does not hold it. {self.get} "
+            f"Official address: {self.address} ({self.licence})."
+        )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case of a data set.
+
+    Attributes:
+        images: a path for each channel.
+        label: class name; several for a multilabel set.
+        patient: cases of one patient stay in one split; empty: the release names none, the case counts as a patient.
+        split: "train", "val" or "test" where the release says so.
+        name: of the case; empty: made from the path.
+    """
+
+    images: tuple[str | Path, ...]
+    label: str | tuple[str, ...]
+    patient: str = ""
+    split: str = ""
+    name: str = ""
+
+
+@dataclass
+class Found:
+    """What a module found under a root.
+
+    Attributes:
+        cases: in a fixed order.
+        size: axes of the first volume in voxels, where it was looked at.
+        value_range: smallest and largest voxel, where all were looked at.
+        notes: what a user should know, one sentence each: what was left out, and why.
+        class_names: where they are not those of the facts.
+        image_column: of labels.csv: "image" for volumes, "filename" for images, as 2D pre-training lists them.
+    """
+
+    cases: list[Case]
+    size: tuple[int, ...] | None = None
+    value_range: tuple[float, float] | None = None
+    notes: list[str] = field(default_factory=list)
+    class_names: tuple[str, ...] = ()
+    image_column: str = "image"
+
+
+def differences(facts: DatasetFacts, found: Found) -> list[str]:
+    """In what the files differ from the official release and from the paper.
+
+    Args:
+        facts: what is known.
+        found: what is there.
+
+    Returns:
+        One sentence each.
+
+    >>> row = PaperRow("V", 200, (1, 128, 128, 64), (0, 1), 2)
+    >>> facts = DatasetFacts("a", "A", "b", "c", "d", ("x", "y"), "", "", count=3, paper=row)
+    >>> differences(facts, Found([Case(("1.nii",), "x"), Case(("2.nii",), "y"), Case(("3.nii",), "y")]))
+    ['A: 3 cases here, 200 in Table V of the paper.']
+    """
+    count = len(found.cases)
+    said = []
+    if facts.count is not None and count != facts.count:
+        said.append(f"{facts.title}: {count} cases here, {facts.count} in the official release.")
+    labels = {label for case in found.cases for label in ([case.label] if isinstance(case.label, str) else case.label)}
+    absent = [name for name in found.class_names or facts.class_names if name not in labels]
+    if absent:
+        said.append(f"{facts.title}: no case of {', '.join(absent)} here.")
+    paper = facts.paper
+    if paper is None:
+        return said
+    where = f"in Table {paper.table} of the paper"
+    if count != paper.count:
+        said.append(f"{facts.title}: {count} cases here, {paper.count} {where}.")
+    if len(labels) != paper.classes and not facts.multilabel:
+        said.append(f"{facts.title}: {len(labels)} classes here, {paper.classes} {where}.")
+    if found.size is not None and found.size != paper.size:
+        said.append(f"{facts.title}: size {found.size} here, {paper.size} {where}.")
+    if found.value_range is not None and found.value_range != paper.value_range:
+        said.append(f"{facts.title}: values {_span(found.value_range)} here, {_span(paper.value_range)} {where}.")
+    return said
+
+
+def _span(values: tuple[float, float]) -> str:
+    return f"{values[0]:g} to {values[1]:g}"

@@ -1,0 +1,122 @@
+"""IXI: brain MR of healthy volunteers in London, T1 and T2 as two channels, labelled with the sex.
+
+Layout: `IXI-T1.tar` and `IXI-T2.tar`, archives of `IXI002-Guys-0828-T1.nii.gz` (subject, hospital, scan, contrast)
+without a folder, and `IXI.xls`. Files are matched by subject; a channel is resampled onto the first when it is read.
+Not every subject has both contrasts, nor a row in the table.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from crossd.data.sets.downloads import OfficialFile, official_file
+from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.sets.ixi_sexes import read_sexes
+from crossd.errors import one_of
+
+_URL = "http://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
+_MD5 = {  # as in the packages torchio and MONAI's tutorials
+    "IXI-T1.tar": "34901a0593b41dd19c1a1f746eac2d58",
+    "IXI-T2.tar": "e3140d78730ecdd32ba92da48c0a9aaa",
+    "IXI-PD.tar": "88ecd9d1fa33cb4a2278183b42ffd749",
+    "IXI.xls": "066002afe250e4375d132266fcfceac5",
+}
+_CONTRASTS = ("T1", "T2", "PD")
+_NAME = re.compile(r"IXI(\d+)-(?:Guys|HH|IOP)-\d+-(T1|T2|PD)\.nii(?:\.gz)?$")
+
+FACTS = DatasetFacts(
+    name="ixi",
+    title="IXI",
+    task="sex, brain MR",
+    address="https://brain-development.org/ixi-dataset/",
+    licence="CC BY-SA 3.0",
+    class_names=("female", "male"),
+    meaning="the sex in IXI.xls (SEX_ID 1 male, 2 female)",
+    get="Download IXI-T1.tar, IXI-T2.tar and IXI.xls, or pass --download.",
+    preset="ixi.yaml",
+    paper=PaperRow("V", 561, (2, 160, 192, 224), (0, 255), 2),
+)
+
+
+def find_ixi(
+    root: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    *,
+    modalities: str = "T1,T2",
+    download: bool = False,
+) -> Found:
+    """List the subjects with all contrasts and a sex; NIfTI files that are unpacked are used where they are.
+
+    Args:
+        root: holds `IXI.xls` (or `IXI.csv`), and the NIfTI files in it or in folders, or the `.tar` archives.
+        output_dir: receives `IXI-T1/…` where only the archive is there.
+        modalities: channels, of T1, T2 and PD, joined by commas.
+        download: get the official files where they are not there.
+
+    Raises:
+        CrossDError: no table, or no subject with all contrasts.
+    """
+    root = Path(root)
+    chosen = [one_of("modality", name.strip(), _CONTRASTS) for name in modalities.split(",")]
+    found = {contrast: _files(root, Path(output_dir), contrast, download) for contrast in chosen}
+    sexes, unclear = read_sexes(_table(root, download))
+    complete = sorted(set.intersection(*(set(files) for files in found.values())))
+    seen = set.union(*(set(files) for files in found.values()))
+    cases = [
+        Case(
+            tuple(found[contrast][subject] for contrast in chosen),
+            sexes[subject],
+            patient=f"IXI{subject:03d}",
+            name=f"IXI{subject:03d}",
+        )
+        for subject in complete
+        if subject in sexes
+    ]
+    if not cases:
+        raise FACTS.missing(f"subjects with {' and '.join(chosen)} and a row in its table", root)
+    without = [subject for subject in complete if subject not in sexes and subject not in unclear]
+    notes = []
+    for subjects, why in (
+        (sorted(seen - set(complete)), f"have not {' and '.join(chosen)}"),
+        (without, "have no sex in the table"),
+        ([subject for subject in complete if subject in unclear], "have two sexes in the table"),
+    ):
+        if subjects:
+            listed = ", ".join(f"IXI{subject:03d}" for subject in subjects[:20])
+            notes.append(f"{len(subjects)} subjects {why} and are left out: {listed}.")
+    return Found(cases, notes=notes)
+
+
+def _files(root: Path, output_dir: Path, contrast: str, download: bool) -> dict[int, Path]:
+    """The file of each subject: unpacked ones, else those of the archive."""
+    from monai.apps.utils import extractall
+
+    files = _named(root, contrast) or _named(output_dir / f"IXI-{contrast}", contrast)
+    if not files:
+        name = f"IXI-{contrast}.tar"
+        if download or (root / name).is_file():
+            archive = official_file(
+                OfficialFile(f"{_URL}/{name}", name, _MD5[name], FACTS.licence), root, download=download
+            )
+            extractall(archive, output_dir / f"IXI-{contrast}", file_type="tar", has_base=False)
+            files = _named(output_dir / f"IXI-{contrast}", contrast)
+    if not files:
+        raise FACTS.missing(f"IXI002-Guys-0828-{contrast}.nii.gz and so on, or IXI-{contrast}.tar", root)
+    return files
+
+
+def _named(folder: Path, contrast: str) -> dict[int, Path]:
+    matches = ((_NAME.match(path.name), path) for path in sorted(folder.rglob("IXI*.nii*")))
+    return {int(match[1]): path for match, path in matches if match and match[2] == contrast}
+
+
+def _table(root: Path, download: bool) -> Path:
+    for name in ("IXI.csv", "IXI.xls"):
+        if (root / name).is_file():
+            return root / name
+    if not download:
+        raise FACTS.missing("IXI.xls, or its sheet 'Table' as IXI.csv", root)
+    file = OfficialFile(f"{_URL}/IXI.xls", "IXI.xls", _MD5["IXI.xls"], FACTS.licence)
+    return official_file(file, root, download=True)

@@ -1,0 +1,122 @@
+"""Every named data set goes all the way: release → labels.csv → fine-tuning with its preset, 2D weights → answers."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import pytest
+import torch
+from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
+from crossd.data.sets import DATASETS, prepare_datalist
+from crossd.networks import CrossDResNet
+from crossd.training import model_card
+from monai.bundle import ConfigWorkflow
+
+DEFAULT = ("brats21", "mosmed", "enhanced-medmnist")  # several channels, in place; one channel, in place; from arrays
+RELEASES = (
+    "brats21",
+    "brats21-dicom",
+    "mosmed",
+    "mosmed-subset",
+    "ixi",
+    "ixi-archives",
+    "lung-adenocarcinoma",
+    "ribfrac",
+    "busv",
+    "enhanced-medmnist",
+    "class-folders",
+    "hippocampusparts",
+    *(name for name, dataset in DATASETS.items() if name.endswith("mnist3d")),
+)
+OPTIONS = {
+    "ribfrac": {"size": 24},
+    "busv": {"size": 8},
+    "hippocampusparts": {"size": 8},
+    "class-folders": {"patient_pattern": r"sub-\w+"},
+    **{name: {"size": 28} for name in DATASETS if name.endswith("mnist3d")},
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A small Cross-D network for 2D images, as pre-training leaves it."""
+    path = tmp_path_factory.mktemp("weights") / "model.pt"
+    card = model_card(
+        "multiclass",
+        ["a", "b", "c"],
+        {"spatial_dims": 2, "depth": 10, "width": 8, "alignment": "dynamic"},
+        {
+            "channels": ["image"],
+            "plane": "acquired",
+            "spacing": None,
+            "roi_size": [1, 64, 64],
+            "intensity": {"mode": "range"},
+            "mean": 0.3162,
+            "std": 0.3213,
+        },
+    )
+    torch.manual_seed(1)
+    save_checkpoint(path, CrossDResNet(2, 1, 3, depth=10, width=8, alignment="dynamic"), card)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in DEFAULT else pytest.param(name, marks=pytest.mark.slow) for name in RELEASES]
+)
+def test_from_the_release_to_answers(name, root, release, rows, weights, tmp_path, monkeypatch):
+    dataset = name.removesuffix("-dicom").removesuffix("-subset").removesuffix("-archives")
+    labels = prepare_datalist(dataset, release(name), tmp_path / "data", **OPTIONS.get(dataset, {}))
+    listed = rows(labels)
+    assert {row["split"] for row in listed} >= {"train", "val"}
+    monkeypatch.chdir(tmp_path)  # a bundle runs from anywhere
+    configs = root / "configs"
+    train = ConfigWorkflow(
+        [str(configs / "train.json"), str(configs / "datasets" / DATASETS[dataset].facts.preset)],
+        workflow_type="train",
+        logging_file=False,
+        labels=str(labels),
+        weights=str(weights),
+        output_dir=str(tmp_path / "out"),
+        roi_size=[8, 8, 8],
+        epochs=2,
+        batch_size=4,
+        tensorboard=False,
+    )
+    train.initialize()
+    train.run()
+    card = read_card(tmp_path / "out" / "model.pt")
+    known = DATASETS[dataset].facts.class_names
+    assert card["class_names"] == list(known or sorted({row["label"] for row in listed}))
+    assert len(card["input"]["channels"]) == sum(column.startswith("image") for column in listed[0])
+    first = read_checkpoint(weights)["model"]["layer1.0.conv1.weight"]
+    inflated = read_checkpoint(tmp_path / "out" / "checkpoint_0002.pt")["model"]["layer1.0.conv1.weight"]
+    assert inflated.shape == first.shape  # one stored 3D kernel for images and volumes
+    similar = torch.nn.functional.cosine_similarity(inflated.flatten(), first.flatten(), 0)
+    assert 0.9 < similar < 1  # it began there, and learned
+    infer = ConfigWorkflow(
+        str(configs / "inference.json"),
+        workflow_type="infer",
+        logging_file=False,
+        images=str(labels),
+        weights=str(tmp_path / "out" / "model.pt"),
+        output_dir=str(tmp_path / "answers"),
+    )
+    infer.initialize()
+    infer.run()
+    with (tmp_path / "answers" / "predictions.csv").open() as file:
+        answers = list(csv.DictReader(file))
+    assert len(answers) == len(listed)
+    assert {answer["status"] for answer in answers} == {"ok"}
+    for answer in answers:
+        shares = [float(answer[f"probability_{label}"]) for label in card["class_names"]]
+        assert math.isclose(sum(shares), 1, abs_tol=1e-4)
+        assert answer["predicted_class"] == card["class_names"][shares.index(max(shares))]
