@@ -144,7 +144,10 @@ def test_a_series_over_several_folders_is_one(tmp_path, volume, axial):
     assert series.folder == str(tmp_path)
 
 
-@pytest.mark.parametrize("trait", ["EchoTime", "AcquisitionNumber", "TemporalPositionIdentifier", "ImageType"])
+@pytest.mark.parametrize(
+    "trait",
+    ["EchoTime", "AcquisitionNumber", "TemporalPositionIdentifier", "ImageType", "TriggerTime", "DiffusionBValue"],
+)
 def test_volumes_at_the_same_place_are_split_and_named(tmp_path, volume, axial, trait):
     values = {"ImageType": (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"])}.get(trait, (2, 5))
     files = []
@@ -155,12 +158,38 @@ def test_volumes_at_the_same_place_are_split_and_named(tmp_path, volume, axial, 
         for k, file in enumerate(files[-7:]):
             edit(file, SOPInstanceUID=f"1.2.3.{part}.{k}", AcquisitionTime=f"1200{part}{k}")  # differs by slice
     (one, two), rejected = find_series(files)
-    shown = {"ImageType": ("M", "P"), "EchoTime": (2.0, 5.0)}.get(trait, (2, 5))
+    decimals = dict.fromkeys(("EchoTime", "TriggerTime", "DiffusionBValue"), (2.0, 5.0))
+    shown = {"ImageType": ("M", "P"), **decimals}.get(trait, (2, 5))
     assert rejected == []
     assert [one.split, two.split] == [f"{trait} {value}" for value in shown]
     assert one.warnings == (f"This is '{trait} {shown[0]}', one of 2 volumes in its series.",)
     np.testing.assert_array_equal(read_pixels(one), volume)
     np.testing.assert_array_equal(read_pixels(two), volume + 1)
+
+
+def test_volumes_between_one_anothers_slices_are_split(tmp_path, volume, axial):
+    """The patient moved by 1 mm between two acquisitions: no position is there twice, and yet it is two volumes."""
+    moved = axial + np.array([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
+    files = []
+    for number, matrix in enumerate((axial, moved), 1):
+        files += write_dicom_series(
+            tmp_path, volume + number, matrix, series_uid="1.2.3", prefix=str(number), AcquisitionNumber=number
+        )
+        for k, file in enumerate(files[-7:]):
+            edit(file, SOPInstanceUID=f"1.2.3.{number}.{k}")
+    (one, two), rejected = find_series(files)
+    assert rejected == []
+    assert [one.split, two.split] == ["AcquisitionNumber 1", "AcquisitionNumber 2"]
+    np.testing.assert_array_equal(read_pixels(one) + 1, read_pixels(two))
+
+
+def test_parts_that_follow_one_another_stay_one_volume(tmp_path, volume, axial):
+    """Two spacings in two acquisitions, as in a scan of the head: nothing lies between anything."""
+    files = write_dicom_series(tmp_path, volume, axial)
+    for k, file in enumerate(files):
+        height = 3 * k if k < 4 else 9 + 5 * (k - 3)
+        edit(file, ImagePositionPatient=[-12, 34, 56 + height], AcquisitionNumber=1 if k < 4 else 2)
+    assert only(files).shape[2] == 7
 
 
 def test_a_localizer_is_split_by_plane_and_matrix(tmp_path, volume, axial):

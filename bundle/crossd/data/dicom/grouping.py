@@ -18,6 +18,7 @@ from crossd.data.dicom.headers import Slice, read_slices
 from crossd.data.dicom.objects import Label, Rejected, count_kinds
 from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series, count_duplicates, stack
+from crossd.data.dicom.traits import split_by_traits
 from crossd.errors import CrossDError
 
 # Cosines written with three decimals still agree; 0.001 rad displaces the edge of a 500 mm image by 0.25 mm.
@@ -64,7 +65,7 @@ def find_series(
         parts = [
             (", ".join(filter(None, (geometry, traits))), part)
             for geometry, same in _by_geometry(unique)
-            for traits, part in _by_traits(same)
+            for traits, part in split_by_traits(same)
         ]
         for split, part in parts:
             others = [f"This is '{split}', one of {len(parts)} volumes in its series."] if len(parts) > 1 else []
@@ -161,48 +162,6 @@ def _by_geometry(slices: Sequence[Slice]) -> list[tuple[str, list[Slice]]]:
 def _plane(item: Slice) -> str:
     normal = np.cross(item.orientation[:3], item.orientation[3:])
     return ("sagittal", "coronal", "axial")[int(np.abs(normal).argmax())]
-
-
-def _by_traits(slices: list[Slice]) -> list[tuple[str, list[Slice]]]:
-    """Split slices that lie at the same positions by what tells them apart: echo, b-value, time …, or else the folder.
-
-    The trait that leaves the fewest slices at a common position is used, with as few groups as that takes.
-    """
-    duplicates = count_duplicates(slices)
-    if not duplicates:
-        return [("", slices)]
-    choices: list[tuple[int, int, str, dict[str, list[Slice]]]] = []
-    traits = [_traits(item) for item in slices]
-    for name in dict.fromkeys(name for known in traits for name in known):
-        groups: dict[str, list[Slice]] = {}
-        for item, known in zip(slices, traits, strict=True):
-            groups.setdefault(known.get(name, ""), []).append(item)
-        left = sum(count_duplicates(group) for group in groups.values())
-        if left < duplicates and len(groups) > 1:
-            choices.append((left, len(groups), name, groups))
-    if not choices:
-        return [("", slices)]
-    _, _, name, groups = min(choices, key=lambda choice: choice[:2])  # the first of equal ones: the most telling
-    return [
-        (f"{name} {value}{', ' if inner else ''}{inner}", part)
-        for value, group in zip(_differing(list(groups)), groups.values(), strict=True)
-        for inner, part in _by_traits(group)
-    ]
-
-
-def _differing(values: list[str]) -> list[str]:
-    """Values without the parts that they share: `M`, `P` for `ORIGINAL/PRIMARY/M`, `ORIGINAL/PRIMARY/P`."""
-    parts = [value.split("/") for value in values]
-    if len({len(value) for value in parts}) > 1:
-        return [value or "none" for value in values]
-    differs = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
-    return ["/".join(part for part, kept in zip(value, differs, strict=True) if kept) or "none" for value in parts]
-
-
-def _traits(item: Slice) -> dict[str, str]:
-    """What may tell a slice from another one at its place; where it is stored comes last."""
-    folder, file = os.path.split(item.path)
-    return {**dict(item.traits), "folder": os.path.basename(folder), **({} if item.frame is None else {"file": file})}
 
 
 def _without_repeats(slices: list[Slice], split: str, notes: list[str]) -> tuple[list[Slice], str, list[str]]:

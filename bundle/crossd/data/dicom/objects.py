@@ -122,7 +122,7 @@ def check_is_image(path: str, dataset: Any, sop_class: str) -> None:
             f"({dataset.get('PhotometricInterpretation')}, {kind}). Convert it to grey levels, or remove it."
         )
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
-    if syntax is not None and not syntax.is_compressed:  # deflated counts as compressed in pydicom
+    if syntax is not None and not syntax.is_compressed and not syntax.is_deflated:
         frames = int(dataset.get("NumberOfFrames") or 1)
         needed = dataset.Rows * dataset.Columns * frames * int(dataset.get("BitsAllocated") or 8) // 8
         if os.path.getsize(path) < needed:
@@ -137,7 +137,7 @@ def count_kinds(rejected: Iterable[Rejected]) -> list[Rejected]:
 
     >>> two = [Rejected(f"/a/{name}.dcm", "It has no pixels.", "structured reports") for name in "xy"]
     >>> print(count_kinds(two)[0].reason)
-    Skipped 2 structured reports in '/a'. The first: It has no pixels.
+    No scan, skipped: structured reports, 2 in '/a'. For instance: It has no pixels.
     """
     rejected = list(rejected)
     counts = Counter((os.path.dirname(item.path), item.kind) for item in rejected if item.kind)
@@ -146,8 +146,7 @@ def count_kinds(rejected: Iterable[Rejected]) -> list[Rejected]:
         folder = os.path.dirname(item.path)
         count = counts.pop((folder, item.kind), 0) if item.kind else 1
         if item.kind and count:
-            first = "The first" if count > 1 else "It"
-            reason = f"Skipped {count} {item.kind} in '{folder}'. {first}: {item.reason}"
+            reason = f"No scan, skipped: {item.kind}, {count} in '{folder}'. For instance: {item.reason}"
             merged.append(Rejected(item.path if count == 1 else folder, reason, item.kind, item.label))
         elif count:
             merged.append(item)

@@ -10,6 +10,7 @@ import numpy as np
 
 from crossd.data.dicom.headers import Slice
 from crossd.data.dicom.objects import Label
+from crossd.data.dicom.straightening import places_off_first
 from crossd.errors import CrossDError
 
 # Two slices nearer than this fraction of a pixel are at one position: decimal strings round to far less.
@@ -97,6 +98,23 @@ def count_duplicates(slices: Sequence[Slice]) -> int:
     return int((np.diff(distances) < SAME_POSITION * min(slices[0].spacing)).sum())
 
 
+def is_even(slices: Sequence[Slice]) -> bool:
+    """Whether the distances between neighbours are equal within the tolerance."""
+    gaps = np.diff(np.sort(slice_distances(slices)))
+    return len(_uneven(gaps)) == 0
+
+
+def _uneven(gaps: np.ndarray) -> np.ndarray:
+    """Numbers of the gaps that differ from the usual one."""
+    usual = _usual(gaps)
+    return np.flatnonzero(np.abs(gaps - usual) > _SPACING_TOLERANCE * usual + 1e-6)
+
+
+def _usual(gaps: np.ndarray) -> float:
+    """The median; of an even number of gaps the smaller of the two in the middle, so that a gap is not the rule."""
+    return float(np.percentile(gaps, 50, method="lower")) if len(gaps) else 0.0
+
+
 def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -> Series:
     """Sort slices of one orientation and matrix into a volume and check how they lie.
 
@@ -154,7 +172,7 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
         reader="pydicom" if any(item.reader == "pydicom" for item in slices) else "itk",
         warnings=tuple(notes),
         tilt=tilt,
-        places=() if even else _places(slices, distances),
+        places=() if even else places_off_first([item.position for item in slices], first.orientation, first.spacing),
         step=float(np.linalg.norm(step)) if len(slices) == 1 else usual or float(np.diff(distances).mean()),
         padding=tuple(item.padding for item in slices) if any(item.padding for item in slices) else (),
         inverted=first.inverted,
@@ -174,8 +192,7 @@ def _step(
         return normal * (slices[0].thickness or 1.0), None, notes
     step = (np.array(slices[-1].position) - np.array(slices[0].position)) / (len(slices) - 1)
     gaps = np.diff(distances)
-    usual = float(np.percentile(gaps, 50, method="lower"))
-    uneven = np.flatnonzero(np.abs(gaps - usual) > _SPACING_TOLERANCE * usual + 1e-6)
+    usual, uneven = _usual(gaps), _uneven(gaps)
     if not len(uneven):
         return step, None, notes
     if gaps.max() > _LARGEST_GAP * usual:
@@ -184,7 +201,9 @@ def _step(
             f"{int(gaps.argmax()) + 1} of {len(slices)}, where {usual:.2f} mm is usual. "
             "Put its parts into folders as series of their own, or correct ImagePositionPatient (0020,0032)."
         )
-    missing = int(sum(max(round(float(gap) / usual) - 1, 0) for gap in gaps[uneven]))
+    in_steps = gaps[uneven] / usual
+    whole = np.abs(in_steps - in_steps.round()) <= _SPACING_TOLERANCE  # another spacing is no missing slice
+    missing = int(np.maximum(in_steps.round() - 1, 0)[whole].sum())
     notes.append(
         f"Slices are not evenly spaced: gaps of {gaps.min():.2f} to {gaps.max():.2f} mm, usually {usual:.2f} mm, "
         f"first after slice {uneven[0] + 1} of {len(slices)} (tolerance {_SPACING_TOLERANCE:.0%})"
@@ -219,16 +238,6 @@ def _shear(
             "to where they lie."
         )
     return tilt if sheared else 0.0, sheared or astray, notes
-
-
-def _places(slices: Sequence[Slice], distances: np.ndarray) -> tuple[tuple[float, float, float], ...]:
-    """What `crossd.data.dicom.straightening` takes: columns, rows and height of each slice off the first."""
-    orientation = np.array(slices[0].orientation)
-    apart = np.array([item.position for item in slices]) - np.array(slices[0].position)
-    columns = apart @ orientation[:3] / slices[0].spacing[1]
-    rows = apart @ orientation[3:] / slices[0].spacing[0]
-    heights = distances - distances[0]
-    return tuple((float(c), float(r), float(h)) for c, r, h in zip(columns, rows, heights, strict=True))
 
 
 def _name(item: Slice) -> str:

@@ -9,6 +9,25 @@ import numpy as np
 TILT = ("correct", "refuse")
 
 
+def places_off_first(
+    positions: Sequence[Sequence[float]], orientation: Sequence[float], spacing: Sequence[float]
+) -> tuple[tuple[float, float, float], ...]:
+    """Where slices lie off the first one: columns and rows (in voxels), and height along the normal (in millimetres).
+
+    Args:
+        positions: ImagePositionPatient (0020,0032) of each slice.
+        orientation: ImageOrientationPatient (0020,0037).
+        spacing: PixelSpacing (0028,0030): between rows, between columns.
+
+    >>> places_off_first([(0, 0, 0), (4, 3, 2)], (1, 0, 0, 0, 1, 0), (0.5, 2.0))
+    ((0.0, 0.0, 0.0), (2.0, 6.0, 2.0))
+    """
+    rows, columns = np.array(orientation[:3], dtype=float), np.array(orientation[3:], dtype=float)
+    apart = np.array(positions, dtype=float) - np.array(positions[0], dtype=float)
+    offsets = (apart @ rows / spacing[1], apart @ columns / spacing[0], apart @ np.cross(rows, columns))
+    return tuple((float(i), float(j), float(height)) for i, j, height in zip(*offsets, strict=True))
+
+
 def straighten(
     voxels: np.ndarray,
     voxel_to_world: np.ndarray,
