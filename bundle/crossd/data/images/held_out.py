@@ -104,7 +104,7 @@ def read_held_out(corpus: Mapping[str, Any], check_images: bool = True) -> dict[
     if not every:
         raise CrossDError(
             f"A test needs images that training does not see, got none in {', '.join(str(s.path) for s in sources)}. "
-            "Put them in test/CLASS/, or leave the test out with --test false."
+            "Put them in test/CLASS/, or train by configs/pretrain_2d.json alone, which does not test."
         )
     for i, record in every:
         if record.label not in names[i]:
