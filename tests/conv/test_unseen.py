@@ -6,7 +6,7 @@ import pytest
 import torch
 from crossd import CrossDConv, CrossDResNet
 from crossd.baselines import inflate_kernel
-from crossd.conv import set_alignment
+from crossd.conv import set_alignment, set_through_plane
 from crossd.conv.unseen import drop_unseen, unseen_part, unseen_penalty
 from crossd.errors import CrossDError
 from torch import nn
@@ -44,6 +44,17 @@ def test_the_penalty_leaves_what_is_seen_alone(motion, view, size):
     with torch.no_grad():
         layer.weight -= 0.5 * layer.weight.grad
     torch.testing.assert_close(layer.kernel().detach(), seen)
+
+
+@cases
+def test_after_training_on_all_axes_every_view_stays(motion, view, size):
+    layer = CrossDConv(2, 2, 3, size, alignment="rest", motion=motion, view=view, dtype=torch.float64)
+    before = [set_through_plane(layer, axis).kernel().detach() for axis in (0, 1, 2)]
+    drop_unseen(layer, (0, 1, 2))
+    for axis in (0, 1, 2):
+        torch.testing.assert_close(set_through_plane(layer, axis).kernel().detach(), before[axis])
+    unseen = unseen_part(CrossDConv(2, 2, 3, size, motion=motion, view=view, dtype=torch.float64), (0, 1, 2))
+    assert unseen.abs().max() > 1e-3  # something there was to drop
 
 
 def test_a_network_is_changed_in_every_layer_and_in_2d_answers_the_same():

@@ -1,11 +1,14 @@
 """The part of a stored 3D kernel that 2D training does not see while the kernel rests.
 
-At rest (θ = 0) an image sees one view of `U`: a slice, or the sum over depth. Everything else of `U` keeps its random
-initial values until a predicted motion brings it into view. It can be taken away before training (an initialisation),
-held small during training (a penalty), or taken away at the transfer to volumes.
+At rest (θ = 0) an axial image sees one view of `U`: a slice, or the sum over depth. Everything else of `U` keeps its
+random initial values until a predicted motion, or an image of another orientation, brings it into view. It can be taken
+away before training (an initialisation), held small during training (a penalty), or taken away at the transfer to
+volumes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +16,18 @@ from torch import Tensor, nn
 from crossd.conv.embed import embed_kernel
 from crossd.conv.layer import CrossDConv
 from crossd.errors import CrossDError
-from crossd.motion import motion_matrix, move_kernel
+from crossd.motion import motion_matrix, move_kernel, seen_from
 
 
-def unseen_part(layer: CrossDConv) -> Tensor:
-    """`U` without what an axial image sees of it at rest.
+def unseen_part(layer: CrossDConv, axes: Sequence[int] = (0,)) -> Tensor:
+    """`U` without what images see of it at rest.
 
-    For `view="slice"`, all depth slices but the visible one; for `"projection"`, the difference from the mean over
-    depth.
+    For `view="slice"`, all but the visible slices; for `"projection"`, what has mean 0 along each of the axes.
 
     Args:
         layer: 2D or 3D; its alignment is of no account.
+        axes: the through-plane axes of the images: `(0,)` axial ones, `(0, 1, 2)` after training with
+            `random_through_plane`.
 
     Returns:
         The shape of `layer.weight`, differentiable.
@@ -32,15 +36,22 @@ def unseen_part(layer: CrossDConv) -> Tensor:
     >>> unseen_part(layer)[0, 0].abs().sum((1, 2)) > 1e-4
     tensor([ True, False,  True])
     """
-    size = layer.weight.shape[2]
-    matrix = motion_matrix(layer.weight.new_zeros(1, 3), size, layer.motion, layer.view)
-    seen = move_kernel(layer.weight, matrix)[0].unflatten(-1, [size, size])
+    part: Tensor = layer.weight
+    size = part.shape[2]
+    matrix = motion_matrix(part.new_zeros(1, 3), size, layer.motion, layer.view)
     fill = "centre" if layer.view == "slice" else "mean"
-    return layer.weight - embed_kernel(seen, alignment="rest", motion=layer.motion, fill=fill)
+    for axis in axes:  # the views are orthogonal projections that commute
+        seen = move_kernel(seen_from(part, axis), matrix)[0].unflatten(-1, [size, size])
+        part = part - embed_kernel(seen, alignment="rest", motion=layer.motion, fill=fill).movedim(2, 2 + axis)
+    return part
 
 
-def unseen_penalty(network: nn.Module) -> Tensor:
+def unseen_penalty(network: nn.Module, axes: Sequence[int] = (0,)) -> Tensor:
     """Half the squared norm of all unseen parts: times a factor, a weight decay of them alone, to add to the loss.
+
+    Args:
+        network: any with Cross-D layers.
+        axes: see `unseen_part`.
 
     Raises:
         CrossDError: for a network without Cross-D layers of `K > 1`.
@@ -50,15 +61,20 @@ def unseen_penalty(network: nn.Module) -> Tensor:
     >>> torch.allclose(layer.weight.grad, unseen_part(layer), atol=1e-6)
     True
     """
-    return torch.stack([unseen_part(layer).square().sum() / 2 for layer in _layers(network)]).sum()
+    return torch.stack([unseen_part(layer, axes).square().sum() / 2 for layer in _layers(network)]).sum()
 
 
 @torch.no_grad()
-def drop_unseen(network: nn.Module) -> nn.Module:
+def drop_unseen(network: nn.Module, axes: Sequence[int] = (0,)) -> nn.Module:
     """Take the unseen parts away, in place: what remains of `U` is the inflation of its resting 2D kernel.
 
-    Before 2D training an initialisation; at the transfer to volumes, I3D's inflation (centre for `"slice"`, mean for
-    `"projection"`) of what 2D training made.
+    Before 2D training an initialisation; at the transfer to volumes it takes away what is still as it was initialised.
+    With axial images alone that leaves I3D's inflation of the 2D kernels (centre for `"slice"`, mean for
+    `"projection"`).
+
+    Args:
+        network: changed.
+        axes: see `unseen_part`.
 
     Returns:
         The network; in 2D its answers at rest are those of before.
@@ -70,7 +86,7 @@ def drop_unseen(network: nn.Module) -> nn.Module:
     True
     """
     for layer in _layers(network):
-        layer.weight.sub_(unseen_part(layer))
+        layer.weight.sub_(unseen_part(layer, axes))
     return network
 
 
