@@ -1,0 +1,68 @@
+"""What a page says of a model, and what it does not say of a path."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from crossd.checkpoints import read_card
+from crossd.report.discretion import without_folders
+from crossd.report.facts import UNSTATED, model_facts
+
+from .made import CARD
+
+ROOT = Path(__file__).resolve().parents[2]
+METADATA = ROOT / "configs" / "metadata.json"
+
+
+def test_the_bundles_model_is_described_by_the_bundle() -> None:
+    metadata = json.loads(METADATA.read_text())
+    facts = model_facts(metadata["card"], METADATA, "/somewhere/model.pt")
+    assert facts["Model"] == metadata["name"]
+    assert facts["Version"].startswith(metadata["version"])
+    assert facts["Intended use"] == metadata["intended_use"]
+    assert facts["Weights"] == "model.pt"
+    assert facts["Input"] == (
+        "1 channel (image), axial slices, voxels of 1 × 1 × 1 mm, windows of 64 × 64 × 64 voxels, "
+        "full range of grey values"
+    )
+    assert facts["Says"] == "one of these: healthy (nothing found), aneurysm"
+    assert facts["Measured"].startswith(f"AUC {metadata['eval_metrics']['auc']['value']:.2f} (95 % ")
+
+
+def test_the_shipped_weights_are_the_bundles_model() -> None:
+    assert model_facts(read_card(str(ROOT / "models" / "model.pt")), METADATA)["Model"] != "a checkpoint of your own"
+
+
+def test_another_model_is_not_described_by_the_bundle() -> None:
+    facts = model_facts(CARD | {"metrics": {"val_auc": 0.91234}}, METADATA, None)
+    assert facts["Model"] == "a checkpoint of your own"
+    assert facts["Intended use"] == UNSTATED
+    assert facts["Measured"] == "validation AUC 0.91"
+    assert "Weights" not in facts
+
+
+@pytest.mark.parametrize("file", [None, "/nowhere/metadata.json", __file__])
+def test_metadata_that_is_not_there_is_no_error(file: str | None) -> None:
+    assert model_facts(CARD, file)["Model"] == "a checkpoint of your own"
+
+
+SOURCE = "/data/DOE JANE/head/a.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "nameless"),
+    [
+        (f"'{SOURCE}' has 0 bytes.", "'…/a.nii.gz' has 0 bytes.", "'…' has 0 bytes."),
+        (f"File {SOURCE} is cut", "File …/a.nii.gz is cut", "File … is cut"),
+        ("see '/data/DOE JANE/head/b.dcm' too", "see '…/b.dcm' too", "see '…' too"),
+        ("see /mnt/DOE/x.dcm, and 1/2 of it", "see …/x.dcm, and 1/2 of it", "see … and 1/2 of it"),
+        ("'C:\\DOE\\x.dcm' is old", "'…/x.dcm' is old", "'…' is old"),
+        ("3/4 of the slices; 2 mm/s", "3/4 of the slices; 2 mm/s", "3/4 of the slices; 2 mm/s"),
+    ],
+)
+def test_folders_are_left_out(text: str, shown: str, nameless: str) -> None:
+    assert without_folders(text, SOURCE) == shown
+    assert without_folders(text, SOURCE, names=False) == nameless
+    assert "DOE" not in shown + nameless
