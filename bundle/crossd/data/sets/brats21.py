@@ -28,7 +28,7 @@ FACTS = DatasetFacts(
     address="https://www.kaggle.com/competitions/rsna-miccai-brain-tumor-radiogenomic-classification",
     licence="for research, by the challenge's terms",
     class_names=("unmethylated", "methylated"),
-    meaning="Not the presence of a tumour, which every case has, but MGMT promoter methylation",
+    meaning="Not the presence of a tumour, which every case has, but methylation of the MGMT promoter",
     get="Accept the terms on Kaggle and download the competition's data (DICOM and train_labels.csv); the NIfTI form "
     "is BraTS2021_Training_Data.tar of Synapse syn25829067.",
     count=585,

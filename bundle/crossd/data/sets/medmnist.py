@@ -37,6 +37,31 @@ _PAPER = {  # Tables IV and V: those of the paper's sets that are MedMNIST's own
 }
 
 
+_ABOUT = {  # what is seen, and what a label says where its name does not
+    "pathmnist": ("tissue of the colon, microscope", ""),
+    "chestmnist": ("chest X-ray, findings", "found in the reports' text, not in the images; none: no finding"),
+    "dermamnist": ("lesion of the skin, dermatoscope", ""),
+    "octmnist": ("retina, optical coherence tomography", ""),
+    "pneumoniamnist": ("chest X-ray of children", ""),
+    "retinamnist": ("retina, fundus camera", "grade of diabetic retinopathy"),
+    "breastmnist": ("breast ultrasound", "normal and benign are one class"),
+    "bloodmnist": ("blood cell, microscope", ""),
+    "tissuemnist": ("cell of the kidney cortex, microscope", ""),
+    "organamnist": ("organ, axial slice of abdominal CT", ""),
+    "organcmnist": ("organ, coronal slice of abdominal CT", ""),
+    "organsmnist": ("organ, sagittal slice of abdominal CT", ""),
+    "organmnist3d": ("organ, abdominal CT", ""),
+    "nodulemnist3d": ("lung nodule, chest CT", "malignancy as radiologists rated it, not as found in tissue"),
+    "adrenalmnist3d": ("shape of an adrenal gland, from CT", "hyperplasia is its label; its paper says adrenal mass"),
+    "fracturemnist3d": ("rib fracture, chest CT: the paper's Fracture", ""),
+    "vesselmnist3d": (
+        "shape of a brain vessel, from MR angiography",
+        "healthy is class 0, which MedMNIST calls vessel",
+    ),
+    "synapsemnist3d": ("synapse, electron microscope", ""),
+}
+
+
 def medmnist_facts(name: str) -> DatasetFacts:
     """The facts of a set of `INFO`.
 
@@ -48,11 +73,11 @@ def medmnist_facts(name: str) -> DatasetFacts:
     return DatasetFacts(
         name=name,
         title=name,
-        task=f"{len(info.class_names)} {'findings' if info.multilabel else 'classes'}, {info.spatial_dims}D",
+        task=_ABOUT[name][0],
         address="https://zenodo.org/records/10519652",
         licence=info.licence,
         class_names=info.class_names,
-        meaning="as its name says",
+        meaning=_ABOUT[name][1],
         get=f"Download {name}.npz or {name}_SIZE.npz (sizes {sizes}), or pass --download.",
         count=sum(info.counts),
         preset=f"{name}.yaml" if info.spatial_dims == 3 else None,
