@@ -244,8 +244,11 @@ def move_kernel(weight: Tensor, matrix: Tensor) -> Tensor:
         Shape `(batch, out, in, positions)`.
     """
     flat = weight.flatten(2).flatten(0, 1)  # (out·in, K³)
-    moved = torch.matmul(flat, matrix.to(weight.dtype).transpose(1, 2))
-    return moved.unflatten(1, [weight.shape[0], weight.shape[1]])
+    rows = matrix.to(weight.dtype).flatten(0, 1)  # of all samples, so that there is one product, not a slim one each
+    moved = torch.matmul(flat, rows.t()).reshape(
+        [weight.shape[0], weight.shape[1], matrix.shape[0], matrix.shape[1]]
+    )
+    return moved.permute(2, 0, 1, 3)
 
 
 def _outer(d: Tensor, h: Tensor, w: Tensor) -> Tensor:

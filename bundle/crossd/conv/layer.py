@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossd.conv.arguments import same_padding, spatial_tuple
-from crossd.conv.blocked import BlockedConvolution, blocks_pay
+from crossd.conv.on_input import MotionOnInput
 from crossd.conv.per_sample import add_bias, convolve, convolve_per_sample
 from crossd.conv.predictor import MotionPredictor
+from crossd.conv.separable import SeparableConvolution
+from crossd.conv.windows import windows_pay
 from crossd.errors import CrossDError, one_of
 from crossd.motion import (
     ALIGNMENTS,
@@ -23,6 +25,8 @@ from crossd.motion import (
     motion_matrix,
     move_kernel,
     seen_from,
+    shift_factors,
+    translation,
 )
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -218,8 +222,8 @@ class CrossDConv(nn.Module):
             x = F.pad(x, self._padded, "constant" if self.padding_mode == "zeros" else self.padding_mode)
         if motion_vector is None:
             y = convolve(x, self.kernel(), self.stride, self.padding, self.dilation, self.groups)
-        elif not torch.jit.is_scripting() and self._in_blocks(x):
-            y = self._convolve_in_blocks(x, motion_vector)
+        elif not torch.jit.is_scripting() and self._by_windows(x):
+            y = self._convolve_windows(x, motion_vector)
         else:
             kernels = self.kernel(motion_vector)
             y = convolve_per_sample(x, kernels, self.stride, self.padding, self.dilation, self.groups)
@@ -241,15 +245,21 @@ class CrossDConv(nn.Module):
         return self.predictor is not None and isinstance(self.predictor[1], nn.SyncBatchNorm)
 
     @torch.jit.unused
-    def _in_blocks(self, x: Tensor) -> bool:
-        return self.groups == 1 and blocks_pay(x, self.weight, self.stride)
+    def _by_windows(self, x: Tensor) -> bool:
+        return self.groups == 1 and windows_pay(x, self.weight, self.stride)
 
     @torch.jit.unused
-    def _convolve_in_blocks(self, x: Tensor, motion_vector: Tensor) -> Tensor:
+    def _convolve_windows(self, x: Tensor, motion_vector: Tensor) -> Tensor:
         rows = "volume" if self.spatial_dims == 3 else self.view
-        matrix = motion_matrix(motion_vector, self.kernel_size[0], self.motion, rows)
+        size = self.kernel_size[0]
         weight = seen_from(self.weight, self.through_plane)
-        y: Tensor = BlockedConvolution.apply(x, weight, matrix, self.stride, self.padding, self.dilation)
+        geometry = (self.stride, self.padding, self.dilation)
+        if self.spatial_dims == 2 and self.motion == "shift" and size % 2 == 1:
+            depth, plane = shift_factors(translation(motion_vector), size, rows)
+            separate: Tensor = SeparableConvolution.apply(x, weight, depth, plane, *geometry)
+            return separate
+        matrix = motion_matrix(motion_vector, size, self.motion, rows)
+        y: Tensor = MotionOnInput.apply(x, weight, matrix, *geometry)
         return y
 
     def extra_repr(self) -> str:

@@ -15,6 +15,8 @@ def plain_cpu(x: Tensor, weight: Tensor) -> bool:
     """
     if x.device.type != "cpu" or x.dtype != weight.dtype or x.dtype not in (torch.float32, torch.float64):
         return False
+    if x.numel() == 0:
+        return False
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
         return False
     # `_current_level` and the functorch check have no public counterpart
