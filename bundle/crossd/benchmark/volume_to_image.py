@@ -1,0 +1,98 @@
+"""Is a network that was trained on volumes of use on images? The paper's "or vice versa", measured.
+
+Every run is `configs/train_2d.json` as a user would start it, and its figures are those of its test report. A run whose
+report is there already is not repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from crossd.checkpoints import read_card
+from crossd.errors import CrossDError
+
+COLUMNS = ("auc", "balanced_accuracy", "accuracy")
+CONFIGS = ("pretrain_2d", "train_2d")
+
+
+def starts(volumes: Path, images: Path | None = None) -> dict[str, dict[str, Any]]:
+    """What the rows of the table start from: options of `configs/train_2d.json`, by row.
+
+    All rows have the network of the first checkpoint, and its normalisation.
+
+    Args:
+        volumes: a checkpoint of volumes, with its card.
+        images: a checkpoint of images of the same network; None: no such row.
+
+    Raises:
+        CrossDError: for a checkpoint without a card, or one that was not trained on volumes.
+    """
+    card = read_card(volumes)
+    network = {name: value for name, value in card["network"].items() if name not in ("num_classes", "in_channels")}
+    if network.pop("spatial_dims", 3) != 3:
+        raise CrossDError(f"This benchmark starts from a network trained on volumes; {volumes} is 2D. Pass a 3D one.")
+    size = {name: network.pop(name) for name in ("depth", "width") if name in network}
+    network.pop("alignment", None)
+    same = {**size, "mean": card["input"]["mean"], "std": card["input"]["std"]}
+    # volumes do not train the predictors: the kernels stay where volumes had them
+    seen = {view: {**network, "alignment": "running", "view": view} for view in ("slice", "projection")}
+    rows = {
+        "random weights": {**same, "weights": "none", "network_options": seen["slice"]},
+        "trained on volumes, middle slice": {**same, "weights": str(volumes), "network_options": seen["slice"]},
+        "trained on volumes, projection": {**same, "weights": str(volumes), "network_options": seen["projection"]},
+    }
+    if images is not None:
+        rows["trained on images"] = {**size, "weights": str(images)}
+    return rows
+
+
+def run(root: Path, output_dir: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The test report of one run of `configs/train_2d.json`, which is done if it was not.
+
+    Args:
+        root: the bundle's.
+        output_dir: of the run.
+        options: as on the command line.
+
+    Raises:
+        CrossDError: when the run fails, with its last lines.
+    """
+    report = output_dir / "test" / "metrics.json"
+    if not report.is_file():
+        files = [str(root / "configs" / f"{name}.json") for name in CONFIGS]
+        command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--config_file", str(files)]
+        given = {"bundle_root": str(root), "output_dir": str(output_dir), "tensorboard": False, "progress": False}
+        for name, value in {**given, **options}.items():
+            command += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
+            raise CrossDError(f"Every run must end well; {output_dir} did not:\n{last}")
+    content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    return content
+
+
+def table(reports: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Mean and standard deviation over seeds of each row's test metrics, as Markdown.
+
+    >>> report = {"metrics": {name: {"value": 0.5} for name in COLUMNS}, "majority_rate": 0.7}
+    >>> print(table({"random weights": [report]}).splitlines()[2])
+    | random weights | 1 | 0.500 | 0.500 | 0.500 | 0.700 |
+    """
+    lines = ["| starts from | seeds | AUC | balanced accuracy | accuracy | majority |", "|---|---|---|---|---|---|"]
+    for name, runs in reports.items():
+        cells = [_spread([float(run["metrics"][column]["value"]) for run in runs]) for column in COLUMNS]
+        majority = f"{runs[0]['majority_rate']:.3f}"
+        lines.append(f"| {' | '.join([name, str(len(runs)), *cells, majority])} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = f"{statistics.fmean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
