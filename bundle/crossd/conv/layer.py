@@ -242,7 +242,9 @@ class CrossDConv(nn.Module):
     def _synchronised(self) -> bool:
         if not (dist.is_available() and dist.is_initialized()):
             return False
-        return self.predictor is not None and isinstance(self.predictor[1], nn.SyncBatchNorm)
+        norm = None if self.predictor is None else self.predictor[1]
+        # `synchronises`: a batch norm of another class that shares its statistics, as one for CPUs has to be
+        return isinstance(norm, nn.SyncBatchNorm) or getattr(norm, "synchronises", False)
 
     @torch.jit.unused
     def _by_windows(self, x: Tensor) -> bool:

@@ -1,6 +1,6 @@
 """Fine-tuning: what is trained, from which weights, on which cases, and how a run survives being killed."""
 
-from crossd.training.averaging import WeightAverage
+from crossd.training.averaging import WeightAverage, averaged_copy
 from crossd.training.cards import base_card, channel_names, model_card, trained_card
 from crossd.training.distributed import distributed_network, join_processes, leave_processes, process_device
 from crossd.training.image_metrics import EpochTable, LossBar, image_metrics
@@ -24,6 +24,7 @@ __all__ = [
     "TrainedCheckpointLoader",
     "TrainingProgress",
     "WeightAverage",
+    "averaged_copy",
     "base_card",
     "cache_rate",
     "channel_names",

@@ -12,31 +12,45 @@ from crossd.checkpoints.files import unwrap
 from crossd.errors import CrossDError
 
 
+def averaged_copy(network: nn.Module, decay: float | None) -> nn.Module:
+    """The module that is to hold the average of a network's weights: a copy, in evaluation mode.
+
+    Args:
+        network: that is trained.
+        decay: of `WeightAverage`; None for no average, then the network itself is returned.
+
+    Raises:
+        CrossDError: for a decay that is not between 0 and 1.
+
+    >>> network = nn.Linear(1, 1)
+    >>> averaged_copy(network, None) is network, averaged_copy(network, 0.9) is network
+    (True, False)
+    """
+    if decay is None:
+        return unwrap(network)
+    if not 0 < decay < 1:
+        raise CrossDError(f"ema is the decay of an average, between 0 and 1, or null; got {decay}. Example: 0.999.")
+    return copy.deepcopy(unwrap(network)).eval().requires_grad_(False)
+
+
 class WeightAverage:
     """Handler that keeps the moving average of a network's weights.
 
     After each step `average ← d · average + (1 − d) · weights` with `d = min(decay, (1 + step) / (10 + step))`, so that
     the random weights of the first steps are soon forgotten. Buffers (running statistics) are those of the network.
     (ignite's `EMAHandler` starts from the weights that a network has when the handler is made, which is before
-    pre-trained ones are loaded, and makes one where none is wanted.)
+    pre-trained ones are loaded, and makes a copy where none is wanted.)
 
     Args:
         network: that is trained.
-        decay: `d` at last; None for no average, then `model` is the network itself.
-
-    Attributes:
-        model: the averaged network, in evaluation mode.
-
-    >>> WeightAverage(nn.Linear(1, 1), None).model
-    Linear(in_features=1, out_features=1, bias=True)
+        model: what `averaged_copy` returned.
+        decay: `d` at last; None: nothing is done.
     """
 
-    def __init__(self, network: nn.Module, decay: float | None) -> None:
-        if decay is not None and not 0 < decay < 1:
-            raise CrossDError(f"ema is the decay of an average, between 0 and 1, or null; got {decay}. Example: 0.999.")
+    def __init__(self, network: nn.Module, model: nn.Module, decay: float | None) -> None:
         self.network = unwrap(network)
+        self.model = model
         self.decay = decay
-        self.model = self.network if decay is None else copy.deepcopy(self.network).eval().requires_grad_(False)
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer; MONAI calls this. After weights are loaded and before a run is resumed."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import os
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from crossd.errors import CrossDError
@@ -72,22 +73,53 @@ def distributed_network(network: nn.Module) -> DistributedDataParallel:
     Args:
         network: on its device; its batch norms are replaced in place, so that it and the result are one network.
     """
-    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     device = next(network.parameters()).device
     if device.type == "cpu":
-        for module in synchronised.modules():
-            if isinstance(module, nn.SyncBatchNorm):
-                module.__class__ = SyncBatchNormOnCPU  # the same module but for its forward
+        for module in list(network.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, _BatchNorm):
+                    module.add_module(name, SyncBatchNormOnCPU.of(child))
+    else:
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     # batch norms and running motions are equal in all processes, so nothing is left to broadcast in each step
     devices = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(synchronised, device_ids=devices, broadcast_buffers=False)
+    return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
 
 
-class SyncBatchNormOnCPU(nn.SyncBatchNorm):
-    """torch's `SyncBatchNorm`, which refuses CPUs, by all-reduced sums (gloo).
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes; its gradient is the sum of theirs."""
 
-    Mean and variance are those of the batches of all processes together; `running_var` gets the unbiased one.
+    @staticmethod
+    def forward(_: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+class SyncBatchNormOnCPU(_BatchNorm):
+    """What torch's `SyncBatchNorm`, which works on GPUs only, does; by all-reduced sums, so over gloo too.
+
+    Mean and variance are those of the batches of all processes together; `running_var` gets the unbiased one. (It is no
+    subclass of `SyncBatchNorm`, for `DistributedDataParallel` refuses those on CPUs.)
     """
+
+    synchronises = True  # `CrossDConv` then averages the motions of all processes too
+
+    @classmethod
+    def of(cls, norm: _BatchNorm) -> SyncBatchNormOnCPU:
+        """The same batch norm, with the same parameters and buffers, synchronised."""
+        made = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        made._parameters, made._buffers, made.training = norm._parameters, norm._buffers, norm.training
+        return made
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any number of axes."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not (self.training and dist.is_initialized() and dist.get_world_size() > 1):
@@ -100,11 +132,11 @@ class SyncBatchNormOnCPU(nn.SyncBatchNorm):
         axes = [axis for axis in range(x.dim()) if axis != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
         count = x.new_tensor([x.numel() / x.shape[1]])
-        totals = all_reduce(torch.cat([x.sum(axes), count]))  # type: ignore[no-untyped-call]
+        totals = _SumOverProcesses.apply(torch.cat([x.sum(axes), count]))
         count = totals[-1:].detach()
         mean = totals[:-1] / count
         centred = x - mean.reshape(shape)
-        variance = all_reduce(centred.square().sum(axes)) / count  # type: ignore[no-untyped-call]
+        variance = _SumOverProcesses.apply(centred.square().sum(axes)) / count
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum

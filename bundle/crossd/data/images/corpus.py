@@ -132,7 +132,7 @@ def read_corpus(
     ]
     if not readable:
         raise CrossDError(
-            f"At least some images must be readable, got none of {len(every)}: {skipped[0]}. Repair them."
+            f"Some images must be readable, got none of {len(every)}; the first: {', '.join(skipped[0])}. Repair them."
         )
     every, labels = [every[k] for k in readable], [labels[k] for k in readable]
     digests = [trials[k].digest for k in readable]
