@@ -1,0 +1,177 @@
+"""The methods that are compared: where their weights come from and how a network for the task is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.networks.nets import ResNet
+from torch import nn
+
+from crossd.checkpoints import load_pretrained, read_checkpoint
+from crossd.checkpoints.layouts import recognise, without_wrapper
+from crossd.convert import convert
+from crossd.errors import CrossDError, one_of
+from crossd.networks import STAGES, CrossDResNet
+
+LAYERS = ("conv", "crossd", "acs", "conv2.5d")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the tables.
+
+    Attributes:
+        about: what it is, for the tables.
+        layer: `"conv"` (plain convolutions), `"crossd"`, `"acs"` or `"conv2.5d"`.
+        pretraining: name of the checkpoint, `<pretrained>/<name>.pt`; None for random weights.
+        network: further arguments of `CrossDResNet`: alignment, motion, view …
+        load: arguments of `crossd.load_pretrained`: fill …
+        ours: whether it may become the recommended variant.
+        baseline: whether the recommended variant is tested against it.
+        spatial_dims: 3, or 2 for the tables of 2D sets.
+        prepare: called with the loaded network, the 2D checkpoint's path and the training images, to change it
+            before training; None: nothing is changed.
+    """
+
+    about: str
+    layer: str
+    pretraining: str | None
+    network: Mapping[str, Any] = field(default_factory=dict)
+    load: Mapping[str, Any] = field(default_factory=dict)
+    ours: bool = False
+    baseline: bool = True
+    spatial_dims: int = 3
+    prepare: Any = None
+
+
+ROTATE = {"motion": "rotate", "view": "projection"}
+
+METHODS: dict[str, Method] = {
+    "scratch": Method("random weights", "conv", None),
+    "i3d-mean": Method("I3D, mean inflation", "conv", "plain", load={"fill": "mean"}),
+    "i3d-centre": Method("I3D, centre inflation", "conv", "plain", load={"fill": "centre"}),
+    "acs": Method("ACS", "acs", "plain"),
+    "2.5d": Method("2.5D", "conv2.5d", "plain"),
+    "raw": Method("Cross-D, official transfer", "crossd", "shift", {"alignment": "raw"}),
+    "rest": Method("Cross-D, rest alignment", "crossd", "shift", {"alignment": "rest"}, ours=True),
+    "running": Method("Cross-D, running alignment", "crossd", "shift", {"alignment": "running"}, ours=True),
+    "dynamic": Method("Cross-D, dynamic alignment", "crossd", "shift", {"alignment": "dynamic"}, ours=True),
+    "rotate-projection": Method(
+        "rotation and projection, running alignment",
+        "crossd",
+        "rotate-projection",
+        {"alignment": "running", **ROTATE},
+        ours=True,
+        baseline=False,
+    ),
+    "medicalnet": Method("MedicalNet", "conv", "medicalnet"),
+    "conv2d": Method("plain 2D convolution", "conv", "plain", spatial_dims=2),
+    "crossd2d": Method("Cross-D in 2D", "crossd", "shift", {"alignment": "dynamic"}, ours=True, spatial_dims=2),
+}
+"""By name, in the order of the tables. A new method is a new entry: its checkpoint's name and the options it takes."""
+
+
+def find_methods(names: list[str]) -> dict[str, Method]:
+    """The entries of `METHODS` of these names, in the order of `METHODS`.
+
+    >>> list(find_methods(["raw", "scratch"]))
+    ['scratch', 'raw']
+    """
+    for name in names:
+        one_of("method", name, METHODS)
+    return {name: method for name, method in METHODS.items() if name in names}
+
+
+def checkpoint_of(method: Method, pretrained: Mapping[str, Path]) -> Path | None:
+    """The file of the method's pre-trained weights.
+
+    Raises:
+        CrossDError: when there is none of that name.
+    """
+    if method.pretraining is None:
+        return None
+    path = pretrained.get(method.pretraining)
+    if path is None or not path.is_file():
+        raise CrossDError(
+            f"{method.about} starts from the pre-training {method.pretraining!r}, which is not there; found are "
+            f"{sorted(pretrained) or 'none'}. Make it with configs/pretrain_2d.json, or leave the method out."
+        )
+    return path
+
+
+def build_network(
+    method: Method, checkpoint: Path | None, options: Mapping[str, Any], num_classes: int, seed: int
+) -> nn.Module:
+    """A network for one-channel images or volumes with the method's weights and a fresh head.
+
+    The head is that of the seed, the same for all methods with as many features.
+
+    Args:
+        method: of `METHODS`.
+        checkpoint: 2D pre-trained weights (or a 3D file that `load_pretrained` knows); None: random weights.
+        options: depth, width and stem of the ResNet.
+        num_classes: outputs.
+        seed: of what is random.
+
+    Raises:
+        CrossDError: for an unknown layer, or a checkpoint that does not fit.
+
+    >>> narrow = {"depth": 10, "width": 4, "conv1_t_size": 3, "conv1_t_stride": 2, "no_max_pool": True}
+    >>> build_network(METHODS["scratch"], None, narrow, 2, 0).eval()(torch.zeros(1, 1, 16, 16, 16)).shape
+    torch.Size([1, 2])
+    """
+    one_of("layer", method.layer, LAYERS)
+    torch.manual_seed(seed)
+    dims = method.spatial_dims
+    if method.layer == "crossd":
+        network: nn.Module = CrossDResNet(dims, 1, num_classes, **options, **method.network)
+    elif method.layer == "conv":
+        of_the_file = _architecture(checkpoint) if method.pretraining == "medicalnet" else {}
+        network = _plain(dims, num_classes, **{**options, **of_the_file})
+    else:
+        network = convert(_plain(2, num_classes, **options), to=method.layer)
+    if checkpoint is not None:
+        load_pretrained(network, checkpoint, **method.load)
+    head = network.get_submodule("fc")
+    torch.manual_seed(seed)
+    head.reset_parameters()  # type: ignore[operator]
+    return network
+
+
+def _plain(
+    spatial_dims: int, num_classes: int, depth: int, width: int, shortcut_type: str = "B", **stem: Any
+) -> ResNet:
+    block, layers = STAGES[depth]
+    return ResNet(
+        block=block,
+        layers=layers,
+        block_inplanes=[width * factor for factor in (1, 2, 4, 8)],
+        spatial_dims=spatial_dims,
+        n_input_channels=1,
+        shortcut_type=shortcut_type,
+        num_classes=num_classes,
+        **{"bias_downsample": False, **stem},
+    )
+
+
+def _architecture(checkpoint: Path | None) -> dict[str, Any]:
+    """Of a MedicalNet file: its own width, depth, stem and shortcuts, since it cannot be had in another size."""
+    from crossd.training.cards import resnet_arguments
+
+    if checkpoint is None:
+        return {}
+    found = without_wrapper(recognise(read_checkpoint(checkpoint)["model"]), lambda name: name == "conv1.weight")
+    size = resnet_arguments(found.state)
+    if not size:
+        raise CrossDError(f"--medicalnet takes a 3D ResNet of MedicalNet's layout; {checkpoint} is none. Pass another.")
+    shortcuts = "B" if "layer2.0.downsample.0.weight" in found.state else "A"
+    return {
+        **size,
+        "conv1_t_size": int(found.state["conv1.weight"].shape[-1]),
+        "shortcut_type": shortcuts,
+        "bias_downsample": "layer2.0.downsample.0.bias" in found.state,
+    }

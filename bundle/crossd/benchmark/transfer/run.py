@@ -1,0 +1,138 @@
+"""From a block and a method to a stored result, in this process or in several."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crossd.benchmark.transfer.grid import FOLDS, PAPER, Block
+from crossd.benchmark.transfer.methods import METHODS, build_network, checkpoint_of
+from crossd.benchmark.transfer.recipe import Recipe
+from crossd.benchmark.transfer.store import Results, as_tested
+from crossd.benchmark.transfer.tasks import labelled_subset, paper_fold, read_task
+from crossd.benchmark.transfer.training import train_and_predict
+from crossd.checkpoints import read_checkpoint
+from crossd.errors import CrossDError
+from crossd.version import __version__
+
+PAPER_EPOCHS, PAPER_BATCH = 15, 8
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What runs are made of.
+
+    Attributes:
+        recipe: shared by all.
+        sets: data by name.
+        pretrained: checkpoints by name.
+        device: `"cpu"` or `"cuda"`.
+    """
+
+    recipe: Recipe
+    sets: Mapping[str, Path]
+    pretrained: Mapping[str, Path] = field(default_factory=dict)
+    device: str = "cpu"
+
+
+def find_pretrained(folder: str | os.PathLike[str], medicalnet: str | None = None) -> dict[str, Path]:
+    """The checkpoints `<name>.pt` and `<name>/model.pt` in a folder, and MedicalNet's file where one is given."""
+    found = {path.parent.name: path for path in sorted(Path(folder).glob("*/model.pt"))}
+    found |= {path.stem: path for path in sorted(Path(folder).glob("*.pt"))}
+    return found if medicalnet is None else {**found, "medicalnet": Path(medicalnet)}
+
+
+def normalisation(pretrained: Mapping[str, Path], name: str | None) -> tuple[float, float]:
+    """Mean and standard deviation that a network expects, from the checkpoint's card.
+
+    Networks without a card (random weights, MedicalNet's) take those of the first checkpoint that has one, so that all
+    methods see the same volumes; 0 and 1 where there is none.
+    """
+    cards = {}
+    for key in sorted(pretrained):
+        if key != "medicalnet":
+            cards[key] = read_checkpoint(pretrained[key]).get("card") or {}
+    card = cards.get(name or "") or next((card for card in cards.values() if card), {})
+    seen = card.get("input", {})
+    values = [seen.get("mean", 0.0), seen.get("std", 1.0)]
+    mean, std = (float(value[0] if isinstance(value, list) else value) for value in values)
+    return mean, std
+
+
+@lru_cache(maxsize=32)
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict[str, Any]:
+    """Do one run and store it; a run that is stored already is not repeated.
+
+    Returns:
+        The run without its test cases.
+
+    Raises:
+        CrossDError: for data or a checkpoint that is missing or does not fit.
+    """
+    if (block, method) in results:
+        return results.read(block, method)
+    cell, recipe, entry = block.cell, inputs.recipe, METHODS[method]
+    task = read_task(cell.set, inputs.sets[cell.set], recipe.image_size)
+    if task.spatial_dims != entry.spatial_dims:
+        raise CrossDError(
+            f"A method fits the data's axes; {method!r} is {entry.spatial_dims}D and {cell.set} {task.spatial_dims}D. "
+            "Name other --methods or --sets."
+        )
+    if cell.protocol == PAPER:
+        parts = paper_fold(task, 1 + block.seed // FOLDS, block.seed % FOLDS)
+        recipe = recipe.changed(batch_size=PAPER_BATCH, checks=PAPER_EPOCHS)
+        steps = PAPER_EPOCHS * -(-len(parts["train"].labels) // PAPER_BATCH)
+    else:
+        train = labelled_subset(task.parts["train"], cell.fraction, block.seed)
+        parts = {**task.parts, "train": train}
+        steps = recipe.steps_at(cell.fraction)
+    checkpoint = checkpoint_of(entry, inputs.pretrained)
+    network = build_network(entry, checkpoint, recipe.network_options(), task.classes, block.seed)
+    mean_std = normalisation(inputs.pretrained, entry.pretraining)
+    if entry.prepare is not None:
+        entry.prepare(network, checkpoint, (parts["train"].images - mean_std[0]) / mean_std[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's schedulers and MONAI's metrics remark on every run
+        made = train_and_predict(
+            network,
+            parts,
+            task.classes,
+            cell.protocol,
+            steps,
+            recipe,
+            task.flip_axes,
+            mean_std,
+            block.seed,
+            inputs.device,
+        )
+    result = {
+        "format": 1,
+        "method": method,
+        "set": cell.set,
+        "protocol": cell.protocol,
+        "fraction": cell.fraction,
+        "seed": block.seed,
+        "cases": {split: len(part.labels) for split, part in parts.items()},
+        "steps": steps,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "pretraining": checkpoint and {"file": checkpoint.name, "sha256": _digest(checkpoint)},
+        "normalisation": mean_std,
+        "versions": {"crossd": __version__, "torch": torch.__version__},
+        "device": inputs.device,
+        "val": made["val"],
+        "seconds": made["seconds"],
+    }
+    results.write(block, method, result, as_tested(parts["test"].labels, made["probabilities"], parts["test"].patients))
+    return results.read(block, method)

@@ -1,0 +1,210 @@
+"""The results on disk: one JSON file per run, written in one step; the test side is shut until a variant is fixed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from crossd.benchmark.transfer.grid import Block, Cell
+from crossd.benchmark.transfer.recipe import Recipe
+from crossd.errors import CrossDError
+
+DIGITS = 5  # of stored probabilities
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The variant that was fixed by validation: what opens the test side.
+
+    Attributes:
+        method: its name.
+        validation: mean validation AUC of every candidate, on which the choice rests.
+        runs: how many runs of each candidate these are of.
+    """
+
+    method: str
+    validation: Mapping[str, float]
+    runs: int
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The test cases of a run: labels `(cases,)`, probabilities `(cases, classes)`, and whose cases they are."""
+
+    __test__ = False  # for pytest, which takes the name for that of a test
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    patients: tuple[str, ...]
+
+
+class Results:
+    """A folder of results, all of one recipe.
+
+    Args:
+        folder: made where it is missing.
+        recipe: None: whatever the folder was made with.
+
+    Raises:
+        CrossDError: when the folder's results were made with another recipe.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], recipe: Recipe | None = None) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "recipe.json"
+        if path.is_file():
+            self.recipe = _read(path)
+            if recipe is not None and recipe.as_json() != self.recipe:
+                given = recipe.as_json()
+                changed = [f"{name} {self.recipe.get(name)!r} -> {given[name]!r}" for name in given]
+                changed = [
+                    line for line, name in zip(changed, given, strict=True) if given[name] != self.recipe.get(name)
+                ]
+                raise CrossDError(
+                    f"The results of a folder share one recipe; {self.folder} has another than is asked for: "
+                    f"{'; '.join(changed)}. Pass the folder's recipe, or another --results folder."
+                )
+        elif recipe is not None:
+            self.recipe = recipe.as_json()
+            _write(path, self.recipe)
+        else:
+            raise CrossDError(f"There must be results to report; {self.folder} has none. Run the benchmark first.")
+
+    def __contains__(self, run: tuple[Block, str]) -> bool:
+        return (self.folder / run[0].path(run[1])).is_file()
+
+    def write(self, block: Block, method: str, result: Mapping[str, Any], test: Tested) -> None:
+        """Store a run: `result`, and its test cases as `test`."""
+        one = test.probabilities.shape[1] == 2  # the second column says it all
+        values = test.probabilities[:, 1] if one else test.probabilities
+        stored = {
+            "labels": "".join(map(str, test.labels.tolist())),
+            "probabilities": np.round(values.astype(float), DIGITS).tolist(),
+        }
+        if len(set(test.patients)) < len(test.patients):
+            numbers = {patient: index for index, patient in enumerate(dict.fromkeys(test.patients))}
+            stored["patients"] = [numbers[patient] for patient in test.patients]
+        _write(self.folder / block.path(method), {**result, "test": stored})
+
+    def read(self, block: Block, method: str) -> dict[str, Any]:
+        """A run without its test cases: validation, seconds and what it was made of."""
+        content = _read(self.folder / block.path(method))
+        return {name: value for name, value in content.items() if name != "test"}
+
+    def read_test(self, block: Block, method: str, recommendation: Recommendation) -> Tested:
+        """The test cases of a run.
+
+        Args:
+            recommendation: shows that the choice was made before.
+
+        Raises:
+            CrossDError: when none was made.
+        """
+        if not isinstance(recommendation, Recommendation):
+            raise CrossDError(
+                f"Test cases are read after a variant was fixed by validation; got {recommendation!r}. Call "
+                "recommend(results, …) first."
+            )
+        test = _read(self.folder / block.path(method))["test"]
+        values = np.array(test["probabilities"], dtype=float)
+        probabilities = np.stack([1 - values, values], 1) if values.ndim == 1 else values
+        patients = test.get("patients", range(len(values)))
+        return Tested(np.array([int(label) for label in test["labels"]]), probabilities, tuple(map(str, patients)))
+
+    def runs(self) -> dict[tuple[Block, str], Path]:
+        """Every stored run, of whatever grid."""
+        found = {}
+        for path in sorted(self.folder.glob("*/*_*/seed*_*.json")):
+            protocol, _, percent = path.parent.name.partition("_")
+            seed, _, method = path.stem.partition("_")
+            cell = Cell(path.parent.parent.name, protocol, int(percent) / 100)
+            found[Block(cell, int(seed.removeprefix("seed"))), method] = path
+        return found
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder against a second benchmark that would do the same runs.
+
+        Raises:
+            CrossDError: when another process holds it.
+        """
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise CrossDError(
+                    f"One benchmark writes to a folder at a time; {self.folder} is in use. Wait for it, or pass "
+                    "another --results folder."
+                ) from error
+            yield
+
+
+def recommend(results: Results, candidates: Sequence[str], again: bool = False) -> Recommendation:
+    """Fix the variant with the best validation AUC, for good: `recommended.json` is written, and read from then on.
+
+    The mean is over cells of the mean over those seeds that all candidates ran. Candidates without runs are left out.
+
+    Args:
+        results: read from their validation side only.
+        candidates: names of methods.
+        again: choose anew, by validation again, when more has been run.
+
+    Raises:
+        CrossDError: when no candidate has a run.
+    """
+    path = results.folder / "recommended.json"
+    if path.is_file() and not again:
+        return Recommendation(**_read(path))
+    every = results.runs()
+    run = [name for name in candidates if any(method == name for _, method in every)]
+    shared = [block for block in {block for block, _ in every} if all((block, name) in every for name in run)]
+    if not run or not shared:
+        raise CrossDError(
+            f"The recommended variant is chosen among {', '.join(candidates)} by runs that all of them share; "
+            f"{results.folder} has none. Run them first."
+        )
+    means = {}
+    for name in run:
+        cells: dict[Cell, list[float]] = {}
+        for block in shared:
+            cells.setdefault(block.cell, []).append(results.read(block, name)["val"]["auc"])
+        means[name] = round(float(np.mean([np.mean(values) for values in cells.values()])), DIGITS)
+    best = max(run, key=lambda name: means[name])
+    chosen = Recommendation(best, means, len(shared))
+    _write(path, {"method": best, "validation": means, "runs": len(shared)})
+    return chosen
+
+
+def as_tested(labels: Tensor, probabilities: Tensor, patients: Sequence[str]) -> Tested:
+    """From tensors.
+
+    >>> import torch
+    >>> as_tested(torch.tensor([1]), torch.tensor([[0.25, 0.75]]), ["a"]).probabilities.tolist()
+    [[0.25, 0.75]]
+    """
+    return Tested(labels.cpu().numpy(), probabilities.double().cpu().numpy(), tuple(patients))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CrossDError(f"A result must be JSON; {path} is not ({error}). Delete it to run it again.") from error
+    return content
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".json.partial")
+    partial.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+    os.replace(partial, path)

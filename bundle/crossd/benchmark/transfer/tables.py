@@ -1,0 +1,152 @@
+"""The tables: made of the stored runs alone. A cell without runs says "not run"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from crossd.benchmark.transfer.grid import PAPER, Block, Cell
+from crossd.benchmark.transfer.methods import METHODS
+from crossd.benchmark.transfer.statistics import Difference, holm, paired_difference
+from crossd.benchmark.transfer.store import Recommendation, Results, Tested
+from crossd.evaluation import classification_metrics, majority_rate
+
+NOT_RUN = "not run"
+METRICS = ("auc", "balanced_accuracy", "accuracy")
+PROTOCOL_NAMES = {
+    "probe": "weak probing (head and norms)",
+    "full": "full fine-tuning",
+    PAPER: "the paper's protocol, 3 trials × 5 folds",
+}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of the runs of a method on a cell: mean and sample standard deviation over seeds, by metric, and which seeds."""
+
+    values: dict[str, tuple[float, float]]
+    seeds: tuple[int, ...]
+
+
+def metrics_of(tested: Tested) -> dict[str, float]:
+    """AUC, balanced accuracy and accuracy of a run."""
+    targets = torch.nn.functional.one_hot(torch.from_numpy(tested.labels), tested.probabilities.shape[1])
+    names = [str(index) for index in range(targets.shape[1])]
+    every = classification_metrics(torch.from_numpy(tested.probabilities), targets, names, "multiclass")
+    return {name: every[name] for name in METRICS}
+
+
+def complete_blocks(results: Results, methods: Sequence[str]) -> dict[Cell, list[Block]]:
+    """By cell, the blocks in which all of these methods ran, by seed."""
+    every = results.runs()
+    found: dict[Cell, list[Block]] = {}
+    for block in sorted({block for block, _ in every}):
+        if all((block, name) in every for name in methods):
+            found.setdefault(block.cell, []).append(block)
+    return found
+
+
+def summarise(results: Results, blocks: Iterable[Block], method: str, chosen: Recommendation) -> Summary:
+    """Test metrics of a method over blocks."""
+    blocks = list(blocks)
+    rows = [metrics_of(results.read_test(block, method, chosen)) for block in blocks]
+    spread = {
+        name: (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"))
+        for name in METRICS
+        if (values := [row[name] for row in rows])
+    }
+    return Summary(spread, tuple(block.seed for block in blocks))
+
+
+def differences(results: Results, cell: Cell, methods: Sequence[str], chosen: Recommendation) -> dict[str, Difference]:
+    """The recommended variant against every other method on a cell; Holm's correction is over the baselines.
+
+    Each pair is compared on the seeds that both have. Methods that are no baselines of the recommended variant, further
+    variants of our own, keep `corrected` None.
+    """
+    found = {}
+    for name in methods:
+        shared = complete_blocks(results, [chosen.method, name]).get(cell, []) if name != chosen.method else []
+        if shared:
+            ours, theirs = (
+                [results.read_test(block, side, chosen) for block in shared] for side in (chosen.method, name)
+            )
+            found[name] = paired_difference(ours, theirs)
+    corrected = holm({name: gap.p for name, gap in found.items() if METHODS[name].baseline})
+    return {name: replace(gap, corrected=corrected.get(name)) for name, gap in found.items()}
+
+
+def cell_table(results: Results, cell: Cell, methods: Sequence[str], chosen: Recommendation) -> str:
+    """One table: a method a row, the recommended one in bold."""
+    every = results.runs()
+    gaps = differences(results, cell, methods, chosen)
+    rates = []
+    lines = [
+        f"| {cell.set}, {PROTOCOL_NAMES[cell.protocol]}, {cell.fraction:.0%} labels | test AUC | balanced accuracy | "
+        "accuracy | seeds | AUC of the recommended one minus this | p | p, Holm |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in methods:
+        label = f"**{name}**: {METHODS[name].about}" if name == chosen.method else f"{name}: {METHODS[name].about}"
+        blocks = sorted(block for block, method in every if block.cell == cell and method == name)
+        if not blocks:
+            lines.append(f"| {label} | {' | '.join([NOT_RUN] * 3)} | 0 | – | – | – |")
+            continue
+        found = summarise(results, blocks, name, chosen)
+        rates.append(_majority(results.read_test(blocks[0], name, chosen)))
+        scores = " | ".join(_spread(*found.values[metric]) for metric in METRICS)
+        lines.append(f"| {label} | {scores} | {len(blocks)} | {_gap(gaps.get(name))} |")
+    if rates:
+        lines.append(
+            f"| always the majority | 0.500 | {_chance(results, cell, methods, chosen)} | {rates[0]:.3f} | | | | |"
+        )
+    return "\n".join(lines)
+
+
+def validation_table(results: Results, methods: Sequence[str]) -> str:
+    """Mean validation AUC by method and cell: what may be looked at before a variant is fixed."""
+    every = results.runs()
+    cells = sorted({block.cell for block, _ in every})
+    lines = [f"| validation AUC | {' | '.join(map(str, cells))} |", "|---|" + "---|" * len(cells)]
+    for name in methods:
+        row = []
+        for cell in cells:
+            blocks = [block for block, method in every if block.cell == cell and method == name]
+            values = [results.read(block, name)["val"]["auc"] for block in blocks]
+            row.append(f"{np.mean(values):.3f} (n {len(values)})" if values else NOT_RUN)
+        lines.append(f"| {name} | {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def all_tables(results: Results, cells: Sequence[Cell], methods: Sequence[str], chosen: Recommendation) -> str:
+    """How the variant was fixed, then a table for each cell."""
+    listed = ", ".join(f"{name} {value:.4f}" for name, value in chosen.validation.items())
+    head = (
+        f"Recommended variant: **{chosen.method}**, fixed by validation AUC before any test figure was computed (mean "
+        f"over {chosen.runs} runs each: {listed})."
+    )
+    return "\n\n".join([head, *(cell_table(results, cell, methods, chosen) for cell in cells)])
+
+
+def _majority(tested: Tested) -> float:
+    targets = torch.nn.functional.one_hot(torch.from_numpy(tested.labels), tested.probabilities.shape[1])
+    return majority_rate(targets, "multiclass")
+
+
+def _chance(results: Results, cell: Cell, methods: Sequence[str], chosen: Recommendation) -> str:
+    block, method = min(run for run in results.runs() if run[0].cell == cell and run[1] in methods)
+    return f"{1 / results.read_test(block, method, chosen).probabilities.shape[1]:.3f}"
+
+
+def _spread(mean: float, deviation: float) -> str:
+    return f"{mean:.3f}" if deviation != deviation else f"{mean:.3f} ± {deviation:.3f}"
+
+
+def _gap(gap: Difference | None) -> str:
+    if gap is None:
+        return "– | – | –"
+    corrected = "–" if gap.corrected is None else f"{gap.corrected:.3f}"
+    return f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}) | {gap.p:.3f} | {corrected}"

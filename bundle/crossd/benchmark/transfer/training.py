@@ -1,0 +1,235 @@
+"""One run: train on some labels, keep the check that validates best, predict the test cases once."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Sequence
+from math import isfinite
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.handlers import IgniteMetricHandler, LrScheduleHandler, ValidationHandler
+from monai.inferers import SimpleInferer
+from monai.optimizers import WarmupCosineSchedule
+from monai.utils import CommonKeys
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+from torch.utils.data import DataLoader, Dataset
+
+from crossd.benchmark.transfer.recipe import Recipe
+from crossd.benchmark.transfer.tasks import Part
+from crossd.errors import CrossDError
+from crossd.evaluation import NegativeLogLikelihood, PresentClassAUC
+from crossd.training import classification_loss, set_trainable
+from crossd.training.randomness import derive_seed
+
+TRAINED = {"probe": "norms", "full": "all", "paper": "norms"}
+EVALUATED_AT_ONCE = 64  # cases; of no account for the result
+
+
+class Draws(Dataset):
+    """The training cases of every step of a run, moved and mirrored, fixed by the seed alone.
+
+    Step after step whole shuffled passes over the cases follow one another. Methods with the same seed see the same.
+
+    Args:
+        part: training cases.
+        draws: how many in all.
+        shift: voxels to be moved by at most, along each axis; what comes in has the value `background`.
+        flip_axes: spatial axes that are mirrored at random.
+        seed: of everything random.
+
+    >>> part = Part(torch.arange(8.0).reshape(2, 1, 2, 2), torch.tensor([0, 1]), ("a", "b"))
+    >>> draws = Draws(part, 4, shift=0, flip_axes=(), background=0.0, seed=0)
+    >>> sorted(int(draws[i]["label"]) for i in (0, 1)), sorted(int(draws[i]["label"]) for i in (2, 3))
+    ([0, 1], [0, 1])
+    """
+
+    def __init__(
+        self, part: Part, draws: int, shift: int, flip_axes: Sequence[int], background: float, seed: int
+    ) -> None:
+        dims = part.images.dim() - 2
+        self.images = nn.functional.pad(part.images, [shift] * (2 * dims), value=background)
+        self.labels = part.labels
+        self.size = part.images.shape[2:]
+        self.flip_axes = flip_axes
+        random = torch.Generator().manual_seed(derive_seed(seed, 0))
+        cases = len(part.labels)
+        passes = [torch.randperm(cases, generator=random) for _ in range(-(-draws // cases))]
+        self.order = torch.cat(passes)[:draws].tolist()
+        # slices and flips of tensors: MONAI's transforms take 5 ms a case for it here, as long as the network
+        self.starts = torch.randint(2 * shift + 1, (draws, dims), generator=random).tolist()
+        self.flips = (torch.rand(draws, len(flip_axes), generator=random) < 0.5).tolist()
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        case = self.order[index]
+        window = [slice(start, start + size) for start, size in zip(self.starts[index], self.size, strict=True)]
+        mirrored = [1 + axis for axis, yes in zip(self.flip_axes, self.flips[index], strict=True) if yes]
+        image = self.images[(case, slice(None), *window)].flip(mirrored)
+        return {CommonKeys.IMAGE: image, CommonKeys.LABEL: self.labels[case]}
+
+
+class Forward(SimpleInferer):
+    """One forward pass, in bfloat16 where that is asked for, on the CPU as on a GPU; logits are float32.
+
+    Args:
+        bf16: see `Recipe`.
+    """
+
+    def __init__(self, bf16: bool = False) -> None:
+        super().__init__()
+        self.bf16 = bf16
+
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bf16):
+            return super().__call__(inputs, network, *args, **kwargs).float()
+
+
+class BestCheck:
+    """Handler of a validating engine that keeps the network's state where the AUC was best, then the loss lowest.
+
+    Args:
+        network: whose state is copied.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.curve: list[tuple[float, float]] = []  # (AUC, loss) of each check
+        self.state: dict[str, Tensor] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator; MONAI calls this."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        metrics = engine.state.metrics
+        self.curve.append((round(metrics["val_auc"], 5), round(metrics["val_loss"], 5)))
+        if self.best == len(self.curve) - 1:
+            self.state = copy.deepcopy(self.network.state_dict())
+
+    @property
+    def best(self) -> int:
+        """Index of the best check, the first of equals."""
+        return min(range(len(self.curve)), key=lambda check: (-self.curve[check][0], self.curve[check][1]))
+
+
+def train_and_predict(
+    network: nn.Module,
+    parts: dict[str, Part],
+    classes: int,
+    protocol: str,
+    steps: int,
+    recipe: Recipe,
+    flip_axes: Sequence[int],
+    normalisation: tuple[float, float],
+    seed: int,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Train, choose by validation, and predict the test cases once; no figure is computed of them.
+
+    Args:
+        network: changed in place.
+        parts: `train`, `val` and `test`, values in [0, 1].
+        classes: how many.
+        protocol: what is trained, see `TRAINED`.
+        steps: of the optimiser, rounded up to a multiple of the checks.
+        recipe: everything else.
+        flip_axes: see `Task`.
+        normalisation: mean and standard deviation of the pre-training images.
+        seed: of order, motion and mirroring.
+        device: where to.
+
+    Returns:
+        `val` (`auc` and `loss` of the chosen check, `curve` of all), `probabilities` of the test cases `(cases,
+        classes)`, `seconds`.
+
+    Raises:
+        CrossDError: when the figures are not finite.
+    """
+    began = time.monotonic()
+    mean, std = normalisation
+    parts = {split: Part((p.images - mean) / std, p.labels, p.patients) for split, p in parts.items()}
+    network = set_trainable(network.to(device), TRAINED[protocol])
+    checks = min(recipe.checks, steps)
+    per_check = -(-steps // checks)
+    total = per_check * checks
+    data = Draws(parts["train"], total * recipe.batch_size, recipe.shift, flip_axes, -mean / std, seed)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    schedule = WarmupCosineSchedule(optimizer, max(1, round(recipe.warmup * total)), total, warmup_multiplier=0.1)
+    names = [str(index) for index in range(classes)]
+    best, forward, place = BestCheck(network), Forward(recipe.bf16), torch.device(device)
+
+    def answers(output: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        return output[CommonKeys.PRED].softmax(1), one_hot(output[CommonKeys.LABEL], classes)
+
+    evaluator = SupervisedEvaluator(
+        device=place,
+        val_data_loader=DataLoader(_Items(parts["val"]), EVALUATED_AT_ONCE),
+        network=network,
+        inferer=forward,
+        key_val_metric={"val_auc": IgniteMetricHandler(metric_fn=PresentClassAUC(), output_transform=answers)},
+        additional_metrics={
+            "val_loss": IgniteMetricHandler(metric_fn=NegativeLogLikelihood("multiclass"), output_transform=answers)
+        },
+        val_handlers=[best],
+        decollate=False,
+    )
+    trainer = SupervisedTrainer(
+        device=place,
+        max_epochs=checks,
+        epoch_length=per_check,
+        train_data_loader=DataLoader(data, recipe.batch_size),
+        network=network,
+        optimizer=optimizer,
+        loss_function=classification_loss(parts["train"].labels.tolist(), names, "multiclass").to(place),
+        inferer=forward,
+        train_handlers=[
+            LrScheduleHandler(schedule, print_lr=False, epoch_level=False),  # type: ignore[arg-type]
+            ValidationHandler(interval=1, validator=evaluator),
+        ],
+        decollate=False,
+    )
+    for engine in (trainer, evaluator):
+        engine.logger.setLevel("WARNING")
+    torch.manual_seed(derive_seed(seed, 2))  # of what draws from the global generator
+    trainer.run()
+    network.load_state_dict(best.state)
+    auc, loss = best.curve[best.best]
+    probabilities = torch.cat(list(_predictions(network, parts["test"], forward, place)))
+    if not (isfinite(auc) and isfinite(loss) and bool(probabilities.isfinite().all())):
+        raise CrossDError(
+            f"A run must end with finite figures, got validation AUC {auc}, loss {loss}. Lower --learning_rate, or "
+            "pass --no-bf16."
+        )
+    return {
+        "val": {"auc": auc, "loss": loss, "curve": best.curve},
+        "probabilities": probabilities,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+class _Items(Dataset):
+    """Cases as MONAI's engines take them."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+
+    def __len__(self) -> int:
+        return len(self.part.labels)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {CommonKeys.IMAGE: self.part.images[index], CommonKeys.LABEL: self.part.labels[index]}
+
+
+def _predictions(network: nn.Module, part: Part, forward: Forward, place: torch.device) -> Iterator[Tensor]:
+    network.eval()
+    with torch.no_grad():
+        for images in part.images.split(EVALUATED_AT_ONCE):
+            yield forward(images.to(place), network).softmax(1).cpu()

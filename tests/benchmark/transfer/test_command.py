@@ -1,0 +1,95 @@
+"""The script, from made data to the tables of a page."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import crossd.benchmark.transfer.command as command
+import pytest
+from crossd.benchmark.transfer import RECIPES, Recipe
+from crossd.benchmark.transfer.published import OFFICIAL_AUC, published_tables
+from crossd.errors import CrossDError
+
+PAGE = "".join(
+    f"<!-- {name}:begin (made by scripts/benchmark_transfer.py: do not edit) -->\nold\n<!-- {name}:end -->\nkept\n"
+    for name in ("cpu", "published")
+)
+
+
+@pytest.fixture
+def options(made, tmp_path, monkeypatch):
+    small = Recipe(depth=10, width=4, batch_size=4, steps={0.5: 2, 1.0: 2}, checks=2, shift=1)
+    monkeypatch.setitem(RECIPES, "cpu", small)
+
+    def parsed(*more: str) -> argparse.Namespace:
+        parser = argparse.ArgumentParser()
+        command.add_arguments(parser)
+        common = ["--data", str(made), "--pretrained", str(made / "pretrained"), "--results", str(tmp_path / "cpu")]
+        return parser.parse_args([*common, "--sets", "solid", "--seeds", "0.5=2", "--protocol", "full", *more])
+
+    return parsed
+
+
+def test_from_data_to_the_page(options, tmp_path):
+    page = tmp_path / "results.md"
+    page.write_text(PAGE)
+    some = ["scratch", "raw", "rest"]
+    assert command.benchmark(options("--methods", *some)) == 0
+    assert "| rest | 0." in command.report(options("--methods", *some, "--validation"))
+    assert not (tmp_path / "cpu" / "recommended.json").exists(), "looking at validation fixes nothing"
+
+    command.report(options("--methods", *some, "acs", "--seeds", "0.5=2", "1.0=1", "--page", str(page)))
+    text = page.read_text()
+    assert "\nold\n" not in text
+    assert text.count("kept") == 2
+    assert "Recommended variant: **rest**" in text
+    rows = {line.split(":")[0].strip("| *"): line for line in text.splitlines() if line.startswith("| ")}
+    assert "not run | not run | not run | 0" in rows["acs"]
+    assert text.count("not run | not run | not run | 0") == 1 + 4, "a method without runs, and a cell without any"
+    assert re.search(r"\| scratch: random weights \| 0\.\d{3} ± 0\.\d{3} .*\| 2 \| [+-]0\.\d{3} \(", text)
+    assert "| always the majority | 0.500 | 0.500 | 0.500 |" in text
+    assert (tmp_path / "cpu" / "auc.png").stat().st_size > 5000
+    assert "![Test AUC of every run, cpu](cpu/auc.png)" in text
+    assert "| vesselmnist3d | 0.874 | 0.930 | 0.951 | ArkMedMNIST |" in text
+
+
+def test_a_second_call_runs_nothing(options, tmp_path, capsys):
+    assert command.benchmark(options("--methods", "scratch")) == 0
+    assert command.benchmark(options("--methods", "scratch")) == 0
+    assert "0 runs done, 0 left; 2 of 2 blocks are complete" in capsys.readouterr().out
+
+
+def test_a_budget_of_nothing_runs_one_block(options, capsys):
+    """Before anything was run there is no estimate, so one block is tried; then the next does not fit."""
+    assert command.benchmark(options("--methods", "scratch", "--budget", "0.0000001")) in (1, 2)
+    assert "left" in capsys.readouterr().out
+
+
+def test_messages(options, tmp_path):
+    with pytest.raises(CrossDError, match="takes FRACTION=COUNT, got 'ten'"):
+        command.benchmark(options("--seeds", "ten"))
+    with pytest.raises(CrossDError, match=r"needs its weights, got none. Pass --medicalnet FILE"):
+        command.benchmark(options("--methods", "medicalnet"))
+    with pytest.raises(CrossDError, match=r"`method` must be one of 'scratch'.*got 'crossd'"):
+        command.benchmark(options("--methods", "crossd"))
+    with pytest.raises(CrossDError, match="`device` must be one of 'cpu', 'cuda'; got 'gpu'"):
+        command.benchmark(options("--device", "gpu"))
+    command.benchmark(options("--methods", "rest"))
+    page = tmp_path / "bare.md"
+    page.write_text("# Results\n")
+    with pytest.raises(CrossDError, match=r"written between its marks; .*bare.md lacks"):
+        command.report(options("--methods", "rest", "--page", str(page)))
+
+
+def test_published_figures_are_those_of_the_sources():
+    assert OFFICIAL_AUC["vesselmnist3d"][:3] == (0.874, 0.930, 0.951)
+    assert OFFICIAL_AUC["adrenalmnist3d"][:3] == (0.827, 0.839, 0.881)
+    assert "| vesselmnist3d | 0.887 | 0.887 ± 0.018 | 0.887 ± 0.018 | – | – |" in published_tables()
+
+
+def test_the_page_of_results_has_the_marks(root: Path):
+    text = (root / "docs" / "results.md").read_text()
+    for name in ("cpu", "gpu", "2d", "cpu-paper", "published"):
+        assert f"<!-- {name}:begin (made by scripts/benchmark_transfer.py: do not edit) -->" in text

@@ -1,0 +1,282 @@
+"""Every method runs under one recipe; what is stored is not repeated; a budget leaves whole blocks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import crossd.benchmark.transfer.schedule as schedule
+import numpy as np
+import pytest
+import torch
+from crossd import CrossDResNet
+from crossd.benchmark.transfer import METHODS, Block, Cell, Results, blocks, build_network, execute, perform
+from crossd.benchmark.transfer.run import find_pretrained, normalisation
+from crossd.benchmark.transfer.tasks import Part, labelled_subset, paper_fold, read_task
+from crossd.benchmark.transfer.training import BestCheck, Draws, Forward
+from crossd.checkpoints import save_checkpoint
+from crossd.errors import CrossDError
+
+from .conftest import NARROW, plain_resnet
+
+VOLUMES = [name for name, method in METHODS.items() if method.spatial_dims == 3 and name != "medicalnet"]
+HALF = Cell("solid", "full", 0.5)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in VOLUMES if METHODS[n].pretraining in (None, "plain", "shift", "rotate-projection")]
+)
+def test_a_method_runs(name, inputs, tmp_path):
+    results = Results(tmp_path, inputs.recipe)
+    run = perform(Block(HALF, 0), name, inputs, results)
+    assert run["cases"] == {"train": 12, "val": 12, "test": 18}
+    assert 0 <= run["val"]["auc"] <= 1
+    assert len(run["val"]["curve"]) == 2
+    assert run["normalisation"] == [0.25, 0.5], "all methods, scratch too, see the pre-training's normalisation"
+    assert (run["pretraining"] is None) == (METHODS[name].pretraining is None)
+
+
+@pytest.mark.parametrize("name", ["conv2d", "crossd2d"])
+def test_two_dimensional_sets(name, inputs, tmp_path):
+    run = perform(Block(Cell("flat", "probe", 0.5), 0), name, inputs, Results(tmp_path, inputs.recipe))
+    assert run["parameters"] > 0
+
+
+def test_the_same_run_gives_the_same_result(inputs, tmp_path):
+    files = []
+    for folder in ("one", "two"):
+        perform(Block(HALF, 1), "rest", inputs, Results(tmp_path / folder, inputs.recipe))
+        files.append(json.loads((tmp_path / folder / Block(HALF, 1).path("rest")).read_text()) | {"seconds": 0})
+    assert files[0] == files[1]
+
+
+def test_methods_differ_in_the_backbone_only(inputs):
+    """Same head for the same seed, the weights that their alignment says."""
+    path = inputs.pretrained["shift"]
+    raw, rest = (build_network(METHODS[name], path, NARROW, 2, seed=3) for name in ("raw", "rest"))
+    assert torch.equal(raw.fc.weight, rest.fc.weight)
+    assert torch.equal(raw.conv1.weight, rest.conv1.weight)
+    assert torch.equal(raw.conv1.kernel(), raw.conv1.weight)
+    torch.testing.assert_close(rest.conv1.kernel(), rest.conv1.weight.roll((1, 1, 1), (2, 3, 4)), atol=1e-5, rtol=0)
+    mean, centre = (
+        build_network(METHODS[name], inputs.pretrained["plain"], NARROW, 2, 3).conv1.weight
+        for name in ("i3d-mean", "i3d-centre")
+    )
+    torch.testing.assert_close(mean.sum(2), centre[:, :, 1])
+    assert centre[:, :, 0].abs().max() == 0
+
+
+def test_a_stored_run_is_not_repeated(inputs, tmp_path, monkeypatch):
+    results = Results(tmp_path, inputs.recipe)
+    grid = blocks(["solid"], ["full"], {0.5: 2})
+    methods = ["scratch", "rest"]
+    monkeypatch.setattr(schedule, "perform", stop_after(3, schedule.perform))
+    with pytest.raises(KeyboardInterrupt):
+        execute(grid, methods, inputs, results)
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*/*.json")}
+    assert len(stamps) == 3
+    monkeypatch.undo()
+    outcome = execute(grid, methods, inputs, results)
+    assert (outcome.done, outcome.left, outcome.complete) == (1, 0, 2)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+def stop_after(runs, perform):
+    count = 0
+
+    def counted(*arguments):
+        nonlocal count
+        if count == runs:
+            raise KeyboardInterrupt
+        count += 1
+        return perform(*arguments)
+
+    return counted
+
+
+def test_a_budget_leaves_whole_blocks(inputs, tmp_path, monkeypatch):
+    """A run takes 10 s by a made clock; 45 s hold two blocks of two runs, not a third."""
+    now = 0.0
+
+    def pretended(block, method, inputs, results):
+        nonlocal now
+        now += 10
+        path = tmp_path / block.path(method)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"seconds": 10.0}))
+        return {"seconds": 10.0}
+
+    monkeypatch.setattr(schedule, "perform", pretended)
+    grid = blocks(["solid", "flat"], ["full"], {0.5: 2})
+    results = Results(tmp_path, inputs.recipe)
+    outcome = execute(grid, ["scratch", "rest"], inputs, results, 45 / 3600, clock=lambda: now)
+    assert (outcome.done, outcome.left, outcome.complete) == (4, 4, 2)
+    assert {block for block, _ in results.runs()} == set(grid[:2])
+
+
+@pytest.mark.slow
+def test_several_processes_do_the_same(inputs, tmp_path):
+    one, two = Results(tmp_path / "one", inputs.recipe), Results(tmp_path / "two", inputs.recipe)
+    grid = blocks(["solid"], ["probe"], {0.5: 1})
+    execute(grid, ["scratch", "raw"], inputs, one)
+    outcome = execute(grid, ["scratch", "raw"], inputs, two, workers=2)
+    assert outcome.left == 0
+    for name in ("scratch", "raw"):
+        assert one.read(grid[0], name)["val"] == two.read(grid[0], name)["val"]
+
+
+def test_a_medicalnet_file(tmp_path, inputs):
+    """Its layout: `module.` prefixes, 7³ stem, shortcuts without weights, no head but a decoder of its own."""
+    network = plain_resnet(3, shortcut_type="A", bias_downsample=True, conv1_t_size=7)
+    state = {f"module.{name}": value for name, value in network.state_dict().items() if not name.startswith("fc.")}
+    state["module.conv_seg.0.weight"] = torch.zeros(4, 32, 2, 2, 2)
+    torch.save({"state_dict": state}, tmp_path / "resnet_10.pth")
+    pretrained = find_pretrained(inputs.pretrained["plain"].parent, str(tmp_path / "resnet_10.pth"))
+    results = Results(tmp_path / "results", inputs.recipe)
+    run = perform(Block(HALF, 0), "medicalnet", replace(inputs, pretrained=pretrained), results)
+    assert run["pretraining"]["file"] == "resnet_10.pth"
+    made = build_network(METHODS["medicalnet"], tmp_path / "resnet_10.pth", NARROW, 2, 0)
+    assert torch.equal(made.conv1.weight, network.conv1.weight)
+    save_checkpoint(tmp_path / "other.pt", {"a.weight": torch.zeros(1)})
+    with pytest.raises(CrossDError, match=r"takes a 3D ResNet of MedicalNet's layout.*other.pt is none"):
+        build_network(METHODS["medicalnet"], tmp_path / "other.pt", NARROW, 2, 0)
+
+
+def test_a_missing_pretraining_is_named(inputs, tmp_path):
+    with pytest.raises(CrossDError, match=r"pre-training 'plain', which is not there; found are \['shift'\]"):
+        perform(
+            Block(HALF, 0),
+            "acs",
+            replace(inputs, pretrained={"shift": inputs.pretrained["shift"]}),
+            Results(tmp_path, inputs.recipe),
+        )
+
+
+def test_a_method_fits_the_axes(inputs, tmp_path):
+    with pytest.raises(CrossDError, match="'conv2d' is 2D and solid 3D"):
+        perform(Block(HALF, 0), "conv2d", inputs, Results(tmp_path, inputs.recipe))
+
+
+def test_the_subset_is_stratified_shared_and_of_its_seed():
+    labels = torch.tensor([0] * 40 + [1] * 10)
+    part = Part(torch.arange(50.0).reshape(50, 1, 1, 1, 1), labels, tuple(map(str, range(50))))
+    one, same, other = (labelled_subset(part, 0.2, seed) for seed in (1, 1, 2))
+    assert one.labels.bincount().tolist() == [8, 2]
+    assert torch.equal(one.images, same.images)
+    assert not torch.equal(one.images, other.images)
+    assert labelled_subset(part, 1.0, 1) is part
+
+
+def test_a_patient_is_labelled_as_a_whole():
+    part = Part(torch.zeros(12, 1, 1, 1, 1), torch.tensor([0, 1] * 6), tuple("aabbccddeeff"))
+    kept = labelled_subset(part, 0.5, 0).patients
+    assert all(kept.count(patient) == 2 for patient in kept)
+
+
+def test_folds_of_the_paper(made):
+    task = read_task("solid", made / "medmnist" / "solid.npz")
+    folds = [paper_fold(task, 1, fold) for fold in range(5)]
+    tested = [patient for fold in folds for patient in fold["test"].patients]
+    assert sorted(tested) == sorted({*tested})
+    assert len(tested) == 54
+    # scikit-learn's KFold(5, shuffle=True, random_state=43) on 54 cases
+    assert [len(fold["test"].patients) for fold in folds] == [11, 11, 11, 11, 10]
+    order = np.random.RandomState(43).permutation(54)
+    whole = [f"{split} {i}" for split, n in {"train": 24, "val": 12, "test": 18}.items() for i in range(n)]
+    assert set(folds[0]["test"].patients) == {whole[i] for i in order[:11]}
+    rest = sorted(order[11:])
+    assert folds[0]["val"].patients == tuple(whole[i] for i in rest[: len(rest) // 5])
+
+
+def test_the_paper_protocol(inputs, tmp_path):
+    run = perform(Block(Cell("solid", "paper", 1.0), 7), "raw", inputs, Results(tmp_path, inputs.recipe))
+    assert run["steps"] == 15 * 5  # 35 training cases in batches of 8
+    assert len(run["val"]["curve"]) == 15
+
+
+def test_draws_cover_every_case_and_move_it():
+    part = Part(torch.rand(5, 1, 6, 6, 6) + 1, torch.arange(5), tuple("abcde"))
+    draws = Draws(part, 20, shift=1, flip_axes=(0, 2), background=-1.0, seed=4)
+    items = [draws[index] for index in range(20)]
+    for start in range(0, 20, 5):
+        assert sorted(int(item["label"]) for item in items[start : start + 5]) == [0, 1, 2, 3, 4]
+    assert all(item["image"].shape == (1, 6, 6, 6) for item in items)
+    assert any((item["image"] == -1).any() for item in items)
+    again = Draws(part, 20, shift=1, flip_axes=(0, 2), background=-1.0, seed=4)
+    assert all(torch.equal(a["image"], again[index]["image"]) for index, a in enumerate(items))
+
+
+def test_the_best_check_is_kept():
+    network = torch.nn.Linear(1, 1, bias=False)
+    best = BestCheck(network)
+
+    engine = SimpleNamespace(state=SimpleNamespace(metrics={}))
+    for weight, auc, loss in ((1.0, 0.7, 0.5), (2.0, 0.9, 0.6), (3.0, 0.9, 0.4), (4.0, 0.8, 0.1)):
+        torch.nn.init.constant_(network.weight, weight)
+        engine.state.metrics = {"val_auc": auc, "val_loss": loss}
+        best(engine)
+    assert best.best == 2
+    assert best.state["weight"].item() == 3.0
+
+
+def test_bfloat16_is_used_and_left():
+    seen = []
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 2)
+
+        def forward(self, x):
+            y = self.layer(x)
+            seen.append(y.dtype)
+            return y
+
+    network = Network()
+    assert Forward(True)(torch.zeros(1, 2), network).dtype == torch.float32
+    assert Forward(False)(torch.zeros(1, 2), network).dtype == torch.float32
+    assert seen == [torch.bfloat16, torch.float32]
+
+
+def test_normalisation_of_the_checkpoint(inputs):
+    assert normalisation(inputs.pretrained, "shift") == (0.25, 0.5)
+    assert normalisation(inputs.pretrained, None) == (0.25, 0.5)
+    assert normalisation({}, None) == (0.0, 1.0)
+
+
+def test_two_key_files_and_colours(tmp_path):
+    images = np.zeros((20, 12, 12, 3), np.uint8)
+    images[..., 0] = 255
+    np.savez(tmp_path / "colours.npz", images=images, labels=np.arange(20) % 2)
+    task = read_task("colours", tmp_path / "colours.npz", 16)
+    assert {split: len(part.labels) for split, part in task.parts.items()} == {"train": 14, "val": 2, "test": 4}
+    assert task.parts["train"].images.shape[1:] == (1, 16, 16)
+    torch.testing.assert_close(task.parts["train"].images.mean().item(), 1 / 3)
+
+
+def test_other_files_are_refused(tmp_path):
+    np.savez(tmp_path / "odd.npz", pictures=np.zeros(3))
+    with pytest.raises(CrossDError, match=r"holds images and labels.*odd.npz has pictures"):
+        read_task("odd", tmp_path / "odd.npz")
+    with pytest.raises(CrossDError, match=r"The data of odd must be there, got .*none.npz"):
+        read_task("odd", tmp_path / "none.npz")
+
+
+@pytest.mark.slow
+def test_hippocampus_cubes(shared_data):
+    task = read_task("hippocampusparts", shared_data / "hippocampus_msd")
+    assert task.classes == 3
+    assert task.flip_axes == (2,), "mirroring front and back would exchange the classes"
+    patients = [set(part.patients) for part in task.parts.values()]
+    assert not patients[0] & patients[1]
+    assert not patients[0] & patients[2]
+    assert task.parts["test"].images.shape[1:] == (1, 24, 24, 24)
+
+
+def test_crossd_networks_of_the_table_load_strictly(inputs):
+    """Weights of another motion are refused, so a row cannot silently be another method."""
+    wrong = replace(METHODS["rest"], network={"alignment": "rest", "motion": "rotate"})
+    with pytest.raises(CrossDError, match="keep the motion they were trained with"):
+        build_network(wrong, inputs.pretrained["shift"], NARROW, 2, 0)
+    assert isinstance(build_network(METHODS["dynamic"], inputs.pretrained["shift"], NARROW, 2, 0), CrossDResNet)
