@@ -11,6 +11,7 @@ import torch
 from monai.networks.nets import ResNet
 from torch import nn
 
+from crossd.benchmark.transfer.variants import ROTATE, align_to_volumes, drop_unseen_on_all_axes
 from crossd.checkpoints import load_pretrained, read_checkpoint
 from crossd.checkpoints.layouts import recognise, without_wrapper
 from crossd.convert import convert
@@ -48,8 +49,6 @@ class Method:
     prepare: Any = None
 
 
-ROTATE = {"motion": "rotate", "view": "projection"}
-
 METHODS: dict[str, Method] = {
     "scratch": Method("random weights", "conv", None),
     "i3d-mean": Method("I3D, mean inflation", "conv", "plain", load={"fill": "mean"}),
@@ -67,6 +66,32 @@ METHODS: dict[str, Method] = {
         {"alignment": "running", **ROTATE},
         ours=True,
         baseline=False,
+    ),
+    "axes-projection": Method(
+        "random through-plane axes and projection, at rest",
+        "crossd",
+        "axes-projection",
+        {"alignment": "rest", **ROTATE},
+        ours=True,
+        baseline=False,
+        prepare=drop_unseen_on_all_axes,
+    ),
+    "axes-projection-noisy": Method(
+        "the same with the unseen part of the kernels as initialised",
+        "crossd",
+        "axes-projection",
+        {"alignment": "rest", **ROTATE},
+        ours=True,
+        baseline=False,
+    ),
+    "running-on-volumes": Method(
+        "Cross-D, running alignment estimated on the volumes",
+        "crossd",
+        "shift",
+        {"alignment": "running"},
+        ours=True,
+        baseline=False,
+        prepare=align_to_volumes,
     ),
     "medicalnet": Method("MedicalNet", "conv", "medicalnet"),
     "conv2d": Method("plain 2D convolution", "conv", "plain", spatial_dims=2),
