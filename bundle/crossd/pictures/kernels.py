@@ -141,7 +141,7 @@ def animate_kernels(
             if index < kernels.shape[1]:
                 _image(panel, kernels[at, index], kernels[:, index].abs().max())
 
-    FuncAnimation(figure, draw, frames=len(order)).save(path, writer=PillowWriter(fps=4), dpi=60)
+    FuncAnimation(figure, draw, frames=len(order)).save(path, writer=PillowWriter(fps=3), dpi=50)
 
 
 def _image(axis: object, values: Tensor, most: Tensor) -> None:
