@@ -89,11 +89,26 @@ def assert_has_weights(network, path):
 # --- what is in it ---------------------------------------------------------------------------------------
 
 
+def is_code(path):
+    """Whether a file below the package is part of it, and not what Python or an editor left there."""
+    return path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+
+
+def test_what_is_no_python_is_installed_too():
+    """Of the package's data files: those of the zoo form are those of a wheel."""
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
+    package = ROOT / "bundle" / "crossd"
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["crossd"]
+    installed = {path for pattern in patterns for path in package.glob(pattern)}
+    assert {path for path in package.rglob("*") if is_code(path) and path.suffix != ".py"} == installed
+
+
 def test_it_is_complete_and_holds_nothing_else(zoo):
     bundle = zoo / NAME
     assert {path.name for path in bundle.iterdir()} == {"LICENSE", "configs", "crossd", "docs", "models"}
     assert (bundle / "docs" / "data_license.txt").is_file()
-    package = {path.relative_to(ROOT / "bundle") for path in (ROOT / "bundle" / "crossd").rglob("*.py")}
+    package = {path.relative_to(ROOT / "bundle") for path in (ROOT / "bundle" / "crossd").rglob("*") if is_code(path)}
+    assert Path("crossd/report/page.js") in package
     assert {path.relative_to(bundle) for path in (bundle / "crossd").rglob("*") if path.is_file()} == package
     assert sorted(path.name for path in (bundle / "models").iterdir()) == ["README.md", "model.pt"]
     assert not list(bundle.rglob("__pycache__"))
@@ -217,6 +232,7 @@ def test_it_runs_where_crossd_is_not_installed(zoo, scan, tmp_path):
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert_answers_of(zoo / NAME, scan, tmp_path / "out")
+    assert "<b>1</b> listed" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def workflow_of(bundle, scan, output_dir):

@@ -42,9 +42,9 @@ class MeanOfCells(nn.Module):
 
 
 def volume(index: int, shape: tuple[int, ...] = (20, 24, 32)) -> MetaTensor:
-    """A bright block that lies elsewhere in every case, on a grid that runs to (superior, posterior, left)."""
+    """Brighter from case to case, with a bright block that lies elsewhere; its axes run to superior, posterior, left."""
     affine = torch.tensor([[0, 0, -1.0, 9], [0, -1, 0, 8], [2, 0, 0, 7], [0, 0, 0, 1]], dtype=torch.float64)
-    values = torch.linspace(0, 0.4, shape[-1]).expand(1, *shape).clone()
+    values = torch.linspace(0, 0.4 + 0.1 * index, shape[-1]).expand(1, *shape).clone()
     values[:, 2 + index : 8 + index, 4:10, 20:28] = 1
     image = MetaTensor((values - 0.25) / 0.5, affine=affine)
     image.meta.update(spatial_shape=shape, original_affine=affine, has_affine=index != 3, warnings="")

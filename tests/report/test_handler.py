@@ -183,8 +183,9 @@ def test_memory_does_not_grow_with_the_cases(tmp_path: Path) -> None:
     held: list[int] = []
 
     def note(engine: SupervisedEvaluator) -> None:
-        gc.collect()
-        held.append(tracemalloc.get_traced_memory()[0])
+        if engine.state.iteration in (6, 24):
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
 
     def after(evaluator: SupervisedEvaluator) -> None:
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, note)
@@ -196,7 +197,7 @@ def test_memory_does_not_grow_with_the_cases(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert size(tmp_path) > 200_000
-    assert held[-1] - held[5] < size(tmp_path) / 4
+    assert held[1] - held[0] < size(tmp_path) / 4
 
 
 def test_the_run_goes_on_when_the_page_cannot(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
