@@ -138,7 +138,7 @@ class Results:
         Raises:
             CrossDError: when another process holds it.
         """
-        with (self.folder / ".lock").open("w") as file:
+        with (self.folder / "recipe.json").open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
