@@ -150,11 +150,14 @@ def test_layouts_of_enhanced_medmnist(layout, dtype, made, tmp_path, rows):
     assert {row["split"] for row in listed} == {"train", "val", "test"}
 
 
-def test_mosmed_has_its_depth_last(made, tmp_path, rows):
+def test_mosmed_has_its_depth_last(made, tmp_path, rows, caplog):
     made.enhanced("NDHW", "mosmed_128", size=(6, 6, 4))(tmp_path)
     images = np.load(tmp_path / "mosmed_128.npz")["images"]
     listed = rows(prepare_datalist("enhanced-medmnist", tmp_path, tmp_path / "out"))  # the only file there
     np.testing.assert_array_equal(stored(tmp_path / "out" / listed[2]["image"]), images[2].transpose(2, 0, 1))
+    assert "14 cases here, 200 in Table V of the paper." in caplog.text
+    assert "size (1, 6, 6, 4) here, (1, 128, 128, 64) in Table V of the paper." in caplog.text
+    assert "values 0 to 255 here, 0 to 1 in Table V of the paper." in caplog.text
     listed = rows(prepare_datalist("enhanced-medmnist", tmp_path, tmp_path / "other", axes="WHD"))
     np.testing.assert_array_equal(stored(tmp_path / "other" / listed[2]["image"]), images[2].transpose(2, 1, 0))
     assert read_volume(tmp_path / "other" / listed[2]["image"]).shape == (1, 6, 6, 4)

@@ -18,7 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from crossd.data.sets.array_files import ArrayFiles
-from crossd.data.sets.facts import Case, DatasetFacts, Found
+from crossd.data.sets.brats21 import FACTS as BRATS21
+from crossd.data.sets.busv import FACTS as BUSV
+from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.sets.ixi import FACTS as IXI
+from crossd.data.sets.lung_adenocarcinoma import FACTS as LUNG
+from crossd.data.sets.medmnist import PAPER as MEDMNIST
+from crossd.data.sets.mosmed import FACTS as MOSMED
 from crossd.data.sets.npz_arrays import NpzArray, load_small, npz_array, npz_keys
 from crossd.errors import CrossDError, one_of
 
@@ -33,6 +39,17 @@ FACTS = DatasetFacts(
     get="Download one of its .npz files into --root, and name it with --subset, for instance --subset brats21_96.",
     preset="enhanced-medmnist.yaml",
 )
+PAPER = {  # by the beginning of the file's name
+    "brats21": BRATS21.paper,
+    "busv": BUSV.paper,
+    "mosmed": MOSMED.paper,
+    "lung": LUNG.paper,
+    "ixi": IXI.paper,
+    "brainmri": PaperRow("IV", 1600, (224, 224, 3), (0, 255), 23),
+    "braintumor": PaperRow("IV", 3064, (224, 224, 3), (0, 255), 3),
+    "breastcancer": PaperRow("IV", 1875, (224, 224, 3), (0, 255), 2),
+    **MEDMNIST,
+}
 _AXES = {"DHW": (0, 1, 2), "HWD": (2, 0, 1), "WHD": (2, 1, 0)}  # stored order → where depth, height, width are
 _MOST_CHANNELS = 3
 
@@ -76,15 +93,16 @@ def find_enhanced_medmnist(
         name = f"{index:05d}"
         if volumes:
             channels = values[None] if channel_axis is None else np.moveaxis(values, channel_axis, 0)
-            channels = channels.transpose(0, *(1 + axis for axis in _AXES[axes]))
-            written, size = files.write_volume(name, channels), channels.shape
+            size = channels.shape  # as stored, which is as the paper has it
+            written = files.write_volume(name, channels.transpose(0, *(1 + axis for axis in _AXES[axes])))
         else:
             image = values if channel_axis is None else np.moveaxis(values, channel_axis, -1)
-            written, size = files.write_image(name, image), image.shape
+            written, size = files.write_image(name, image), (*image.shape, 1)[:3]
         cases.append(Case(written, f"{label:g}"))
     note = "no patients are named: cases of one patient may be in several splits"
+    paper = next((row for start, row in PAPER.items() if path.stem.startswith(start)), None)
     column = "image" if volumes else "filename"
-    return Found(cases, size, files.value_range, [f"{path.name}: {note}."], image_column=column)
+    return Found(cases, size, files.value_range, [f"{path.name}: {note}."], paper=paper, image_column=column)
 
 
 def layout(images: NpzArray) -> tuple[bool, int | None]:

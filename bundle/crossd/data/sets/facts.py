@@ -101,6 +101,7 @@ class Found:
         value_range: smallest and largest voxel, where all were looked at.
         notes: what a user should know, one sentence each: what was left out, and why.
         class_names: where they are not those of the facts.
+        paper: what the paper states of just these files, where the facts are of several.
         image_column: of labels.csv: "image" for volumes, "filename" for images, as 2D pre-training lists them.
     """
 
@@ -109,6 +110,7 @@ class Found:
     value_range: tuple[float, float] | None = None
     notes: list[str] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
+    paper: PaperRow | None = None
     image_column: str = "image"
 
 
@@ -135,7 +137,7 @@ def differences(facts: DatasetFacts, found: Found) -> list[str]:
     absent = [name for name in found.class_names or facts.class_names if name not in labels]
     if absent:
         said.append(f"{facts.title}: no case of {', '.join(absent)} here.")
-    paper = facts.paper
+    paper = found.paper or facts.paper
     if paper is None:
         return said
     where = f"in Table {paper.table} of the paper"

@@ -24,7 +24,7 @@ from crossd.errors import CrossDError
 
 URL = "https://zenodo.org/records/10519652/files"
 _SPLITS = ("train", "val", "test")
-_PAPER = {  # Tables IV and V: those of the paper's sets that are MedMNIST's own
+PAPER = {  # Tables IV and V: those of the paper's sets that are MedMNIST's own
     "bloodmnist": PaperRow("IV", 17092, (224, 224, 3), (0, 255), 8),
     "breastmnist": PaperRow("IV", 780, (224, 224, 1), (0, 255), 2),
     "dermamnist": PaperRow("IV", 10015, (224, 224, 3), (0, 255), 7),
@@ -81,7 +81,7 @@ def medmnist_facts(name: str) -> DatasetFacts:
         get=f"Download {name}.npz or {name}_SIZE.npz (sizes {sizes}), or pass --download.",
         count=sum(info.counts),
         preset=f"{name}.yaml" if info.spatial_dims == 3 else None,
-        paper=_PAPER.get(name),
+        paper=PAPER.get(name),
         multilabel=info.multilabel,
     )
 
