@@ -37,10 +37,10 @@ def test_from_data_to_the_page(options, tmp_path):
     page.write_text(PAGE)
     some = ["scratch", "raw", "rest"]
     assert command.benchmark(options("--methods", *some)) == 0
-    assert "| rest | 0." in command.report(options("--methods", *some, "--validation"))
+    assert "| rest | 0." in command.report(options("--methods", *some))
     assert not (tmp_path / "cpu" / "recommended.json").exists(), "looking at validation fixes nothing"
 
-    command.report(options("--methods", *some, "acs", "--seeds", "0.5=2", "1.0=1", "--page", str(page)))
+    command.report(options("--report", "--methods", *some, "acs", "--seeds", "0.5=2", "1.0=1", "--page", str(page)))
     text = page.read_text()
     assert "\nold\n" not in text
     assert text.count("kept") == 2
@@ -77,10 +77,12 @@ def test_messages(options, tmp_path):
     with pytest.raises(CrossDError, match="`device` must be one of 'cpu', 'cuda'; got 'gpu'"):
         command.benchmark(options("--device", "gpu"))
     command.benchmark(options("--methods", "rest"))
+    with pytest.raises(CrossDError, match=r"made around a variant of ours, got the methods scratch, raw\. Name one of"):
+        command.report(options("--report", "--methods", "scratch", "raw"))
     page = tmp_path / "bare.md"
     page.write_text("# Results\n")
     with pytest.raises(CrossDError, match=r"written between its marks; .*bare.md lacks"):
-        command.report(options("--methods", "rest", "--page", str(page)))
+        command.report(options("--report", "--methods", "rest", "--page", str(page)))
 
 
 def test_published_figures_are_those_of_the_sources():

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    parser.add_argument("--report", action="store_true", help="make the tables and run nothing")
+    parser.add_argument("--report", action="store_true", help="fix the variant, make the tables, run nothing")
     parser.add_argument("--validation", action="store_true", help="show validation figures, run nothing, fix nothing")
     parser.add_argument("--choose_again", action="store_true", help="fix the recommended variant anew, by validation")
     parser.add_argument("--page", metavar="FILE", help="page whose marks the tables go between: docs/results.md")
@@ -90,12 +90,17 @@ def benchmark(arguments: argparse.Namespace) -> int:
 
 
 def report(arguments: argparse.Namespace) -> str:
-    """The tables of what is stored; with --page they are written there too."""
+    """With --report the tables of what is stored, to --page too; else validation figures, by which nothing is fixed."""
     grid, methods = _grid(arguments)
     results = Results(arguments.results)
     candidates = [name for name in methods if METHODS[name].ours]
-    if arguments.validation or not candidates:
+    if not arguments.report:
         return validation_table(results, methods)
+    if not candidates:
+        raise CrossDError(
+            f"Tables are made around a variant of ours, got the methods {', '.join(methods)}. Name one of "
+            f"{', '.join(name for name, method in METHODS.items() if method.ours)} in --methods."
+        )
     chosen = recommend(results, candidates, again=arguments.choose_again)
     cells: Sequence[Cell] = list(dict.fromkeys(block.cell for block in grid))
     mark = arguments.table if PAPER not in arguments.protocol else f"{arguments.table}-paper"
