@@ -22,7 +22,7 @@ _PARTS = {  # in the bundle: where it is in the repository, and what of it is ta
     "configs": ("configs", ("*.json", "*.yaml", "*.conf")),
     "models": ("models", ("model.pt", "README.md")),
     "docs": ("docs", ("*.md", "*.txt", "*.png", "*.svg", "*.json")),
-    "crossd": ("bundle/crossd", ("*.py", "*.json", "report/page.*")),
+    "crossd": ("bundle/crossd", ("*.py", "*.json", "*.css", "*.html", "*.js")),
 }
 _NEEDED = (
     "LICENSE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,10 @@ def test_a_backend_that_is_refused_ends_the_run_instead_of_failing_every_case(
     with pytest.raises(CrossDError, match=r"backend 'fused' must agree .* on the first batch, .*: use backend 'eager'"):
         run(tmp_path, {"cut": "truncated", "a": 1.0, "b": 2.0}, network=network)
     assert [row["case"] for row in rows(tmp_path)] == ["cut"]  # what went before, and not a row for each other case
+
+
+def test_a_file_name_that_is_no_text_is_shown_by_its_bytes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.nii")  # Linux takes any bytes for names
+    run(tmp_path, {name: 1.0, "after": 1.0})
+    assert [row["source"] for row in rows(tmp_path)] == ["/data/\\udcff.nii", "/data/after"]
+    assert entries(tmp_path)[0]["source"] == f"/data/{name}"

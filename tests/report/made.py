@@ -42,7 +42,7 @@ class MeanOfCells(nn.Module):
 
 
 def volume(index: int, shape: tuple[int, ...] = (20, 24, 32)) -> MetaTensor:
-    """Brighter from case to case, with a bright block that lies elsewhere; its axes run to superior, posterior, left."""
+    """Brighter from case to case, a bright block lies elsewhere; axes run to superior, posterior, left."""
     affine = torch.tensor([[0, 0, -1.0, 9], [0, -1, 0, 8], [2, 0, 0, 7], [0, 0, 0, 1]], dtype=torch.float64)
     values = torch.linspace(0, 0.4 + 0.1 * index, shape[-1]).expand(1, *shape).clone()
     values[:, 2 + index : 8 + index, 4:10, 20:28] = 1

@@ -102,7 +102,8 @@ class PredictionWriter:
         self._names = set()
         try:
             (self.folder / "evidence").mkdir(parents=True, exist_ok=True)
-            self._csv = (self.folder / "predictions.csv").open("w", newline="", encoding="utf-8")
+            table = self.folder / "predictions.csv"
+            self._csv = table.open("w", newline="", encoding="utf-8", errors="backslashreplace")  # file names are bytes
             self._json = (self.folder / "predictions.json").open("w", encoding="utf-8")
         except OSError as error:
             raise CrossDError(
