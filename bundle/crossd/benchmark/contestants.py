@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from crossd.baselines import ACSConv
 from crossd.benchmark import backends
 from crossd.benchmark.fft import FFTConv2d, moved_by_fft, with_fft
+from crossd.benchmark.parts import PARTS
 from crossd.conv import CrossDConv, fold
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
@@ -94,8 +95,15 @@ NETWORKS: Mapping[str, Callable[[int, int], nn.Module]] = MappingProxyType(
         "dynamic": lambda channels, classes: _volume(channels, classes, "dynamic"),
     }
 )
+OF_LAYERS: Mapping[str, Callable[[int, int, int], nn.Module]] = MappingProxyType(
+    {name: LAYERS[name] for name in ("Conv2d", "CrossDConv")}
+    | {
+        name: lambda channels, out, size, part=part: part(_crossd(channels, out, size))  # type: ignore[misc]
+        for name, part in PARTS.items()
+    }
+)
 KINDS: Mapping[str, Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(
-    {"layer": LAYERS, "generation": GENERATORS, "network": NETWORKS, "backend": backends.NETWORKS}
+    {"layer": LAYERS, "generation": GENERATORS, "network": NETWORKS, "part": OF_LAYERS, "backend": backends.NETWORKS}
 )
 
 
@@ -103,7 +111,7 @@ def build(kind: str, name: str, arguments: tuple[int, ...], seed: int = 0) -> nn
     """A contestant with random weights.
 
     Args:
-        kind: `"layer"`, `"generation"` (arguments `in, out, K`) `"network"` (arguments `in, classes`)
+        kind: `"layer"`, `"generation"`, `"part"` (arguments `in, out, K`), `"network"` (arguments `in, classes`)
             or `"backend"` (arguments `in, classes, width, batch, edge`).
         name: one of `KINDS[kind]`.
         arguments: see `kind`.

@@ -63,6 +63,14 @@ def _stages() -> list[Row]:
     ]
 
 
+def _floor() -> list[Row]:
+    parts = ("Conv2d", "CrossDConv", "predictor", "kernels", "windows", "products")
+    return [
+        Row("floor", "part", (channels, channels, 3), parts, (8, channels, width, width), "forward", memory=False)
+        for channels, width in STAGES
+    ]
+
+
 def _resnet() -> list[Row]:
     networks = ("ResNet-18", "CrossDResNet-18", "FFT ResNet-18")
     return [
@@ -136,6 +144,7 @@ def _guard() -> list[Row]:
 SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "table3": _table3,
     "stages": _stages,
+    "floor": _floor,
     "resnet": _resnet,
     "volumes": _volumes,
     "backends": _backends,

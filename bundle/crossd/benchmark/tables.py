@@ -86,7 +86,7 @@ def shape_text(row: Row) -> str:
     '(8, 64, 128, 128) → 512, K 3'
     """
     shape = f"({', '.join(map(str, row.shape))})"
-    if row.kind == "layer":
+    if row.kind in ("layer", "part"):
         return f"{shape} → {row.arguments[1]}, K {row.arguments[2]}"
     if row.kind == "backend":
         return f"{shape}, width {row.arguments[2]}"

@@ -12,6 +12,7 @@ from crossd.conv.arguments import same_padding, spatial_tuple
 from crossd.conv.on_input import MotionOnInput
 from crossd.conv.per_sample import add_bias, convolve, convolve_per_sample
 from crossd.conv.predictor import MotionPredictor
+from crossd.conv.products import moved_kernels, plain_cpu
 from crossd.conv.separable import SeparableConvolution
 from crossd.conv.windows import windows_pay
 from crossd.errors import CrossDError, one_of
@@ -199,7 +200,10 @@ class CrossDConv(nn.Module):
             )
             motion_vector = motion_in_image(motion_vector, self.through_plane)
         matrix = motion_matrix(motion_vector, size, self.motion, rows)
-        moved = move_kernel(weight, matrix)
+        if not torch.jit.is_scripting() and self._without_gradient(weight, matrix):
+            moved = moved_kernels(weight, matrix)
+        else:
+            moved = move_kernel(weight, matrix)
         kernels = moved.reshape([moved.shape[0], moved.shape[1], moved.shape[2]] + axes)  # noqa: RUF005
         return kernels[0] if fixed else kernels
 
@@ -245,6 +249,11 @@ class CrossDConv(nn.Module):
         norm = None if self.predictor is None else self.predictor[1]
         # `synchronises`: a batch norm of another class that shares its statistics, as one for CPUs has to be
         return isinstance(norm, nn.SyncBatchNorm) or getattr(norm, "synchronises", False)
+
+    @torch.jit.unused
+    def _without_gradient(self, weight: Tensor, matrix: Tensor) -> bool:
+        wanted = torch.is_grad_enabled() and (weight.requires_grad or matrix.requires_grad)
+        return plain_cpu(weight, matrix) and not wanted
 
     @torch.jit.unused
     def _by_windows(self, x: Tensor) -> bool:

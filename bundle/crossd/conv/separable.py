@@ -62,7 +62,7 @@ class SeparableConvolution(torch.autograd.Function):
         windows, size = gather(x, *ctx.geometry)
         columns = mix_positions(plane.transpose(1, 2), windows)
         y = x.new_empty(x.shape[0], weight.shape[0], columns.shape[1])
-        for rows, slices in _blocks(weight):
+        for rows, slices in slice_blocks(weight):
             for first in range(0, len(x), BATCH):
                 kernels = torch.mm(depth[first : first + BATCH], slices)
                 for sample, kernel in enumerate(kernels, first):
@@ -82,7 +82,7 @@ class SeparableConvolution(torch.autograd.Function):
         d_columns = torch.zeros_like(columns)
         d_depth = torch.zeros_like(depth)
         d_weight = torch.empty_like(weight) if needs_weight else None
-        for rows, slices in _blocks(weight):
+        for rows, slices in slice_blocks(weight):
             d_slices = torch.zeros_like(slices)
             for first in range(0, len(x), BATCH):
                 group = slice(first, min(first + BATCH, len(x)))
@@ -121,7 +121,7 @@ def _differentiable(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     return *(next(found) if need else None for need in ctx.needs_input_grad[:4]), None, None, None
 
 
-def _blocks(weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
+def slice_blocks(weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Depth slices `(K, block·K²·in)` of successive output channels, position before channel, in one buffer."""
     out_channels, in_channels, size = weight.shape[:3]
     values = BLOCK_BYTES // weight.element_size()
@@ -136,6 +136,6 @@ def _blocks(weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def _as_weight(slices: Tensor, like: Tensor) -> Tensor:
-    """The inverse of the order that `_blocks` brings a weight into."""
+    """The inverse of the order that `slice_blocks` brings a weight into."""
     block, in_channels, size = like.shape[:3]
     return slices.view(size, block, size, size, in_channels).permute(1, 4, 0, 2, 3)
