@@ -30,6 +30,7 @@ HEAVY = (
     "tensorboard",
     "torch.utils.tensorboard",
     "scipy.stats",
+    "highdicom",
 )  # seconds each: import where used
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -10,6 +10,7 @@ from crossd.inference.model import LoadWeights, background, network_from_card
 from crossd.inference.predictions import PredictionWriter
 from crossd.inference.restore import map_in_input_space, save_map, to_input_space
 from crossd.inference.saliency import SaliencyMaps, WindowGradCAM
+from crossd.inference.sr_writer import StructuredReports
 from crossd.inference.window_map import WindowMap
 from crossd.inference.windows import WindowInferer
 
@@ -22,6 +23,7 @@ __all__ = [
     "LoadWeights",
     "PredictionWriter",
     "SaliencyMaps",
+    "StructuredReports",
     "WindowEvidence",
     "WindowGradCAM",
     "WindowInferer",

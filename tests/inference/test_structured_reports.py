@@ -1,0 +1,218 @@
+"""Law: what the model said of a series stands in a DICOM document that any reader understands, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from crossd.checkpoints import save_checkpoint
+from crossd.data import write_dicom_series
+from crossd.data.nifti_writing import write_nifti
+from crossd.errors import CrossDError
+from crossd.inference import StructuredReports, network_from_card, sr_writer
+from monai.bundle import ConfigWorkflow
+
+pytest.importorskip("highdicom", reason='highdicom is not installed: pip install "crossd[dicom]"')
+from crossd.inference.sr_document import UNSTATED, structured_report
+
+CARD = {
+    "format": 1,
+    "task": "multiclass",
+    "class_names": ["healthy", "aneurysm of an artery"],
+    "negative_class": 0,
+    "finding_codes": {"healthy": ["17621005", "SCT", "Normal"]},
+    "intended_use": "Tests, and nothing else",
+    "network": {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4},
+    "input": {
+        "channels": ["image"],
+        "plane": "axial",
+        "spacing": None,
+        "roi_size": [32, 32, 32],
+        "intensity": {"mode": "range", "lower": None, "upper": None},
+        "mean": 0.0,
+        "std": 1.0,
+    },
+    "data": "made up",
+}
+ANSWER = {"healthy": 0.25, "aneurysm of an artery": 0.75}
+SECRETS = {"PatientAge": "042Y", "PatientComments": "secret", "OtherPatientIDs": "secret", "PatientAddress": "secret"}
+
+
+@pytest.fixture
+def series(tmp_path):
+    """Slices of a patient of whom more is known than a report has to say."""
+    volume = np.random.default_rng(0).integers(0, 100, (12, 10, 8)).astype(np.int16)
+    tags = {"StudyID": "7", "StudyDate": "20260102", "StudyTime": "101112", "SeriesNumber": 4, "PatientSex": "F"}
+    files = write_dicom_series(
+        tmp_path / "scans" / "ct", volume, np.diag([-1.0, -1, 2, 1]), modality="CT", patient_id="p1", **tags, **SECRETS
+    )
+    return [pydicom.dcmread(file) for file in files]
+
+
+def items(node, value_type):
+    """All content items of a type below a node, in order, as (name, item)."""
+    for child in node.get("ContentSequence", []):
+        if child.ValueType == value_type:
+            yield child.ConceptNameCodeSequence[0].CodeMeaning, child
+        yield from items(child, value_type)
+
+
+def read_back(report, tmp_path):
+    report.save_as(tmp_path / "report.dcm", enforce_file_format=True)
+    return pydicom.dcmread(tmp_path / "report.dcm")
+
+
+def test_findings_probabilities_and_references(series, tmp_path):
+    report = structured_report(
+        series, ANSWER, ["aneurysm of an artery"], CARD, intended_use="Tests only", warnings=["tilted"], case="c1"
+    )
+    read = read_back(report, tmp_path)
+    assert read.SOPClassUID.name == "Comprehensive SR Storage"
+    assert read.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    assert (read.CompletionFlag, read.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
+    findings = [item.ConceptCodeSequence[0] for name, item in items(read, "CODE") if name == "Finding"]
+    assert [(code.CodingSchemeDesignator, code.CodeMeaning) for code in findings] == [
+        ("SCT", "Normal"),
+        ("99CROSSD", "aneurysm of an artery"),
+    ]
+    assert findings[0].CodeValue == "17621005"
+    assert len(findings[1].CodeValue) <= 16
+    numbers = [item.MeasuredValueSequence[0] for name, item in items(read, "NUM") if name == "Probability"]
+    assert [float(number.NumericValue) for number in numbers] == [0.25, 0.75]
+    assert numbers[0].MeasurementUnitsCodeSequence[0].CodeValue == "1"  # UCUM: no units
+    predicted = [item.ConceptCodeSequence[0].CodeMeaning for name, item in items(read, "CODE") if "Predicted" in name]
+    assert predicted == ["aneurysm of an artery"]
+    texts = [(name, item.TextValue) for name, item in items(read, "TEXT")]
+    from crossd.version import __version__
+
+    for expected in (
+        ("Algorithm Name", "crossd"),
+        ("Algorithm Version", __version__),
+        ("Intended use of the model", "Tests only"),
+        ("Warning about the images", "tilted"),
+        ("Tracking Identifier", "c1: healthy"),
+    ):
+        assert expected in texts
+    uids = {image.SOPInstanceUID for image in series}
+    shown = [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for _, item in items(read, "IMAGE")]
+    assert set(shown) == uids
+    assert len(shown) == 2 * 8  # of each finding
+    evidence = read.CurrentRequestedProcedureEvidenceSequence[0]
+    (listed,) = evidence.ReferencedSeriesSequence
+    assert (evidence.StudyInstanceUID, listed.SeriesInstanceUID) == (read.StudyInstanceUID, series[0].SeriesInstanceUID)
+    assert {item.ReferencedSOPInstanceUID for item in listed.ReferencedSOPSequence} == uids
+    assert (read.PatientID, read.PatientSex, read.StudyDate) == ("p1", "F", "20260102")
+    assert read.SeriesInstanceUID != series[0].SeriesInstanceUID
+
+
+def test_of_the_patient_only_what_the_standard_requires(series, tmp_path):
+    read = read_back(structured_report(series, ANSWER, ["healthy"], CARD), tmp_path)
+    assert [keyword for keyword in SECRETS if keyword in read] == []
+    assert "secret" not in read.to_json()
+    assert not [element for element in read.iterall() if element.tag.is_private]
+
+
+def test_an_intended_use_that_is_not_stated(series, tmp_path):
+    read = read_back(structured_report(series, ANSWER, ["healthy"], CARD), tmp_path)
+    assert ("Intended use of the model", UNSTATED) in [(name, item.TextValue) for name, item in items(read, "TEXT")]
+
+
+def test_empty_headers_are_enough(series, tmp_path):
+    for keyword in ("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber"):
+        del series[0][keyword]
+    series[1].PatientSex = "X"
+    assert read_back(structured_report(series, ANSWER, ["healthy"], CARD), tmp_path).PatientSex == ""
+
+
+def errors_of(file):
+    program = shutil.which("dciodvfy")
+    if program is None:
+        pytest.skip("dciodvfy is not installed: apt-get install dicom3tools")
+    done = subprocess.run([program, str(file)], capture_output=True, text=True, check=False)
+    said = (done.stdout + done.stderr).splitlines()
+    assert "ComprehensiveSR" in said
+    return [line for line in said if line.startswith("Error")]
+
+
+def test_dciodvfy_finds_no_error(series, tmp_path):
+    report = structured_report(series, ANSWER, ["healthy"], CARD, warnings=["ä" * 2000])
+    read_back(report, tmp_path)
+    assert errors_of(tmp_path / "report.dcm") == []
+    del report.ContentSequence[0].ConceptNameCodeSequence
+    report.save_as(tmp_path / "wrong.dcm")
+    assert errors_of(tmp_path / "wrong.dcm") != []
+
+
+def test_refusals(series):
+    with pytest.raises(CrossDError, match=r"refers to at least one image, got none. Pass the files"):
+        structured_report([], ANSWER, ["healthy"], CARD)
+    wrong = {**CARD, "finding_codes": {"healthy": ["17621005"]}}
+    with pytest.raises(
+        CrossDError, match=r"`finding_codes` of a card must be .*'healthy' has \['17621005'\] .*Example"
+    ):
+        structured_report(series, ANSWER, ["healthy"], wrong)
+    del series[2].SOPInstanceUID
+    with pytest.raises(CrossDError, match=r"by their UIDs: SOPInstanceUID is missing in '.*000002.dcm'. Export"):
+        structured_report(series, ANSWER, ["healthy"], CARD)
+
+
+def test_without_highdicom(tmp_path, monkeypatch):
+    monkeypatch.setattr(sr_writer, "find_spec", lambda name: None)
+    with pytest.raises(CrossDError, match=r'not installed. `pip install "crossd\[dicom\]"`, or leave out --dicom_sr'):
+        StructuredReports(tmp_path, CARD)
+
+
+def infer(root, tmp_path, images, **options):
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "model.pt", network_from_card(CARD), card=CARD)
+    made = ConfigWorkflow(
+        str(root / "configs" / "inference.json"),
+        workflow_type="inference",
+        logging_file=False,
+        images=str(images),
+        output_dir=str(tmp_path / "out"),
+        weights=str(tmp_path / "model.pt"),
+        backend="eager",
+        **options,
+    )
+    made.initialize()
+    made.run()
+    return sorted(file.name for file in (tmp_path / "out").glob("structured_reports/*"))
+
+
+def test_the_bundle_writes_one_per_series(series, tmp_path, root, caplog):
+    write_nifti(tmp_path / "scans" / "other.nii.gz", np.random.default_rng(1).random((12, 10, 8), dtype=np.float32))
+    with caplog.at_level(logging.INFO):
+        names = infer(root, tmp_path, tmp_path / "scans", dicom_sr=True)
+    assert names == ["ct-4.dcm"]
+    assert "1 structured reports are in" in caplog.text
+    assert caplog.text.count("1 cases are not DICOM and have none") == 1
+    read = pydicom.dcmread(tmp_path / "out" / "structured_reports" / "ct-4.dcm")
+    assert "Tests, and nothing else" in read.to_json()
+    assert len(read.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence) == 8
+    assert errors_of(tmp_path / "out" / "structured_reports" / "ct-4.dcm") == []
+
+
+def test_a_folder_that_a_csv_names(series, tmp_path, root):
+    (tmp_path / "cases.csv").write_text("case,image\nfirst,scans/ct\n")
+    assert infer(root, tmp_path, tmp_path / "cases.csv", dicom_sr=True) == ["first.dcm"]
+
+
+def test_none_without_being_asked(series, tmp_path, root):
+    assert infer(root, tmp_path, tmp_path / "scans") == []
+    assert not (tmp_path / "out" / "structured_reports").exists()
+
+
+def test_a_report_that_cannot_be_written_is_a_warning(series, tmp_path, root, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(sr_writer, "structured_report", full)
+    assert infer(root, tmp_path, tmp_path / "scans", dicom_sr=True) == []
+    table = (tmp_path / "out" / "predictions.csv").read_text()
+    assert ",ok,the structured report was not written: OSError: No space left on device" in table
