@@ -76,7 +76,7 @@ class LossBar(ProgressBar):
 
     def attach(self, engine: Engine) -> None:  # type: ignore[override]
         """Register with the trainer; MONAI calls this."""
-        super().attach(engine, output_transform=lambda output: {"loss": float(output["loss"])})
+        super().attach(engine, output_transform=lambda output: {"loss": float(output["loss"].detach())})
 
 
 class EpochTable:
@@ -114,7 +114,7 @@ class EpochTable:
         self._rate = self.optimizer.param_groups[0]["lr"]
 
     def _collect(self, engine: Any) -> None:
-        self._losses.append(float(engine.state.output["loss"]))
+        self._losses.append(float(engine.state.output["loss"].detach()))
 
     def _write(self, engine: Engine) -> None:
         if self.evaluator.state.epoch != engine.state.epoch:
