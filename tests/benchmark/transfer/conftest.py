@@ -56,7 +56,7 @@ def plain_resnet(dims: int, **changes: object) -> ResNet:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """Folder with medmnist/{solid,flat}.npz and pretrained/{plain,shift,rotate-projection}.pt."""
+    """Folder with medmnist/{solid,flat}.npz and pretrained/{plain,shift,rotate-projection,axes-projection}.pt."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "medmnist").mkdir()
     for name, classes, dims in (("solid", 2, 3), ("flat", 3, 2)):
@@ -69,8 +69,9 @@ def made(tmp_path_factory):
     save_checkpoint(folder / "pretrained" / "plain.pt", plain_resnet(2), card(2))
     save_checkpoint(folder / "pretrained" / "shift.pt", CrossDResNet(2, 1, 3, **NARROW), card(2))
     rotate = {"motion": "rotate", "view": "projection"}
-    network = CrossDResNet(2, 1, 3, **NARROW, **rotate)
-    save_checkpoint(folder / "pretrained" / "rotate-projection.pt", network, card(2, **rotate))
+    for name in ("rotate-projection", "axes-projection"):
+        network = CrossDResNet(2, 1, 3, **NARROW, **rotate)
+        save_checkpoint(folder / "pretrained" / f"{name}.pt", network, card(2, **rotate))
     return folder
 
 

@@ -17,7 +17,7 @@ from crossd.benchmark.transfer.tables import validation_table
 from crossd.errors import CrossDError, one_of
 
 SETS = ("vesselmnist3d", "adrenalmnist3d", "hippocampusparts")
-FIRST = ("scratch", "i3d-mean", "acs", "raw", "running", "rest", "rotate-projection")
+FIRST = ("scratch", "i3d-mean", "acs", "raw", "running", "rest", "axes-projection", "rotate-projection")
 IN_DATA = {"hippocampusparts": "hippocampus_msd"}  # where a set lies in --data, if not at medmnist/<name>.npz
 
 
