@@ -9,6 +9,7 @@ is not repeated.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -21,7 +22,9 @@ def main() -> int:
     root = Path(bundle_root())
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", required=True, help="2D data set with a test split, as for configs/train_2d.json")
-    parser.add_argument("--output_dir", type=Path, required=True, help="one folder per run in it, and table.md")
+    parser.add_argument(
+        "--output_dir", type=Path, required=True, help="one folder per run in it, table.md, results.json"
+    )
     parser.add_argument("--weights", type=Path, default=root / "models" / "model.pt", help="trained on volumes")
     parser.add_argument("--images_weights", type=Path, help="trained on images: adds a row")
     parser.add_argument("--trainable", default="norms", help="norms (weak probing), all or head; default: %(default)s")
@@ -44,6 +47,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     (arguments.output_dir / "table.md").write_text(table(reports) + "\n", encoding="utf-8")
+    (arguments.output_dir / "results.json").write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
     print(table(reports))
     return 0
 

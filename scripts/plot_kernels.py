@@ -23,11 +23,12 @@ def main() -> int:
     parser.add_argument("checkpoint", type=Path, help="of configs/pretrain_2d.json or configs/train.json")
     parser.add_argument("--images", required=True, help="2D data set, as for configs/pretrain_2d.json")
     parser.add_argument("--output_dir", type=Path, required=True, help="made if need be")
-    parser.add_argument("--layer", default="conv1", help="whose kernels are shown; default: %(default)s")
+    parser.add_argument("--layer", default="conv1", help="whose 3D kernels are shown; default: %(default)s")
+    parser.add_argument("--moving", metavar="LAYER", help="that is animated; default: the one that moves most")
     parser.add_argument(
         "--count", type=int, default=192, help="images that motions are predicted for; default: %(default)s"
     )
-    parser.add_argument("--frames", type=int, default=16, help="images in the animation; default: %(default)s")
+    parser.add_argument("--frames", type=int, default=12, help="images in the animation; default: %(default)s")
     arguments = parser.parse_args()
     folder = arguments.output_dir
     try:
@@ -38,8 +39,9 @@ def main() -> int:
         plot_stored(folder / "kernels.png", network, arguments.layer)
         plot_motions(folder / "motions.png", network, motions)
         shown = slice(None, None, max(1, len(images) // arguments.frames))
-        moving = motions[arguments.layer][shown]
-        animate_kernels(folder / "moving.gif", network, arguments.layer, images[shown], moving)
+        layer = arguments.moving or max(motions, key=lambda name: float(motions[name].std(0).norm()))
+        animate_kernels(folder / "moving.gif", network, layer, images[shown], motions[layer][shown])
+        print(f"animated: {layer}")
     except CrossDError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -63,7 +63,7 @@ def test_a_run_is_train_2d_and_is_done_once(root, checkpoint, tmp_path):
     options |= {"images": str(tmp_path / "images.npz"), "epochs": 1, "image_size": 16, "bootstrap_samples": 100}
     first = run(root, tmp_path / "out", options)
     assert first["cases"] == 6
-    assert first["weights"] == str(tmp_path / "volumes.pt")
+    assert first["weights"] == "volumes.pt"
     written = tmp_path / "out" / "test" / "metrics.json"
     written.write_text(json.dumps({**first, "cases": 7}))
     assert run(root, tmp_path / "out", options)["cases"] == 7

@@ -53,7 +53,7 @@ def starts(volumes: Path, images: Path | None = None) -> dict[str, dict[str, Any
 
 
 def run(root: Path, output_dir: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The test report of one run of `configs/train_2d.json`, which is done if it was not.
+    """The test report of one run of `configs/train_2d.json`, which is done if it was not; weights by name alone.
 
     Args:
         root: the bundle's.
@@ -75,7 +75,7 @@ def run(root: Path, output_dir: Path, options: Mapping[str, Any]) -> dict[str, A
             last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
             raise CrossDError(f"Every run must end well; {output_dir} did not:\n{last}")
     content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-    return content
+    return {**content, "weights": Path(content["weights"]).name}  # where they lay is nobody's concern
 
 
 def table(reports: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

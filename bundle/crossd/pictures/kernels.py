@@ -133,7 +133,8 @@ def animate_kernels(
         axis.imshow(images[at, 0].tolist(), cmap="gray")
         axis.set_axis_off()
         moved = ", ".join(f"{value:+.2f}" for value in displacement(found, motion_vectors[at][None])[0].tolist())
-        axis.set_title(f"{moved}\n{'voxels' if found.motion == 'shift' else 'degrees'}", fontsize="small")
+        unit = "voxels" if found.motion == "shift" else "degrees"
+        axis.set_title(f"{layer}\n{moved} {unit}", fontsize="small")
         for index in range(2 * columns):
             panel = grid[str(index)]
             panel.clear()
