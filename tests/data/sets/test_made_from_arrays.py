@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from crossd.data.reading import read_volume
 from crossd.data.sets import prepare_datalist
+from crossd.data.sets.busv import FACTS
 from crossd.errors import CrossDError
 from PIL import Image
 
@@ -185,3 +186,16 @@ def test_enhanced_medmnist_refused(arrays, message, tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(CrossDError, match=message):
         prepare_datalist("enhanced-medmnist", tmp_path, tmp_path / "out")
+
+
+def test_long_videos_are_averaged_not_skipped_through(tmp_path, rows):
+    """Frames that alternate between black and white become grey when three of them share one."""
+    for label in FACTS.class_names:
+        for video in range(4):
+            folder = tmp_path / "rawframes" / label / f"v{video}"
+            folder.mkdir(parents=True)
+            for frame in range(36):
+                Image.new("L", (12, 12), 255 * (frame % 2)).save(folder / f"{frame:06d}.png")
+    listed = rows(prepare_datalist("busv", tmp_path, tmp_path / "out", size=12))
+    volume = stored(tmp_path / "out" / listed[0]["image"])
+    assert 85 <= volume[1:-1].min() <= volume[1:-1].max() <= 170
