@@ -75,7 +75,7 @@ class MotionOnInput(torch.autograd.Function):
         needs_x, needs_weight, needs_motion = ctx.needs_input_grad[:3]
         gradient = gradient.flatten(2)
         d_x = torch.empty_like(x, memory_format=torch.contiguous_format) if needs_x else None
-        d_weight = torch.zeros_like(weight) if needs_weight else None
+        d_weight = torch.zeros_like(weight, memory_format=torch.contiguous_format) if needs_weight else None
         d_matrix = torch.empty_like(matrix) if needs_motion else None
         for samples, windows, _ in _groups(x, weight, ctx.geometry):
             columns = mix_positions(matrix[samples].transpose(1, 2), windows).flatten(0, 1)
