@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import threading
+from pathlib import Path
 
 import pytest
 from crossd.data.sets import ixi, medmnist, prepare_datalist
@@ -72,16 +73,20 @@ def test_a_medmnist_set_from_its_address(server, tmp_path, made, monkeypatch, ro
 
 
 def test_ixi_from_its_address(server, release, tmp_path, monkeypatch, rows):
-    """Archives without a folder, and the table: it is an .xls at its address, so here it must be there already."""
+    """Archives without a folder, and the table as an Excel file."""
     address, asked = server
-    root = release("ixi-archives")
+    release("ixi-archives").rename(tmp_path / "made")
     for name in ("IXI-T1.tar", "IXI-T2.tar"):
-        (root / name).rename(tmp_path / "published" / name)
+        (tmp_path / "made" / name).rename(tmp_path / "published" / name)
+    data = Path(__file__).with_name("ixi_made.xls").read_bytes()
+    (tmp_path / "published" / "IXI.xls").write_bytes(data)
+    monkeypatch.setitem(ixi._MD5, "IXI.xls", hashlib.md5(data).hexdigest())
     monkeypatch.setattr(ixi, "_URL", address)
-    labels = prepare_datalist("ixi", root, tmp_path / "out", download=True)
-    assert len(rows(labels)) == 14
-    assert asked == ["IXI-T1.tar", "IXI-T2.tar"]
-    assert all((root / name).is_file() for name in ("IXI-T1.tar", "IXI-T2.tar"))
+    for _ in range(2):  # the second time everything is there
+        labels = prepare_datalist("ixi", tmp_path / "root", tmp_path / "out", download=True)
+        assert len(rows(labels)) == 14
+    assert asked == ["IXI-T1.tar", "IXI-T2.tar", "IXI.xls"]
+    assert sorted(path.name for path in (tmp_path / "root").iterdir()) == asked
 
 
 def test_a_set_behind_terms_is_not_downloaded(tmp_path):
