@@ -86,7 +86,7 @@ def find_cases(
         ),
         *(
             (item.path, _rejected_name(item, root), [item.path], [], item.reason, item.kind * path.is_dir())
-            for item in (*rejected, *unreadable)
+            for item in (*rejected, *unreadable, *_halves(others, found_series, rejected))
         ),
     ]
     if not found:
@@ -161,6 +161,14 @@ def _series_name(series: Series, root: Path) -> str:
 def _rejected_name(item: Rejected, root: Path) -> str:
     name = stem(_below(item.path, root))
     return f"{name}-{item.kind}" if item.kind and os.path.isdir(item.path) else name
+
+
+def _halves(files: Sequence[str], series: Sequence[Series], rejected: Sequence[Rejected]) -> list[Rejected]:
+    """Voxels without the header of their pair: a scan that would be lost without a word."""
+    taken = {file for item in series for file in item.files} | {item.path for item in rejected}
+    alone = (file for file in files if file.lower().endswith((".img", ".img.gz")) and header_of(file) == file)
+    rule = "A pair needs both files: '{}' is there without its header, a .hdr of the same name. Copy it too."
+    return [Rejected(file, rule.format(file)) for file in alone if file not in taken]
 
 
 def _refused(series: Series, tilt: str) -> str | None:

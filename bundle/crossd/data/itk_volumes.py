@@ -28,6 +28,8 @@ def read_with_itk(path: str, volume: int | None = None) -> Volume:
             compressed stream that is damaged; ITK raises `RuntimeError` for other damage.
     """
     text = read_text_header(path)
+    if any("\udc80" <= sign <= "\udcff" for sign in path):  # bytes that are no UTF-8, as Python shows them
+        raise CrossDError(f"ITK opens files whose names are UTF-8: that of '{path}' is not. Rename it.")
     import itk
 
     header = itk.ImageIOFactory.CreateImageIO(path, itk.CommonEnums.IOFileMode_ReadMode)
@@ -43,7 +45,7 @@ def read_with_itk(path: str, volume: int | None = None) -> Volume:
     if components > 1:
         _check_components(path, kind, components, volume)
     shape, number = choose_volume(path, (*sizes, components) if components > 1 else sizes, volume)
-    check_voxels(path, (*sizes, components))
+    check_voxels(path, (*sizes, components) if components > 1 else sizes)
     _check_files(path, text, prod((*sizes, components)) * int(header.GetComponentSize()))
     image = itk.imread(path) if components > 1 else itk.imread(path, pixel_type=itk.F)
     voxels = itk.array_from_image(image)  # (…, k, j, i), or (k, j, i, component)

@@ -20,6 +20,7 @@ from crossd.errors import CrossDError
 _MILLIMETRES = {1: 1000.0, 3: 0.001}  # of the lowest three bits of xyzt_units: metres and micrometres
 _LARGEST_HEADER = 2**26  # vox_offset; extensions are text of some kilobytes
 _SAME_PLACE = 0.1  # mm: rounding of quaternions in float32 stays far below, and no scanner is that exact
+_HARMLESS = ("pixdim[0] (qfac)", "vox offset", "very large origin")
 _BODY = (2.0, 5000.0)  # mm: sizes that a scan can have
 
 
@@ -38,7 +39,7 @@ def read_nifti(path: str, volume: int | None = None) -> Volume:
     """
     import nibabel
 
-    _check_offset(path)
+    block = _checked_header(path)
     image: Any = nibabel.load(path)
     if not isinstance(image, nibabel.AnalyzeImage):  # NIfTI's classes are made from it
         kind = type(image).__name__.removesuffix("Image")
@@ -58,6 +59,7 @@ def read_nifti(path: str, volume: int | None = None) -> Volume:
     packed = data.lower().endswith(".gz")
     check_declared(path, [data], end, DEFLATE_AT_MOST if packed else 1)
     voxel_to_world, has_affine, warnings = _place(image, shape)
+    warnings += _corrected(image.header, block)
     first = int(stored.offset) + number * size
     spec = (shape, dtype, first, stored.slope, stored.inter)
     if packed:
@@ -67,8 +69,8 @@ def read_nifti(path: str, volume: int | None = None) -> Volume:
     return Volume(voxels, voxel_to_world, has_affine, tuple(warnings))
 
 
-def _check_offset(path: str) -> None:
-    """Refuse a vox_offset that only damage explains: nibabel reads everything before it into memory."""
+def _checked_header(path: str) -> bytes:
+    """The first bytes; refuse a vox_offset that only damage explains: nibabel reads all before it into memory."""
     with gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb") as file:
         block = file.read(540)
     for order in "<>":
@@ -83,6 +85,14 @@ def _check_offset(path: str) -> None:
                 f"The voxels of a NIfTI file begin after its header: those of '{path}' are said to begin at byte "
                 f"{offset:.6g} (vox_offset). The header is damaged: copy the file again."
             )
+    return block
+
+
+def _corrected(header: Any, block: bytes) -> list[str]:
+    """What nibabel found wrong in a header and put right, without saying so to anyone but its log."""
+    faults = type(header).diagnose_binaryblock(block[: header.structarr.nbytes]).splitlines()
+    told = [fault for fault in faults if fault and not fault.startswith(_HARMLESS)]
+    return [f"The header of the file has faults, for which usual values are taken: {'; '.join(told)}."] if told else []
 
 
 def _whole_gzip(path: str, spec: tuple, end: int) -> np.ndarray:

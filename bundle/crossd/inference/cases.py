@@ -7,6 +7,7 @@ from typing import Any
 
 from monai.data import Dataset
 
+from crossd.data.case_names import printable
 from crossd.errors import CrossDError
 
 Case = dict[str, Any]
@@ -37,9 +38,9 @@ class CaseDataset(Dataset):
         item = {
             **given,
             "case": given.get("case", str(index)),
-            "source": given.get("source", str(given.get("image"))),
-            "warnings": list(given.get("warnings") or []),
-            "error": given.get("error"),
+            "source": printable(given.get("source", str(given.get("image")))),
+            "warnings": [printable(warning) for warning in given.get("warnings") or []],
+            "error": None if given.get("error") is None else printable(given["error"]),
             "sources": given.get("image"),
         }
         if item["error"] is not None:
@@ -50,7 +51,7 @@ class CaseDataset(Dataset):
             return {**item, "image": None, "error": reason(error)}
         noted = getattr(image, "meta", {}).get("warnings") or []
         noted = noted.splitlines() if isinstance(noted, str) else noted  # `read_volume` writes one line each
-        item["warnings"] += [warning for warning in noted if warning not in item["warnings"]]
+        item["warnings"] += [warning for warning in map(printable, noted) if warning not in item["warnings"]]
         return {**item, "image": image}
 
 
@@ -75,5 +76,5 @@ def reason(error: BaseException) -> str:
     """
     while not isinstance(error, CrossDError) and error.__cause__ is not None:
         error = error.__cause__
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     return text if isinstance(error, CrossDError) else f"{type(error).__name__}: {text}"

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossd.data.dicom.deflated import check_inflated_size
 from crossd.data.dicom.objects import Label, Rejected, check_is_image, kind_of_object, localizer
+from crossd.data.dicom.structure import BoundedReader, check_structure
 from crossd.data.dicom.values import attribute, is_rescaled, padding_range
 from crossd.errors import CrossDError
 
@@ -132,8 +134,14 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
     try:
         if not _has_preamble(path) and not suffixed:
             return []
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=suffixed)
+        check_inflated_size(path)
+        with BoundedReader(path) as file:
+            dataset = dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=suffixed)
+            if dataset.get("Rows"):
+                check_structure(path, file, dataset)
         sop_class = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+    except CrossDError:
+        raise
     except Exception as error:  # pydicom raises whatever the damaged bytes lead it to
         raise CrossDError(
             f"A DICOM file must have a readable header: '{path}' has not ({error}). Copy the file again, or remove it."

@@ -1,0 +1,113 @@
+"""Whether the elements of a DICOM file end where it ends, before anyone makes room for what they declare.
+
+GDCM fills as many bytes as an element says it has, up to 4 GiB, and finds out afterwards that the file is shorter.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+from crossd.errors import CrossDError
+
+_PIXEL_DATA = b"\xe0\x7f\x10\x00"  # (7FE0,0010)
+_OTHER_PIXELS = (b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")  # float and double
+_LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")  # PS3.5, 7.1.2
+_ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # (FFFE,E000), (FFFE,E0DD); PS3.5, A.4
+_UNDEFINED = 0xFFFFFFFF
+
+
+class BoundedReader(io.BufferedReader):
+    """A file of which no more is read, and no more room made, than there is.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file, BoundedReader(file.name) as bounded:
+    ...     bounded.read(2**40)
+    b''
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(io.FileIO(path))
+        self.length = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most so many bytes."""
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = max(min(size, self.length - self.tell()), 0)
+        return super().read(size)
+
+
+def check_structure(path: str, file: BoundedReader, dataset: Any) -> None:
+    """Follow a little-endian file from its pixels on to its end, by its lengths alone.
+
+    Args:
+        path: of the file.
+        file: where `pydicom.dcmread(…, stop_before_pixels=True)` left it.
+        dataset: what that read.
+
+    Raises:
+        CrossDError: an element that is longer than what is left of the file, or bytes after the pixels that are no
+            elements.
+    """
+    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    if syntax is not None and (not syntax.is_transfer_syntax or syntax.is_deflated or not syntax.is_little_endian):
+        return
+    start = file.tell()
+    head = super(BoundedReader, file).read(12)
+    if start > file.length:
+        raise _too_long(path, start - file.length)
+    if head[:4] in _OTHER_PIXELS:
+        return
+    if head[:4] != _PIXEL_DATA:
+        raise CrossDError(
+            f"A DICOM image must hold its pixels after its header: '{path}' holds none there. It is cut short or "
+            "damaged: copy it again."
+        )
+    explicit = head[4:6] in (b"OW", b"OB", b"UN")
+    length = int.from_bytes(head[8:12] if explicit else head[4:8], "little")
+    end = start + (12 if explicit else 8)
+    if length != _UNDEFINED:
+        end += length
+    while length == _UNDEFINED:
+        file.seek(end)
+        item = super(BoundedReader, file).read(8)
+        size = int.from_bytes(item[4:], "little")
+        end += 8 + (size if item[:4] == _ITEM else 0)
+        if item[:4] == _END:
+            break
+        if item[:4] != _ITEM or end > file.length:
+            raise _too_long(path, max(end - file.length, 1))
+    if end > file.length:
+        raise _too_long(path, end - file.length)
+    _check_trailing(path, file, end, syntax is None or not syntax.is_implicit_VR)
+
+
+def _check_trailing(path: str, file: BoundedReader, start: int, explicit: bool) -> None:
+    """Elements after the pixels, or zeros: rare, and few."""
+    while start < file.length:
+        file.seek(start)
+        head = super(BoundedReader, file).read(12)
+        if not head.strip(b"\0") and not file.read(file.length).strip(b"\0"):
+            return
+        tag = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
+        if len(head) < 8 or tag <= (0x7FE0, 0x0010) or (explicit and not head[4:6].isalpha()):
+            raise CrossDError(
+                f"A DICOM file must end after its last element: '{path}' has {file.length - start} bytes more, which "
+                "are none. Copy the file again."
+            )
+        long = explicit and head[4:6] in _LONG
+        size = head[8:12] if long else head[6:8] if explicit else head[4:8]
+        length = int.from_bytes(size, "little")
+        if length == _UNDEFINED:  # a sequence, of which each item says its own length
+            return
+        start += (12 if long else 8) + length
+    if start > file.length:
+        raise _too_long(path, start - file.length)
+
+
+def _too_long(path: str, beyond: int) -> CrossDError:
+    return CrossDError(
+        f"The elements of a DICOM file must end where it ends: those of '{path}' reach {beyond} bytes beyond. It is "
+        "cut short or damaged: copy it again."
+    )

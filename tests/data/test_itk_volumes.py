@@ -1,0 +1,188 @@
+"""Laws: patient axes and units are honoured, checksums are believed, and a header reaches no file but its own."""
+
+from __future__ import annotations
+
+import zlib
+
+import itk
+import numpy as np
+import pytest
+from crossd.data.sizes import TAIL
+from crossd.data.volume_files import read_volume_file
+from crossd.errors import CrossDError
+
+VOXELS = np.arange(24, dtype="<f4").reshape(2, 3, 4)  # (k, j, i)
+
+
+def nrrd(path, *lines, data=None):
+    head = ["NRRD0005", "type: float", "dimension: 3", "sizes: 4 3 2", "endian: little", *lines]
+    fields = {line.split(":")[0]: line for line in head}  # later lines replace earlier ones
+    fields.setdefault("encoding", "encoding: raw")
+    path.write_bytes("\n".join([*fields.values(), "", ""]).encode() + (VOXELS.tobytes() if data is None else data))
+    return path
+
+
+def refused(path, volume=None):
+    with pytest.raises(CrossDError) as caught:
+        read_volume_file(path, volume)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "signs"),
+    [
+        ("left-posterior-superior", (-1, -1, 1)),
+        ("right-anterior-superior", (1, 1, 1)),
+        ("LPS", (-1, -1, 1)),
+        ("left-anterior-superior", (-1, 1, 1)),
+    ],
+)
+def test_spaces(tmp_path, space, signs):
+    lines = (f"space: {space}", "space directions: (1.5,0,0) (0,2,0) (0,0,3)", "space origin: (5,6,7)")
+    read = read_volume_file(nrrd(tmp_path / "a.nrrd", *lines))
+    expected = np.diag([*signs, 1.0]) @ [[1.5, 0, 0, 5], [0, 2, 0, 6], [0, 0, 3, 7], [0, 0, 0, 1]]
+    np.testing.assert_allclose(read.voxel_to_world, expected)
+    np.testing.assert_array_equal(read.voxels, VOXELS.T)
+    assert (read.has_affine, read.warnings) == (True, ())
+
+
+def test_a_space_that_is_not_the_patients(tmp_path):
+    lines = ("space: scanner-xyz", "space directions: (1.5,0,0) (0,2,0) (0,0,3)", "space origin: (5,6,7)")
+    read = read_volume_file(nrrd(tmp_path / "a.nrrd", *lines))
+    assert not read.has_affine
+    assert read.warnings[0].startswith("The file states no space (NRRD `space` is scanner-xyz)")
+
+
+def test_a_meta_image_without_directions(tmp_path):
+    head = b"ObjectType = Image\nNDims = 3\nElementSpacing = 1 2 3\nDimSize = 4 3 2\nElementType = MET_FLOAT\n"
+    (tmp_path / "a.mha").write_bytes(head + b"ElementDataFile = LOCAL\n" + VOXELS.tobytes())
+    read = read_volume_file(tmp_path / "a.mha")
+    assert not read.has_affine
+    assert "states no space (MetaImage `TransformMatrix`)" in read.warnings[0]
+
+
+def test_units(tmp_path):
+    lines = ("space: LPS", "space directions: (2,0,0) (0,2,0) (0,0,2)", "space origin: (5,6,7)")
+    path = nrrd(tmp_path / "a.nrrd", *lines, 'space units: "um" "um" "um"')
+    read = read_volume_file(path)
+    np.testing.assert_allclose(
+        read.voxel_to_world[:3],
+        np.diag([-0.002, -0.002, 0.002, 1])[:3] + np.array([[0, 0, 0, -0.005], [0, 0, 0, -0.006], [0, 0, 0, 0.007]]),
+    )
+    assert read.warnings == ('The file\'s unit is "um" "um" "um": read as millimetres.',)
+
+
+@pytest.mark.parametrize("kinds", ["domain domain domain list", "list domain domain domain"])
+def test_volumes_of_a_4d_nrrd(tmp_path, kinds):
+    several = np.stack([VOXELS, VOXELS + 100])  # (volume, k, j, i)
+    first = kinds.startswith("list")
+    data = np.moveaxis(several, 0, -1) if first else several
+    directions = ["(1,0,0)", "(0,1,0)", "(0,0,1)"]
+    lines = (
+        *("dimension: 4", f"sizes: {'2 4 3 2' if first else '4 3 2 2'}", "space: LPS", f"kinds: {kinds}"),
+        f"space directions: {' '.join(['none', *directions] if first else [*directions, 'none'])}",
+    )
+    path = nrrd(tmp_path / "a.nrrd", *lines, data=np.ascontiguousarray(data).tobytes())
+    for number in range(2):
+        np.testing.assert_array_equal(read_volume_file(f"{path}@{number}").voxels, several[number].T)
+    assert "has 2. Choose one of them, counted from 0" in refused(path)
+    assert "0 to 1: volume 2 of" in refused(path, 2)
+
+
+def test_volumes_of_a_4d_meta_image(tmp_path):
+    several = np.stack([VOXELS, VOXELS + 100, VOXELS * 2])
+    itk.imwrite(itk.image_from_array(several), str(tmp_path / "a.mha"))
+    for number in range(3):
+        np.testing.assert_array_equal(read_volume_file(tmp_path / "a.mha", number).voxels, several[number].T)
+    assert "Choose one of its 3 volumes" in refused(tmp_path / "a.mha")
+
+
+def test_colour_and_complex(tmp_path):
+    rgb = itk.Image[itk.RGBPixel[itk.UC], 3].New()
+    rgb.SetRegions([4, 3, 2])
+    rgb.Allocate()
+    itk.imwrite(rgb, str(tmp_path / "a.nrrd"))
+    assert "is in colour (rgb). Convert it to grey levels." in refused(tmp_path / "a.nrrd", 0)
+    lines = ("dimension: 4", "sizes: 2 4 3 2", "kinds: complex domain domain domain")
+    path = nrrd(tmp_path / "c.nrrd", *lines, data=np.stack([VOXELS, VOXELS], -1).tobytes())
+    assert "is complex. Write its magnitude instead." in refused(path, 0)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_a_wrong_checksum_is_believed(tmp_path, suffix):
+    """ITK reads all of these without an error, and gives other voxels."""
+    path = tmp_path / f"a{suffix}"
+    volume = np.random.default_rng(0).integers(0, 1000, (12, 12, 12)).astype(np.int16)
+    itk.imwrite(itk.image_from_array(volume), str(path), compression=True)
+    whole = path.read_bytes()
+    np.testing.assert_array_equal(read_volume_file(path).voxels, volume.T)
+    for place in np.linspace(len(whole) // 2, len(whole) - 1, 12).astype(int):
+        data = bytearray(whole)
+        data[place] ^= 16
+        path.write_bytes(data)
+        assert "is truncated or damaged (" in refused(path)
+
+
+def test_a_stream_that_goes_on(tmp_path):
+    path = tmp_path / "a.nrrd"
+    nrrd(path, "encoding: gzip", data=zlib.compress(VOXELS.tobytes() + bytes(2 * TAIL), wbits=31))
+    assert f"goes on for more than {TAIL} bytes after the 96 it declares" in refused(path)
+
+
+@pytest.mark.parametrize("suffix", [".nhdr", ".mhd"])
+class TestDetached:
+    @pytest.fixture
+    def header(self, tmp_path, suffix):
+        folder = tmp_path / "scans"
+        folder.mkdir()
+        itk.imwrite(itk.image_from_array(VOXELS), str(folder / f"a{suffix}"))
+        return folder / f"a{suffix}"
+
+    @staticmethod
+    def name(header, other):
+        header.write_text(header.read_text().replace("a.raw", other))
+        return header
+
+    def test_it_is_read(self, header, suffix):
+        np.testing.assert_array_equal(read_volume_file(header).voxels, VOXELS.T)
+
+    def test_below_the_folder(self, header, suffix):
+        (header.parent / "raw").mkdir()
+        (header.parent / "a.raw").rename(header.parent / "raw" / "b.raw")
+        np.testing.assert_array_equal(read_volume_file(self.name(header, "raw/b.raw")).voxels, VOXELS.T)
+
+    @pytest.mark.parametrize("other", ["../a.raw", "/etc/passwd", "raw/../../a.raw"])
+    def test_it_reaches_nothing_outside(self, header, suffix, other):
+        (header.parent.parent / "a.raw").write_bytes(VOXELS.tobytes())
+        assert "outside of its folder. Move the file there" in refused(self.name(header, other))
+
+    def test_missing_and_short(self, header, suffix):
+        (header.parent / "a.raw").write_bytes(VOXELS.tobytes()[:50])
+        assert "is truncated or damaged (it declares 96 bytes and has 50)" in refused(header)
+        (header.parent / "a.raw").unlink()
+        assert "A header needs the file with its voxels" in refused(header)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_declared_sizes(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    itk.imwrite(itk.image_from_array(VOXELS), str(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"4 3 2", b"30000 30000 30000"))
+    assert "declares 30000 × 30000 × 30000 voxels" in refused(path)
+    path.write_bytes(whole.replace(b"4 3 2", b"4 3 900"))
+    assert "it declares 43" in refused(path)
+
+
+def test_a_name_that_itk_cannot_open(tmp_path):
+    path = f"{tmp_path}/sch\udce4del.nrrd"
+    with open(path, "wb") as file:
+        file.write(nrrd(tmp_path / "a.nrrd").read_bytes())
+    assert "whose names are UTF-8" in refused(path)
+
+
+def test_no_header(tmp_path):
+    (tmp_path / "a.nrrd").write_bytes(b"\x89PNG")
+    assert "there is no NRRD in" in refused(tmp_path / "a.nrrd")
+    (tmp_path / "a.mhd").write_bytes(b"NDims = 3\n")
+    assert "there is no MetaImage in" in refused(tmp_path / "a.mhd")

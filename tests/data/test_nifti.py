@@ -1,0 +1,175 @@
+"""Laws: millimetres whatever the unit, one volume of many as if it were alone, no more voxels than a file can hold."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import struct
+
+import nibabel as nib
+import numpy as np
+import pytest
+from crossd.data.sizes import TAIL
+from crossd.data.volume_files import read_volume_file
+from crossd.errors import CrossDError
+
+
+def edit(path, offset, form, *values):
+    data = bytearray(path.read_bytes())
+    data[offset : offset + struct.calcsize(form)] = struct.pack(form, *values)
+    path.write_bytes(data)
+
+
+def refused(path, volume=None):
+    with pytest.raises(CrossDError) as caught:
+        read_volume_file(path, volume)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("unit", "factor", "name"), [("meter", 1000, "metres"), ("micron", 0.001, "micrometres")])
+def test_units_become_millimetres(tmp_path, volume, voxel_to_world, unit, factor, name):
+    stored = np.diag([1 / factor, 1 / factor, 1 / factor, 1]) @ voxel_to_world
+    image = nib.Nifti1Image(volume, stored)
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "a.nii")
+    read = read_volume_file(tmp_path / "a.nii")
+    np.testing.assert_allclose(read.voxel_to_world, voxel_to_world, rtol=1e-5, atol=1e-4)
+    assert len(read.warnings) == 1
+    assert (
+        f"The file's unit is {name} (xyzt_units): read as millimetres, it spans 13.5 × 16 × 21 mm" in read.warnings[0]
+    )
+
+
+@pytest.mark.parametrize(("spacing", "warned"), [(0.001, True), (1.0, False), (1000.0, True)])
+@pytest.mark.parametrize("stated", [True, False])
+def test_an_unknown_unit_is_said_where_millimetres_cannot_be(tmp_path, volume, spacing, warned, stated):
+    image = nib.Nifti1Image(volume, np.diag([spacing, spacing, spacing, 1]))
+    image.header.set_xyzt_units("mm" if stated else "unknown")
+    nib.save(image, tmp_path / "a.nii")
+    (*said,) = read_volume_file(tmp_path / "a.nii").warnings
+    assert len(said) == warned
+    if warned:
+        assert ("states millimetres" if stated else "states no unit (xyzt_units), so millimetres are assumed") in said[
+            0
+        ]
+        assert said[0].endswith(
+            f"and spans {9 * spacing:.4g} × {8 * spacing:.4g} × {7 * spacing:.4g} mm: check its spacing."
+        )
+
+
+def test_a_damaged_qform_does_not_hide_a_good_sform(tmp_path, volume, axial):
+    image = nib.Nifti1Image(volume, axial)
+    image.set_qform(axial, code=1)
+    image.set_sform(axial, code=2)
+    nib.save(image, tmp_path / "a.nii")
+    assert read_volume_file(tmp_path / "a.nii").warnings == ()
+    edit(tmp_path / "a.nii", 256, "<3f", 2.0, 2.0, 2.0)
+    read = read_volume_file(tmp_path / "a.nii")
+    np.testing.assert_allclose(read.voxel_to_world, axial)
+    assert "The qform of the file is damaged (w2 should be positive" in read.warnings[0]
+
+
+def test_what_nibabel_corrects_is_said(tmp_path, volume, axial):
+    nib.save(nib.Nifti1Image(volume, axial), tmp_path / "a.nii")
+    edit(tmp_path / "a.nii", 254, "<h", 77)
+    (said, other) = read_volume_file(tmp_path / "a.nii").warnings
+    assert "states no orientation" in said
+    assert "The header of the file has faults, for which usual values are taken: sform_code 77 not valid" in other
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".hdr"])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_each_volume_of_a_4d_file_is_the_one_that_was_put_in(tmp_path, volume, axial, suffix, scaled):
+    several = np.stack([volume, volume + 1000, volume * 2], -1)
+    kind = nib.Nifti1Pair if suffix == ".hdr" else nib.Nifti1Image
+    image = kind(several, axial)
+    if scaled:
+        image.header.set_data_dtype(np.int16)
+        image = kind(several * 0.5, axial, image.header)
+    path = tmp_path / f"a{suffix}"
+    nib.save(image, path)
+    expected = nib.load(path).get_fdata(dtype=np.float32)
+    for number in range(3):
+        for read in (read_volume_file(path, number), read_volume_file(f"{path}@{number}", 1)):
+            np.testing.assert_array_equal(read.voxels, expected[..., number])
+            np.testing.assert_allclose(read.voxel_to_world, axial)
+    assert "Choose one of its 3 volumes, counted from 0: --volume 0 for every 4D file of a run, or 'a" in refused(path)
+    assert f"chosen by its number, 0 to 2: volume 3 of '{path}' was asked for. Choose" in refused(path, 3)
+
+
+def test_a_3d_file_has_one_volume_whatever_is_chosen(tmp_path, volume, axial):
+    nib.save(nib.Nifti1Image(volume, axial), tmp_path / "a.nii")
+    np.testing.assert_array_equal(read_volume_file(tmp_path / "a.nii", 5).voxels, volume)
+    nib.save(nib.Nifti1Image(np.zeros((4, 5, 6, 2, 3), dtype=np.int16), axial), tmp_path / "b.nii")
+    assert "has 5, of sizes (4, 5, 6, 2, 3). Write the volume that is meant as a file of its own" in refused(
+        tmp_path / "b.nii", 0
+    )
+
+
+@pytest.mark.parametrize("suffix", [".hdr", ".hdr.gz"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair, nib.Spm99AnalyzeImage])
+def test_pairs_by_either_name(tmp_path, volume, kind, suffix):
+    path = tmp_path / f"a{suffix}"
+    affine = np.diag([-1.5, 2, 3, 1])
+    nib.save(kind(volume, affine), path)
+    by_image = read_volume_file(str(path).replace(".hdr", ".img"))
+    np.testing.assert_array_equal(by_image.voxels, volume)
+    np.testing.assert_array_equal(read_volume_file(path).voxels, volume)
+    (tmp_path / path.name.replace(".hdr", ".img")).unlink()
+    assert "A pair needs both files" in refused(path)
+
+
+def test_nifti_2_and_big_endian(tmp_path, volume, axial):
+    nib.save(nib.Nifti2Image(volume, axial), tmp_path / "a.nii")
+    nib.save(nib.Nifti1Image(volume, axial, nib.Nifti1Header(endianness=">")), tmp_path / "b.nii.gz")
+    for name in ("a.nii", "b.nii.gz"):
+        read = read_volume_file(tmp_path / name)
+        np.testing.assert_array_equal(read.voxels, volume)
+        np.testing.assert_allclose(read.voxel_to_world, axial)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_more_voxels_than_the_file_can_hold(tmp_path, axial, packed):
+    """The declared size is refused before anything of that size is made."""
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), dtype=np.int16), axial), path)
+    edit(path, 40, "<4h", 3, 1000, 1000, 1000)
+    if packed:
+        path = tmp_path / "a.nii.gz"
+        path.write_bytes(gzip.compress((tmp_path / "a.nii").read_bytes()))
+    assert "is truncated or damaged (it declares 2000000352 bytes and has " in refused(path)
+    assert (", which cannot unpack to more than" in refused(path)) == packed
+
+
+@pytest.mark.parametrize("offset", [-1.0, 1e9, float("nan"), float("inf")])
+def test_an_offset_that_is_none(tmp_path, volume, axial, offset):
+    nib.save(nib.Nifti1Image(volume, axial), tmp_path / "a.nii")
+    edit(tmp_path / "a.nii", 108, "<f", offset)
+    assert "The voxels of a NIfTI file begin after its header" in refused(tmp_path / "a.nii")
+
+
+def test_a_gzip_bomb(tmp_path, volume, axial):
+    nib.save(nib.Nifti1Image(volume, axial), tmp_path / "a.nii")
+    whole = (tmp_path / "a.nii").read_bytes()
+    (tmp_path / "padded.nii.gz").write_bytes(gzip.compress(whole + bytes(5000)))
+    np.testing.assert_array_equal(read_volume_file(tmp_path / "padded.nii.gz").voxels, volume)
+    (tmp_path / "bomb.nii.gz").write_bytes(gzip.compress(whole + bytes(2 * TAIL), compresslevel=1))
+    assert f"goes on for more than {TAIL} bytes after the {len(whole)} it declares" in refused(tmp_path / "bomb.nii.gz")
+
+
+def test_what_has_no_grid(tmp_path):
+    from nibabel.cifti2 import Cifti2Image, ScalarAxis, SeriesAxis
+
+    axes = (ScalarAxis(["one"]), SeriesAxis(0, 1, 5))
+    Cifti2Image(np.zeros((1, 5), dtype=np.float32), axes).to_filename(tmp_path / "a.dscalar.nii")
+    assert "is a Cifti2 file, which has not. Map it to a volume first." in refused(tmp_path / "a.dscalar.nii")
+
+
+def test_the_disagreement_is_that_of_the_farthest_corner(tmp_path, volume):
+    image = nib.Nifti1Image(volume, np.eye(4))
+    turned = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    image.set_qform(turned, code=1)
+    nib.save(image, tmp_path / "a.nii")
+    corners = [np.array([i, j, k, 1]) for i, j, k in itertools.product((0, 8), (0, 7), (0, 6))]
+    apart = max(np.linalg.norm(((np.eye(4) - turned) @ corner)[:3]) for corner in corners)
+    assert f"disagree, by up to {apart:.2f} mm at its corners" in read_volume_file(tmp_path / "a.nii").warnings[0]
