@@ -25,6 +25,8 @@ def main() -> None:
     maps = sorted((folder / "evidence").glob("*.nii.gz"))
     print(f"\ntable: {folder / 'predictions.csv'} (and predictions.json)")
     print(f"evidence maps: {len(maps)} files in {folder / 'evidence'}; open one over its input, in any NIfTI viewer")
+    if (folder / "report.html").is_file():
+        print(f"report: {(folder / 'report.html').absolute().as_uri()} (open it in a browser)")
 
 
 if __name__ == "__main__":

@@ -114,10 +114,32 @@ def test_good_and_bad_inputs_from_another_directory(tmp_path: Path, weights: str
         assert probabilities(row).sum() == pytest.approx(1, abs=2e-6)
         assert row["predicted_class"] in ("healthy", "aneurysm")
     assert "3 of 7 cases done, 4 failed" in done.stdout
+    report = (elsewhere / "out" / "report.html").read_text(encoding="utf-8")
+    assert report.count("<tbody") == 7
+    assert report.count("<figure") == 3 * 3
     document = json.loads((elsewhere / "out" / "predictions.json").read_text())
     for entry in document["cases"]:
         assert (entry["evidence"] is None) == (entry["status"] == "failed")
         assert entry["evidence"] is None or (elsewhere / "out" / entry["evidence"]).is_file()
+
+
+def test_the_report_and_the_saliency_can_be_chosen(tmp_path: Path, weights: str) -> None:
+    image = write_volume(tmp_path / "images" / "a.nii.gz", noise(1, (24, 40, 20)))
+    infer(image, tmp_path / "plain", weights=weights, report=False)
+    assert not (tmp_path / "plain" / "report.html").exists()
+    assert not (tmp_path / "plain" / "saliency").exists()
+    options = {"saliency": "gradcam", "saliency_layer": "layer2", "report_slices": 4, "report_names": False}
+    infer(image, tmp_path / "full", weights=weights, **options)
+    report = (tmp_path / "full" / "report.html").read_text(encoding="utf-8")
+    assert 'data-shown="2,7,12,17"' in report
+    assert report.count('class="map saliency"') == 3
+    assert ">case 1<" in report
+    written = nib.load(tmp_path / "full" / "saliency" / "a.nii.gz")
+    assert written.shape == (24, 40, 20)
+    assert np.ptp(written.get_fdata()) > 0
+    with pytest.raises(RuntimeError) as wrong:
+        infer(image, tmp_path / "wrong", weights=weights, saliency="gradcam", saliency_layer="layer9")
+    assert "`saliency_layer` must be one of" in reason(wrong.value)
 
 
 def test_nothing_could_run(tmp_path: Path, weights: str) -> None:
