@@ -42,7 +42,7 @@ class ReportWriter:
     run that dies leaves a page of what was done. When the page cannot be written the run goes on without it.
 
     A picture takes at most 5.5 kB a slice and its maps 1.5 kB each, times 4/3 in the page: with 25 slices of the first
-    plane and 12 of the others at most 0.36 MB a case, and 0.1 MB more for Grad-CAM. A row alone takes about 1 kB.
+    plane and 12 of the others at most 0.46 MB a case, and 0.1 MB more for Grad-CAM. A row alone takes about 1 kB.
 
     Args:
         output_dir: where `report.html` goes.
