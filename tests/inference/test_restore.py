@@ -108,3 +108,14 @@ def test_a_map_of_anything_else_has_scanner_coordinates(tmp_path: Path) -> None:
     saved = nib.load(tmp_path / "map.nii.gz")
     np.testing.assert_allclose(saved.affine, affine, atol=1e-5)
     assert saved.header["sform_code"] == 1
+
+
+@pytest.mark.parametrize("unit", ["meter", "mm", "micron"])
+def test_a_map_has_the_unit_of_its_source(tmp_path, unit):
+    source = nib.Nifti1Image(np.zeros((3, 4, 5), np.float32), np.diag([0.5, 0.5, 0.5, 1]))
+    source.header.set_xyzt_units(unit)
+    nib.save(source, tmp_path / "a.nii")
+    save_map(tmp_path / "map.nii.gz", np.ones((3, 4, 5), np.float32), np.eye(4), like=str(tmp_path / "a.nii"))
+    written = nib.load(tmp_path / "map.nii.gz")
+    assert written.header.get_xyzt_units()[0] == unit
+    np.testing.assert_allclose(written.affine, source.affine)

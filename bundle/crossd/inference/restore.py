@@ -98,6 +98,8 @@ def save_map(path: Path, values: np.ndarray, affine: np.ndarray, like: str | Non
     image = nib.Nifti1Image(values, affine)
     image.set_sform(affine, code="scanner" if source is None else int(source.header.get("sform_code", 0)))
     image.set_qform(affine, code="unknown" if source is None else int(source.header.get("qform_code", 0)))
+    if source is not None and "xyzt_units" in source.header:  # the affine is in the unit of the source
+        image.header["xyzt_units"] = int(source.header["xyzt_units"]) & 7
     part = path.with_name(f".{path.name.removesuffix('.nii.gz')}.part.nii.gz")
     nib.save(image, part)
     os.replace(part, path)

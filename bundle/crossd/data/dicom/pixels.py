@@ -34,7 +34,7 @@ def read_pixels(series: Series) -> np.ndarray:
     if series.reader == "itk":
         try:
             return _checked(series, read_with_itk(series))
-        except RuntimeError:
+        except (RuntimeError, TypeError):  # the latter for names that are not UTF-8
             pass  # no codec, or damaged: pydicom has further codecs and says which file it is
     return _checked(series, read_with_pydicom(series))
 
