@@ -186,3 +186,11 @@ def test_no_header(tmp_path):
     assert "there is no NRRD in" in refused(tmp_path / "a.nrrd")
     (tmp_path / "a.mhd").write_bytes(b"NDims = 3\n")
     assert "there is no MetaImage in" in refused(tmp_path / "a.mhd")
+
+
+def test_bytes_too_many_are_said(tmp_path):
+    lines = ("space: LPS", "space directions: (2,0,0) (0,2,0) (0,0,2)", "space origin: (5,6,7)")
+    path = nrrd(tmp_path / "a.nrrd", *lines, data=VOXELS.tobytes() + b"abc")
+    assert read_volume_file(path).warnings == (
+        "The file has 3 bytes more than it declares: its voxels may be displaced.",
+    )

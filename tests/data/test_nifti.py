@@ -173,3 +173,12 @@ def test_the_disagreement_is_that_of_the_farthest_corner(tmp_path, volume):
     corners = [np.array([i, j, k, 1]) for i, j, k in itertools.product((0, 8), (0, 7), (0, 6))]
     apart = max(np.linalg.norm(((np.eye(4) - turned) @ corner)[:3]) for corner in corners)
     assert f"disagree, by up to {apart:.2f} mm at its corners" in read_volume_file(tmp_path / "a.nii").warnings[0]
+
+
+def test_bytes_too_many_are_said(tmp_path, volume, axial):
+    nib.save(nib.Nifti1Image(volume, axial), tmp_path / "a.nii")
+    whole = (tmp_path / "a.nii").read_bytes()
+    (tmp_path / "a.nii").write_bytes(whole[:400] + b"12345678" + whole[400:])
+    assert read_volume_file(tmp_path / "a.nii").warnings == (
+        "The file has 8 bytes more than it declares: its voxels may be displaced.",
+    )

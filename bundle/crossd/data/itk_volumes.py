@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from crossd.data.sizes import DEFLATE_AT_MOST, check_declared, check_deflated, check_voxels
+from crossd.data.sizes import DEFLATE_AT_MOST, check_declared, check_deflated, check_voxels, too_many
 from crossd.data.text_headers import TextHeader, read_text_header
 from crossd.data.volume import Volume, choose_volume
 from crossd.errors import CrossDError
@@ -46,12 +47,12 @@ def read_with_itk(path: str, volume: int | None = None) -> Volume:
         _check_components(path, kind, components, volume)
     shape, number = choose_volume(path, (*sizes, components) if components > 1 else sizes, volume)
     check_voxels(path, (*sizes, components) if components > 1 else sizes)
-    _check_files(path, text, prod((*sizes, components)) * int(header.GetComponentSize()))
+    surplus = _check_files(path, text, prod((*sizes, components)) * int(header.GetComponentSize()))
     image = itk.imread(path) if components > 1 else itk.imread(path, pixel_type=itk.F)
     voxels = itk.array_from_image(image)  # (…, k, j, i), or (k, j, i, component)
     voxels = voxels[..., number] if components > 1 else voxels.reshape(-1, *shape[::-1])[number]
     lps, stated, warnings = _place(image, text)
-    return Volume(voxels.transpose().astype(np.float32, copy=False), lps, stated, warnings)
+    return Volume(voxels.transpose().astype(np.float32, copy=False), lps, stated, (*warnings, *too_many(surplus)))
 
 
 def _check_components(path: str, kind: str, components: int, volume: int | None) -> None:
@@ -68,14 +69,19 @@ def _check_components(path: str, kind: str, components: int, volume: int | None)
         )
 
 
-def _check_files(path: str, text: TextHeader, needed: int) -> None:
-    """Hold the declared bytes against the files, and compressed ones against their checksum, which ITK ignores."""
+def _check_files(path: str, text: TextHeader, needed: int) -> int:
+    """Hold the declared bytes against the files, and compressed ones against their checksum, which ITK ignores.
+
+    Returns:
+        Bytes that uncompressed files have beyond the declared ones.
+    """
     packing, _, skipped = text.packing.partition(", ")
     ratio = {"raw": 1.0, "gzip": DEFLATE_AT_MOST}.get(packing, float(_DIGITS))
     if packing not in ("bzip2", "bz2"):
         check_declared(path, text.files, needed + (text.offset if packing == "raw" else 0), ratio)
     if packing == "gzip" and len(text.files) == 1 and not skipped:
         check_deflated(text.files[0], text.offset, needed)
+    return sum(map(os.path.getsize, text.files)) - text.offset - needed if packing == "raw" and not skipped else 0
 
 
 def _place(image: Any, text: TextHeader) -> tuple[np.ndarray, bool, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from crossd.data.sizes import DEFLATE_AT_MOST, TAIL, check_declared, check_voxels, goes_on
+from crossd.data.sizes import DEFLATE_AT_MOST, TAIL, check_declared, check_voxels, goes_on, too_many
 from crossd.data.volume import Volume, choose_volume
 from crossd.errors import CrossDError
 
@@ -60,6 +60,8 @@ def read_nifti(path: str, volume: int | None = None) -> Volume:
     check_declared(path, [data], end, DEFLATE_AT_MOST if packed else 1)
     voxel_to_world, has_affine, warnings = _place(image, shape)
     warnings += _corrected(image.header, block)
+    if not packed:
+        warnings += too_many(os.path.getsize(data) - end)
     first = int(stored.offset) + number * size
     spec = (shape, dtype, first, stored.slope, stored.inter)
     if packed:

@@ -88,6 +88,15 @@ def check_deflated(path: str, offset: int, needed: int) -> None:
         raise _damaged(path, f"{count} of {needed} bytes can be unpacked")
 
 
+def too_many(surplus: int) -> list[str]:
+    """What to say of bytes after the voxels of an uncompressed file, which has no checksum.
+
+    >>> too_many(0), too_many(8)
+    ([], ['The file has 8 bytes more than it declares: its voxels may be displaced.'])
+    """
+    return [f"The file has {surplus} bytes more than it declares: its voxels may be displaced."] if surplus > 0 else []
+
+
 def goes_on(path: str, needed: int) -> CrossDError:
     """The error for a compressed file that unpacks to far more than it declares."""
     return CrossDError(

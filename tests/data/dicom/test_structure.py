@@ -103,3 +103,13 @@ def test_names_that_are_not_utf8(tmp_path, volume, axial):
     (series,), rejected = find_series(tmp_path.iterdir())
     assert rejected == []
     np.testing.assert_array_equal(read_volume(series)[0], volume)
+
+
+@pytest.mark.parametrize("kept", [10, 100, 142])
+def test_fewer_pixels_than_the_matrix_has(tmp_path, volume, axial, kept):
+    """The header is longer than what is missing, so the size of the file does not tell."""
+    file = write_dicom_series(tmp_path, volume, axial)[0]
+    dataset = pydicom.dcmread(file)
+    dataset.PixelData = dataset.PixelData[:kept]
+    dataset.save_as(file)
+    assert f"PixelData (7FE0,0010) of '{file}' has {kept} bytes where its 1 × 8 × 9 pixels need 144" in outcome(file)

@@ -242,7 +242,8 @@ def _judge(source: Source, kind: str, rows: list[dict[str, Any]] | str, expected
         return Outcome(source.name, kind, "unnamed", f"probabilities {numbers} under status ok")
     if told:
         return Outcome(source.name, kind, "refused", told)
-    if _same(rows, expected):
+    answers = [row.get("probabilities") for row in rows]
+    if all(row["probabilities"] in answers for row in expected):  # of a second series in the folder, more
         return Outcome(source.name, kind, "same", warned)
     return Outcome(source.name, kind, "warned" if warned else "changed", warned)
 

@@ -69,6 +69,7 @@ def check_structure(path: str, file: BoundedReader, dataset: Any) -> None:
     end = start + (12 if explicit else 8)
     if length != _UNDEFINED:
         end += length
+        _check_length(path, dataset, length, syntax is not None and syntax.is_encapsulated)
     while length == _UNDEFINED:
         file.seek(end)
         item = super(BoundedReader, file).read(8)
@@ -81,6 +82,19 @@ def check_structure(path: str, file: BoundedReader, dataset: Any) -> None:
     if end > file.length:
         raise _too_long(path, end - file.length)
     _check_trailing(path, file, end, syntax is None or not syntax.is_implicit_VR)
+
+
+def _check_length(path: str, dataset: Any, length: int, encapsulated: bool) -> None:
+    """Refuse fewer pixels than the matrix has: ITK fills up what is missing without a word."""
+    frames = max(int(dataset.get("NumberOfFrames") or 1), 1)
+    pixels = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0) * frames
+    needed = pixels * int(dataset.get("BitsAllocated") or 8) // 8
+    if not encapsulated and length < needed and int(dataset.get("SamplesPerPixel") or 1) == 1:
+        raise CrossDError(
+            f"A DICOM file must hold the pixels it declares: PixelData (7FE0,0010) of '{path}' has {length} bytes where "
+            f"its {frames} × {dataset.get('Rows')} × {dataset.get('Columns')} pixels need {needed}. It is cut short: "
+            "copy it again."
+        )
 
 
 def _check_trailing(path: str, file: BoundedReader, start: int, explicit: bool) -> None:
