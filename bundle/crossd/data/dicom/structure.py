@@ -91,8 +91,8 @@ def _check_length(path: str, dataset: Any, length: int, encapsulated: bool) -> N
     needed = pixels * int(dataset.get("BitsAllocated") or 8) // 8
     if not encapsulated and length < needed and int(dataset.get("SamplesPerPixel") or 1) == 1:
         raise CrossDError(
-            f"A DICOM file must hold the pixels it declares: PixelData (7FE0,0010) of '{path}' has {length} bytes where "
-            f"its {frames} × {dataset.get('Rows')} × {dataset.get('Columns')} pixels need {needed}. It is cut short: "
+            f"A DICOM file must hold the pixels it declares: PixelData (7FE0,0010) of '{path}' has {length} bytes "
+            f"where its {frames} × {dataset.get('Rows')} × {dataset.get('Columns')} pixels need {needed}. It is cut short: "
             "copy it again."
         )
 
