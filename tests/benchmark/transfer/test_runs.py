@@ -80,6 +80,13 @@ def test_a_stored_run_is_not_repeated(inputs, tmp_path, monkeypatch):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
+def test_another_process_may_have_done_it(inputs, tmp_path, monkeypatch):
+    results = Results(tmp_path, inputs.recipe)
+    first = perform(Block(HALF, 0), "scratch", inputs, results)
+    monkeypatch.setattr("crossd.benchmark.transfer.run.train_and_predict", None)
+    assert perform(Block(HALF, 0), "scratch", inputs, results) == first
+
+
 def stop_after(runs, perform):
     count = 0
 
