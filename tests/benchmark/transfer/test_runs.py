@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import crossd.benchmark.transfer.schedule as schedule
@@ -129,6 +133,32 @@ def test_several_processes_do_the_same(inputs, tmp_path):
     assert outcome.left == 0
     for name in ("scratch", "raw"):
         assert one.read(grid[0], name)["val"] == two.read(grid[0], name)["val"]
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_killed_benchmark(tmp_path):
+    """Two workers asleep in a pool whose process is killed: both are gone within seconds."""
+    program = tmp_path / "sleepers.py"
+    program.write_text(
+        "import multiprocessing, os, time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from crossd.benchmark.transfer.schedule import _begin_worker\n"
+        "if __name__ == '__main__':\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    with ProcessPoolExecutor(2, context, initializer=_begin_worker) as pool:\n"
+        "        print(*{f.result() for f in [pool.submit(os.getpid) for _ in range(2)]}, flush=True)\n"
+        "        pool.submit(time.sleep, 600), pool.submit(time.sleep, 600)\n"
+        "        time.sleep(600)\n"
+    )
+    benchmark = subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True)
+    workers = [int(number) for number in benchmark.stdout.readline().split()]
+    benchmark.kill()
+    benchmark.wait()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert workers
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
 def test_a_medicalnet_file(tmp_path, inputs):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import statistics
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -132,7 +134,7 @@ class _Workers:
     def __enter__(self) -> _Workers:
         if self.workers > 1:
             context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-            self.pool = ProcessPoolExecutor(self.workers, context, initializer=torch.set_num_threads, initargs=(1,))
+            self.pool = ProcessPoolExecutor(self.workers, context, initializer=_begin_worker)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -157,6 +159,19 @@ class _Workers:
     def _collect(self) -> list[tuple[Run, float]]:
         done, _ = wait(self.going, return_when=FIRST_COMPLETED)
         return [(self.going.pop(future), future.result()) for future in done]
+
+
+def _begin_worker() -> None:
+    """One thread, and an end with the parent: a worker left by a killed benchmark would write into the next one's."""
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+
+    def end_with_it() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end_with_it, daemon=True).start()
 
 
 def _seconds(run: Run, inputs: Inputs, results: Results) -> float:
