@@ -253,6 +253,7 @@ print(len(count), total)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_it(tmp_path, volume, axial):
     for number in range(6):
         nib.save(nib.Nifti1Image(volume + number, axial), tmp_path / f"{number}.nii.gz")

@@ -92,8 +92,8 @@ def _check_length(path: str, dataset: Any, length: int, encapsulated: bool) -> N
     if not encapsulated and length < needed and int(dataset.get("SamplesPerPixel") or 1) == 1:
         raise CrossDError(
             f"A DICOM file must hold the pixels it declares: PixelData (7FE0,0010) of '{path}' has {length} bytes "
-            f"where its {frames} × {dataset.get('Rows')} × {dataset.get('Columns')} pixels need {needed}. It is cut short: "
-            "copy it again."
+            f"where its {frames} × {dataset.get('Rows')} × {dataset.get('Columns')} pixels need {needed}. It is "
+            "cut short: copy it again."
         )
 
 
