@@ -109,7 +109,7 @@ def run_campaign(
             raise CrossDError(f"Good cases must succeed before they are damaged; {bad} did not. {first.tail[-600:]}")
         run.limit = first.peak + extra_memory
         campaign = Campaign([], usual=first.peak)
-        plan = _plan(sources, count)
+        plan = _plan(sources, count, seed)
         for start in range(0, len(plan), batch):
             part = plan[start : start + batch]
             campaign.outcomes += _judge_batch(run, part, sources, expected, np.random.default_rng([seed, start]))
@@ -118,14 +118,16 @@ def run_campaign(
     return campaign
 
 
-def _plan(sources: Sequence[Source], count: int) -> list[tuple[Source, str]]:
-    """Every kind for every source in turn, from the start again where there are not enough."""
+def _plan(sources: Sequence[Source], count: int, seed: int = 0) -> list[tuple[Source, str]]:
+    """Every kind for every source in turn, from the start again where that is not enough; of fewer, any."""
     pairs = [
         (source, list(DAMAGE[source.kind])[number])
         for number in range(max(map(len, DAMAGE.values())))
         for source in sources
         if number < len(DAMAGE[source.kind])
     ]
+    if count < len(pairs):
+        pairs = [pairs[index] for index in np.random.default_rng(seed).permutation(len(pairs))]
     return [pairs[index % len(pairs)] for index in range(count)]
 
 
