@@ -22,6 +22,7 @@ from crossd.convert import convert
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.networks import register as _register_network
+from crossd.pseudo3d import Pseudo3D, Pseudo3Dd, pseudo_3d, pseudo_3d_inverse
 from crossd.version import __version__
 
 _register_layer()
@@ -33,6 +34,8 @@ __all__ = [
     "CrossDConv3d",
     "CrossDError",
     "CrossDResNet",
+    "Pseudo3D",
+    "Pseudo3Dd",
     "TransferReport",
     "__version__",
     "calibrate",
@@ -41,5 +44,7 @@ __all__ = [
     "embed_kernel",
     "fold",
     "load_pretrained",
+    "pseudo_3d",
+    "pseudo_3d_inverse",
     "set_alignment",
 ]
