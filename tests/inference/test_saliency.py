@@ -68,6 +68,16 @@ def test_many_windows_are_the_mean_of_monais(network: nn.Module) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
 
 
+def test_channels_share_a_map() -> None:
+    torch.manual_seed(5)
+    network = crossd.CrossDResNet(3, 2, 3, depth=10, width=4, conv1_t_stride=1).eval()
+    volume = torch.randn(2, 16, 24, 16)
+    found = WindowGradCAM(network, "layer3")(volume, WindowInferer(None), 1)()
+    expected = monai_gradcam(network, volume[None], "layer3", 1)
+    assert expected.max() > 0
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
+
+
 def test_every_window_counts_where_background_is_skipped(network: nn.Module) -> None:
     volume = torch.zeros(1, 16, 16, 48)
     volume[..., 40:] = 1

@@ -71,12 +71,13 @@ def run(folder: Path, items: list[dict[str, Any]], saliency: str | None = None, 
     """Classify the cases and write `folder/report.html`."""
     card = options.pop("card", CARD)
     window: int | None = options.pop("window", 16)
+    transform: Callable[[dict[str, Any]], dict[str, Any]] = options.pop("transform", read)
     after: Callable[[SupervisedEvaluator], None] = options.pop("after", lambda evaluator: None)
     report = ReportWriter(folder, card, saliency=saliency, **options)
     handlers: list[Any] = [SaliencyMaps(card, saliency, "cells")] if saliency else []
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
-        val_data_loader=DataLoader(CaseDataset(items, read), batch_size=1, collate_fn=collate_cases),
+        val_data_loader=DataLoader(CaseDataset(items, transform), batch_size=1, collate_fn=collate_cases),
         network=MeanOfCells(len(card["class_names"])),
         inferer=WindowInferer(window, overlap=0.5),
         iteration_update=classify_cases,

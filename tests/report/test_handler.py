@@ -18,6 +18,7 @@ import torch
 from crossd.errors import CrossDError
 from crossd.report import ReportWriter, handler
 from ignite.engine import Events
+from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 
 from .made import CARD, EVIL, made_cases, run, volume
@@ -267,3 +268,18 @@ def test_it_needs_the_entries_of_the_writer(tmp_path: Path) -> None:
 
 def _engine() -> Any:
     return SupervisedEvaluator(torch.device("cpu"), val_data_loader=[], network=torch.nn.Identity(), decollate=False)
+
+
+def test_several_channels(tmp_path: Path) -> None:
+    one = volume(0)
+    both = MetaTensor(one.as_tensor().repeat(2, 1, 1, 1), affine=one.affine, meta=one.meta)
+    card = {**CARD, "input": {**CARD["input"], "channels": ["t1", "t2"], "mean": [0.25] * 2, "std": [0.5] * 2}}
+    run(tmp_path, [{"case": "a", "source": "", "image": both}], card=card, saliency="gradcam")
+    page = Page(tmp_path / "report.html")
+    assert "Channel 1 of 2, t1. The maps are of all channels together." in page.text
+    assert len([tag for tag, attributes in page.tags if attributes.get("class") == "map saliency"]) == 3
+
+
+def test_a_name_of_bytes_that_are_no_text(tmp_path: Path) -> None:
+    run(tmp_path, made_cases(1), weights=os.fsdecode(b"/models/sch\xe4del.pt"))
+    assert "sch?del.pt" in Page(tmp_path / "report.html").text

@@ -106,7 +106,7 @@ class ReportWriter:
             self._notes(),
             self.saliency is not None,
         )
-        encoded = head.encode()
+        encoded = head.encode(errors="replace")  # as a checkpoint's name may hold bytes that are no text
         self._slots = {name: encoded.index(slot(name, 0).encode()) for name in self.counts}
         self._end = len(encoded)
         self._tails = (tail.encode(), unfinished.encode())
@@ -202,7 +202,8 @@ class ReportWriter:
             "Cases are named after files, folders and series descriptions, never after a patient's name in a DICOM "
             "header; where folders are named after patients, so are cases here. --report_names false numbers them."
             if self.names
-            else "Cases are numbered as in predictions.csv, without the names of their files (report_names)."
+            else "Cases are numbered as in predictions.csv, without the names of files and series; what stands in "
+            "quotes in messages is left out, since it may be one (report_names)."
         )
         return [*NOTES, *([SALIENCY_NOTE] if self.saliency else []), capped, named]
 

@@ -58,7 +58,8 @@ def pictures_of(
         pictures.append(Pictures(plane, grey_strip(plane.picture(volume) * std + mean), tints, peaks))
     remarks = []
     if len(image) > 1:
-        remarks.append(f"Channel 1 of {len(image)}, {card_input['channels'][0]}.")
+        whole = " The maps are of all channels together." if maps else ""
+        remarks.append(f"Channel 1 of {len(image)}, {card_input['channels'][0]}.{whole}")
     if "evidence" in maps and maps["evidence"].uniform:
         remarks.append("One window covers the whole volume, so its evidence is the same everywhere.")
     if scales.get("saliency") == 0:

@@ -62,3 +62,16 @@ def test_wrong_releases(release, made, tmp_path):
         prepare_datalist("brats21", tmp_path, tmp_path / "out")
     with pytest.raises(CrossDError, match="`modality` must be one of 'flair', 't1', 't1ce', 't2'; got 't1c'"):
         prepare_datalist("brats21", tmp_path, tmp_path / "out", modalities="t1c")
+
+
+@pytest.mark.parametrize("name", ["brats21", "brats21-dicom"])
+def test_an_archive_unpacked_into_a_folder_of_its_own(name, release, tmp_path, rows):
+    """Kaggle's `train` and table, or Task 1's folders, one folder below the root."""
+    root = release(name)
+    inner = root / "rsna-miccai-brain-tumor-radiogenomic-classification"
+    inner.mkdir()
+    (root / "train_labels.csv").rename(inner / "train_labels.csv")
+    if name == "brats21-dicom":
+        (root / "train").rename(inner / "train")
+    listed = rows(prepare_datalist("brats21", root, tmp_path / "out"))
+    assert {"00000", "00018"} <= {row["patient"] for row in listed}

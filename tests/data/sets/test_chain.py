@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 
 import pytest
@@ -120,3 +121,37 @@ def test_from_the_release_to_answers(name, root, release, rows, weights, tmp_pat
         shares = [float(answer[f"probability_{label}"]) for label in card["class_names"]]
         assert math.isclose(sum(shares), 1, abs_tol=1e-4)
         assert answer["predicted_class"] == card["class_names"][shares.index(max(shares))]
+
+
+@pytest.mark.parametrize("name", ["breastmnist", "braintumormrimnist_224"])
+def test_sets_of_images_are_trained_on_and_tested(name, root, made, weights, tmp_path, monkeypatch):
+    """A MedMNIST set with its official split, and a file of Enhanced-MedMNIST without one."""
+    if name == "breastmnist":
+        made.medmnist_file(name, 28, (8, 4, 4))(tmp_path)
+        made.official(tmp_path, name, 28)
+        labels = prepare_datalist(name, tmp_path, tmp_path / "data", size=28)
+    else:
+        made.enhanced("NHWC", name, size=(1, 20, 20))(tmp_path)
+        labels = prepare_datalist("enhanced-medmnist", tmp_path, tmp_path / "data")
+    with labels.open() as file:
+        splits = [row["split"] for row in csv.DictReader(file)]
+    monkeypatch.chdir(tmp_path)
+    train = ConfigWorkflow(
+        [str(root / "configs" / "pretrain_2d.json"), str(root / "configs" / "train_2d.json")],
+        workflow_type="train",
+        logging_file=False,
+        images=str(labels),
+        weights=str(weights),
+        output_dir=str(tmp_path / "out"),
+        image_size=16,
+        epochs=2,
+        batch_size=4,
+        bootstrap_samples=100,
+        tensorboard=False,
+        progress=False,
+    )
+    train.initialize()
+    train.run()
+    report = json.loads((tmp_path / "out" / "test" / "metrics.json").read_text())
+    assert report["cases"] == splits.count("test") > 0
+    assert report["classes"] == sorted(["0", "1"] if name != "breastmnist" else ["malignant", "normal, benign"])

@@ -54,3 +54,11 @@ def test_refused(release, tmp_path):
         shutil.copy(path, series / f"other_{path.name}")
     with pytest.raises(CrossDError, match=r"names a DICOM series by its folder, '.*series' holds several"):
         prepare_datalist("class-folders", root, tmp_path / "out")
+
+
+def test_volumes_without_a_patient_are_said_to_be_so(release, tmp_path, caplog):
+    root = release("class-folders")
+    prepare_datalist("class-folders", root, tmp_path / "out", patient_pattern=r"sub-\w+")
+    assert "patient" not in caplog.text
+    prepare_datalist("class-folders", root, tmp_path / "out")
+    assert "Every volume counts as a patient: where some are of one person, --patient_pattern keeps" in caplog.text

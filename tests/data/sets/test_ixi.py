@@ -89,3 +89,26 @@ def test_an_altered_archive(release, tmp_path):
     (root / "IXI-T1.tar").write_bytes(b"half of it")
     with pytest.raises(CrossDError, match=r"The official IXI-T1\.tar has MD5"):
         prepare_datalist("ixi", root, tmp_path / "out")
+
+
+def test_empty_lines_and_words_in_the_table(tmp_path):
+    table = tmp_path / "IXI.csv"
+    table.write_text('IXI_ID;"SEX_ID (1=m, 2=f)";AGE\n2;1;30\n\n3\n4;inf;\nIXI5;2;\n6;2;\n')
+    assert read_sexes(table) == ({2: "male", 6: "female"}, [])
+
+
+def test_half_of_an_archive_is_not_taken_for_all_of_it(release, tmp_path, rows, monkeypatch):
+    """The run is interrupted while the archive is unpacked, and started again."""
+    root = release("ixi-archives")
+
+    def interrupted(archive, output_dir, **options):
+        Path(output_dir).mkdir(parents=True)
+        (Path(output_dir) / "IXI002-IOP-0802-T1.nii.gz").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("monai.apps.utils.extractall", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_datalist("ixi", root, tmp_path / "out")
+    assert len(rows(prepare_datalist("ixi", root, tmp_path / "out"))) == 14
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["IXI-T1", "IXI-T2", "labels.csv"]

@@ -47,6 +47,7 @@ def test_the_class_is_a_word_of_the_path(name, tmp_path, rows):
         ("AIS/1.npy", np.zeros((3, 3)), r"has three axes, .* has shape \(3, 3\)"),
         ("AIS/1.npy", np.array([{}], dtype=object), "is a NumPy array of numbers, .* is not"),
         ("AIS/1.npy", np.full((3, 3, 3), np.nan), "Voxels are finite numbers, got nan to nan in AIS-1"),
+        ("AIS/1.npy", np.full((3, 3, 3), 2**40), "stored with 32 bits, got 1.09951e\\+12 to 1.09951e\\+12 in AIS-1"),
     ],
 )
 def test_lung_files_that_are_refused(path, array, message, tmp_path):
@@ -199,3 +200,17 @@ def test_long_videos_are_averaged_not_skipped_through(tmp_path, rows):
     listed = rows(prepare_datalist("busv", tmp_path, tmp_path / "out", size=12))
     volume = stored(tmp_path / "out" / listed[0]["image"])
     assert 85 <= volume[1:-1].min() <= volume[1:-1].max() <= 170
+
+
+def test_lung_volumes_whose_names_are_alike_are_all_kept(tmp_path, rows):
+    for index, name in enumerate(("AIS/a b", "AIS/a_b", "AIS/a-b", "AIS-a-b", "MIA/1", "MIA/2", "AAH/1", "AAH/2")):
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "root" / f"{name}.npy", np.full((3, 3, 3), index, np.int16))
+    listed = rows(prepare_datalist("lung-adenocarcinoma", tmp_path / "root", tmp_path / "out"))
+    assert sorted(int(stored(tmp_path / "out" / row["image"]).max()) for row in listed) == list(range(8))
+
+
+@pytest.mark.parametrize(("labels", "names"), [(["no", "yes"], {"no", "yes"}), ([False, True], {"False", "True"})])
+def test_labels_of_enhanced_medmnist_that_are_no_numbers(labels, names, tmp_path, rows):
+    np.savez(tmp_path / "a.npz", images=np.zeros((8, 4, 4, 4), np.uint8), labels=np.array(labels * 4))
+    assert {row["label"] for row in rows(prepare_datalist("enhanced-medmnist", tmp_path, tmp_path / "out"))} == names

@@ -173,3 +173,11 @@ def test_real_images_that_were_saved_again(name, file, shared_data, tmp_path, ro
         listed = rows(prepare_datalist(name, tmp_path, tmp_path / "out", size=28, unverified=True))
         splits = [row["split"] for row in listed]
         assert tuple(splits.count(split) for split in ("train", "val", "test")) == INFO[name].counts
+
+
+def test_folds_are_said_to_know_no_patients(small, tmp_path, caplog):
+    small(counts=(6, 3, 3))
+    prepare_datalist("vesselmnist3d", tmp_path, tmp_path / "out", size=28)
+    assert "patients" not in caplog.text
+    prepare_datalist("vesselmnist3d", tmp_path, tmp_path / "out", size=28, folds=3, fold=0)
+    assert "vesselmnist3d names no patients: folds may part what its official split keeps together." in caplog.text

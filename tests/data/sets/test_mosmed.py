@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 
 import pytest
@@ -37,3 +38,17 @@ def test_refused(tmp_path):
         prepare_datalist("mosmed", tmp_path, tmp_path / "out")
     with pytest.raises(CrossDError, match="`task` must be one of 'ct0_ct23', 'severity', 'covid'; got 'binary'"):
         prepare_datalist("mosmed", tmp_path, tmp_path / "out", task="binary")
+
+
+def test_a_study_counts_once(release, made, tmp_path, rows, caplog):
+    """The paper's folder CT-23 beside the release's CT-2 and CT-3, and a study that was unpacked beside its archive."""
+    root = release("mosmed")
+    studies = root / "COVID19_1110" / "studies"
+    for path in (*(studies / "CT-2").iterdir(), *(studies / "CT-3").iterdir()):
+        (studies / "CT-23").mkdir(exist_ok=True)
+        shutil.copy(path, studies / "CT-23")
+    made.save(studies / "CT-0" / "study_0001.nii", made.voxels(1) - 1000)
+    listed = rows(prepare_datalist("mosmed", root, tmp_path / "out"))
+    assert Counter(row["label"] for row in listed) == {"CT-0": 8, "CT-23": 7}
+    assert len({row["case"] for row in listed}) == 15
+    assert "8 files are studies that are listed already and left out: CT-0/study_0001.nii.gz, CT-23/" in caplog.text

@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from crossd.data.sets.npz_arrays import npz_array
+from crossd.data.sets.npz_arrays import load_small, npz_array
 from crossd.errors import CrossDError
 
 
@@ -86,3 +86,56 @@ def test_a_damaged_stream(tmp_path):
     (tmp_path / "a.npz").write_bytes(data)
     with pytest.raises(CrossDError, match=r"must be whole, .*a\.npz' (is damaged|ends early)"):
         list(npz_array(tmp_path / "a.npz", "images").rows())
+
+
+def test_bytes_that_were_lost_or_changed_are_never_another_error(tmp_path):
+    """Wherever a compressed archive is damaged, its rows are the ones that were saved or the reason is named."""
+    values = np.random.default_rng(0).integers(0, 3, (4, 2000)).astype(np.uint8)  # packs well, unlike noise
+    np.savez_compressed(tmp_path / "a.npz", labels=np.arange(500), images=values)
+    data = (tmp_path / "a.npz").read_bytes()
+    refused = 0
+    for start in range(0, len(data), 37):
+        damaged = bytearray(data)
+        damaged[start : start + 8] = bytes(value ^ 0xA5 for value in damaged[start : start + 8])
+        (tmp_path / "a.npz").write_bytes(damaged)
+        try:
+            rows = list(npz_array(tmp_path / "a.npz", "images").rows())
+            load_small(tmp_path / "a.npz", "labels")
+        except CrossDError as error:
+            refused += "a.npz" in str(error)
+        else:
+            np.testing.assert_array_equal(np.stack(rows), values)
+    assert refused > len(data) // 37 // 2
+
+
+def test_a_header_that_declares_more_than_there_is(tmp_path):
+    """Mapped, it would read what lies behind the array: another one, or the archive's directory."""
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for key, shape in (("images", (9, 100)), ("other", (8, 100))):
+            with archive.open(f"{key}.npy", "w") as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                file.write(bytes(800))
+    assert len(list(npz_array(path, "other").rows())) == 8
+    with pytest.raises(CrossDError, match=r"declares 'images' with shape \(9, 100\) and uint8, which is not what its"):
+        npz_array(path, "images")
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_no_rows(tmp_path, write):
+    write(tmp_path / "a.npz", images=np.zeros((0, 3, 3), np.uint8))
+    assert list(npz_array(tmp_path / "a.npz", "images").rows()) == []
+
+
+def test_a_member_that_needs_zip64(tmp_path):
+    """Its local header has a longer extra field than the directory says."""
+    values = np.arange(24, dtype=np.int16).reshape(4, 6)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("readme.txt", "no array")
+        with archive.open("images.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, values)
+    array = npz_array(tmp_path / "a.npz", "images")
+    assert array.offset is not None
+    np.testing.assert_array_equal(np.stack(list(array.rows())), values)
+    with pytest.raises(CrossDError, match=r"must hold the array 'readme\.txt', got images\."):
+        npz_array(tmp_path / "a.npz", "readme.txt")

@@ -41,7 +41,7 @@ class ArrayFiles:
             The paths `images/<name>.nii.gz`, or with several channels `images/<name>_<channel>.nii.gz`.
 
         Raises:
-            CrossDError: values that are no numbers.
+            CrossDError: values that are no numbers, or whole numbers that 32 bits do not hold.
         """
         self._look(channels, name)
         names = [name] if len(channels) == 1 else [f"{name}_{index}" for index in range(len(channels))]
@@ -81,6 +81,10 @@ class ArrayFiles:
         low, high = float(values.min()), float(values.max())
         if not np.isfinite([low, high]).all():
             raise CrossDError(f"Voxels are finite numbers, got {low} to {high} in {name}. Download the file again.")
+        if values.dtype.kind in "iu" and values.dtype.itemsize == 8 and not -(2**31) <= low <= high < 2**31:
+            raise CrossDError(
+                f"Voxels are stored with 32 bits, got {low:g} to {high:g} in {name}. Scale them, and save again."
+            )
         self.lowest, self.highest = min(self.lowest, low), max(self.highest, high)
 
 

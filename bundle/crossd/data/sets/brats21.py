@@ -107,7 +107,8 @@ def _images(root: Path, subject: str, chosen: list[str]) -> tuple[Path, ...] | N
             files = tuple(folder / f"{name}_{modality}{suffix}" for modality in chosen)
             if all(file.is_file() for file in files):
                 return files
-    for folder in (root / "train" / subject, root / subject):
+    below = (root / "train", root, *sorted(root.glob("*/train")), *sorted(root.glob("*")))
+    for folder in (top / subject for top in below):
         series = tuple(folder / _DICOM[modality] for modality in chosen)
         if all(one.is_dir() and any(one.iterdir()) for one in series):
             return series

@@ -58,7 +58,8 @@ def find_class_folders(
     if len(names) < 2:
         raise FACTS.missing(f"two or more folders with volumes (it has {', '.join(names) or 'none'})", root)
     rows: list[tuple[Path, str, str, str]] = []
-    notes = []
+    alone = "Every volume counts as a patient: where some are of one person, --patient_pattern keeps them in one split."
+    notes = [alone] if patient_pattern is None else []
     for split, folder in classes:
         listed = [(Path(_path(item)), item) for item in find_cases(folder)]
         bad = [f"{path.relative_to(root)}: {item['error']}" for path, item in listed if item["error"]]

@@ -98,7 +98,7 @@ def find_enhanced_medmnist(
         else:
             image = values if channel_axis is None else np.moveaxis(values, channel_axis, -1)
             written, size = files.write_image(name, image), (*image.shape, 1)[:3]
-        cases.append(Case(written, f"{label:g}"))
+        cases.append(Case(written, f"{label:g}" if labels.dtype.kind in "iuf" else str(label)))
     note = "no patients are named: cases of one patient may be in several splits"
     paper = next((row for start, row in PAPER.items() if path.stem.startswith(start)), None)
     column = "image" if volumes else "filename"

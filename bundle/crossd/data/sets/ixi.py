@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 from crossd.data.sets.downloads import OfficialFile, official_file
@@ -100,7 +101,11 @@ def _files(root: Path, output_dir: Path, contrast: str, download: bool) -> dict[
             archive = official_file(
                 OfficialFile(f"{_URL}/{name}", name, _MD5[name], FACTS.licence), root, download=download
             )
-            extractall(archive, output_dir / f"IXI-{contrast}", file_type="tar", has_base=False)
+            folder = output_dir / f"IXI-{contrast}"
+            part = folder.with_name(f"{folder.name}.part")  # so that half of an archive is never taken for all of it
+            shutil.rmtree(part, ignore_errors=True)
+            extractall(archive, part, file_type="tar", has_base=False)
+            part.rename(folder)
             files = _named(output_dir / f"IXI-{contrast}", contrast)
     if not files:
         raise FACTS.missing(f"IXI002-Guys-0828-{contrast}.nii.gz and so on, or IXI-{contrast}.tar", root)

@@ -39,6 +39,8 @@ def read_sexes(path: str | Path) -> tuple[dict[int, str], list[int]]:
         )
     said: dict[int, set[str]] = defaultdict(set)
     for row in rows:
+        if len(row) <= max(number, sex):  # an empty line
+            continue
         code = _number(row[sex])
         if (subject := _number(row[number])) is not None and code in _SEXES:
             said[subject].add(_SEXES[code])
@@ -72,8 +74,8 @@ def _from_csv(path: Path) -> Iterator[list[object]]:
 
 
 def _number(cell: object) -> int | None:
-    """A whole number, also where Excel stored 2.0; None for an empty cell."""
+    """A whole number, also where Excel stored 2.0; None for an empty cell or a word."""
     try:
         return int(float(str(cell)))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

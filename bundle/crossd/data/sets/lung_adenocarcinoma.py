@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossd.data.case_names import unique_names
 from crossd.data.sets.array_files import ArrayFiles
 from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
 from crossd.errors import CrossDError
@@ -50,8 +51,8 @@ def find_lung_adenocarcinoma(root: str | os.PathLike[str], output_dir: str | os.
         raise FACTS.missing(".npy files whose paths name AAH, AIS or MIA", root)
     files, cases = ArrayFiles(Path(output_dir)), []
     size: tuple[int, ...] = ()
-    for path in paths:
-        below = path.relative_to(root).with_suffix("").as_posix()
+    places = [path.relative_to(root).with_suffix("").as_posix() for path in paths]
+    for path, below, name in zip(paths, places, unique_names(places), strict=True):
         found = {match.upper() for match in _CLASS.findall(below)}
         if len(found) != 1:
             raise CrossDError(
@@ -59,7 +60,6 @@ def find_lung_adenocarcinoma(root: str | os.PathLike[str], output_dir: str | os.
                 f"{sorted(found) or 'none'} in '{below}'. Put it into a folder with that name."
             )
         volume = _volume(path)
-        name = re.sub(r"[^\w.+=-]+", "_", below.replace("/", "-"))
         cases.append(Case(files.write_volume(name, volume[None]), found.pop()))
         size = (1, *volume.shape)
     note = (

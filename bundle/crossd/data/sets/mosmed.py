@@ -48,16 +48,21 @@ def find_mosmed(root: str | os.PathLike[str], output_dir: str | os.PathLike[str]
     classes = TASKS[one_of("task", task, list(TASKS))]
     root = Path(root)
     folder = next((f for f in (root / "studies", *sorted(root.glob("*/studies")), root) if f.is_dir()), root)
-    cases = [
-        Case((path,), label, name=path.name.split(".")[0])
-        for grade, label in classes.items()
-        for path in sorted((*(folder / grade).glob("*.nii"), *(folder / grade).glob("*.nii.gz")))
-        if not path.name.startswith(".")
-    ]
-    if len({case.label for case in cases}) < 2:
+    cases: dict[str, Case] = {}
+    again = []
+    for grade, label in classes.items():
+        for path in sorted((*(folder / grade).glob("*.nii"), *(folder / grade).glob("*.nii.gz"))):
+            name = path.name.split(".")[0]
+            if name in cases:  # the subset's CT-23 beside the release's CT-2 and CT-3, or packed and unpacked
+                again.append(f"{grade}/{path.name}")
+            elif name:  # not a hidden file
+                cases[name] = Case((path,), label, name=name)
+    if len({case.label for case in cases.values()}) < 2:
         raise FACTS.missing(f"studies in two or more of the folders {', '.join(classes)}", folder)
     names = tuple(dict.fromkeys(classes.values()))
     notes = ["The release names no patients: every study counts as one."]
+    if again:
+        notes.append(f"{len(again)} files are studies that are listed already and left out: {', '.join(again[:20])}.")
     if task != "ct0_ct23":
         notes.append(f'Task {task} is not that of the preset: train with --classes "{list(names)}".')
-    return Found(cases, notes=notes, class_names=names)
+    return Found(list(cases.values()), notes=notes, class_names=names)

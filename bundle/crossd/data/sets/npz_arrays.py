@@ -1,22 +1,37 @@
 """The rows of a large array in a .npz file, one at a time: memory holds a row, whatever the size of the file.
 
 `numpy.load` reads a member of an archive as a whole. A member that is stored uncompressed is mapped here at its place
-in the archive; a compressed one is read as a stream.
+in the archive, without a look at its checksum; a compressed one is read as a stream, whose checksum is held against it.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from crossd.errors import CrossDError
+
+# What zipfile, zlib and numpy raise for damaged bytes, an unknown method of packing, or an archive with a password.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    struct.error,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True)
@@ -41,12 +56,15 @@ class NpzArray:
 
     def rows(self) -> Iterator[np.ndarray]:
         """The rows in order, each `shape[1:]`; read-only."""
+        if not prod(self.shape):  # nothing can be mapped
+            yield from np.empty(self.shape, self.dtype)
+            return
         if self.offset is not None:
             order = "F" if self.fortran_order else "C"
             mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, order)  # type: ignore[call-overload]
             yield from (np.asarray(row) for row in mapped)
             return
-        size = self.dtype.itemsize * int(np.prod(self.shape[1:]))
+        size = self.dtype.itemsize * prod(self.shape[1:])
         with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.key}.npy") as file:
             _header(file)
             for _ in range(self.shape[0]):
@@ -61,7 +79,7 @@ def npz_keys(path: str | os.PathLike[str]) -> list[str]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return [name.removesuffix(".npy") for name in archive.namelist()]
+            return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     except (zipfile.BadZipFile, OSError) as error:
         raise CrossDError(
             f"A .npz file is a zip archive of arrays, '{path}' is not ({error}). Download it again."
@@ -72,8 +90,8 @@ def npz_array(path: str | os.PathLike[str], key: str) -> NpzArray:
     """An array of a file, found but not loaded.
 
     Raises:
-        CrossDError: no such array; Python objects, which are not read for safety; or a compressed array in Fortran
-            order, whose rows are not together.
+        CrossDError: no such array; Python objects, which are not read for safety; a compressed array in Fortran order,
+            whose rows are not together; or a header that cannot be read or declares another size than the array has.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "a.npz"
@@ -84,18 +102,25 @@ def npz_array(path: str | os.PathLike[str], key: str) -> NpzArray:
     path = Path(path)
     if key not in (keys := npz_keys(path)):
         raise CrossDError(f"'{path}' must hold the array {key!r}, got {', '.join(keys) or 'none'}. Check the file.")
-    with zipfile.ZipFile(path) as archive:
-        member = archive.getinfo(f"{key}.npy")
-        stored = member.compress_type == zipfile.ZIP_STORED
-        with archive.open(member) as file:
-            shape, fortran_order, dtype = _header(file)
-            header_bytes = file.tell()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(f"{key}.npy")
+            with archive.open(member) as file:
+                shape, fortran_order, dtype = _header(file)
+                header_bytes = file.tell()
+        offset = _start(path, member) + header_bytes if member.compress_type == zipfile.ZIP_STORED else None
+    except _DAMAGED as error:
+        raise _damaged(path, f"is damaged ({error})") from error
     if dtype.hasobject:
         raise CrossDError(
             f"Arrays of numbers are read, '{path}' holds Python objects in {key!r}, which could run any code. "
             "Save it again with np.savez(file, images=np.stack(images), labels=labels), where you trust it."
         )
-    offset = _start(path, member) + header_bytes if stored else None
+    if member.file_size != header_bytes + dtype.itemsize * prod(shape):
+        declared = (
+            f"declares {key!r} with shape {shape} and {dtype}, which is not what its {member.file_size} bytes hold"
+        )
+        raise _damaged(path, declared)
     if offset is None and fortran_order and len(shape) > 1:
         raise CrossDError(
             f"A compressed array is read row by row, '{path}' has {key!r} in Fortran order. "
@@ -108,11 +133,14 @@ def load_small(path: str | os.PathLike[str], key: str) -> np.ndarray:
     """An array as a whole, for labels.
 
     Raises:
-        CrossDError: as `npz_array`.
+        CrossDError: as `npz_array`, and for one that is damaged.
     """
     npz_array(path, key)
-    with np.load(path, allow_pickle=False) as archive:
-        return archive[key]
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[key]
+    except _DAMAGED as error:
+        raise _damaged(path, f"is damaged ({error})") from error
 
 
 def _start(path: Path, member: zipfile.ZipInfo) -> int:
@@ -133,8 +161,12 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 def _read(file: IO[bytes], size: int, path: Path) -> bytes:
     try:
         data = file.read(size)
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        raise CrossDError(f"A .npz file must be whole, '{path}' is damaged ({error}). Download it again.") from error
+    except _DAMAGED as error:
+        raise _damaged(path, f"is damaged ({error})") from error
     if len(data) != size:
-        raise CrossDError(f"A .npz file must be whole, '{path}' ends early. Download it again.")
+        raise _damaged(path, "ends early")
     return data
+
+
+def _damaged(path: Path | str | os.PathLike[str], what: str) -> CrossDError:
+    return CrossDError(f"A .npz file must be whole, '{path}' {what}. Download it again.")

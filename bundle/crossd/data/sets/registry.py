@@ -114,6 +114,11 @@ def prepare_datalist(
     found = known.find(root, folder, **options)
     names = found.class_names or known.facts.class_names or tuple(sorted({str(case.label) for case in found.cases}))
     facts = replace(known.facts, class_names=names)
+    if folds is not None and any(case.split for case in found.cases) and not any(case.patient for case in found.cases):
+        found.notes.append(
+            f"{facts.title} names no patients: folds may part what its official split keeps together. "
+            "Every case counts as a patient."
+        )
     for sentence in (*found.notes, *differences(facts, found)):
         logger.warning(sentence)
 

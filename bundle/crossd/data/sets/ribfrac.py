@@ -100,7 +100,9 @@ def _cut(scan: str, image: Path, label_map: Path, values: list[int], size: int, 
     volume = nibabel.Nifti1Image.from_filename(image)
     labels = np.asarray(nibabel.Nifti1Image.from_filename(label_map).dataobj)
     if labels.shape != volume.shape:
-        raise CrossDError(f"A label map has its scan's shape, got {labels.shape} and {volume.shape} for {scan}.")
+        raise CrossDError(
+            f"A label map has its scan's shape, got {labels.shape} and {volume.shape} for {scan}. Unpack it again."
+        )
     voxels = np.asarray(volume.dataobj)  # once, not once a cube
     shape = np.array(volume.shape)
     extent = np.minimum(np.rint(size / np.array(volume.header.get_zooms()[:3])).astype(int), shape)
