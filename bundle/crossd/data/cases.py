@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from crossd.data.case_names import unique_names
 from crossd.data.case_table import read_case_table, stem
 from crossd.data.dicom import Rejected, find_series
 from crossd.data.dicom.dicomdir import is_dicomdir, read_dicomdir
-from crossd.data.dicom.headers import DICOM_SUFFIXES
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.straightening import TILT
 from crossd.data.dicom.volume import check_tilt
+from crossd.data.folders import files_below, natural
 from crossd.data.volume import header_of
 from crossd.data.volume_files import VOLUME_SUFFIXES, split_volume
 from crossd.errors import CrossDError, one_of
@@ -73,7 +72,7 @@ def find_cases(
     if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
         return read_case_table(path)
     one_of("tilt", tilt, TILT)
-    files, unreadable = _listed(path) if path.is_file() else _walk(path)
+    files, unreadable = _listed(path) if path.is_file() else files_below(path)
     volumes = [file for file in files if file.lower().endswith(VOLUME_SUFFIXES)]
     others = [file for file in files if not file.lower().endswith(VOLUME_SUFFIXES)]
     found_series, rejected = find_series(others, series, localizers=files == [str(path)])
@@ -91,7 +90,7 @@ def find_cases(
     ]
     if not found:
         _raise_nothing_found(path, files)
-    found.sort(key=lambda entry: (_natural(entry[0]), _natural(entry[1])))
+    found.sort(key=lambda entry: (natural(entry[0]), natural(entry[1])))
     names = unique_names(entry[1] for entry in found)
     for _, _, _, _, reason, kind in found:
         if kind:
@@ -106,43 +105,6 @@ def find_cases(
 def _listed(path: Path) -> tuple[list[str], list[Rejected]]:
     """The file itself, or what a DICOMDIR lists."""
     return read_dicomdir(path) if is_dicomdir(path) else ([str(path)], [])
-
-
-def _walk(folder: Path) -> tuple[list[str], list[Rejected]]:
-    """All files below a folder in natural order, links followed once, hidden ones left out."""
-    unreadable: list[Rejected] = []
-    seen: set[str] = set()
-
-    def refused(error: OSError) -> None:
-        reason = f"A folder must be readable: '{error.filename}' is not ({error.strerror}). Change its permissions."
-        unreadable.append(Rejected(str(error.filename), reason))
-
-    def walk() -> Iterator[str]:
-        for directory, subfolders, names in os.walk(folder, followlinks=True, onerror=refused):
-            real = os.path.realpath(directory)
-            if real in seen:  # a link back, or to what is listed already
-                subfolders.clear()
-                continue
-            seen.add(real)
-            subfolders[:] = sorted((name for name in subfolders if not _hidden(name)), key=_natural)
-            paths = (os.path.join(directory, name) for name in sorted(names, key=_natural) if not _hidden(name))
-            for path in paths:
-                if os.path.isfile(path) or os.path.islink(path):
-                    yield path
-                elif path.lower().endswith((*VOLUME_SUFFIXES, *DICOM_SUFFIXES)):  # others of its kind are no images
-                    reason = f"An image must be a file: '{path}' is a pipe, socket or device. Copy it to a file."
-                    unreadable.append(Rejected(path, reason))
-
-    return list(walk()), unreadable
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """Sort key by which `2` comes before `10`."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text)]
 
 
 def _below(file: str, root: Path) -> str:

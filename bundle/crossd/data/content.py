@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from crossd.data.dicom.series import Series
+from crossd.data.folders import files_below, no_file
 from crossd.data.text_headers import read_text_header
 from crossd.data.volume import ITK_SUFFIXES, header_of, split_volume
+from crossd.errors import CrossDError
 from crossd.version import __version__
 
 _LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pydicom", "itk")
+_CODECS = ("pylibjpeg-openjpeg", "pyjpegls", "pylibjpeg-rle", "python-gdcm", "pillow")  # pydicom takes what there is
 
 
 def source_files(source: str | os.PathLike[str] | Series) -> list[str]:
@@ -31,8 +34,10 @@ def source_files(source: str | os.PathLike[str] | Series) -> list[str]:
     if isinstance(source, Series):
         return list(dict.fromkeys(source.files))
     path = header_of(split_volume(source)[0])
+    if not os.path.isfile(path) and os.path.exists(path) and not os.path.isdir(path):
+        raise CrossDError(no_file(path))  # to open a pipe may take forever
     if os.path.isdir(path):
-        return sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+        return files_below(path)[0]
     for suffix in (".hdr", ".hdr.gz"):
         if path.lower().endswith(suffix):
             stem = path[: -len(suffix)]
@@ -51,7 +56,8 @@ def content_key(sources: Mapping[str, Any], parameters: Mapping[str, Any]) -> st
         parameters: of the transforms, as plain JSON values.
 
     Not in it: where a file lies and when it was written. A copy of a file hits, a changed file of the same name, size
-    and date misses. A folder's name is in it, as its warnings name files. 1 GB of files takes about a second.
+    and date misses. A folder's name and those of the files in it are, as warnings name them and hidden ones are left
+    out. 1 GB of files takes about a second.
 
     Raises:
         OSError, CrossDError: a file that cannot be read.
@@ -64,7 +70,8 @@ def content_key(sources: Mapping[str, Any], parameters: Mapping[str, Any]) -> st
         for channel in channels:
             said = _described(channel)
             files = source_files(channel)
-            whole.update(json.dumps([key, said, [digest(file) for file in files]]).encode())
+            inside = _names(channel, files)
+            whole.update(json.dumps([key, said, inside, [digest(file) for file in files]]).encode())
     return whole.hexdigest()
 
 
@@ -83,6 +90,13 @@ def digest(path: str) -> str:
     return found.hexdigest()
 
 
+def _names(source: str | os.PathLike[str] | Series, files: Sequence[str]) -> list[str]:
+    """What files are called below a folder, which decides what is read of it."""
+    if isinstance(source, Series) or not os.path.isdir(source):
+        return []
+    return [os.path.relpath(file, source) for file in files]
+
+
 def _described(source: str | os.PathLike[str] | Series) -> str:
     """What besides the bytes decides how they are read."""
     if isinstance(source, Series):
@@ -97,7 +111,7 @@ def _described(source: str | os.PathLike[str] | Series) -> str:
 def _code() -> list[str]:
     """The versions that run, and a hash of the source of this package's `data`, so that a changed transform misses."""
     versions = [f"crossd {__version__}"]
-    for name in _LIBRARIES:
+    for name in (*_LIBRARIES, *_CODECS):
         try:
             versions.append(f"{name} {version(name)}")
         except PackageNotFoundError:

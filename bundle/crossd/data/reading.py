@@ -22,6 +22,7 @@ from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.straightening import TILT
 from crossd.data.dicom.volume import read_series
+from crossd.data.folders import files_below, no_file
 from crossd.data.sizes import check_voxels
 from crossd.data.volume_files import VOLUME_SUFFIXES, Volume, read_volume_file, split_volume
 from crossd.errors import CrossDError, one_of
@@ -173,14 +174,12 @@ def _read_one(source: Source, options: _Options) -> Volume:
     if not path.exists():
         raise CrossDError(f"An image file or DICOM folder must exist: '{path}' does not. Check the path.")
     if not path.is_file() and not path.is_dir():
-        raise CrossDError(
-            f"An image must be a file or a folder: '{path}' is a pipe, socket or device. Copy it to a file."
-        )
-    files = sorted(_files(path)) if path.is_dir() else [str(path)]
+        raise CrossDError(no_file(path))
+    files, unreadable = files_below(path) if path.is_dir() else ([str(path)], [])
     series, rejected = find_series(files, options.series, localizers=path.is_file())
     if not series:
-        if rejected:
-            raise CrossDError(rejected[0].reason)
+        if rejected or unreadable:
+            raise CrossDError((*rejected, *unreadable)[0].reason)
         if path.is_file() and not path.name.lower().endswith(DICOM_SUFFIXES):
             return read_volume_file(path)  # says which formats there are
         raise CrossDError(f"An image folder must hold a DICOM series: '{path}' holds none. Check the path.")
@@ -191,9 +190,5 @@ def _read_one(source: Source, options: _Options) -> Volume:
             "folder, or pass the folder as images, where every series is a case."
         )
     found = _read_one(series[0], options)
-    left_out = [f"Left out: {item.reason}" for item in rejected]
+    left_out = [f"Left out: {item.reason}" for item in (*rejected, *unreadable)]
     return Volume(found.voxels, found.voxel_to_world, True, (*found.warnings, *left_out))
-
-
-def _files(folder: Path) -> list[str]:
-    return [os.path.join(root, name) for root, _, names in os.walk(folder) for name in names if name[0] != "."]

@@ -15,6 +15,7 @@ from monai.engines import SupervisedEvaluator
 
 from crossd.data import Series, find_series
 from crossd.data.case_names import safe_name
+from crossd.data.folders import files_below
 from crossd.errors import CrossDError
 from crossd.inference.cases import Case, reason
 from crossd.inference.sr_document import structured_report
@@ -128,8 +129,8 @@ def _series_of(sources: Iterable[Any], choice: str | Sequence[str] | None) -> It
             yield source
         else:
             path = Path(source)
-            files = [file for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [path]
-            found, _ = find_series([file for file in files if file.is_file()], choice, localizers=path.is_file())
+            files = files_below(path)[0] if path.is_dir() else [str(path)] * path.is_file()
+            found, _ = find_series(files, choice, localizers=path.is_file())
             yield from found[:1]
 
 

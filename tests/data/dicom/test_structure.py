@@ -113,3 +113,21 @@ def test_fewer_pixels_than_the_matrix_has(tmp_path, volume, axial, kept):
     dataset.PixelData = dataset.PixelData[:kept]
     dataset.save_as(file)
     assert f"PixelData (7FE0,0010) of '{file}' has {kept} bytes where its 1 × 8 × 9 pixels need 144" in outcome(file)
+
+
+@pytest.mark.parametrize("hidden", ["preamble", "length"])
+def test_a_deflate_bomb_that_misleads(tmp_path, axial, monkeypatch, hidden):
+    """Where the deflated part begins is found as pydicom finds it, not by what a wrong length says."""
+    monkeypatch.setattr(deflated, "ANY_SIZE", 2**16)
+    (file, *_) = write_dicom_series(tmp_path, np.zeros((8, 8, 2), dtype=np.int16), axial, transfer_syntax=SYNTAXES[2])
+    data = file.read_bytes()
+    end = 144 + struct.unpack("<I", data[140:144])[0]
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    body = zlib.decompress(data[end:], -zlib.MAX_WBITS)
+    head = bytearray(data[:end])
+    if hidden == "preamble":
+        head[:12] = b"\x02\x00\x00\x00UL\x04\x00\xf0\x00\x00\x00"
+    else:
+        head[140:144] = struct.pack("<I", end - 144 + 3)
+    file.write_bytes(head + packer.compress(body + bytes(2**24)) + packer.flush())
+    assert "A deflated DICOM file must unpack to what an image needs: '" in outcome(file)

@@ -59,7 +59,10 @@ def read_dicomdir(path: str | os.PathLike[str]) -> tuple[list[str], list[Rejecte
             )
             rejected.append(Rejected(str(path), reason))
         elif not os.path.isfile(file):
-            reason = f"A file that a DICOMDIR lists must be there: '{name}' is not in '{folder}'. Copy the whole disk."
+            reason = (
+                f"A file that a DICOMDIR lists must be there: '{name}' is not in '{folder}'. "
+                "Copy the whole disk, or pass its folder, where files are found by their content."
+            )
             rejected.append(Rejected(file, reason))
         else:
             files.append(file)

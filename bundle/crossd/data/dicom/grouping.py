@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from crossd.data.dicom.distances import SAME_POSITION, count_duplicates, slice_distances
 from crossd.data.dicom.headers import Slice, read_slices
 from crossd.data.dicom.objects import Label, Rejected, count_kinds
 from crossd.data.dicom.selection import SeriesFilter
-from crossd.data.dicom.series import Series, count_duplicates, stack
+from crossd.data.dicom.series import Series, stack
 from crossd.data.dicom.traits import split_by_traits
 from crossd.errors import CrossDError
 
@@ -123,7 +125,7 @@ def _without_copies(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
     kept: list[Slice] = []
     copies: list[Slice] = []
     for item in slices:
-        key = (item.instance_uid or item.path, item.frame, item.position, item.orientation)
+        key = (item.instance_uid or item.path, item.frame, item.position, item.orientation, item.traits)
         (copies if key in seen else kept).append(item)
         seen.add(key)
     if not copies:
@@ -141,7 +143,7 @@ def _by_geometry(slices: Sequence[Slice]) -> list[tuple[str, list[Slice]]]:
         for group in groups:
             other = group[0]
             if (
-                (item.rows, item.columns, item.frame is None) == (other.rows, other.columns, other.frame is None)
+                _form(item) == _form(other)
                 and np.allclose(item.orientation, other.orientation, rtol=0, atol=_SAME_ORIENTATION)
                 and np.allclose(item.spacing, other.spacing, rtol=1e-3, atol=0)
             ):
@@ -159,6 +161,10 @@ def _by_geometry(slices: Sequence[Slice]) -> list[tuple[str, list[Slice]]]:
     return list(zip(numbered, groups, strict=True))
 
 
+def _form(item: Slice) -> tuple[object, ...]:
+    return item.rows, item.columns, item.frame is None, item.inverted
+
+
 def _plane(item: Slice) -> str:
     normal = np.cross(item.orientation[:3], item.orientation[3:])
     return ("sagittal", "coronal", "axial")[int(np.abs(normal).argmax())]
@@ -170,9 +176,14 @@ def _without_repeats(slices: list[Slice], split: str, notes: list[str]) -> tuple
     if not duplicates or duplicates > 0.1 * len(slices):  # more than one in ten is another volume, not a repeat
         return slices, split, notes
     kept: list[Slice] = []
-    for item in sorted(slices, key=lambda item: item.instance_number):
-        if not count_duplicates([*kept, item]):
-            kept.append(item)
+    taken: list[float] = []  # in order
+    distances, near = slice_distances(slices), SAME_POSITION * min(slices[0].spacing)
+    for index in sorted(range(len(slices)), key=lambda index: slices[index].instance_number):
+        distance = float(distances[index])
+        place = bisect_left(taken, distance)
+        if all(abs(other - distance) >= near for other in taken[max(place - 1, 0) : place + 1]):
+            taken.insert(place, distance)
+            kept.append(slices[index])
     notes.append(
         f"{len(slices) - len(kept)} of {len(slices)} slices lie where another one lies already: the one of the lower "
         "InstanceNumber is used."

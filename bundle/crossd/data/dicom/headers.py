@@ -11,7 +11,7 @@ from typing import Any
 from crossd.data.dicom.deflated import check_inflated_size
 from crossd.data.dicom.objects import Label, Rejected, check_is_image, kind_of_object, localizer
 from crossd.data.dicom.structure import BoundedReader, check_structure
-from crossd.data.dicom.values import attribute, is_rescaled, padding_range
+from crossd.data.dicom.values import attribute, finite, inverted_range, is_rescaled, padding_range
 from crossd.errors import CrossDError
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
@@ -26,6 +26,10 @@ _TRAITS = (
     "AcquisitionNumber",
     "ImageType",
     "SeriesNumber",
+    "SequenceName",
+    "InversionTime",
+    "FlipAngle",
+    "DiffusionGradientOrientation",
     "AcquisitionTime",
 )
 # The same inside the functional groups of a multi-frame object: (sequence, attribute).
@@ -51,6 +55,7 @@ _TAGS = [
     "Columns",
     "SamplesPerPixel",
     "BitsAllocated",
+    "BitsStored",
     "NumberOfFrames",
     "PhotometricInterpretation",
     "ModalityLUTSequence",
@@ -85,8 +90,8 @@ class Slice:
         reader: "itk", or "pydicom" for what ITK reads differently (MONOCHROME1, look-up tables, frames).
         traits: name and value of what may tell apart slices at one position.
         localizer: by what it is known to be an image that a scan is planned on; empty for all others.
-        padding: smallest and largest value of PixelPaddingValue (0028,0120) and PixelPaddingRangeLimit (0028,0121), in
-            the units of the modality.
+        padding: smallest and largest value that stands for padding, as it is once the pixels are read.
+        slab: SliceThickness (0018,0050), in millimetres; 0 if it is not stated.
         inverted: MONOCHROME1 without a rescale: grey values that only the display defines, large ones dark.
     """
 
@@ -111,6 +116,7 @@ class Slice:
     localizer: str = ""
     padding: tuple[float, float] | None = None
     inverted: bool = False
+    slab: float = 0.0
 
     @property
     def label(self) -> Label:
@@ -188,12 +194,15 @@ def _slices(path: str, dataset: Any) -> Iterator[Slice]:
                 "ImagePositionPatient (0020,0032), ImageOrientationPatient (0020,0037) or PixelSpacing (0028,0030). "
                 "Projections and screenshots cannot be stacked; convert volumes to NIfTI."
             )
-        thickness = attribute(dataset, groups, "PixelMeasuresSequence", "SpacingBetweenSlices") or attribute(
-            dataset, groups, "PixelMeasuresSequence", "SliceThickness"
-        )
+        slab = attribute(dataset, groups, "PixelMeasuresSequence", "SliceThickness") or 0
+        thickness = attribute(dataset, groups, "PixelMeasuresSequence", "SpacingBetweenSlices") or slab
         traits = [(name, _text(dataset.get(name))) for name in _TRAITS]
         traits += [(name, _text(attribute(None, groups, sequence, name))) for sequence, name in _FRAME_TRAITS]
         photometric = str(dataset.get("PhotometricInterpretation") or "")
+        inverted, padding = (
+            photometric == "MONOCHROME1" and not is_rescaled(dataset, groups),
+            padding_range(dataset, groups),
+        )
         plain = not frames and photometric == "MONOCHROME2" and not dataset.get("ModalityLUTSequence")
         yield Slice(
             path=path,
@@ -208,15 +217,16 @@ def _slices(path: str, dataset: Any) -> Iterator[Slice]:
             photometric=photometric,
             rows=int(dataset.Rows),
             columns=int(dataset.Columns),
-            orientation=tuple(float(value) for value in orientation),
-            position=tuple(float(value) for value in position),
-            spacing=tuple(float(value) for value in spacing),
-            thickness=abs(float(thickness or 0)),
+            orientation=finite(path, "ImageOrientationPatient (0020,0037)", orientation, 6),
+            position=finite(path, "ImagePositionPatient (0020,0032)", position, 3),
+            spacing=finite(path, "PixelSpacing (0028,0030)", spacing, 2, positive=True),
+            thickness=abs(float(thickness)),
             reader="itk" if plain else "pydicom",
             traits=tuple((name, value) for name, value in traits if value),
             localizer=planned_on,
-            padding=padding_range(dataset, groups),
-            inverted=photometric == "MONOCHROME1" and not is_rescaled(dataset, groups),
+            padding=inverted_range(dataset, padding) if inverted else padding,
+            inverted=inverted,
+            slab=abs(float(slab)),
         )
 
 

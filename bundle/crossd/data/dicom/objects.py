@@ -98,10 +98,11 @@ def localizer(dataset: Any) -> str:
 
 
 def check_is_image(path: str, dataset: Any, sop_class: str) -> None:
-    """Refuse what has no grey values of a volume, or fewer bytes than its header declares.
+    """Refuse what has no grey values of a slice or frame, or fewer bytes than its header declares.
 
     Raises:
-        CrossDError: no pixels, a segmentation or dose, colour, or a file that is cut short.
+        CrossDError: no pixels, a segmentation or dose, colour, frames without a description, or a file that
+            is cut short.
     """
     from pydicom.uid import UID
 
@@ -120,6 +121,12 @@ def check_is_image(path: str, dataset: Any, sop_class: str) -> None:
         raise CrossDError(
             f"A volume has one value per voxel: '{name}' is in colour "
             f"({dataset.get('PhotometricInterpretation')}, {kind}). Convert it to grey levels, or remove it."
+        )
+    frames = len(dataset.get("PerFrameFunctionalGroupsSequence") or [])
+    if frames and frames != int(dataset.get("NumberOfFrames") or 1):
+        raise CrossDError(
+            f"A multi-frame object must describe each frame: '{path}' describes {frames} of "
+            f"{dataset.get('NumberOfFrames')}. It is damaged: copy it again."
         )
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
     if syntax is not None and not syntax.is_compressed and not syntax.is_deflated:

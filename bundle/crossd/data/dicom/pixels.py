@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from crossd.data.dicom.series import Series
+from crossd.data.dicom.values import white
 from crossd.errors import CrossDError
 
 _ITK_LOADED = "itk.ITKIOGDCMPython"
@@ -108,8 +109,7 @@ def _rescaled(dataset: Any, pixels: np.ndarray, frame: int) -> np.ndarray:
 
 
 def _inverted(plane: np.ndarray, dataset: Any) -> np.ndarray:
-    bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
-    return np.float32(-1 if dataset.PixelRepresentation else (1 << bits) - 1) - plane
+    return np.float32(white(dataset)) - plane
 
 
 def _checked(series: Series, voxels: np.ndarray) -> np.ndarray:

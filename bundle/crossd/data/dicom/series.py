@@ -8,15 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crossd.data.dicom.distances import SPACING_TOLERANCE, count_duplicates, slice_distances, uneven, usual_gap
 from crossd.data.dicom.headers import Slice
 from crossd.data.dicom.objects import Label
-from crossd.data.dicom.straightening import places_off_first
+from crossd.data.dicom.straightening import check_neighbours, places_off_first
 from crossd.errors import CrossDError
 
-# Two slices nearer than this fraction of a pixel are at one position: decimal strings round to far less.
-SAME_POSITION = 0.01
-# Positions exported with one decimal vary by 0.1 mm, a fifth of the thinnest usual slices; a missing slice adds 100 %.
-_SPACING_TOLERANCE = 0.2
 # A gap is filled from its two sides; one as wide as this many slices is the space between two volumes.
 _LARGEST_GAP = 10
 # Rounded cosines tilt a stack by less than 0.1°; gantries are tilted in steps of 0.5°.
@@ -82,39 +79,6 @@ class Series:
         return ", ".join(part for part in parts if part)
 
 
-def slice_distances(slices: Sequence[Slice]) -> np.ndarray:
-    """Position of each slice along the common normal, in millimetres.
-
-    The normal is row direction × column direction (PS3.3, C.7.6.2.1.1); for axial slices it points to the head.
-    """
-    orientation = np.array(slices[0].orientation)
-    normal = np.cross(orientation[:3], orientation[3:])
-    return np.array([item.position for item in slices]) @ normal
-
-
-def count_duplicates(slices: Sequence[Slice]) -> int:
-    """How many slices lie at the position of another one."""
-    distances = np.sort(slice_distances(slices))
-    return int((np.diff(distances) < SAME_POSITION * min(slices[0].spacing)).sum())
-
-
-def is_even(slices: Sequence[Slice]) -> bool:
-    """Whether the distances between neighbours are equal within the tolerance."""
-    gaps = np.diff(np.sort(slice_distances(slices)))
-    return len(_uneven(gaps)) == 0
-
-
-def _uneven(gaps: np.ndarray) -> np.ndarray:
-    """Numbers of the gaps that differ from the usual one."""
-    usual = _usual(gaps)
-    return np.flatnonzero(np.abs(gaps - usual) > _SPACING_TOLERANCE * usual + 1e-6)
-
-
-def _usual(gaps: np.ndarray) -> float:
-    """The median; of an even number of gaps the smaller of the two in the middle, so that a gap is not the rule."""
-    return float(np.percentile(gaps, 50, method="lower")) if len(gaps) else 0.0
-
-
 def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -> Series:
     """Sort slices of one orientation and matrix into a volume and check how they lie.
 
@@ -126,7 +90,8 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
         notes: warnings found before.
 
     Raises:
-        CrossDError: several slices at one position, or row and column directions that are not perpendicular.
+        CrossDError: several slices at one position, slices beside one another, or row and column directions that are
+            not perpendicular.
     """
     first = slices[0]
     if duplicates := count_duplicates(slices):
@@ -147,11 +112,22 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
     step, usual, notes = _step(slices, distances, [*notes])
     tilt, moved, notes = _shear(slices, distances, step, notes)
     even = usual is None and not moved
+    places = places_off_first([item.position for item in slices], first.orientation, first.spacing)
+    check_neighbours(places, (first.columns, first.rows), _name(first))
+    gap = usual or (float(np.diff(distances).mean()) if len(slices) > 1 else float(np.linalg.norm(step)))
+    if len(slices) > 1 and first.slab > (1 + SPACING_TOLERANCE) * gap:
+        thick = f"each is {first.slab:g} mm thick (SliceThickness)"
+        notes.append(f"Slices overlap: {thick}, and they lie {gap:.2f} mm apart.")
     voxel_to_lps = np.eye(4)
     voxel_to_lps[:3, 0] = rows * first.spacing[1]  # along a row the column index grows
     voxel_to_lps[:3, 1] = columns * first.spacing[0]
     voxel_to_lps[:3, 2] = step
     voxel_to_lps[:3, 3] = slices[0].position
+    if "MOSAIC" in dict(first.traits).get("ImageType", "").split("/"):
+        notes.append(
+            "Each image is a mosaic, the tiles of a whole volume, and is read as one slice: convert the series to "
+            "NIfTI with dcm2niix, say, for the volume."
+        )
     if first.photometric == "MONOCHROME1":
         notes.append(
             "PhotometricInterpretation is MONOCHROME1 without a rescale: grey values are inverted, so that large ones "
@@ -172,8 +148,8 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
         reader="pydicom" if any(item.reader == "pydicom" for item in slices) else "itk",
         warnings=tuple(notes),
         tilt=tilt,
-        places=() if even else places_off_first([item.position for item in slices], first.orientation, first.spacing),
-        step=float(np.linalg.norm(step)) if len(slices) == 1 else usual or float(np.diff(distances).mean()),
+        places=() if even else places,
+        step=gap,
         padding=tuple(item.padding for item in slices) if any(item.padding for item in slices) else (),
         inverted=first.inverted,
     )
@@ -192,8 +168,8 @@ def _step(
         return normal * (slices[0].thickness or 1.0), None, notes
     step = (np.array(slices[-1].position) - np.array(slices[0].position)) / (len(slices) - 1)
     gaps = np.diff(distances)
-    usual, uneven = _usual(gaps), _uneven(gaps)
-    if not len(uneven):
+    usual, odd = usual_gap(gaps), uneven(gaps)
+    if not len(odd):
         return step, None, notes
     if gaps.max() > _LARGEST_GAP * usual:
         raise CrossDError(
@@ -201,12 +177,12 @@ def _step(
             f"{int(gaps.argmax()) + 1} of {len(slices)}, where {usual:.2f} mm is usual. "
             "Put its parts into folders as series of their own, or correct ImagePositionPatient (0020,0032)."
         )
-    in_steps = gaps[uneven] / usual
-    whole = np.abs(in_steps - in_steps.round()) <= _SPACING_TOLERANCE  # another spacing is no missing slice
+    in_steps = gaps[odd] / usual
+    whole = np.abs(in_steps - in_steps.round()) <= SPACING_TOLERANCE  # another spacing is no missing slice
     missing = int(np.maximum(in_steps.round() - 1, 0)[whole].sum())
     notes.append(
         f"Slices are not evenly spaced: gaps of {gaps.min():.2f} to {gaps.max():.2f} mm, usually {usual:.2f} mm, "
-        f"first after slice {uneven[0] + 1} of {len(slices)} (tolerance {_SPACING_TOLERANCE:.0%})"
+        f"first after slice {odd[0] + 1} of {len(slices)} (tolerance {SPACING_TOLERANCE:.0%})"
         + (f"; probably {missing} missing" if missing else "")
         + f". The volume is interpolated between them, every {usual:.2f} mm."
     )

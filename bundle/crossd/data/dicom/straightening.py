@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from crossd.data.sizes import check_voxels
+from crossd.errors import CrossDError
+
 TILT = ("correct", "refuse")
 
 
@@ -28,11 +31,34 @@ def places_off_first(
     return tuple((float(i), float(j), float(height)) for i, j, height in zip(*offsets, strict=True))
 
 
+def check_neighbours(places: Sequence[Sequence[float]], size: Sequence[int], name: str) -> None:
+    """Refuse slices that are moved in their plane by as much as an image measures: there is nothing between them.
+
+    Args:
+        places: as `places_off_first` has them.
+        size: columns and rows of an image.
+        name: of the series, for the message.
+
+    Raises:
+        CrossDError: naming the first such slice.
+    """
+    moves = np.abs(np.diff(np.array(places)[:, :2], axis=0)) / np.array(size)
+    if not len(moves) or moves.max() < 1:
+        return
+    at = int(moves.max(axis=1).argmax())
+    raise CrossDError(
+        f"Neighbouring slices of a volume must overlap: slice {at + 2} of {len(places)} of {name} lies beside the one "
+        f"before it, {moves[at].max():.4g} times its width or height away. Correct ImagePositionPatient (0020,0032), "
+        "or put its parts into folders as series of their own."
+    )
+
+
 def straighten(
     voxels: np.ndarray,
     voxel_to_world: np.ndarray,
     places: Sequence[Sequence[float]],
     step: float,
+    name: str = "a series",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Put each slice where it lies, and interpolate between neighbours (linearly) where slices are to be.
 
@@ -46,9 +72,13 @@ def straighten(
         places: of each slice the columns and rows (in voxels) and the height along the normal (in millimetres) by which
             it lies off the first.
         step: millimetres between the new slices; the first and the last one stay.
+        name: of the series, for messages.
 
     Returns:
         float32 `(column, row, slice)`, with as many columns and rows more as the slices are moved by, and its affine.
+
+    Raises:
+        CrossDError: slices so far apart that no memory holds the volume.
 
     >>> places = [(0, 0, 0.0), (0, 1, 2.0), (0, 2, 4.0)]  # each slice one row on
     >>> moved, _ = straighten(np.arange(3.0).reshape(1, 1, 3) + 1, np.eye(4), places, 2.0)
@@ -59,6 +89,8 @@ def straighten(
     heights = offsets[:, 2]
     span = float(heights[-1] - heights[0])
     count = max(round(span / step), 1) + 1 if len(heights) > 1 else 1
+    reach = offsets[:, :2].max(axis=0) - offsets[:, :2].min(axis=0)
+    check_voxels(name, (*(voxels.shape[:2] + reach), count), "has, with its slices where they lie,")
     first = np.floor(offsets[:, :2].min(axis=0) + 1e-6).astype(int)
     size = voxels.shape[:2] + np.ceil(offsets[:, :2].max(axis=0) - 1e-6).astype(int) - first
     background = np.float32(voxels.min())

@@ -13,7 +13,7 @@ from crossd.errors import CrossDError
 
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"  # (7FE0,0010)
 _OTHER_PIXELS = (b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")  # float and double
-_LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")  # PS3.5, 7.1.2
+LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")  # PS3.5, 7.1.2
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # (FFFE,E000), (FFFE,E0DD); PS3.5, A.4
 _UNDEFINED = 0xFFFFFFFF
 
@@ -110,7 +110,7 @@ def _check_trailing(path: str, file: BoundedReader, start: int, explicit: bool) 
                 f"A DICOM file must end after its last element: '{path}' has {file.length - start} bytes more, which "
                 "are none. Copy the file again."
             )
-        long = explicit and head[4:6] in _LONG
+        long = explicit and head[4:6] in LONG
         size = head[8:12] if long else head[6:8] if explicit else head[4:8]
         length = int.from_bytes(size, "little")
         if length == _UNDEFINED:  # a sequence, of which each item says its own length

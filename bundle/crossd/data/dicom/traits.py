@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from crossd.data.dicom.distances import by_position, count_duplicates, is_even, slice_distances
 from crossd.data.dicom.headers import Slice
-from crossd.data.dicom.series import count_duplicates, is_even, slice_distances
+
+# Numbers that differ from slice to slice and yet order those at one position, the most telling first.
+_CLOCKS = ("TriggerTime", "NominalCardiacTriggerDelayTime", "AcquisitionTime")
 
 
 def split_by_traits(slices: list[Slice]) -> list[tuple[str, list[Slice]]]:
     """Split slices that lie at the same positions by what tells them apart: echo, b-value, time …, or else the folder.
 
-    The trait that leaves the fewest slices at a common position is used, with as few groups as that takes. Volumes that
-    lie between one another's slices, as two acquisitions do when the patient moved, have no common positions; a trait
-    splits them where it turns an uneven stack into even ones that share their extent.
+    The trait that leaves the fewest slices at a common position is used, with as few groups as that takes; one that
+    makes groups of single slices, as the time of each does, makes no volumes. Where no trait helps, the first slices by
+    trigger or acquisition time at each position are a volume, the second ones are, and so on. Volumes that lie between
+    one another's slices, as two acquisitions do when the patient moved, have no common positions; a trait splits them
+    where it turns an uneven stack into even ones that share their extent.
 
     Args:
         slices: of one orientation and matrix size.
@@ -25,14 +30,19 @@ def split_by_traits(slices: list[Slice]) -> list[tuple[str, list[Slice]]]:
     duplicates = count_duplicates(slices)
     if not duplicates:
         return _interleaved(slices)
-    choices: list[tuple[int, int, str, dict[str, list[Slice]]]] = []
+    choices: list[tuple[bool, int, int, str, dict[str, list[Slice]]]] = []
+    positions = len(slices) - duplicates
     for name, groups in _groupings(slices):
         left = sum(count_duplicates(group) for group in groups.values())
-        if left < duplicates and len(groups) > 1:
-            choices.append((left, len(groups), name, groups))
-    if not choices:
+        size = len(slices) / len(groups)
+        if left < duplicates and (size > positions / 2 or size >= 2):
+            choices.append((size <= positions / 2, left, len(groups), name, groups))
+    if choices:  # those whose groups are whole volumes before those that make parts; the most telling of equal ones
+        *_, name, groups = min(choices, key=lambda choice: choice[:3])
+    elif found := _in_turn(slices):
+        name, groups = found
+    else:
         return [("", slices)]
-    _, _, name, groups = min(choices, key=lambda choice: choice[:2])  # the first of equal ones: the most telling
     return [
         (f"{name} {value}{', ' if inner else ''}{inner}", part)
         for value, group in zip(_differing(list(groups)), groups.values(), strict=True)
@@ -48,6 +58,24 @@ def _groupings(slices: Sequence[Slice]) -> Iterator[tuple[str, dict[str, list[Sl
         for item, known in zip(slices, traits, strict=True):
             groups.setdefault(known.get(name, ""), []).append(item)
         yield name, groups
+
+
+def _in_turn(slices: Sequence[Slice]) -> tuple[str, dict[str, list[Slice]]] | None:
+    """The slices by whether they are the first, second, … in time at their position, if each has as many."""
+    places = by_position(slices)
+    for name in _CLOCKS:
+        try:
+            times = [[float(dict(item.traits)[name]) for item in place] for place in places]
+        except (KeyError, ValueError):  # not all of them say it
+            continue
+        if {(len(place), len(set(place))) for place in times} != {(len(places[0]), len(places[0]))}:
+            continue
+        groups: dict[str, list[Slice]] = {}
+        for place, known in zip(places, times, strict=True):
+            for turn, index in enumerate(sorted(range(len(place)), key=known.__getitem__), 1):
+                groups.setdefault(f"no. {turn}", []).append(place[index])
+        return name, groups
+    return None
 
 
 def _interleaved(slices: list[Slice]) -> list[tuple[str, list[Slice]]]:

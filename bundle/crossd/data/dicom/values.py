@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
+
+from crossd.errors import CrossDError
 
 _TRANSFORMATION = "PixelValueTransformationSequence"
 
@@ -27,6 +30,45 @@ def is_rescaled(dataset: Any, groups: Sequence[Any]) -> bool:
     return attribute(dataset, groups, _TRANSFORMATION, "RescaleSlope") not in (None, "") or bool(
         dataset.get("ModalityLUTSequence")
     )
+
+
+def finite(path: str, name: str, values: Any, count: int, positive: bool = False) -> tuple[float, ...]:
+    """Numbers of a header, as many as there must be.
+
+    Raises:
+        CrossDError: naming the file and the attribute.
+
+    >>> finite("a.dcm", "PixelSpacing (0028,0030)", "0.5", 2)
+    Traceback (most recent call last):
+        ...
+    crossd.errors.CrossDError: PixelSpacing (0028,0030) must hold 2 numbers, got [0.5] in 'a.dcm'. Correct the ...
+    """
+    single = isinstance(values, (str, int, float, Decimal))
+    numbers = tuple(float(value) for value in ([values] if single else values))
+    if len(numbers) != count or not np.isfinite(numbers).all() or (positive and min(numbers) <= 0):
+        raise CrossDError(
+            f"{name} must hold {count} {'positive ' * positive}numbers, got {list(numbers)} in '{path}'. Correct the "
+            "header, or copy the file again."
+        )
+    return numbers
+
+
+def white(dataset: Any) -> int:
+    """Smallest and largest stored value, added: what inverts grey values within BitsStored (0028,0101).
+
+    >>> from pydicom.dataset import Dataset
+    >>> dataset = Dataset()
+    >>> dataset.BitsAllocated, dataset.BitsStored, dataset.PixelRepresentation = 16, 12, 0
+    >>> white(dataset)
+    4095
+    """
+    bits = int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 16)
+    return -1 if dataset.get("PixelRepresentation") else (1 << bits) - 1
+
+
+def inverted_range(dataset: Any, padding: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Where a range of stored values lies once grey values are inverted."""
+    return None if padding is None else (white(dataset) - padding[1], white(dataset) - padding[0])
 
 
 def padding_range(dataset: Any, groups: Sequence[Any]) -> tuple[float, float] | None:

@@ -33,7 +33,7 @@ def read_series(series: Series, tilt: str = "correct") -> tuple[np.ndarray, np.n
     affine = np.array(series.voxel_to_world)
     if series.places:
         affine[:3, 2] = np.cross(affine[:3, 0], affine[:3, 1])  # slices are sorted that way
-        voxels, affine = straighten(voxels, affine, series.places, series.step)
+        voxels, affine = straighten(voxels, affine, series.places, series.step, series.folder)
     if series.tilt:
         logger.warning("%s: a gantry tilt of %.1f° was corrected by resampling along the shear", series, series.tilt)
     return voxels, affine, (*series.warnings, *notes)
