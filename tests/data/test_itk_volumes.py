@@ -194,3 +194,23 @@ def test_bytes_too_many_are_said(tmp_path):
     assert read_volume_file(path).warnings == (
         "The file has 3 bytes more than it declares: its voxels may be displaced.",
     )
+
+
+@pytest.mark.parametrize("sign", [":", " : ", "\t:", " = ", " := "])
+def test_other_signs_for_equals_do_not_hide_a_file(tmp_path, sign):
+    """MetaIO takes a colon for it, and the first line that names a file."""
+    secret = tmp_path / "secret.raw"
+    secret.write_bytes(bytes(range(64)))
+    (tmp_path / "in").mkdir()
+    head = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\n"
+    file = tmp_path / "in" / "a.mhd"
+    file.write_bytes(f"{head}ElementDataFile{sign}{secret}\nElementDataFile = LOCAL\n".encode() + bytes(64))
+    assert "outside of its folder. Move the file there" in refused(file)
+    file.write_bytes(f"{head}ElementDataFile{sign}LOCAL\n".encode() + bytes(range(64)))
+    assert read_volume_file(file).voxels.sum() == sum(range(64))
+
+
+def test_a_header_that_names_nothing(tmp_path):
+    file = tmp_path / "a.mhd"
+    file.write_bytes(b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nElementDataFile = \n")
+    assert "there is no name of a file with voxels in '" in refused(file)

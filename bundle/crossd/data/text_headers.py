@@ -98,15 +98,15 @@ def _read_meta_image(path: str, block: bytes) -> TextHeader:
     offset = 0
     for raw in block.splitlines(keepends=True):
         line = raw.decode("utf-8", "replace")
-        name, equals, value = line.partition("=")
+        found = re.match(r"\s*([^\s=:]+)[\s=:]*(.*)", line)  # MetaIO takes a colon for the equals sign
         if "elementdatafile" in fields:
             if not fields["elementdatafile"].upper().startswith("LIST"):
                 break
             after.append(line.strip())
             continue
         offset += len(raw)
-        if equals:
-            fields[name.strip().lower()] = value.strip()
+        if found:
+            fields[found[1].lower()] = found[2].strip()
     if "elementdatafile" not in fields:
         raise _is_not(path, "MetaImage")
     packing = "gzip" if fields.get("compresseddata", "").lower().startswith(("t", "1")) else "raw"
@@ -120,6 +120,8 @@ def _read_meta_image(path: str, block: bytes) -> TextHeader:
 def _found(path: str, said: str, after: list[str]) -> tuple[str, ...]:
     """The files that a header names: one, a list of lines after it, or a pattern with its first, last and step."""
     words = said.split()
+    if not words:
+        raise _is_not(path, "name of a file with voxels")
     names = [said]
     if words[0].upper() == "LIST":
         names = [name for name in after if name]
