@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import nibabel as nib
 import pytest
 from crossd.data import LoadImageVolumed, find_cases, write_dicom_series
 from crossd.data.case_names import safe_name, unique_names
+from crossd.data.case_table import read_case_table
 from crossd.errors import CrossDError
 
 
@@ -82,3 +85,11 @@ def test_names():
     long = [safe_name("x" * 300), safe_name("x" * 299 + "y")]
     assert max(map(len, long)) <= 100
     assert len(set(long)) == 2
+
+
+def test_thousands_of_named_cases_take_no_time(tmp_path):
+    rows = "".join(f"case {number},a.nii\n" for number in range(4000))
+    (tmp_path / "cases.csv").write_text(f"case,image\n{rows}")
+    started = time.perf_counter()
+    assert len(read_case_table(tmp_path / "cases.csv")) == 4000
+    assert time.perf_counter() - started < 5

@@ -79,14 +79,16 @@ def _resolve(folder: Path, cell: str) -> str:
 def _case_names(path: Path, rows: list[dict[str, str]], sources: list[list[str]]) -> list[str]:
     """The column `case`, or else what distinguishes the paths of the first channels."""
     if "case" in rows[0]:
-        given = [row["case"] for row in rows]
-        for index, name in enumerate(given):
-            if not name or safe_name(name).casefold() in {safe_name(other).casefold() for other in given[:index]}:
+        given = [safe_name(row["case"]) for row in rows]
+        taken: set[str] = set()
+        for index, (row, name) in enumerate(zip(rows, given, strict=True)):
+            if not row["case"] or name.casefold() in taken:
                 raise CrossDError(
-                    f"Case names must be given and unique as file names: '{path}' has {name!r} in line {index + 2}. "
-                    "Rename it, or drop the column 'case' to have names made from the paths."
+                    f"Case names must be given and unique as file names: '{path}' has {row['case']!r} in line "
+                    f"{index + 2}. Rename it, or drop the column 'case' to have names made from the paths."
                 )
-        return [safe_name(name) for name in given]
+            taken.add(name.casefold())
+        return given
     parents = [os.path.dirname(images[0]) for images in sources if images[0]]
     try:
         root = os.path.commonpath(parents)
