@@ -77,14 +77,26 @@ def digest(cases: Iterable[Mapping[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
+# What decides how files are read, and was not recorded at first.
+_LATER = ("series", "tilt", "volume")
+
+
 def check_settings(stored: Mapping[str, Any], given: Mapping[str, Any], folder: Path) -> None:
     """Refuse to continue a run under other settings than it was started with.
 
+    A run that says nothing of `series`, `tilt` and `volume` is older than their record: a warning says so.
+
     >>> check_settings({"lr": 0.1}, {"lr": 0.1}, Path("out"))
     """
+    silent = [name for name in _LATER if name in given and name not in stored]
+    if silent:
+        logger.warning(
+            "the run in %s does not say its %s: make sure that %s now as then",
+            *(folder, ", ".join(silent), ", ".join(f"{name} is {given[name]!r}" for name in silent)),
+        )
     changed = [
         f"{name} was {stored.get(name)!r} and is {given.get(name)!r}"
-        for name in sorted({*stored, *given})
+        for name in sorted({*stored, *given} - {*silent})
         if stored.get(name) != given.get(name)
     ]
     if changed:
