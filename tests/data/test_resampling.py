@@ -9,6 +9,7 @@ import pytest
 import torch
 from crossd.data import resampling
 from crossd.data.resampling import SeparableResample, SeparableSpacingd, parallel_grids, resample_axis
+from crossd.errors import CrossDError
 from monai.data import MetaTensor
 from monai.transforms import Spacingd, SpatialResample
 
@@ -95,3 +96,12 @@ def test_a_small_turn_is_not_parallel() -> None:
     assert parallel_grids(np.eye(4), turned(np.eye(4), 0.01), (512, 512, 100)) is None
     assert parallel_grids(np.eye(4), turned(np.eye(4), 1e-6), (512, 512, 100)) is not None
     assert parallel_grids(np.eye(4), turned(np.eye(4), 45), (2, 2, 2)) is None
+
+
+def test_a_volume_that_would_be_too_large_is_refused():
+    """Spacings of metres, as a damaged header has them: told before any memory is taken."""
+    given = image(np.diag([1000.0, 1000.0, 1000.0, 1.0]))
+    given.meta["filename_or_obj"] = "/scans/a.nii"
+    message = r"'/scans/a.nii' has, at 1 × 1 × 0.5 mm, 11000 × 9000 × 12000 voxels, where .* CROSSD_MAX_VOXELS"
+    with pytest.raises(CrossDError, match=message):
+        SeparableSpacingd("image", pixdim=[1.0, 1.0, 0.5])({"image": given})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 import torch
-from crossd.checkpoints import save_checkpoint
+from crossd.checkpoints import read_card, save_checkpoint
 from crossd.data import write_dicom_series
 from crossd.data.nifti_writing import write_nifti
 from crossd.errors import CrossDError
@@ -216,3 +217,22 @@ def test_a_report_that_cannot_be_written_is_a_warning(series, tmp_path, root, mo
     assert infer(root, tmp_path, tmp_path / "scans", dicom_sr=True) == []
     table = (tmp_path / "out" / "predictions.csv").read_text()
     assert ",ok,the structured report was not written: OSError: No space left on device" in table
+
+
+def test_names_in_other_alphabets(series, tmp_path):
+    for image in series:
+        image.SpecificCharacterSet = "ISO_IR 100"
+        image.PatientName = "Müller^Jörg"
+    read_back(series[0], tmp_path).save_as(tmp_path / "latin1.dcm")
+    read = read_back(structured_report([pydicom.dcmread(tmp_path / "latin1.dcm")], ANSWER, ["healthy"], CARD), tmp_path)
+    assert (read.SpecificCharacterSet, str(read.PatientName)) == ("ISO_IR 192", "Müller^Jörg")
+    assert errors_of(tmp_path / "report.dcm") == []
+
+
+def test_the_bundles_own_model_has_the_intended_use_of_its_metadata(root, tmp_path):
+    metadata = root / "configs" / "metadata.json"
+    card = read_card(root / "models" / "model.pt")
+    said = json.loads(metadata.read_text(encoding="utf-8"))["intended_use"]
+    assert StructuredReports(tmp_path, card, metadata).intended_use == said
+    assert StructuredReports(tmp_path, {**card, "intended_use": "mine"}, metadata).intended_use == "mine"
+    assert StructuredReports(tmp_path, {**card, "data": "another"}, metadata).intended_use is None
