@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crossd.benchmark.faults import Outcome, run_campaign, update_page
-from crossd.benchmark.faults.campaign import DAMAGE, DEFECTS, Campaign, _judge, _plan
-from crossd.benchmark.faults.file_damage import NotPossible
-from crossd.benchmark.faults.sources import Source, make_sources
+import torch
+from crossd.benchmark.faults import Outcome, run_campaign, runs, update_page
+from crossd.benchmark.faults.campaign import DAMAGE, Campaign
+from crossd.benchmark.faults.file_damage import FILE_DAMAGE, NotPossible
+from crossd.benchmark.faults.judgement import DEFECTS, judge
+from crossd.benchmark.faults.sources import make_sources
 from crossd.benchmark.faults.table import table
-from crossd.benchmark.faults.watch import watch
+from crossd.benchmark.faults.watch import Watched, watch
 from crossd.errors import CrossDError
+from monai.bundle import ConfigWorkflow
 
+KINDS = {kind for damages in DAMAGE.values() for kind in damages}
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "inference.json"
 
 
@@ -33,8 +37,10 @@ def sources(tmp_path_factory):
 
 def test_every_damage_damages(sources, tmp_path):
     """Files are compared, by name and content."""
-    for source, kind in _plan(sources, sum(len(DAMAGE[source.kind]) for source in sources)):
-        if source.name not in ("nifti", "nifti_pair", "mha", "nhdr", "dicom"):
+    used = ("nifti", "nifti_pair", "nhdr", "mha", "dicom")
+    pairs = [(source, kind) for source in sources if source.name in used for kind in DAMAGE[source.kind]]
+    for source, kind in pairs:
+        if source.name != "nifti" and kind in FILE_DAMAGE:  # these know no format
             continue
         changed = False
         for seed in range(4):  # a flipped bit may hit what was zero anyway
@@ -46,7 +52,8 @@ def test_every_damage_damages(sources, tmp_path):
             except NotPossible:
                 changed = True
                 break
-            changed = changed or content(folder) != before
+            if changed := content(folder) != before:
+                break
         assert changed, (source.name, kind)
 
 
@@ -77,7 +84,7 @@ def test_phantoms_and_scans_of_ones_own(sources, tmp_path):
 )
 def test_judgement(rows, result):
     expected = [{"status": "ok", "reason": None, "probabilities": {"a": 0.5}, "warnings": []}]
-    found = _judge(Source("a", Path("a"), "nifti"), "truncated", rows, expected)
+    found = judge("a", "truncated", rows, expected)
     assert found.result == result
     assert bool(Campaign([found]).defects) == (result in DEFECTS)
 
@@ -104,12 +111,28 @@ def test_the_page(tmp_path):
         update_page(page, Campaign([]), "")
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(600, marks=pytest.mark.slow)])
+def in_this_process(command, timeout, limit, **environment):
+    """The same run without the seconds that a process takes to start."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as there, so that sums are equal to the last digit
+    options = {name[2:]: value for name, value in zip(command[4::2], command[5::2], strict=True)}
+    config = ConfigWorkflow(options.pop("config_file"), workflow_type="infer", logging_file=False, **options)
+    config.initialize()
+    config.run()
+    torch.set_num_threads(threads)
+    return Watched(0, "", 0.0, 2**30, "")
+
+
+@pytest.mark.parametrize("count", [len(KINDS), pytest.param(600, marks=pytest.mark.slow)])
 @pytest.mark.timeout(1800)
-def test_a_campaign_finds_no_defect(count):
+def test_a_campaign_finds_no_defect(count, monkeypatch):
+    """Every kind of damage at least once. Of the short campaign the good cases alone are run here."""
+    ways = iter([in_this_process] if count == len(KINDS) else [])
+    monkeypatch.setattr(runs, "watch", lambda *given, **more: next(ways, watch)(*given, **more))
     campaign = run_campaign(CONFIG, count, seed=1, timeout=600)
     assert campaign.defects == []
     assert len(campaign.outcomes) == count
+    assert {outcome.kind for outcome in campaign.outcomes} == KINDS
     assert Counter(outcome.result for outcome in campaign.outcomes)["refused"] > count // 4
 
 
@@ -117,3 +140,38 @@ def test_good_cases_must_be_good(tmp_path):
     (tmp_path / "a.nii").write_bytes(b"")
     with pytest.raises(CrossDError, match="needs good cases to damage"):
         run_campaign(CONFIG, 1, cases=tmp_path)
+
+
+def test_a_run_that_dies_is_repeated_on_halves_down_to_the_one(tmp_path):
+    class Run:
+        def __init__(self):
+            self.found = []
+
+        def __call__(self, images):
+            below = [images] if images.name != "run" else sorted(images.iterdir())
+            died = any(folder.name == "c" for folder in below)
+            self.found = [] if died else [{"source": f"{folder}/scan.nii", "status": "ok"} for folder in below]
+            return Watched(-9 if died else 0, "", 1.0, 0, "")
+
+    folders = [tmp_path / name for name in "abcd"]
+    for folder in folders:
+        folder.mkdir()
+    rows = runs.run_all(Run(), folders)
+    assert rows[folders[2]] == "crash"
+    assert [rows[folder] for folder in folders if folder.name != "c"] == [
+        [{"source": f"{folder}/scan.nii", "status": "ok"}] for folder in folders if folder.name != "c"
+    ]
+
+
+def test_scans_of_ones_own_may_be_large(sources, tmp_path, monkeypatch):
+    seen = []
+
+    def ended(command, timeout, limit, **environment):
+        seen.append(environment)
+        return Watched(1, "", 0.0, 0, "")
+
+    monkeypatch.setattr(runs, "watch", ended)
+    for cases in (None, sources[0].folder):
+        with pytest.raises(CrossDError, match="Good cases must succeed before they are damaged; "):
+            run_campaign(CONFIG, 1, cases=cases, weights="model.pt")
+    assert [environment.get("CROSSD_MAX_VOXELS") for environment in seen] == [str(2**24), None]

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossd.benchmark.faults.campaign import DEFECTS, Campaign, Outcome
+from crossd.benchmark.faults.campaign import Campaign
+from crossd.benchmark.faults.judgement import DEFECTS, Outcome
 from crossd.errors import CrossDError
 
 COLUMNS = {
