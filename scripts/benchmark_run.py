@@ -1,7 +1,6 @@
 """Time the whole run: one DICOM series against its parts alone, or NIfTI cases against a config in the zoo's style.
 
 python scripts/benchmark_run.py --images scans/ct_chest
-python scripts/benchmark_run.py --cases 50 --size 71 --spacing 0.9
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ def main() -> int:
     parser.add_argument("--weights", default=str(ROOT / "models" / "model.pt"), help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contestant; default: %(default)s")
     parser.add_argument("--folded", action="store_true", help="the zoo style's kernels are fixed once, as the bundle's")
+    parser.add_argument("--no_report", action="store_true", help="the bundle writes no report.html, as the zoo style")
     parser.add_argument("--stages", action="store_true", help="say where the bundle's time goes")
     parser.add_argument("--threads", type=int, default=2, help="of torch; default: %(default)s")
     arguments = parser.parse_args()
@@ -36,8 +36,9 @@ def main() -> int:
             images = arguments.images or make_cases(f"{folder}/in", arguments.cases, arguments.size, arguments.spacing)
             shared = {"images": str(images), "weights": arguments.weights}
             bundle: dict = {"config": OURS, "output_dir": f"{folder}/ours", "stages": arguments.stages, **shared}
-            zoo: dict = {"config": str(ZOO_STYLE), "output_dir": f"{folder}/zoo", **shared}
-            zoo |= FOLDED if arguments.folded else {}
+            bundle |= {"report": False} if arguments.no_report else {}
+            folded = FOLDED if arguments.folded else {}
+            zoo: dict = {"config": str(ZOO_STYLE), "output_dir": f"{folder}/zoo", **shared, **folded}
             task, options = ("parts_alone", shared) if alone else ("run_config", zoo)
             for _ in range(arguments.rounds):
                 ours = in_a_process("run_config", arguments.threads, **bundle)
@@ -45,13 +46,12 @@ def main() -> int:
     except CrossDError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    runs, others = [turn[0] for turn in turns], [turn[1] for turn in turns]
+    runs, others = zip(*turns, strict=True)
     print(describe("bundle", runs), describe("parts alone" if alone else "zoo style", others), sep="\n")
     if alone:
         parts = [turn["read"] + turn["resample"] + turn["network"] for turn in others]
         print(ratio("bundle's run / (read + resample + network)", [turn["run"] for turn in runs], parts))
-        return 0
-    for key in ("process", "run"):
+    for key in () if alone else ("process", "run"):
         print(ratio(f"{key}: zoo style / bundle", [turn[key] for turn in others], [turn[key] for turn in runs]))
     return 0
 

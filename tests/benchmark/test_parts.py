@@ -1,4 +1,4 @@
-"""The parts that are timed alone are those of the layer: together they give its answer."""
+"""The parts that are timed alone are those of the layer: together they give its answer, as each way does by itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from crossd import CrossDConv
 from crossd.benchmark.parts import PARTS
+from crossd.benchmark.ways import WAYS
 from crossd.conv.per_sample import convolve_per_sample
 
 
@@ -29,3 +30,16 @@ def test_the_parts_are_the_layers(channels, width):
         torch.testing.assert_close(last, expected.flatten(2)[:, -made.shape[1] :], atol=1e-4, rtol=1e-4)
     else:
         torch.testing.assert_close(answers["kernels"].reshape(kernels.shape), kernels)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("channels", [8, 192])
+def test_every_way_gives_the_same(way, channels):
+    layer = CrossDConv(2, channels, channels, 3, stride=2, padding=1, bias=False)
+    x = torch.randn(2, channels, 6, 5, requires_grad=True)
+    part = WAYS[way](layer)
+    expected = convolve_per_sample(x, layer.kernel(part.motion(x)), (2, 2), (1, 1), (1, 1), 1)
+    answer = part(x)
+    torch.testing.assert_close(answer, expected, atol=1e-4, rtol=1e-4)
+    gradients = [torch.autograd.grad(y.square().sum(), [x, layer.weight]) for y in (answer, expected)]
+    torch.testing.assert_close(*gradients, atol=1e-2, rtol=1e-3)

@@ -18,6 +18,7 @@ from crossd.baselines import ACSConv
 from crossd.benchmark import backends
 from crossd.benchmark.fft import FFTConv2d, moved_by_fft, with_fft
 from crossd.benchmark.parts import PARTS
+from crossd.benchmark.ways import WAYS
 from crossd.conv import CrossDConv, fold
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
@@ -99,7 +100,7 @@ OF_LAYERS: Mapping[str, Callable[[int, int, int], nn.Module]] = MappingProxyType
     {name: LAYERS[name] for name in ("Conv2d", "CrossDConv")}
     | {
         name: lambda channels, out, size, part=part: part(_crossd(channels, out, size))  # type: ignore[misc]
-        for name, part in PARTS.items()
+        for name, part in {**PARTS, **WAYS}.items()
     }
 )
 KINDS: Mapping[str, Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(

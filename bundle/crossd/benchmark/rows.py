@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crossd.benchmark.backends import BY_NAME
+from crossd.benchmark.ways import WAYS
 from crossd.errors import one_of
 
 PASSES = ("forward", "training")
@@ -68,6 +69,15 @@ def _floor() -> list[Row]:
     return [
         Row("floor", "part", (channels, channels, 3), parts, (8, channels, width, width), "forward", memory=False)
         for channels, width in STAGES
+    ]
+
+
+def _ways() -> list[Row]:
+    ways = ("Conv2d", *WAYS)
+    return [
+        Row("ways", "part", (channels, channels, 3), ways, (8, channels, width, width), mode, memory=False)
+        for channels, width in STAGES
+        for mode in PASSES
     ]
 
 
@@ -145,6 +155,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "table3": _table3,
     "stages": _stages,
     "floor": _floor,
+    "ways": _ways,
     "resnet": _resnet,
     "volumes": _volumes,
     "backends": _backends,

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from crossd.conv.per_sample import convolve_per_sample
 from crossd.conv.products import times_transposed
+from crossd.conv.scratch import scratch
 from crossd.conv.windows import gather, mix_positions, scatter
 from crossd.motion import move_kernel
 
@@ -59,12 +60,12 @@ class SeparableConvolution(torch.autograd.Function):
         depth, plane = depth.to(weight.dtype), plane.to(weight.dtype)
         ctx.save_for_backward(x, weight, depth, plane)
         ctx.geometry = (weight.shape[2], stride, padding, dilation)
-        windows, size = gather(x, *ctx.geometry)
-        columns = mix_positions(plane.transpose(1, 2), windows)
+        windows, size = _windows(x, ctx.geometry)
+        columns = mix_positions(plane.transpose(1, 2), windows, kept="columns")
         y = x.new_empty(x.shape[0], weight.shape[0], columns.shape[1])
         for rows, slices in slice_blocks(weight):
             for first in range(0, len(x), BATCH):
-                kernels = torch.mm(depth[first : first + BATCH], slices)
+                kernels = _kernels(depth[first : first + BATCH], slices)
                 for sample, kernel in enumerate(kernels, first):
                     y[sample, rows] = times_transposed(kernel.unflatten(0, (-1, columns.shape[2])), columns[sample])
         return y.unflatten(2, size)
@@ -75,19 +76,20 @@ class SeparableConvolution(torch.autograd.Function):
             return _differentiable(ctx, gradient)
         x, weight, depth, plane = ctx.saved_tensors
         needs_x, needs_weight, needs_motion = ctx.needs_input_grad[:3]
-        windows, _ = gather(x, *ctx.geometry)
-        columns = mix_positions(plane.transpose(1, 2), windows)
+        windows, _ = _windows(x, ctx.geometry)
+        columns = mix_positions(plane.transpose(1, 2), windows, kept="columns")
         gradient = gradient.flatten(2)
         turned = gradient.transpose(1, 2).contiguous()  # (batch, pixels, out)
-        d_columns = torch.zeros_like(columns)
+        d_columns = scratch("column gradients", columns.shape, columns).zero_()
         d_depth = torch.zeros_like(depth)
         d_weight = torch.empty_like(weight) if needs_weight else None
         for rows, slices in slice_blocks(weight):
-            d_slices = torch.zeros_like(slices)
+            d_slices = scratch("slice gradients", slices.shape, slices).zero_()
             for first in range(0, len(x), BATCH):
                 group = slice(first, min(first + BATCH, len(x)))
-                kernels = torch.mm(depth[group], slices)
-                d_kernels = torch.empty_like(kernels) if needs_weight or needs_motion else None
+                kernels = _kernels(depth[group], slices)
+                wanted = needs_weight or needs_motion
+                d_kernels = scratch("kernel gradients", kernels.shape, kernels) if wanted else None
                 for index, sample in enumerate(range(group.start, group.stop)):
                     kernel = kernels[index].unflatten(0, (-1, columns.shape[2]))
                     d_columns[sample] += times_transposed(turned[sample, :, rows], kernel.t())
@@ -121,12 +123,21 @@ def _differentiable(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     return *(next(found) if need else None for need in ctx.needs_input_grad[:4]), None, None, None
 
 
+def _windows(x: Tensor, geometry: Any) -> tuple[Tensor, list[int]]:
+    size, stride, padding, dilation = geometry
+    return gather(x, size, stride, padding, dilation, kept="windows")
+
+
+def _kernels(depth: Tensor, slices: Tensor) -> Tensor:
+    return torch.mm(depth, slices, out=scratch("kernels", (len(depth), slices.shape[1]), slices))
+
+
 def slice_blocks(weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Depth slices `(K, block·K²·in)` of successive output channels, position before channel, in one buffer."""
     out_channels, in_channels, size = weight.shape[:3]
     values = BLOCK_BYTES // weight.element_size()
     block = min(out_channels, max(values // (size * size * in_channels), 1))
-    buffer = weight.new_empty(size * block * size * size * in_channels)
+    buffer = scratch("slices", (size * block * size * size * in_channels,), weight)
     for first in range(0, out_channels, block):
         rows = slice(first, min(first + block, out_channels))
         count = rows.stop - first

@@ -11,27 +11,36 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossd.conv.products import plain_cpu
+from crossd.conv.scratch import scratch
 
-# Measured on two cores with `python scripts/benchmark_speed.py --section stages` and `--section volumes`:
+# Measured on two cores with `python scripts/benchmark_speed.py --section ways` and `--section volumes`:
 MIN_CHANNELS = 192  # with fewer channels the kernels are few,
-MAX_PIXELS = 256  # and with more pixels in the output a convolution is busy enough to win
+MAX_PIXELS = {2: 100, 3: 256}  # by spatial axes; and with more pixels in the output a convolution is busy enough to win
 
 
 def windows_pay(x: Tensor, weight: Tensor, stride: Sequence[int]) -> bool:
     """Whether products with windows beat per-sample kernels: plain CPU arithmetic, many kernels, few pixels out."""
     if not plain_cpu(x, weight) or min(weight.shape[:2]) < MIN_CHANNELS:
         return False
-    return math.prod(length // step for length, step in zip(x.shape[2:], stride, strict=True)) <= MAX_PIXELS
+    return (
+        math.prod(length // step for length, step in zip(x.shape[2:], stride, strict=True)) <= MAX_PIXELS[len(stride)]
+    )
 
 
 def gather(
-    x: Tensor, kernel_size: int, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+    x: Tensor,
+    kernel_size: int,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    kept: str | None = None,
 ) -> tuple[Tensor, list[int]]:
     """What each kernel position sees.
 
     Args:
         x: `(batch, in, *spatial)`, two or three spatial axes.
         kernel_size, stride, padding, dilation: of a convolution.
+        kept: name of the `scratch` that the result may lie in; None: memory of its own.
 
     Returns:
         `(batch, pixels_out, K² or K³, in)`, and `spatial_out`.
@@ -44,7 +53,8 @@ def gather(
     margins = [side for amount in reversed(padding) for side in (amount, amount)]
     padded = F.pad(x.movedim(1, -1), [0, 0, *margins])
     size = _output_size(padded.shape[1:-1], kernel_size, stride, dilation)
-    windows = x.new_empty(x.shape[0], *size, kernel_size ** len(size), x.shape[1])
+    shape = (x.shape[0], *size, kernel_size ** len(size), x.shape[1])
+    windows = x.new_empty(shape) if kept is None else scratch(kept, shape, x)
     for position, view in enumerate(_views(size, kernel_size, stride, dilation)):
         windows[..., position, :] = padded[view]
     return windows.flatten(1, len(size)), size
@@ -69,15 +79,16 @@ def scatter(
     return total[(slice(None), *inside)].movedim(-1, 1).contiguous()
 
 
-def mix_positions(matrices: Tensor, windows: Tensor) -> Tensor:
+def mix_positions(matrices: Tensor, windows: Tensor, kept: str | None = None) -> Tensor:
     """Apply a sample's matrix, `(batch, to, from)`, to the positions of its windows `(batch, pixels, from, in)`.
 
     Returns:
-        `(batch, pixels, to·in)`.
+        `(batch, pixels, to·in)`, in the `scratch` named `kept` if there is a name.
     """
     batch, pixels = windows.shape[:2]
     each = matrices[:, None].expand(-1, pixels, -1, -1).flatten(0, 1)
-    return torch.bmm(each, windows.flatten(0, 1)).reshape(batch, pixels, -1)
+    to = None if kept is None else scratch(kept, (batch * pixels, matrices.shape[1], windows.shape[3]), windows)
+    return torch.bmm(each, windows.flatten(0, 1), out=to).reshape(batch, pixels, -1)
 
 
 def _output_size(padded: Sequence[int], kernel_size: int, stride: Sequence[int], dilation: Sequence[int]) -> list[int]:
