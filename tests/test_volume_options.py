@@ -11,6 +11,7 @@ import pytest
 from crossd.data import reading
 from crossd.data.nifti_writing import write_nifti
 from crossd.data.phantoms import vessel_phantom
+from crossd.errors import CrossDError
 from monai.bundle import ConfigWorkflow
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -76,3 +77,25 @@ def test_training_and_evaluation(tmp_path, reads, monkeypatch):
     run("train", ["train.json", "evaluate.json"], cache_dir="cache", output_dir="out", tensorboard=False)
     assert len(reads) == 8
     assert (tmp_path / "out" / "evaluation").is_dir()
+
+
+@pytest.mark.parametrize("changed", [{"volume": 1}, {"tilt": "refuse"}, {"series": "CT"}], ids=str)
+def test_a_run_is_not_resumed_on_other_volumes(tmp_path, monkeypatch, changed):
+    monkeypatch.chdir(tmp_path)
+    lines = ["image,label,patient,split"]
+    for seed, split in enumerate(["train", "train", "val", "test"]):
+        for label in ("healthy", "aneurysm"):
+            name = f"{label}{seed}.nii.gz"
+            both = [vessel_phantom(seed + 4 * number, label == "aneurysm", 16).astype(np.int16) for number in range(2)]
+            nib.save(nib.Nifti1Image(np.stack(both, -1), np.eye(4)), tmp_path / name)
+            lines.append(f"{name},{label},{name},{split}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    options = {**SMALL, "output_dir": "out", "weights": "none", "labels": "labels.csv", "epochs": 1, "volume": 0}
+    run("train", ["train.json"], **options)
+    run("train", ["train.json"], **options)  # is finished already
+    ((name, value),) = changed.items()
+    with pytest.raises((CrossDError, RuntimeError, SystemExit)) as caught:
+        run("train", ["train.json"], **{**options, **changed})
+    said = str(caught.value) + str(caught.value.__cause__)
+    assert "A run is resumed under the settings it was started with, got other ones for out" in said
+    assert f"{name} was {options.get(name, {'tilt': 'correct'}.get(name))!r} and is {value!r}" in said

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from crossd.data import find_series, write_dicom_series
+from crossd.data.dicom.headers import Slice
 from crossd.data.dicom.pixels import read_pixels
 
 
@@ -91,27 +92,21 @@ def test_grey_scales_of_two_kinds_are_not_mixed(parts, edit):
     assert sorted(item.inverted for item in series) == [False, True]
 
 
-def test_many_repeats_take_no_time(tmp_path, monkeypatch):
+def made(number, **given):
+    """What the header of a slice says."""
+    names = dict.fromkeys(("series_uid", "patient_id", "modality", "description"), "x")
+    place = {"orientation": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), "position": (0.0, 0.0, 0.0), "spacing": (1.0, 1.0)}
+    size = {"rows": 4, "columns": 4, "thickness": 1.0, "series_number": 1, "instance_number": number, "frame": None}
+    other = {"photometric": "MONOCHROME2", "reader": "itk", "traits": (), "instance_uid": str(number)}
+    return Slice(**{**names, **place, **size, **other, "path": f"/a/{number}", **given})
+
+
+def test_many_repeats_take_no_time(monkeypatch):
     """8000 slices of which 600 were sent again: what is left is found in order, not by trying all."""
     from crossd.data.dicom import grouping
-    from crossd.data.dicom.headers import Slice
 
-    def made(number, height):
-        place = {"orientation": (1.0, 0, 0, 0, 1.0, 0), "position": (0.0, 0.0, height), "spacing": (1.0, 1.0)}
-        names = {
-            "series_uid": "1",
-            "patient_id": "p",
-            "modality": "MR",
-            "description": "",
-            "photometric": "MONOCHROME2",
-        }
-        return Slice(
-            path=f"/a/{number}", frame=None, instance_uid=str(number), series_number=1, instance_number=number,
-            rows=4, columns=4, thickness=1.0, reader="itk", traits=(), **place, **names,
-        )  # fmt: skip
-
-    slices = [made(number, float(number)) for number in range(8000)]
-    slices += [made(8000 + number, float(number)) for number in range(600)]
+    slices = [made(number, position=(0.0, 0.0, float(number))) for number in range(8000)]
+    slices += [made(8000 + number, position=(0.0, 0.0, float(number))) for number in range(600)]
     monkeypatch.setattr(grouping, "_read_headers", lambda files: [[item] for item in slices])
     started = time.perf_counter()
     (series,), rejected = find_series([])
@@ -119,3 +114,19 @@ def test_many_repeats_take_no_time(tmp_path, monkeypatch):
     assert rejected == []
     assert series.files == tuple(f"/a/{number}" for number in range(8000))
     assert "600 of 8600 slices lie where another one lies already" in series.warnings[0]
+
+
+def test_many_orientations_take_no_time(monkeypatch):
+    """As a stack that is turned around an axis has them: each slice is compared with all groups before it."""
+    from crossd.data.dicom import grouping
+
+    turns = np.linspace(0, np.pi, 600, endpoint=False)
+    slices = [
+        made(number, orientation=(float(np.cos(turn)), float(np.sin(turn)), 0.0, 0.0, 0.0, 1.0), thickness=3.0)
+        for number, turn in enumerate(turns)
+    ]
+    monkeypatch.setattr(grouping, "_read_headers", lambda files: [[item] for item in slices])
+    started = time.perf_counter()
+    series, rejected = find_series([])
+    assert time.perf_counter() - started < 1.5
+    assert (len(series), rejected) == (600, [])

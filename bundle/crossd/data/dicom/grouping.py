@@ -144,8 +144,8 @@ def _by_geometry(slices: Sequence[Slice]) -> list[tuple[str, list[Slice]]]:
             other = group[0]
             if (
                 _form(item) == _form(other)
-                and np.allclose(item.orientation, other.orientation, rtol=0, atol=_SAME_ORIENTATION)
-                and np.allclose(item.spacing, other.spacing, rtol=1e-3, atol=0)
+                and all(map(_near, item.orientation, other.orientation))
+                and all(abs(one - two) <= 1e-3 * two for one, two in zip(item.spacing, other.spacing, strict=True))
             ):
                 group.append(item)
                 break
@@ -159,6 +159,10 @@ def _by_geometry(slices: Sequence[Slice]) -> list[tuple[str, list[Slice]]]:
         for index, name in enumerate(names)
     ]
     return list(zip(numbered, groups, strict=True))
+
+
+def _near(one: float, other: float) -> bool:
+    return abs(one - other) <= _SAME_ORIENTATION  # two thousand orientations by numpy: half a minute
 
 
 def _form(item: Slice) -> tuple[object, ...]:
