@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pydicom
+import pytest
 from crossd.data import find_series, write_dicom_series
 from crossd.data.dicom.pixels import read_pixels
+from crossd.errors import CrossDError
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 
 
 def enhanced(tmp_path, volume, echoes=1):
@@ -51,3 +54,28 @@ def test_echoes_of_an_enhanced_object(tmp_path, volume):
     (one, two), _ = find_series([enhanced(tmp_path, volume, echoes=2)])
     assert [one.split, two.split] == ["EffectiveEchoTime 10.0", "EffectiveEchoTime 20.0"]
     np.testing.assert_array_equal(read_pixels(one) + 1, read_pixels(two))
+
+
+def test_no_other_frames_are_decoded_than_those_of_the_volume(tmp_path, volume):
+    """An object of a hundred volumes would be decoded a hundred times; and damage stays with its own volume."""
+    file = enhanced(tmp_path, volume, echoes=2)
+    dataset = pydicom.dcmread(file)
+    dataset.compress("1.2.840.10008.1.2.5")
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=14))
+    frames[3] = b"\x63\0\0\0" + frames[3][4:]  # of the second echo, with more segments than there are
+    dataset.PixelData = encapsulate(frames)
+    dataset.save_as(file)
+    (one, two), _ = find_series([file])
+    np.testing.assert_array_equal(read_pixels(one), volume * (1.0 + np.arange(7)))
+    with pytest.raises(CrossDError, match=r"DICOM pixels must decode: those of '.*enhanced.dcm' do not"):
+        read_pixels(two)
+
+
+def test_frames_that_are_not_described(tmp_path, volume):
+    file = enhanced(tmp_path, volume)
+    dataset = pydicom.dcmread(file)
+    del dataset.PerFrameFunctionalGroupsSequence[-1]
+    dataset.save_as(file)
+    series, (rejected,) = find_series([file])
+    assert series == []
+    assert f"A multi-frame object must describe each frame: '{file}' describes 6 of 7. It is damaged" in rejected.reason

@@ -71,32 +71,36 @@ def read_with_itk(series: Series) -> np.ndarray:
 
 
 def read_with_pydicom(series: Series) -> np.ndarray:
-    """The same by pydicom, frames of a multi-frame object included."""
+    """The same by pydicom, frames of a multi-frame object included; no other frames are decoded than the volume's."""
     import pydicom
+    from pydicom.pixels import iter_pixels
 
-    planes: list[np.ndarray] = []
-    opened: tuple[str, Any, np.ndarray] | None = None
+    wanted: dict[str, list[int]] = {}
     for index, path in enumerate(series.files):
-        if opened is None or opened[0] != path:
-            try:
-                dataset = pydicom.dcmread(path, force=True)
-                opened = (path, dataset, dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns))
-            except Exception as error:  # each decoder has exceptions of its own
-                raise CrossDError(
-                    f"DICOM pixels must decode: those of '{path}' do not ({' '.join(str(error).split())}). "
-                    'Copy the file again; for a codec that is missing, `pip install "crossd[codecs]"`.'
-                ) from error
-        frame = series.frames[index] if series.frames else 0
-        plane = _rescaled(opened[1], opened[2], frame)
-        planes.append(_inverted(plane, opened[1]) if series.inverted else plane)
-    return np.stack(planes).transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)
+        wanted.setdefault(path, []).append(series.frames[index] if series.frames else 0)
+    planes: dict[tuple[str, int], np.ndarray] = {}
+    for path, frames in wanted.items():
+        try:
+            dataset = pydicom.dcmread(path, force=True)
+            size = (-1, dataset.Rows, dataset.Columns)
+            decoded = iter_pixels(dataset, indices=frames) if series.frames else [dataset.pixel_array.reshape(size)[0]]
+            for frame, stored in zip(frames, decoded, strict=True):
+                plane = _rescaled(dataset, stored.reshape(size[1:]), frame)
+                planes[path, frame] = _inverted(plane, dataset) if series.inverted else plane
+        except Exception as error:  # each decoder has exceptions of its own
+            raise CrossDError(
+                f"DICOM pixels must decode: those of '{path}' do not ({' '.join(str(error).split())}). "
+                'Copy the file again; for a codec that is missing, `pip install "crossd[codecs]"`.'
+            ) from error
+    numbers = series.frames or (0,) * len(series.files)
+    stacked = np.stack([planes[place] for place in zip(series.files, numbers, strict=True)])
+    return stacked.transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)
 
 
-def _rescaled(dataset: Any, pixels: np.ndarray, frame: int) -> np.ndarray:
+def _rescaled(dataset: Any, plane: np.ndarray, frame: int) -> np.ndarray:
     """Modality values of one frame; a multi-frame object states its slope per frame (PS3.3, C.7.6.16.2.9)."""
     from pydicom.pixels import apply_modality_lut
 
-    plane = pixels[frame]
     groups = [
         *list(dataset.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1],
         *list(dataset.get("SharedFunctionalGroupsSequence") or []),
