@@ -175,3 +175,17 @@ def test_scans_of_ones_own_may_be_large(sources, tmp_path, monkeypatch):
         with pytest.raises(CrossDError, match="Good cases must succeed before they are damaged; "):
             run_campaign(CONFIG, 1, cases=cases, weights="model.pt")
     assert [environment.get("CROSSD_MAX_VOXELS") for environment in seen] == [str(2**24), None]
+
+
+@pytest.mark.parametrize("binding", [True, False])
+def test_permissions_are_tried_where_they_bind(sources, tmp_path, monkeypatch, binding):
+    """A superuser may have given up the capability to read everything, so who it is says nothing."""
+    sources[0].copy_to(tmp_path / "copy")
+    monkeypatch.setattr("os.access", lambda path, mode: not binding)
+    damage = DAMAGE["nifti"]["no permission"]
+    if not binding:
+        with pytest.raises(NotPossible, match="Permissions do not bind whom this runs as: run it as somebody else"):
+            damage(tmp_path / "copy", np.random.default_rng(0))
+    else:
+        damage(tmp_path / "copy", np.random.default_rng(0))
+        assert [path.stat().st_mode & 0o777 for path in (tmp_path / "copy").iterdir()] == [0]

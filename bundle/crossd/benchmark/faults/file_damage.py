@@ -164,9 +164,10 @@ def folder_instead(folder: Path, random: np.random.Generator) -> None:
 
 def unreadable(folder: Path, random: np.random.Generator) -> None:
     """No permission to read."""
-    if os.geteuid() == 0:
-        raise NotPossible("Permissions do not bind the superuser, as whom this ran: run it as somebody else.")
-    some_file(folder, random).chmod(0)
+    file = some_file(folder, random)
+    file.chmod(0)
+    if os.access(file, os.R_OK):
+        raise NotPossible("Permissions do not bind whom this runs as: run it as somebody else.")
 
 
 def name_not_utf8(folder: Path, random: np.random.Generator) -> None:
