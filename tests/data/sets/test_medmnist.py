@@ -181,3 +181,10 @@ def test_folds_are_said_to_know_no_patients(small, tmp_path, caplog):
     assert "patients" not in caplog.text
     prepare_datalist("vesselmnist3d", tmp_path, tmp_path / "out", size=28, folds=3, fold=0)
     assert "vesselmnist3d names no patients: folds may part what its official split keeps together." in caplog.text
+
+
+def test_fractions_that_are_not_used_are_said_to_be_so(small, tmp_path, rows, caplog):
+    small(counts=(6, 3, 3))
+    labels = prepare_datalist("vesselmnist3d", tmp_path, tmp_path / "out", size=28, split_fractions=[0.5, 0.25, 0.25])
+    assert [row["split"] for row in rows(labels)] == ["train"] * 6 + ["val"] * 3 + ["test"] * 3
+    assert "vesselmnist3d has a split, which is kept: --split_fractions is not used." in caplog.text

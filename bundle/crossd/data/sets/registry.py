@@ -29,6 +29,7 @@ from crossd.data.sets.medmnist_info import INFO
 from crossd.errors import CrossDError, one_of
 
 logger = logging.getLogger(__name__)
+_FRACTIONS = (0.7, 0.15, 0.15)  # of train, val and test
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def prepare_datalist(
     *,
     folds: int | None = None,
     fold: int | None = None,
-    split_fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    split_fractions: Sequence[float] = _FRACTIONS,
     seed: int = 0,
     **options: Any,
 ) -> Path:
@@ -119,6 +120,8 @@ def prepare_datalist(
             f"{facts.title} names no patients: folds may part what its official split keeps together. "
             "Every case counts as a patient."
         )
+    if folds is None and "val" in {case.split for case in found.cases} and tuple(split_fractions) != _FRACTIONS:
+        found.notes.append(f"{facts.title} has a split, which is kept: --split_fractions is not used.")
     for sentence in (*found.notes, *differences(facts, found)):
         logger.warning(sentence)
 
