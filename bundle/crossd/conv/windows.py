@@ -15,16 +15,15 @@ from crossd.conv.scratch import scratch
 
 # Measured on two cores with `python scripts/benchmark_speed.py --section ways` and `--section volumes`:
 MIN_CHANNELS = 192  # with fewer channels the kernels are few,
-MAX_PIXELS = {2: 100, 3: 256}  # by spatial axes; and with more pixels in the output a convolution is busy enough to win
+MAX_PIXELS = 256  # and with more pixels in the output a convolution is busy enough to win. Between 100 and 256 pixels
+# of an image both take about as long, but kernels are 19 MB and their gradients as much again.
 
 
 def windows_pay(x: Tensor, weight: Tensor, stride: Sequence[int]) -> bool:
     """Whether products with windows beat per-sample kernels: plain CPU arithmetic, many kernels, few pixels out."""
     if not plain_cpu(x, weight) or min(weight.shape[:2]) < MIN_CHANNELS:
         return False
-    return (
-        math.prod(length // step for length, step in zip(x.shape[2:], stride, strict=True)) <= MAX_PIXELS[len(stride)]
-    )
+    return math.prod(length // step for length, step in zip(x.shape[2:], stride, strict=True)) <= MAX_PIXELS
 
 
 def gather(
