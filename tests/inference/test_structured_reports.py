@@ -204,6 +204,17 @@ def test_a_folder_that_a_csv_names(series, tmp_path, root):
     assert infer(root, tmp_path, tmp_path / "cases.csv", dicom_sr=True) == ["first.dcm"]
 
 
+def test_no_name_of_a_patient_is_printed(series, tmp_path, root, recwarn, caplog, capfd):
+    for file in (tmp_path / "scans" / "ct").iterdir():
+        image = pydicom.dcmread(file)
+        image.PatientName = "Hildegardsdottir"  # without a caret: highdicom warns of it in words that hold it
+        image.save_as(file)
+    assert infer(root, tmp_path, tmp_path / "scans", dicom_sr=True) == ["ct-4.dcm"]
+    said = [*(str(warning.message) for warning in recwarn), caplog.text, *capfd.readouterr()]
+    assert "Hildegardsdottir" not in " ".join(said)
+    assert "Hildegardsdottir" in str(pydicom.dcmread(tmp_path / "out" / "structured_reports" / "ct-4.dcm").PatientName)
+
+
 def test_none_without_being_asked(series, tmp_path, root):
     assert infer(root, tmp_path, tmp_path / "scans") == []
     assert not (tmp_path / "out" / "structured_reports").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
@@ -106,16 +107,18 @@ class StructuredReports:
         multilabel = self.card.get("task") == "multilabel"
         chosen = [value >= 0.5 if multilabel else value == best for value in probabilities]
         predicted = [name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen]
-        report = structured_report(
-            images,
-            dict(zip(names, probabilities, strict=True)),
-            predicted if multilabel else predicted[:1],
-            self.card,
-            intended_use=self.intended_use,
-            warnings=case["warnings"],
-            case=case["case"],
-            frames=frames,
-        )
+        with warnings.catch_warnings():  # one of highdicom's quotes the patient's name, which belongs into no log
+            warnings.filterwarnings("ignore", "The string .* is unlikely to represent the intended person name")
+            report = structured_report(
+                images,
+                dict(zip(names, probabilities, strict=True)),
+                predicted if multilabel else predicted[:1],
+                self.card,
+                intended_use=self.intended_use,
+                warnings=case["warnings"],
+                case=case["case"],
+                frames=frames,
+            )
         part = file.with_suffix(".part")
         report.save_as(part, enforce_file_format=True)
         part.replace(file)
