@@ -245,9 +245,7 @@ def move_kernel(weight: Tensor, matrix: Tensor) -> Tensor:
     """
     flat = weight.flatten(2).flatten(0, 1)  # (out·in, K³)
     rows = matrix.to(weight.dtype).flatten(0, 1)  # of all samples, so that there is one product, not a slim one each
-    moved = torch.matmul(flat, rows.t()).reshape(
-        [weight.shape[0], weight.shape[1], matrix.shape[0], matrix.shape[1]]
-    )
+    moved = torch.matmul(flat, rows.t()).reshape([weight.shape[0], weight.shape[1], matrix.shape[0], matrix.shape[1]])
     return moved.permute(2, 0, 1, 3)
 
 
