@@ -16,7 +16,7 @@ from crossd.conv.scratch import scratch
 # Measured on two cores with `python scripts/benchmark_speed.py --section ways` and `--section volumes`:
 MIN_CHANNELS = 192  # with fewer channels the kernels are few,
 MAX_PIXELS = 256  # and with more pixels in the output a convolution is busy enough to win. Between 100 and 256 pixels
-# of an image both take about as long, but kernels are 19 MB and their gradients as much again.
+# of an image kernels are faster alone and about as fast within a network, but are 19 MB, and their gradients as much.
 
 
 def windows_pay(x: Tensor, weight: Tensor, stride: Sequence[int]) -> bool:
