@@ -61,3 +61,19 @@ def test_parameter_count_of_the_official_resnet18():
 def test_bad_arguments(options, message):
     with pytest.raises(CrossDError, match=message):
         CrossDResNet(**{"spatial_dims": 3, "in_channels": 1, "num_classes": 2, **options})
+
+
+@pytest.mark.parametrize("depth", [10, 50])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_classifier_is_the_head_on_the_last_feature_map(depth, dims):
+    network = CrossDResNet(dims, 1, 3, depth=depth, width=4).eval()
+    x = torch.rand(2, 1, *[16] * dims)
+    maps = network.feature_maps(x)
+    assert tuple(feature.shape[1] for feature in maps) == network.feature_channels
+    assert torch.allclose(network.fc(maps[-1].flatten(2).mean(2)), network(x), atol=1e-6)
+
+
+def test_a_network_with_feature_maps_can_be_scripted():
+    network = fold(CrossDResNet(3, 1, 3, depth=10, width=4).eval())
+    x = torch.rand(1, 1, 16, 16, 16)
+    assert torch.allclose(torch.jit.script(network)(x), network(x), atol=1e-6)

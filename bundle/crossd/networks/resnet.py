@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import monai.networks.nets
 from monai.networks.nets import ResNet
+from torch import Tensor, nn
 
 from crossd.conv import crossd_convs
 from crossd.errors import one_of
@@ -20,7 +20,45 @@ STAGES: dict[int, tuple[str, list[int]]] = {
 }
 
 
-class CrossDResNet(ResNet):
+class FeatureMaps(ResNet):
+    """A ResNet that also shows its stages, for decoders: those of segmentation and of self-supervision."""
+
+    __jit_unused_properties__: ClassVar = ["feature_channels"]  # TorchScript compiles the others
+
+    @property
+    def feature_channels(self) -> tuple[int, ...]:
+        """Channels of the `feature_maps`, from the stem to the last stage.
+
+        >>> PlainResNet(3, in_channels=1, num_classes=2, depth=10, width=8).feature_channels
+        (8, 8, 16, 32, 64)
+        """
+        widths = [_out_channels(stage) for stage in (self.layer1, self.layer2, self.layer3, self.layer4)]
+        return (self.conv1.out_channels, *widths)
+
+    def feature_maps(self, x: Tensor) -> list[Tensor]:
+        """What the stem and the four stages give, fine to coarse.
+
+        Args:
+            x: `(batch, in_channels, *spatial)`.
+
+        Returns:
+            Five maps `(batch, channel, *size)` of the `feature_channels`. Sides are those of `x` divided, rounded up,
+            by `conv1_t_stride`; then by 2 more unless `no_max_pool`; then by 2 more in each stage after the first.
+
+        >>> import torch
+        >>> network = PlainResNet(3, in_channels=1, num_classes=2, depth=10, width=8, no_max_pool=True).eval()
+        >>> [tuple(feature.shape[1:]) for feature in network.feature_maps(torch.rand(1, 1, 16, 16, 16))]
+        [(8, 8, 8, 8), (8, 8, 8, 8), (16, 4, 4, 4), (32, 2, 2, 2), (64, 1, 1, 1)]
+        """
+        maps = [self.act(self.bn1(self.conv1(x)))]
+        x = maps[0] if self.no_max_pool else self.maxpool(maps[0])
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+class CrossDResNet(FeatureMaps):
     """A ResNet classifier whose one set of 3D kernels serves images and volumes.
 
     Parameter names are those of torchvision's ResNets and of MONAI's
@@ -71,7 +109,7 @@ class CrossDResNet(ResNet):
             )
 
 
-class PlainResNet(ResNet):
+class PlainResNet(FeatureMaps):
     """The ResNet of the same shape with plain convolutions: what I3D and ACS start from, and what 2D is compared with.
 
     The same arguments, parameter names and errors as `CrossDResNet`, without layer options.
@@ -125,6 +163,6 @@ def _monai_arguments(
     }
 
 
-def register() -> None:
-    """Make the network reachable as `monai.networks.nets.CrossDResNet`; done by `import crossd`."""
-    monai.networks.nets.CrossDResNet = CrossDResNet  # type: ignore[attr-defined]
+def _out_channels(stage: nn.Module) -> int:
+    """Of a stage of basic blocks (two convolutions) or bottlenecks (three): of its last convolution."""
+    return [layer for layer in stage.modules() if hasattr(layer, "out_channels")][-1].out_channels  # type: ignore[return-value]
