@@ -14,7 +14,7 @@ from crossd.errors import CrossDError
 
 PAGE = "".join(
     f"<!-- {name}:begin (made by scripts/benchmark_transfer.py: do not edit) -->\nold\n<!-- {name}:end -->\nkept\n"
-    for name in ("cpu", "published")
+    for name in ("cpu", "pretraining", "published")
 )
 
 
@@ -43,7 +43,7 @@ def test_from_data_to_the_page(options, tmp_path):
     command.report(options("--report", "--methods", *some, "acs", "--seeds", "0.5=2", "1.0=1", "--page", str(page)))
     text = page.read_text()
     assert "\nold\n" not in text
-    assert text.count("kept") == 2
+    assert text.count("kept") == 3
     assert "Recommended variant: **rest**" in text
     rows = {line.split(":")[0].strip("| *"): line for line in text.splitlines() if line.startswith("| ")}
     assert "not run | not run | not run | 0" in rows["acs"]
@@ -93,5 +93,5 @@ def test_published_figures_are_those_of_the_sources():
 
 def test_the_page_of_results_has_the_marks(root: Path):
     text = (root / "docs" / "results.md").read_text()
-    for name in ("cpu", "gpu", "2d", "cpu-paper", "published"):
+    for name in ("cpu", "gpu", "2d", "cpu-paper", "pretraining", "published"):
         assert f"<!-- {name}:begin (made by scripts/benchmark_transfer.py: do not edit) -->" in text

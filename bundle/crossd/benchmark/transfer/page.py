@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crossd.benchmark.transfer.grid import Cell
 from crossd.benchmark.transfer.methods import METHODS
+from crossd.benchmark.transfer.pretrainings import pretraining_table
 from crossd.benchmark.transfer.published import published_tables
 from crossd.benchmark.transfer.store import Recommendation, Results
 from crossd.benchmark.transfer.tables import all_tables, metrics_of
@@ -44,6 +45,7 @@ def write_report(
     if page is not None:
         shown = os.path.relpath(picture, Path(page).parent)
         update_page(page, name, f"{text}\n\n![Test AUC of every run, {name}]({Path(shown).as_posix()})")
+        update_page(page, "pretraining", pretraining_table(results.folder.parent / "pretraining"))
         update_page(page, "published", published_tables())
     return text
 
