@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crossd.benchmark.whole_run import FOLDED, ZOO_STYLE, describe, in_a_process, make_cases, ratio
+from crossd.benchmark.speed.whole_run import FOLDED, ZOO_STYLE, describe, in_a_process, make_cases, ratio
 from crossd.errors import CrossDError
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,9 +13,9 @@ import re
 import sys
 from pathlib import Path
 
-from crossd.benchmark.results import Results, measure_rows
-from crossd.benchmark.rows import SECTIONS, rows
-from crossd.benchmark.tables import update_page
+from crossd.benchmark.speed.results import Results, measure_rows
+from crossd.benchmark.speed.rows import SECTIONS, rows
+from crossd.benchmark.speed.tables import update_page
 from crossd.errors import CrossDError
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from crossd import CrossDConv
-from crossd.benchmark.parts import PARTS
-from crossd.benchmark.ways import WAYS
+from crossd.benchmark.speed.parts import PARTS
+from crossd.benchmark.speed.ways import WAYS
 from crossd.conv.per_sample import convolve_per_sample
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from crossd import CrossDConv, CrossDResNet
-from crossd.benchmark.contestants import KINDS, build
-from crossd.benchmark.fft import FFTConv2d, moved_by_fft, with_fft
+from crossd.benchmark.speed.contestants import KINDS, build
+from crossd.benchmark.speed.fft import FFTConv2d, moved_by_fft, with_fft
 from crossd.errors import CrossDError
 
 

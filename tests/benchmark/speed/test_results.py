@@ -6,10 +6,10 @@ import json
 import runpy
 
 import pytest
-from crossd.benchmark.plots import growth_lines
-from crossd.benchmark.results import Results, measure_memory, measure_rows, measure_time
-from crossd.benchmark.rows import Row, rows
-from crossd.benchmark.tables import BOUNDS, blocks, bounds_table, section_table, update_page
+from crossd.benchmark.speed.plots import growth_lines
+from crossd.benchmark.speed.results import Results, measure_memory, measure_rows, measure_time
+from crossd.benchmark.speed.rows import Row, rows
+from crossd.benchmark.speed.tables import BOUNDS, blocks, bounds_table, section_table, update_page
 from crossd.errors import CrossDError
 
 SMALL = [
@@ -50,7 +50,8 @@ def test_a_row_is_measured_and_kept(tmp_path):
 def test_a_stop_loses_nothing_and_a_measured_row_is_not_measured_again(tmp_path, monkeypatch):
     measured = []
     monkeypatch.setattr(
-        "crossd.benchmark.results.measure_time", lambda row, *_: measured.append(row.name) or made_up(row, Conv2d=1.0)
+        "crossd.benchmark.speed.results.measure_time",
+        lambda row, *_: measured.append(row.name) or made_up(row, Conv2d=1.0),
     )
 
     def stop(text):
@@ -74,10 +75,10 @@ def test_damaged_results(tmp_path):
 
 
 def test_what_did_not_run_is_not_timed(monkeypatch):
-    from crossd.benchmark.memory import Peak
+    from crossd.benchmark.speed.memory import Peak
 
     monkeypatch.setattr(
-        "crossd.benchmark.results.peak_memory",
+        "crossd.benchmark.speed.results.peak_memory",
         lambda prepare, row, name, threads: Peak(reason="memory") if name == "CrossDConv" else Peak(1, 2, 0.1),
     )
     row = Row("table3", "layer", (2, 3, 3), ("Conv2d", "CrossDConv"), (1, 2, 5, 5), "forward")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
-from crossd.benchmark.results import Results
-from crossd.benchmark.rows import PASSES, Row, rows
+from crossd.benchmark.speed.results import Results
+from crossd.benchmark.speed.rows import PASSES, Row, rows
 
 AXES = ("batch", "channels", "kernel size")
 

@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 import pytest
-from crossd.benchmark.calls import prepare
-from crossd.benchmark.memory import available, peak_memory
-from crossd.benchmark.rows import Row
+from crossd.benchmark.speed.calls import prepare
+from crossd.benchmark.speed.memory import available, peak_memory
+from crossd.benchmark.speed.rows import Row
 
 MB = 10**6
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from crossd.benchmark.calls import prepare
-from crossd.benchmark.memory import peak_memory
-from crossd.benchmark.rows import Row
-from crossd.benchmark.timing import take_turns
+from crossd.benchmark.speed.calls import prepare
+from crossd.benchmark.speed.memory import peak_memory
+from crossd.benchmark.speed.rows import Row
+from crossd.benchmark.speed.timing import take_turns
 from crossd.errors import CrossDError
 
 Result = dict[str, Any]

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossd.benchmark.contestants import build
-from crossd.benchmark.rows import Row
+from crossd.benchmark.speed.contestants import build
+from crossd.benchmark.speed.rows import Row
 
 
 @dataclass

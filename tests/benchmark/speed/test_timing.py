@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from crossd.benchmark.timing import Quartiles, ratios, take_turns
+from crossd.benchmark.speed.timing import Quartiles, ratios, take_turns
 from crossd.errors import CrossDError
 
 

@@ -19,7 +19,7 @@ from monai.data import MetaTensor
 from monai.data.utils import dense_patch_slices
 from monai.transforms import Spacingd
 
-from crossd.benchmark.stages import run_by_stages
+from crossd.benchmark.speed.stages import run_by_stages
 from crossd.checkpoints import load_pretrained, read_card
 from crossd.data import find_cases, preprocessing
 from crossd.data.nifti_writing import write_nifti
@@ -47,7 +47,7 @@ import crossd
 own = time.perf_counter()
 task, options, threads = json.loads(sys.argv[1])
 torch.set_num_threads(threads)
-from crossd.benchmark import whole_run
+from crossd.benchmark.speed import whole_run
 imports = {"import torch, monai, itk": stack - start, "import crossd": own - stack}
 print("RESULT" + json.dumps({**imports, **getattr(whole_run, task)(**options)}))
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crossd.benchmark.backends import BY_NAME
-from crossd.benchmark.ways import WAYS
+from crossd.benchmark.speed.backends import BY_NAME
+from crossd.benchmark.speed.ways import WAYS
 from crossd.errors import one_of
 
 PASSES = ("forward", "training")
@@ -18,7 +18,7 @@ class Row:
 
     Attributes:
         section: the table.
-        kind, arguments: what `crossd.benchmark.contestants.build` makes of the names in `contestants`.
+        kind, arguments: what `crossd.benchmark.speed.contestants.build` makes of the names in `contestants`.
         contestants: the first is what the others are compared with.
         shape: of the input.
         mode: `"forward"`, in evaluation mode without gradients; or `"training"`: forward and backward, for networks
@@ -136,7 +136,7 @@ def _growth() -> list[Row]:
 
 
 def _guard() -> list[Row]:
-    """Quick rows that `tests/benchmark/test_guard.py` measures again."""
+    """Quick rows that `tests/benchmark/speed/test_guard.py` measures again."""
     layers, networks = ("Conv2d", "CrossDConv"), ("ResNet-18", "CrossDResNet-18")
     guards = [
         Row("guard", "layer", (channels, channels, 3), layers, (8, channels, width, width), mode, memory=False)

@@ -15,10 +15,10 @@ from monai.networks.nets import resnet18
 from torch import Tensor, nn
 
 from crossd.baselines import ACSConv
-from crossd.benchmark import backends
-from crossd.benchmark.fft import FFTConv2d, moved_by_fft, with_fft
-from crossd.benchmark.parts import PARTS
-from crossd.benchmark.ways import WAYS
+from crossd.benchmark.speed import backends
+from crossd.benchmark.speed.fft import FFTConv2d, moved_by_fft, with_fft
+from crossd.benchmark.speed.parts import PARTS
+from crossd.benchmark.speed.ways import WAYS
 from crossd.conv import CrossDConv, fold
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet

@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossd.benchmark.plots import plot_growth
-from crossd.benchmark.results import Result, Results
-from crossd.benchmark.rows import SECTIONS, Row, rows
-from crossd.benchmark.timing import Quartiles, ratios
+from crossd.benchmark.speed.plots import plot_growth
+from crossd.benchmark.speed.results import Result, Results
+from crossd.benchmark.speed.rows import SECTIONS, Row, rows
+from crossd.benchmark.speed.timing import Quartiles, ratios
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crossd.benchmark.parts import Part
+from crossd.benchmark.speed.parts import Part
 from crossd.conv import CrossDConv
 from crossd.conv.on_input import MotionOnInput
 from crossd.conv.separable import SeparableConvolution

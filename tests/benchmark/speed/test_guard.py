@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from crossd.benchmark.calls import prepare
-from crossd.benchmark.results import Results
-from crossd.benchmark.rows import rows
-from crossd.benchmark.timing import Quartiles, ratios, take_turns
+from crossd.benchmark.speed.calls import prepare
+from crossd.benchmark.speed.results import Results
+from crossd.benchmark.speed.rows import rows
+from crossd.benchmark.speed.timing import Quartiles, ratios, take_turns
 
 REGRESSION = 2.0
 ROUNDS = 5
