@@ -11,6 +11,7 @@ from torch import Tensor
 from crossd.errors import CrossDError
 
 # RadImageNet's ResNets are `Sequential(*children)` under `backbone`: numbers instead of torchvision's names
+HEAD = "fc"  # the classification layer of ResNets, everywhere
 RADIMAGENET = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 
 
@@ -83,6 +84,37 @@ def without_wrapper(source: Source, wanted: Callable[[str], bool]) -> Source:
         {shorter[name]: value for name, value in source.state.items()},
         {shorter[name]: given for name, given in source.given.items()},
         frozenset(name.removeprefix(prefix) for name in source.stored),
+    )
+
+
+def into_part(source: Source, part: str) -> Source | None:
+    """A classifier's entries under the names that they have in a part of a network; its own last layer stays outside.
+
+    Args:
+        source: names such as `conv1.weight`, or already `encoder.conv1.weight` and nothing else.
+        part: such as `"encoder"`.
+
+    Returns:
+        None where the checkpoint is of the whole network: where some entries lie in the part and others do not.
+
+    >>> import torch
+    >>> list(into_part(recognise({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}), "encoder").state)
+    ['encoder.conv1.weight', 'fc.bias']
+    """
+    inside = [name.startswith(f"{part}.") for name in source.state]
+    if all(inside):
+        return source
+    if any(inside):
+        return None
+
+    def moved(name: str) -> str:
+        return name if name.startswith(f"{HEAD}.") else f"{part}.{name}"
+
+    return Source(
+        source.layout,
+        {moved(name): value for name, value in source.state.items()},
+        {moved(name): given for name, given in source.given.items()},
+        frozenset(map(moved, source.stored)),
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from crossd.checkpoints.files import is_state_dict, read_checkpoint, state_entries, unwrap
 from crossd.checkpoints.layers import CONVOLUTIONS, TRANSPOSED, Plan, own_entries, plan_layer
-from crossd.checkpoints.layouts import recognise, without_wrapper
+from crossd.checkpoints.layouts import into_part, recognise, without_wrapper
 from crossd.checkpoints.report import TransferReport, shortened
 from crossd.conv import CrossDConv
 from crossd.conv.embed import FILLS
@@ -42,6 +42,8 @@ def load_pretrained(
     - The first convolution is adapted to the network's number of input channels: summed for one, otherwise repeated
       cyclically and rescaled (approximate).
     - The last layer is initialised afresh when the number of classes differs or the checkpoint has none.
+    - A network that names one of its parts as `pretrained_part` (`CrossDUNet`: its encoder) also takes checkpoints of
+      that part alone, those of classifiers without their last layer; its other parts stay as initialised.
     - Everything else must be there in the same shape.
 
     Args:
@@ -74,16 +76,22 @@ def load_pretrained(
     network = unwrap(network)
     current = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
     found = without_wrapper(recognise(content["model"]), lambda name: name in current)
+    part = str(getattr(network, "pretrained_part", ""))
+    of_part = into_part(found, part) if part else None
+    found = of_part or found
     _check_motion(network, content.get("card"), found.stored, where)
 
     plan = Plan(found, current, fill)
     layers = _layers(network)
+    if of_part is not None:
+        layers = _only_part(plan, layers, part, strict_head, where)
     stem = next((prefix for prefix, layer in layers.items() if isinstance(layer, CONVOLUTIONS)), None)
     for prefix, layer in layers.items():
         plan_layer(plan, layer, prefix, is_stem=prefix == stem)
     for name in set(current) - set(plan.kinds) - set(plan.misfits) - set(plan.absent):
         plan.exact(name)  # entries that a module adds to its state dict by itself
-    _plan_head(plan, layers, strict_head, where)
+    if of_part is None:
+        _plan_head(plan, layers, strict_head, where)
     for name in list(plan.absent):
         if any(fnmatch(name, pattern) for pattern in allow_missing):
             plan.absent.remove(name)
@@ -125,6 +133,21 @@ def _layers(network: nn.Module) -> dict[str, nn.Module]:
         elif own_entries(module, prefix) and not any(prefix.startswith(outer) for outer in inside):
             layers[prefix] = module
     return layers
+
+
+def _only_part(plan: Plan, layers: dict[str, nn.Module], part: str, strict: bool, where: str) -> dict[str, nn.Module]:
+    """The layers of the part that the checkpoint is of; the others stay as initialised."""
+    others = list(dict.fromkeys(name.partition(".")[0] for name in plan.current if not name.startswith(f"{part}.")))
+    if strict:
+        raise CrossDError(
+            f"strict_head=True asks for a whole model; {where}the checkpoint is of the {part} only, the network has "
+            f"{' and '.join(others)} too. Train it first, or pass strict_head=False."
+        )
+    for name, value in plan.current.items():
+        if not name.startswith(f"{part}."):
+            plan.put(name, value, "missing")
+    plan.notes[f"The checkpoint is of the {part} only: {' and '.join(others)} stay as initialised."] += 1
+    return {prefix: layer for prefix, layer in layers.items() if prefix.startswith(f"{part}.")}
 
 
 def _check_motion(network: nn.Module, card: Any, stored: frozenset[str], where: str) -> None:

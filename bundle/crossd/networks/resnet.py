@@ -50,12 +50,11 @@ class FeatureMaps(ResNet):
         >>> [tuple(feature.shape[1:]) for feature in network.feature_maps(torch.rand(1, 1, 16, 16, 16))]
         [(8, 8, 8, 8), (8, 8, 8, 8), (16, 4, 4, 4), (32, 2, 2, 2), (64, 1, 1, 1)]
         """
-        maps = [self.act(self.bn1(self.conv1(x)))]
-        x = maps[0] if self.no_max_pool else self.maxpool(maps[0])
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
-            maps.append(x)
-        return maps
+        stem = self.act(self.bn1(self.conv1(x)))
+        one = self.layer1(stem if self.no_max_pool else self.maxpool(stem))
+        two = self.layer2(one)  # no loop: TorchScript unrolls none over several modules
+        three = self.layer3(two)
+        return [stem, one, two, three, self.layer4(three)]
 
 
 class CrossDResNet(FeatureMaps):
