@@ -48,8 +48,8 @@ class CrossDUNet(nn.Module):
         CrossDError: for a depth that does not exist, an unknown option, a stem that interpolation cannot undo, or
             another number of decoder channels than blocks.
 
-    >>> flat = CrossDUNet(2, in_channels=1, out_channels=3, depth=10, width=4)
     >>> network = CrossDUNet(3, in_channels=1, out_channels=3, depth=10, width=4, deep_supervision=2)
+    >>> import torch
     >>> [tuple(answer.shape) for answer in network(torch.rand(2, 1, 32, 32, 32))]
     [(2, 3, 32, 32, 32), (2, 3, 16, 16, 16), (2, 3, 8, 8, 8)]
     >>> network.eval()(torch.rand(1, 1, 30, 21, 19)).shape
