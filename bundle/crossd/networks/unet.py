@@ -161,7 +161,7 @@ def _joins(stem_stride: int, no_max_pool: bool) -> tuple[list[int], int]:
     An index of the encoder's maps (of equal ones the last), `IMAGE`, or `NOTHING`.
 
     >>> _joins(2, True), _joins(1, True), _joins(4, False)
-    (([3, 2, 1, -1], 16), ([2, 1], 8), ([3, 2, 1, 0, -2, -1], 64))
+    (([3, 2, 1, -1], 16), ([3, 2, 1], 8), ([3, 2, 1, 0, -2, -1], 64))
     """
     strides = [stem_stride, stem_stride if no_max_pool else 2 * stem_stride]
     for _ in range(3):
