@@ -1,0 +1,17 @@
+"""Hybrid training: images and volumes train one set of kernels in the same steps."""
+
+from crossd.training.hybrid.batches import ImageStream, PairedLoader, PrepareBoth, image_channels, images_per_step
+from crossd.training.hybrid.loss import HybridLoss
+from crossd.training.hybrid.network import HybridNetwork, hybrid_network, image_twin
+
+__all__ = [
+    "HybridLoss",
+    "HybridNetwork",
+    "ImageStream",
+    "PairedLoader",
+    "PrepareBoth",
+    "hybrid_network",
+    "image_channels",
+    "image_twin",
+    "images_per_step",
+]

@@ -1,0 +1,198 @@
+"""A network for volumes and its twin for images, whose parameters are the same tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from crossd.conv import CrossDConv
+from crossd.errors import CrossDError, one_of
+from crossd.networks import CrossDResNet
+from crossd.training.hybrid.loss import branch_weights
+from crossd.training.trainable import set_trainable
+
+STATISTICS = ("separate", "shared")
+
+
+class HybridNetwork(nn.Module):
+    """Volumes and images in one forward pass, through one set of parameters.
+
+        volume logits = fc₃(f(volumes; θ, 3D))        image logits = fc₂(f(images; θ, 2D))
+
+    Everything but the last layers `fc` is shared: not equal, but the same tensors, so that a step moves both networks
+    by the sum of both gradients. So is `running_motion`, which the images move and by which `alignment="running"`
+    aligns the kernels of the volumes. One forward pass takes both, as `DistributedDataParallel` needs it: it would take
+    a parameter that one branch only reaches for unused in a pass of the other.
+
+    Args:
+        volumes: the 3D network, which is what is wanted in the end; changed in place, as is the other.
+        images: the 2D network of the same layers; its parameters but those of the head are replaced.
+        norm_statistics: `"shared"`: batch norms have one running mean and variance, moved by images and volumes;
+            `"separate"`: one for each. In training either batch is normalised by its own statistics in both cases. The
+            batch norms within predictors are shared wherever only the images use them.
+        volume_weight, image_weight: of the losses, see `HybridLoss`. A branch of weight 0 is not run, and what only it
+            uses requires no gradient.
+        head: name of the last layer.
+
+    Shapes: `(batch, channel, depth, height, width)` and `(batch, channel, height, width)` → the logits `(batch,
+    classes)` of each, None for a branch of weight 0.
+
+    Raises:
+        CrossDError: for networks without Cross-D layers, or of other layers than each other.
+
+    Source: named as future work in Yavuz and Yang, arXiv 2411.02441; how it is done is ours.
+
+    >>> arguments = {"in_channels": 1, "depth": 10, "width": 4}
+    >>> volumes, images = (CrossDResNet(dims, num_classes=classes, **arguments) for dims, classes in ((3, 2), (2, 6)))
+    >>> network = HybridNetwork(volumes, images)
+    >>> network.volumes.layer1[0].conv1.weight is network.images.layer1[0].conv1.weight
+    True
+    >>> [tuple(logits.shape) for logits in network(torch.randn(2, 1, 16, 16, 16), torch.randn(8, 1, 32, 32))]
+    [(2, 2), (8, 6)]
+    """
+
+    def __init__(
+        self,
+        volumes: nn.Module,
+        images: nn.Module,
+        norm_statistics: str = "separate",
+        volume_weight: float = 1.0,
+        image_weight: float = 1.0,
+        head: str = "fc",
+    ) -> None:
+        super().__init__()
+        one_of("norm_statistics", norm_statistics, STATISTICS)
+        self.run_volumes, self.run_images = (bool(w) for w in branch_weights(volume_weight, image_weight))
+        _check_twins(volumes, images, head)
+        self.volumes = volumes
+        self.images = images
+        self.norm_statistics = norm_statistics
+        self.head = head
+        dynamic = {name for name, layer in _crossd(images).items() if layer.alignment == "dynamic"}
+        self._tie()
+        for name, layer in _crossd(volumes).items():
+            if layer.predictor is not None:  # 3D layers at `running` froze what is now the images' predictor too
+                used = layer.alignment == "dynamic" and self.run_volumes
+                layer.predictor.requires_grad_(used or (name in dynamic and self.run_images))
+        if not self.run_volumes:
+            volumes.get_submodule(head).requires_grad_(False)
+        if not self.run_images:
+            images.get_submodule(head).requires_grad_(False)
+
+    def forward(self, volumes: Tensor, images: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The logits of both; the volumes first, at the motions that earlier images have left."""
+        of_volumes = self.volumes(volumes) if self.run_volumes else None
+        return of_volumes, self.images(images) if self.run_images else None
+
+    def _tie(self) -> None:
+        theirs = dict(self.images.named_modules())
+        for name, module in self.volumes.named_modules():
+            if name == self.head or name.startswith(f"{self.head}."):
+                continue
+            twin = theirs[name]
+            for key in module._parameters:
+                twin._parameters[key] = module._parameters[key]
+            for key in module._buffers:
+                if self.norm_statistics == "shared" or not isinstance(module, _NormBase) or self._images_alone(name):
+                    twin._buffers[key] = module._buffers[key]
+
+    def _images_alone(self, name: str) -> bool:
+        """Whether a batch norm belongs to a predictor that the volumes do not ask."""
+        layer = self.volumes.get_submodule(name.rpartition(".predictor")[0])
+        return ".predictor" in f".{name}" and isinstance(layer, CrossDConv) and layer.alignment != "dynamic"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HybridNetwork:
+        """What `.to()` calls: it makes new buffers, which are tied again."""
+        super()._apply(fn, recurse)
+        self._tie()
+        return self
+
+
+def _crossd(network: nn.Module) -> dict[str, CrossDConv]:
+    return {name: module for name, module in network.named_modules() if isinstance(module, CrossDConv)}
+
+
+def _check_twins(volumes: nn.Module, images: nn.Module, head: str) -> None:
+    dims = [{layer.spatial_dims for layer in _crossd(network).values()} for network in (volumes, images)]
+    if dims != [{3}, {2}]:
+        raise CrossDError(
+            "Hybrid training shares Cross-D kernels between a 3D and a 2D network, got "
+            f"{type(volumes).__name__} and {type(images).__name__} with layers of {dims[0] or 'no'} and "
+            f"{dims[1] or 'no'} dimensions. Build both as crossd.CrossDResNet."
+        )
+    shapes = [
+        {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.startswith(f"{head}.")}
+        for network in (volumes, images)
+    ]
+    other = sorted(name for name in {*shapes[0], *shapes[1]} if shapes[0].get(name) != shapes[1].get(name))
+    motions = [
+        {(layer.motion, layer.predictor and layer.predictor.max_angle) for layer in _crossd(n).values()}
+        for n in (volumes, images)
+    ]
+    if other or motions[0] != motions[1]:
+        what = (
+            f"{len(other)} entries, {other[0]} among them," if other else f"the motions {motions[0]} and {motions[1]}"
+        )
+        raise CrossDError(
+            f"The 3D and the 2D network of hybrid training have the same layers, got other ones: {what} differ. Give "
+            "both the same depth, width, channels, stem, motion and max_angle."
+        )
+
+
+def image_twin(volumes: CrossDResNet, network: Mapping[str, Any], num_classes: int, **changes: Any) -> CrossDResNet:
+    """A 2D network of the layers of a 3D one, for `HybridNetwork`.
+
+    Args:
+        volumes: the 3D network.
+        network: the arguments of `CrossDResNet` that it was made with, as on its card. `alignment` is left out, so that
+            2D has its own default, `"dynamic"`.
+        num_classes: of the images.
+        changes: arguments for the 2D network alone, such as `alignment="rest"`.
+
+    Raises:
+        CrossDError: when the 3D network is of plain convolutions.
+
+    >>> arguments = {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4}
+    >>> image_twin(CrossDResNet(**arguments), arguments, 6).fc
+    Linear(in_features=32, out_features=6, bias=True)
+    """
+    if not isinstance(volumes, CrossDResNet):
+        raise CrossDError(
+            f"Hybrid training needs Cross-D kernels, got a {type(volumes).__name__}. Start from other weights, or none."
+        )
+    kept = {name: value for name, value in network.items() if name not in ("alignment", "conv")}
+    return CrossDResNet(**{**kept, "spatial_dims": 2, "num_classes": num_classes, **changes})
+
+
+def hybrid_network(
+    volumes: CrossDResNet,
+    network: Mapping[str, Any],
+    image_classes: Sequence[str],
+    image_options: Mapping[str, Any] | None = None,
+    trainable: str = "all",
+    norm_statistics: str = "separate",
+    volume_weight: float = 1.0,
+    image_weight: float = 1.0,
+    device: torch.device | str = "cpu",
+) -> HybridNetwork:
+    """The network of `configs/train_hybrid.json`.
+
+    Args:
+        volumes: the 3D network of its card.
+        network: of that card.
+        image_classes: of the images.
+        image_options: arguments for the 2D network alone.
+        trainable: see `crossd.training.set_trainable`; of both networks.
+        norm_statistics, volume_weight, image_weight: see `HybridNetwork`.
+        device: where to.
+    """
+    images = image_twin(volumes, network, len(image_classes), **(image_options or {}))
+    made = HybridNetwork(volumes, images, norm_statistics, volume_weight, image_weight).to(device)
+    for part, run in ((made.volumes, made.run_volumes), (made.images, made.run_images)):
+        if run:
+            set_trainable(part, trainable)
+    return made

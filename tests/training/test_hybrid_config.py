@@ -1,0 +1,256 @@
+"""Hybrid training as a user runs it: train_hybrid.json over train.json, and what its model is good for."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from crossd.checkpoints import read_card, read_checkpoint
+from crossd.errors import CrossDError
+from monai.bundle import ConfigWorkflow
+
+SMALL = {"depth": 10, "width": 4, "batch_size": 4, "roi_size": [8, 8, 8], "tensorboard": False}
+HYBRID = {"image_size": 16, "images_per_volume": 2, "progress": False}
+STEM = {"conv1_t_size": 3, "no_max_pool": True}
+
+
+@pytest.fixture
+def train(root, images, volumes):
+    def run(output_dir, *configs, **options):
+        hybrid = "train_hybrid" in configs
+        given = {**SMALL, "weights": "none", "epochs": 2, "network_options": STEM, "output_dir": str(output_dir)}
+        given |= {"labels": str(volumes / "labels.csv"), ("volumes" if hybrid else "images"): str(volumes / "images")}
+        given |= {**HYBRID, "images": str(images)} if hybrid else {}
+        files = [str(root / "configs" / f"{name}.json") for name in ("train", *configs)]
+        made = ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**given, **options})
+        made.initialize()
+        made.run()
+        return made
+
+    return run
+
+
+def refused(run, message):
+    with pytest.raises(RuntimeError) as raised:
+        run()
+    error: BaseException = raised.value
+    while error is not None and not isinstance(error, CrossDError):
+        error = error.__cause__
+    assert message in str(error)
+
+
+@pytest.fixture(scope="module")
+def trained(root, images, volumes, tmp_path_factory):
+    """The folder of a run from the command line, in another working directory."""
+    folder = tmp_path_factory.mktemp("hybrid")
+    options = {**SMALL, **HYBRID, "tensorboard": True, "progress": True, "network_options": str(STEM), "epochs": 12}
+    options |= {"volumes": volumes / "images", "labels": volumes / "labels.csv", "images": images}
+    options |= {"output_dir": folder / "out", "learning_rate": 0.01}
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    files = str([str(root / "configs" / f"{name}.json") for name in ("train", "train_hybrid")])
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "Epoch [1/12]" in done.stderr  # the progress bar
+    return folder / "out"
+
+
+def test_a_run_leaves_an_ordinary_3d_classifier_and_the_curves_of_both(trained):
+    card = read_card(trained / "model.pt")
+    assert (card["task"], card["class_names"], card["data"]) == ("multiclass", ["cube", "empty"], "labels.csv")
+    assert card["network"] == {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4, **STEM}
+    assert card["metrics"]["val_auc"] == 1.0
+    assert not any(name.startswith(("volumes.", "images.")) for name in read_checkpoint(trained / "model.pt")["model"])
+    with (trained / "datalist.csv").open() as file:
+        assert {row["split"] for row in csv.DictReader(file)} == {"train", "val", "test"}
+    with (trained / "images" / "images.csv").open() as file:
+        assert {row["label"] for row in csv.DictReader(file)} == {"bar", "dot"}
+    report = json.loads((trained / "metrics.json").read_text())
+    assert (report["image_classes"], report["epochs"]) == (["bar", "dot"], 12)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tags: dict[str, list] = {}
+    for path in (trained / "tensorboard").glob("events.*"):
+        events = EventAccumulator(str(path)).Reload()
+        tags |= {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
+    assert {"train_loss", "train_loss_2d", "train_loss_3d", "val_auc", "image_balanced_accuracy"} <= set(tags)
+    for name in ("train_loss_2d", "train_loss_3d"):
+        values = [event.value for event in tags[name]]
+        assert np.mean(values[-6:]) < np.mean(values[:6]), name  # both learn
+    assert tags["train_loss"][0].value == pytest.approx(
+        tags["train_loss_2d"][0].value + tags["train_loss_3d"][0].value, rel=1e-5
+    )
+
+
+def test_its_model_is_evaluated_and_classifies(root, trained, volumes, tmp_path):
+    files = [str(root / "configs" / f"{name}.json") for name in ("train", "evaluate")]
+    made = ConfigWorkflow(
+        files, workflow_type="train", logging_file=False, output_dir=str(trained), bootstrap_samples=100
+    )
+    made.initialize()
+    made.run()
+    assert json.loads((trained / "evaluation" / "metrics.json").read_text())["metrics"]["auc"]["value"] > 0.9
+    made = ConfigWorkflow(
+        str(root / "configs" / "inference.json"),
+        workflow_type="infer",
+        logging_file=False,
+        images=str(volumes / "images" / "c19.nii.gz"),
+        weights=str(trained / "model.pt"),
+        output_dir=str(tmp_path),
+        report=False,
+    )
+    made.initialize()
+    made.run()
+    with (tmp_path / "predictions.csv").open() as file:
+        assert next(csv.DictReader(file))["prediction"] == "cube"
+
+
+def test_without_images_loss_it_is_train_json(train, tmp_path):
+    train(tmp_path / "plain")
+    train(tmp_path / "hybrid", "train_hybrid", image_weight=0)
+    one, two = (read_checkpoint(tmp_path / name / "checkpoint_0002.pt") for name in ("plain", "hybrid"))
+    for name, value in one["model"].items():
+        torch.testing.assert_close(two["model"][f"volumes.{name}"], value, atol=1e-6, rtol=1e-5, msg=name)
+    assert two["best_metrics"] == pytest.approx(one["best_metrics"], rel=1e-5)
+
+
+@pytest.mark.parametrize("statistics", ["separate", "shared"])
+def test_it_starts_from_2d_weights(root, train, images, small, tmp_path, statistics):
+    made = ConfigWorkflow(
+        str(root / "configs" / "pretrain_2d.json"),
+        workflow_type="train",
+        logging_file=False,
+        **{**small, "network_options": STEM, "epochs": 1, "images": str(images), "output_dir": str(tmp_path / "2d")},
+    )
+    made.initialize()
+    made.run()
+    weights = read_checkpoint(tmp_path / "2d" / "model.pt")["model"]
+    options = {"weights": str(tmp_path / "2d" / "model.pt"), "network_options": {}, "trainable": "norms"}
+    made = train(tmp_path / "out", "train_hybrid", **options, norm_statistics=statistics, epochs=1, learning_rate=1e-9)
+    network = made.parser.get_parsed_content("plain_network")
+    for name, value in network.volumes.state_dict().items():
+        if name.endswith("conv1.weight"):
+            assert torch.equal(value, weights[name]), name
+    torch.testing.assert_close(network.images.fc.weight, weights["fc.weight"], atol=1e-6, rtol=0)  # the same classes
+    moved = torch.equal(network.images.bn1.running_mean, network.volumes.bn1.running_mean)
+    assert moved == (statistics == "shared")
+    torch.testing.assert_close(network.images.bn1.weight, weights["bn1.weight"], atol=1e-6, rtol=0)
+    card = read_card(tmp_path / "out" / "model.pt")
+    assert (card["input"]["mean"], card["network"]["conv1_t_size"]) == (0.3162, 3)
+
+
+def test_options_for_images_alone_and_random_axes(train, tmp_path):
+    made = train(
+        tmp_path,
+        "train_hybrid",
+        "random_axes_2d",
+        network_options={**STEM, "motion": "rotate", "view": "projection"},
+        image_network_options={"alignment": "rest"},
+        num_workers=1,
+        epochs=1,
+    )
+    network = made.parser.get_parsed_content("plain_network")
+    assert (network.images.conv1.alignment, network.volumes.conv1.alignment) == ("rest", "running")
+    assert not any(p.requires_grad for name, p in network.named_parameters() if "predictor" in name)
+
+
+def test_workers_do_not_change_the_result(train, tmp_path):
+    for workers in (0, 2):
+        train(tmp_path / str(workers), "train_hybrid", num_workers=workers, epochs=1)
+    one, two = (read_checkpoint(tmp_path / name / "checkpoint_0001.pt")["model"] for name in "02")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_killed_run_ends_as_the_whole_run(root, images, volumes, tmp_path):
+    options = {**SMALL, **HYBRID, "weights": "none", "epochs": 4, "network_options": STEM, "width": 2}
+    options |= {"labels": str(volumes / "labels.csv"), "volumes": str(volumes / "images"), "images": str(images)}
+    config = [str(root / "configs" / f"{name}.json") for name in ("train", "train_hybrid")]
+    spec = {
+        "config": config,
+        "options": options,
+        "folder": str(tmp_path),
+        "runs": 1,
+        "kills": 2,
+        "latest": 3,
+        "seed": 0,
+    }
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    driver = str(Path(__file__).with_name("kill_driver.py"))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", driver, str(tmp_path / "spec.json")],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.rsplit("REPORT", 1)[1])
+    assert (report["whole"], report["unreadable"], report["different"]) == (0, [], []), report
+    assert "killed" in {end for _, end in report["kills"]}
+
+
+def test_other_images_or_settings_do_not_resume(train, make_images, tmp_path):
+    train(tmp_path / "out", "train_hybrid", epochs=1)
+    other = make_images(tmp_path / "images", train=5, val=2)
+    refused(
+        lambda: train(tmp_path / "out", "train_hybrid", epochs=1, images=str(other)),
+        "A run is resumed under the settings it was started with",
+    )
+    refused(
+        lambda: train(tmp_path / "out", "train_hybrid", epochs=1, image_weight=0.5), "image_weight was 1.0 and is 0.5"
+    )
+
+
+def test_what_is_missing_is_said(train, volumes, tmp_path):
+    refused(lambda: train(tmp_path, "train_hybrid", images=None), "got none. Pass --images")
+    refused(lambda: train(tmp_path, "train_hybrid", image_weight=0, volume_weight=0), "Weights of losses are 0 or more")
+    text = (volumes / "labels.csv").read_text().replace("image,", "image_1,image_2,", 1)
+    lines = text.splitlines()
+    two = [lines[0], *(f"{line.partition(',')[0]},{line}" for line in lines[1:])]
+    (tmp_path / "labels.csv").write_text("\n".join(two) + "\n")
+    refused(
+        lambda: train(tmp_path / "out", "train_hybrid", labels=str(tmp_path / "labels.csv")),
+        "got volumes of 2 channels: image_1, image_2",
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_two_processes_train_as_one(root, train, images, volumes, tmp_path):
+    options = {**SMALL, **HYBRID, "batch_size": 2, "network_options": str(STEM), "epochs": 1, "weights": "none"}
+    options |= {"volumes": volumes / "images", "labels": volumes / "labels.csv", "images": images}
+    options |= {"output_dir": tmp_path / "two", "affine_prob": 0, "intensity_prob": 0}
+    names = ("train", "train_hybrid", "multi_gpu_train")
+    files = str([str(root / "configs" / f"{name}.json") for name in names])
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += ["-m", "monai.bundle", "run", "--config_file", files, *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=240, env=environment)
+    assert done.returncode == 0, done.stderr
+    train(tmp_path / "one", "train_hybrid", epochs=1, affine_prob=0, intensity_prob=0)
+    together, alone = (read_checkpoint(tmp_path / name / "checkpoint_0001.pt")["model"] for name in ("two", "one"))
+    for name, value in alone.items():
+        if value.is_floating_point() and not name.endswith("predictor.0.bias"):  # its gradient is rounding
+            difference = float((together[name] - value).norm() / value.norm().clamp(min=0.05))
+            assert difference < 0.05, (name, difference)
+
+
+def test_the_rules_for_configs(root):
+    config = json.loads((root / "configs" / "train_hybrid.json").read_text())
+    assert "import crossd" not in json.dumps(config)
+    described = {name.removeprefix("_desc_::") for name in config if name.startswith("_desc_::")} - {"train_hybrid"}
+    of_train = json.loads((root / "configs" / "train.json").read_text())
+    assert described <= {*config, *of_train}
+    plain = {key for key, value in config.items() if not isinstance(value, (dict, list)) and not key.startswith("_")}
+    assert {key for key in plain if "::" not in key} - {"dataset_dir", "loss"} <= described
