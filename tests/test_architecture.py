@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "bundle" / "crossd"
 ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
     {"errors", "version"},
-    {"bundle"},
+    {"bundle", "processes"},  # processes: how those that torchrun starts meet; inference and training both need it
     {"motion", "pseudo3d"},  # mathematics that `import crossd` offers: pseudo3d must not load what reads scans (data)
     {"conv"},
     {"baselines"},
@@ -19,8 +19,11 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"networks"},
     {"data"},
     {"inference"},
-    {"training", "evaluation", "ssl", "segmentation"},
-    {"report", "export", "serve", "zoo", "model_card", "pictures", "benchmark"},  # benchmark trains and evaluates
+    {"training", "evaluation"},
+    {"ssl", "segmentation"},  # runs of their own, by the parts of training: how they are resumed, seeded and shared
+    {"report", "export", "model_card", "pictures", "benchmark"},  # benchmark trains and evaluates
+    {"zoo"},  # its bundles hold an export
+    {"serve"},  # its log tells reasons as the report does, without names
     {"cli"},
 ]
 STEP = {name: step for step, names in enumerate(ARROW) for name in names}

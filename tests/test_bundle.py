@@ -110,7 +110,7 @@ def test_it_is_complete_and_holds_nothing_else(zoo):
     package = {path.relative_to(ROOT / "bundle") for path in (ROOT / "bundle" / "crossd").rglob("*") if is_code(path)}
     assert Path("crossd/report/page.js") in package
     assert {path.relative_to(bundle) for path in (bundle / "crossd").rglob("*") if path.is_file()} == package
-    assert sorted(path.name for path in (bundle / "models").iterdir()) == ["README.md", "model.pt"]
+    assert sorted(path.name for path in (bundle / "models").iterdir()) == ["README.md", "model.pt", "model.ts"]
     assert not list(bundle.rglob("__pycache__"))
     assert NAME.endswith("_classification")
 

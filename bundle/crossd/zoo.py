@@ -1,19 +1,26 @@
 """Assemble the self-contained form of the bundle that the MONAI model zoo and MONAI Label take.
 
 `<name>/{LICENSE, configs, models, docs, crossd}`: this package lies beside the configs, so that
-`python -m monai.bundle run` finds it without an installation. Kept are the rules of the zoo (the files it demands, none
-above 25 MB) and of MONAI Label, which reads the task from the folder's name.
+`python -m monai.bundle run` finds it without an installation. `models/model.ts` is made of `models/model.pt` and the
+configs anew. Kept are the rules of the zoo (the files it demands, none above 25 MB) and of MONAI Label, which reads the
+task from the folder's name.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
+
+import yaml
 
 from crossd.bundle import check_version
 from crossd.errors import CrossDError
+from crossd.export import export_network
+from crossd.version import __version__
 
 NAME = "crossd_vessel_classification"
 TASK = "_classification"
@@ -37,19 +44,28 @@ _NEEDED = (
 )
 
 
-def build_zoo_bundle(repository: str | os.PathLike[str], output_dir: str | os.PathLike[str], name: str = NAME) -> Path:
-    """Copy what the bundle consists of to `output_dir/name`; an older build there is replaced at the end.
+def build_zoo_bundle(
+    repository: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    name: str = NAME,
+    large_files_url: str | None = None,
+) -> Path:
+    """Make what the bundle consists of in `output_dir/name`; an older build there is replaced at the end.
 
     Args:
         repository: the root of this repository, which is a bundle root too.
         output_dir: made where it is missing.
         name: of the bundle; ends in `_classification`.
+        large_files_url: where files above 25 MB can be downloaded from, by their names. They go to
+            `output_dir/<name>_large_files`, to be put there, and the bundle lists them in `large_files.yml`, from
+            which MONAI fetches and checks them.
 
     Returns:
         The root of the new bundle.
 
     Raises:
-        CrossDError: the name, a missing or too large file, or a `metadata.json` of another version.
+        CrossDError: the name, a missing or too large file, a `metadata.json` of another version, or a model that
+            cannot be exported to TorchScript.
     """
     repository, output_dir = Path(repository), Path(output_dir)
     if not name.endswith(TASK):
@@ -62,21 +78,79 @@ def build_zoo_bundle(repository: str | os.PathLike[str], output_dir: str | os.Pa
             f"A zoo bundle needs {', '.join(missing)}; not found in {repository}. "
             "Run this on a complete checkout (configs/train.json makes models/model.pt)."
         )
-    for path, source in files.items():
-        if source.stat().st_size > LARGEST_FILE:
-            raise CrossDError(
-                f"The model zoo takes files up to {LARGEST_FILE / 1e6:.0f} MB; {path} has "
-                f"{source.stat().st_size / 1e6:.1f} MB. Use a narrower network, or list it in large_files.yml."
-            )
+    too_large = [path for path, source in files.items() if source.stat().st_size > LARGEST_FILE]
+    if too_large and large_files_url is None:
+        raise CrossDError(
+            f"The model zoo takes files up to {LARGEST_FILE / 1e6:.0f} MB; {too_large[0]} has "
+            f"{files[too_large[0]].stat().st_size / 1e6:.1f} MB. Use a narrower network, or say where it will be "
+            "downloaded from: --large_files_url URL."
+        )
     output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".building-") as unfinished:
+        bundle = Path(unfinished) / name
         for path, source in files.items():
-            target = Path(unfinished) / name / path
+            target = bundle / path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
-        shutil.rmtree(output_dir / name, ignore_errors=True)
-        (Path(unfinished) / name).rename(output_dir / name)
+        export_network(repository / "models" / "model.pt", "torchscript", bundle / "models", bundle=repository)
+        outside = _set_aside(bundle, large_files_url)
+        for made in (bundle, outside):
+            shutil.rmtree(output_dir / made.name, ignore_errors=True)
+            if made.exists():
+                made.rename(output_dir / made.name)
     return output_dir / name
+
+
+def _set_aside(bundle: Path, url: str | None) -> Path:
+    """Move the files above the limit to `<name>_large_files`, and list them in `large_files.yml` as the zoo does."""
+    outside = bundle.with_name(f"{bundle.name}_large_files")
+    listed = []
+    for file in sorted(bundle.rglob("*")):
+        if not file.is_file() or file.stat().st_size <= LARGEST_FILE:
+            continue
+        path = file.relative_to(bundle).as_posix()
+        if url is None:  # model.ts, whose size is known only now
+            raise CrossDError(
+                f"The model zoo takes files up to {LARGEST_FILE / 1e6:.0f} MB; {path} has "
+                f"{file.stat().st_size / 1e6:.1f} MB. Say where it will be downloaded from: --large_files_url URL."
+            )
+        address = f"{url.rstrip('/')}/{file.name}"
+        listed.append({"path": path, "url": address, "hash_val": sha256(file), "hash_type": "sha256"})
+        outside.mkdir(exist_ok=True)
+        file.rename(outside / file.name)
+    if listed:
+        (bundle / "large_files.yml").write_text(yaml.safe_dump({"large_files": listed}, sort_keys=False))
+    return outside
+
+
+def zip_bundle(bundle: str | os.PathLike[str], output_dir: str | os.PathLike[str]) -> Path:
+    """Zip a bundle as `monai.bundle.download` unpacks it: `<name>_v<version>.zip` with the one folder `<name>`.
+
+    Equal bundles give equal bytes: entries are sorted and carry no times.
+
+    Returns:
+        The file.
+    """
+    bundle, output_dir = Path(bundle), Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    target = output_dir / f"{bundle.name}_v{__version__}.zip"
+    partial = target.with_name(f".{target.name}.partial")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(path for path in bundle.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+            entry = zipfile.ZipInfo(f"{bundle.name}/{file.relative_to(bundle).as_posix()}")
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(entry, file.read_bytes())
+    os.replace(partial, target)
+    return target
+
+
+def sha256(file: Path) -> str:
+    """The checksum of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while chunk := content.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _files(repository: Path) -> dict[Path, Path]:

@@ -247,7 +247,7 @@ class TestRefusals:
 def test_openvino_is_imported_without_its_telemetry() -> None:
     pytest.importorskip("openvino", reason="backend 'openvino' needs the package openvino: crossd[accelerate]")
     code = (
-        "import sys; from crossd.inference import runtimes; runtimes._import_openvino().Core(); "
+        "import sys; from crossd.inference import runtimes; runtimes.import_openvino().Core(); "
         "print(sorted(name for name in sys.modules if name.startswith('openvino_telemetry')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

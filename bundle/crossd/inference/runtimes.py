@@ -106,7 +106,7 @@ def onnxruntime(network: nn.Module, example: Tensor) -> Forward:
 
 def openvino(network: nn.Module, example: Tensor) -> Forward:
     """OpenVINO on the CPU with as many threads as PyTorch has, in float32: by itself it takes bfloat16 where it can."""
-    openvino = _import_openvino()
+    openvino = import_openvino()
     core = openvino.Core()
     options = {
         "INFERENCE_PRECISION_HINT": "f32",
@@ -169,7 +169,7 @@ def onnx(network: nn.Module, example: Tensor) -> bytes:
     return content.getvalue()
 
 
-def _import_openvino() -> Any:
+def import_openvino() -> Any:
     """Import it without `openvino_telemetry`, by which it tells its maker that, and from where, it was imported."""
     known = sys.modules.get("openvino_telemetry")
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

@@ -1,0 +1,107 @@
+"""The TensorRT overlay as far as a machine without a GPU can tell: what it resolves to, hands over and refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import crossd.export.tensorrt as tensorrt
+import pytest
+import torch
+from crossd.checkpoints import read_card
+from crossd.data.nifti_writing import write_nifti
+from crossd.errors import CrossDError
+from crossd.export import LoadTensorRT, Trained
+from crossd.inference import network_from_card
+from monai.bundle import ConfigParser
+
+from .made import ROOT, make_checkpoint
+
+CONFIGS = [str(ROOT / "configs" / name) for name in ("inference.json", "inference_trt.json")]
+
+
+@pytest.fixture
+def parser(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    parser = ConfigParser()
+    parser.read_config(CONFIGS)
+    parser.update({"weights": str(checkpoint), "output_dir": str(tmp_path / "out"), "bundle_root": str(ROOT)})
+    return parser
+
+
+def test_the_overlay_changes_the_first_handler_only(parser):
+    plain = ConfigParser()
+    plain.read_config(CONFIGS[0])
+    assert plain["handlers"][0]["_target_"] == "crossd.inference.LoadWeights"
+    assert parser["handlers"][1:] == plain["handlers"][1:]
+    handler = parser.get_parsed_content("handlers::0")
+    assert isinstance(handler, LoadTensorRT)
+    assert handler.network is parser.get_parsed_content("network")
+    assert (handler.sw_batch_size, handler.precision) == (4, "fp32")
+    assert handler.plan.endswith("out/tensorrt/model")
+
+
+def test_what_monai_is_asked_to_compile(parser, checkpoint, tmp_path, monkeypatch):
+    asked = {}
+
+    def compile_it(network, path, args):
+        asked.update(network=network, path=path, args=args)
+        return network
+
+    monkeypatch.setattr(tensorrt, "check_tensorrt", lambda: None)
+    monkeypatch.setattr(tensorrt, "trt_compile", compile_it)
+    engine = SimpleNamespace(amp=False, network=None)
+    parser.get_parsed_content("handlers::0")(engine)
+    assert engine.network is asked["network"]
+    volume = torch.randn(2, 2, 16, 16, 16)
+    expected = Trained.read(checkpoint, ROOT).original(volume)
+    with torch.no_grad():
+        torch.testing.assert_close(engine.network(volume), expected, atol=1e-5, rtol=0)
+    assert {type(module).__name__ for module in engine.network.modules() if "Conv" in type(module).__name__} == {
+        "Conv3d"
+    }
+    assert asked["path"] == str(tmp_path / "out" / "tensorrt" / "model")
+    assert (tmp_path / "out" / "tensorrt").is_dir()
+    assert asked["args"] == {
+        "precision": "fp32",
+        "dynamic_batchsize": [1, 4, 4],
+        "timestamp": int(checkpoint.stat().st_mtime),
+    }
+
+
+def test_its_options(checkpoint, tmp_path, monkeypatch):
+    network = network_from_card(read_card(checkpoint))
+    with pytest.raises(CrossDError, match=r"`precision` must be one of 'fp32', .*; got 'int8'"):
+        LoadTensorRT(str(checkpoint), network, "plan", precision="int8")
+    monkeypatch.setattr(tensorrt, "check_tensorrt", lambda: None)
+    with pytest.raises(CrossDError, match=r"has a precision of its own, got amp too: leave out --amp true"):
+        LoadTensorRT(str(checkpoint), network, "plan")(SimpleNamespace(amp=True, network=network))
+    (tmp_path / "file").touch()
+    with pytest.raises(CrossDError, match=r"A TensorRT engine is kept in a file; .*file cannot be made"):
+        LoadTensorRT(str(checkpoint), network, str(tmp_path / "file" / "x"))(
+            SimpleNamespace(amp=False, network=network)
+        )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this is what a machine without a GPU says")
+def test_a_run_without_a_gpu_says_so_in_one_line(tmp_path):
+    weights = make_checkpoint(tmp_path / "model.pt", in_channels=2)
+    for name in ("a", "b"):
+        write_nifti(tmp_path / f"{name}.nii.gz", torch.rand(24, 24, 24).numpy())
+    (tmp_path / "cases.csv").write_text("image_1,image_2\na.nii.gz,b.nii.gz\n")
+    arguments = ["--config_file", str(CONFIGS), "--images", tmp_path / "cases.csv", "--weights", weights]
+    done = subprocess.run(
+        [sys.executable, "-m", "monai.bundle", "run", *arguments, "--output_dir", tmp_path / "out"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(
+        "error: TensorRT needs an NVIDIA GPU and the packages tensorrt, polygraphy, onnx; here is no GPU"
+    )
+    assert last.endswith("or leave out configs/inference_trt.json.")
