@@ -1,0 +1,185 @@
+"""From a series that has come to rest to reports that wait to be sent."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from ignite.engine import Engine, Events
+
+from crossd.data import Series, find_series
+from crossd.errors import CrossDError
+from crossd.inference import CaseDataset
+from crossd.inference.cases import reason
+from crossd.report.discretion import without_folders
+from crossd.serve.folder import Folder
+from crossd.serve.inference import Inference
+from crossd.serve.journal import Journal, Report
+from crossd.serve.outbox import Outbox
+from crossd.serve.versions import Version
+
+logger = logging.getLogger(__name__)
+
+
+class Desk:
+    """The cases of a watched folder, in the order in which their series become complete: an evaluator's data loader.
+
+    It is the evaluator's last handler too: a case that the evaluator is through with is answered, and when the next
+    one is asked for, the version of the series that it belonged to goes into outbox and journal, as a whole.
+
+    Args:
+        folder: what is watched.
+        journal: what was answered before.
+        outbox: takes the reports.
+        inference: what the cases are classified by.
+        stop: ends the iteration, after the series at hand.
+        poll: seconds from one look at the folder to the next.
+        series: which series are meant, as `crossd.data.find_cases` has it.
+        once: whether to end when all that is there has been tried.
+        answered: called when there is something to send.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        journal: Journal,
+        outbox: Outbox,
+        inference: Inference,
+        stop: threading.Event,
+        poll: float = 2.0,
+        series: str | Sequence[str] | None = None,
+        once: bool = False,
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.folder = folder
+        self.journal = journal
+        self.outbox = outbox
+        self.inference = inference
+        self.stop = stop
+        self.poll = poll
+        self.series = series
+        self.once = once
+        self.answered = answered
+        self.lost = threading.Event()  # a report is gone from the outbox: its series is to be classified again
+        self._outcomes: list[tuple[str, Mapping[str, Any] | str]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.note)
+
+    def note(self, engine: Engine) -> None:
+        """Keep what was said of a case, and let go of its voxels."""
+        for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
+            if case["error"] is not None:
+                self._outcomes.append((case["case"], case["error"]))
+            else:
+                self._outcomes.append((case["case"], self._answer(case, output["pred"].tolist())))
+            case.update(image=None, group=None)
+            output.clear()
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        while not self.stop.is_set():
+            self.folder.scan()
+            if self.lost.is_set():
+                self.lost.clear()
+                self.folder.again()
+            for key in self.folder.due():
+                if self.stop.is_set():
+                    return
+                version = self.folder.version(key)
+                known, number = self.journal.known(key)
+                if version.digests <= known:
+                    self.folder.done(key)
+                    continue
+                yield from self._classify(version, number + 1)
+            if self.once and self.folder.settled():
+                return
+            self.stop.wait(self.poll)
+
+    def _classify(self, version: Version, number: int) -> Iterator[list[dict[str, Any]]]:
+        """The cases of one version; after them, what came of it."""
+        try:
+            volumes = self._volumes(version)
+            if not volumes:
+                return
+            earlier = self.journal.reports_of(version.key, number - 1)
+            changed = f"Version {number}: the series changed after it was classified; this replaces the report before."
+            notes = [changed] if earlier else []
+            names = [f"{version.identifier[:16]}{f'-{index}' if index else ''}" for index in range(len(volumes))]
+            self._outcomes = []
+            for name, volume in zip(names, volumes, strict=True):
+                item = {
+                    "case": name,
+                    "source": volume.folder,
+                    "image": [volume],
+                    "warnings": [*notes, *volume.warnings],
+                }
+                yield [CaseDataset([item], self.inference.preprocessing)[0]]
+            self._settle(version, number, volumes, earlier)
+        except Exception as error:  # the disk is full, say; whatever it is, the other series are done
+            why = without_folders(reason(error), str(self.folder.root), names=False)
+            logger.error("series %s is not answered, to be tried again: %s", version.key.uid, why)
+            self.folder.again_later(version.key)
+
+    def _volumes(self, version: Version) -> list[Series]:
+        """The volumes of a series; none, and recorded why, where it has none or one of its files is damaged."""
+        try:
+            volumes, rejected = find_series([path for path, _ in version.files], self.series)
+        except CrossDError as error:  # all files are of one series, so the filter does not fit it
+            self._without_answer(version, "skipped", str(error))
+            return []
+        damaged = [item.reason for item in rejected if not item.kind]
+        if damaged:
+            self._without_answer(version, "failed", damaged[0])
+            return []
+        if not volumes:
+            why = rejected[0].reason if rejected else "No slice of it is left."
+            self._without_answer(version, "skipped", why)
+        return volumes
+
+    def _settle(self, version: Version, number: int, volumes: Sequence[Series], earlier: Sequence[Report]) -> None:
+        if len(self._outcomes) < len(volumes):
+            return  # the run is ending
+        if not version.unchanged():
+            logger.info("series %s has changed while it was classified: it is done again", version.key.uid)
+            return
+        failed = [what for _, what in self._outcomes if isinstance(what, str)]
+        if failed:
+            self._without_answer(version, "failed", failed[0])
+            return
+        reports = []
+        for volume, (name, answer) in zip(volumes, self._outcomes, strict=True):
+            same = [report for report in earlier if report.volume == volume.split] or earlier
+            file = self.inference.reports / f"{name}.dcm"
+            reports.append(self.outbox.put(file, version, volume.split, cast(Mapping, answer), same))
+            file.unlink(missing_ok=True)
+        self.journal.answered(version, number, reports)
+        self.folder.done(version.key)
+        for report in reports:
+            said = ", ".join(report.answer["predicted"]) or "none of the classes"
+            logger.info("series %s, version %d: %s; report %s", version.key.uid, number, said, report.uid)
+        self.answered()
+
+    def _without_answer(self, version: Version, state: str, why: str) -> None:
+        news = self.journal.not_answered(version, state, why)
+        if news:
+            folder = version.files[0][0].rpartition("/")[0] if version.files else ""
+            logger.warning("series %s %s: %s", version.key.uid, state, without_folders(why, folder, names=False))
+        if state == "failed":
+            self.folder.again_later(version.key)
+        else:
+            self.folder.done(version.key)
+
+    def _answer(self, case: Mapping[str, Any], values: Sequence[float]) -> Mapping[str, Any] | str:
+        """Class names and probabilities; why not, where the report could not be written."""
+        if not (self.inference.reports / f"{case['case']}.dcm").is_file():
+            return str(case["warnings"][-1]) if case["warnings"] else "No structured report was written."
+        card = self.inference.card
+        names = list(card["class_names"])
+        if card.get("task") == "multilabel":
+            predicted = [name for name, value in zip(names, values, strict=True) if value >= 0.5]
+        else:
+            predicted = [names[max(range(len(names)), key=lambda index: values[index])]]
+        return {"predicted": predicted, "probabilities": dict(zip(names, values, strict=True))}

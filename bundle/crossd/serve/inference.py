@@ -1,0 +1,82 @@
+"""The bundle's inference, made ready once and then fed with what arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crossd.bundle import check_version
+from crossd.errors import CrossDError
+from crossd.serve.versions import content_digest
+
+# Of the configuration's handlers those that a watcher needs: no tables, maps, pages and progress bars.
+_KEPT = ("crossd.inference.LoadWeights", "crossd.inference.StructuredReports")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What `configs/inference.json` makes.
+
+    Attributes:
+        evaluator: MONAI's; `run()` loads the weights, then takes cases from its `data_loader` until that ends.
+        card: the model's.
+        preprocessing: from a source to what the network takes.
+        reports: folder that it writes a Structured Report of each case into, `<case>.dcm`.
+        model: digest of the weights.
+    """
+
+    evaluator: Any
+    card: Mapping[str, Any]
+    preprocessing: Callable[[dict[str, Any]], dict[str, Any]]
+    reports: Path
+    model: str
+
+    def run(self, cases: Iterable[list[dict[str, Any]]], handler: Any) -> None:
+        """Classify cases as they come, with one loading of the weights, until there are no more.
+
+        Args:
+            cases: batches of one item of `crossd.inference.CaseDataset`; the next one may let wait for it.
+            handler: attached last, so that it sees each case when its report is written.
+        """
+        handler.attach(self.evaluator)
+        self.evaluator.data_loader = cases
+        self.evaluator.run()
+
+
+def prepare_inference(bundle_root: Path, folder: Path, **options: Any) -> Inference:
+    """Parse the inference configuration of a bundle, as `python -m monai.bundle run` does.
+
+    Args:
+        bundle_root: holds `configs/inference.json`.
+        folder: for what it writes.
+        options: of the configuration, for instance `weights`, `series`, `tilt` or `backend`; None leaves one as it is.
+
+    Raises:
+        CrossDError: no such bundle or of another version, no weights, or what the configuration's parts refuse.
+    """
+    from monai.bundle import ConfigWorkflow
+
+    config = bundle_root / "configs" / "inference.json"
+    if not config.is_file():
+        raise CrossDError(
+            f"A bundle holds configs/inference.json: '{bundle_root}' does not. Pass its root by --bundle_root."
+        )
+    check_version(str(bundle_root))
+    changes: dict[str, Any] = {
+        "bundle_root": str(bundle_root),
+        "output_dir": str(folder),
+        "dataloader": None,
+        "dicom_sr": True,
+        "inferer#progress": False,
+        **{name: value for name, value in options.items() if value is not None},
+    }
+    workflow = ConfigWorkflow(str(config), workflow_type="inference", logging_file=False, **changes)
+    parser = workflow.parser
+    parser["handlers"] = [item for item in parser["handlers"] if isinstance(item, dict) and item["_target_"] in _KEPT]
+    workflow.initialize()
+    evaluator, card, preprocessing, weights = (
+        parser.get_parsed_content(name) for name in ("evaluator", "card", "preprocessing", "weights")
+    )
+    return Inference(evaluator, card, preprocessing, folder / "structured_reports", content_digest(str(weights)))
