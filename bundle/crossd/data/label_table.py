@@ -10,6 +10,8 @@ from pathlib import Path
 from crossd.errors import CrossDError
 
 OWN_COLUMNS = ("case", "label", "patient", "split")
+MASK_COLUMNS = ("case", "mask", "patient", "split")  # of segmentation, where a label map is the label
+TASKS = ("multiclass", "multilabel", "segmentation")
 NO_CLASS = "none"  # what a multilabel `label` says of a case that has none of the classes
 
 
@@ -48,14 +50,15 @@ def read_label_table(path: str | Path, task: str) -> LabelTable:
     """Read a labels.csv and check its columns (not yet its values).
 
     Columns: `image` (or `image_1 … image_n`, one per channel), `label`, optionally `case`, `patient` and `split`. For
-    `task="multilabel"`, instead of `label` one 0/1 column per class. They may be separated by comma, semicolon or tab.
+    `task="multilabel"`, instead of `label` one 0/1 column per class; for `task="segmentation"`, instead of it `mask`.
+    They may be separated by comma, semicolon or tab.
 
     Raises:
         CrossDError: for an unknown task, a file that is missing, is no CSV or has no rows, and for missing, doubled or
             unknown columns.
     """
     path = Path(path)
-    if task not in ("multiclass", "multilabel"):
+    if task not in TASKS:
         raise CrossDError(f"task must be 'multiclass' or 'multilabel', got {task!r}. Example: --task multiclass.")
     if not path.is_file():
         raise CrossDError(f"labels must be a CSV file, got {path}, which is not there. Pass --labels FILE.csv.")
@@ -101,7 +104,15 @@ def _check_columns(path: Path, header: list[str], task: str) -> tuple[tuple[str,
             f"labels need a column 'image', or 'image_1' to 'image_n' without gaps for several channels, got {header} "
             f"in {path}. Rename the columns."
         )
-    others = tuple(name for name in header if name not in images and name not in OWN_COLUMNS)
+    own = MASK_COLUMNS if task == "segmentation" else OWN_COLUMNS
+    others = tuple(name for name in header if name not in images and name not in own)
+    if task == "segmentation" and ("mask" not in header or others):
+        raise CrossDError(
+            f"Cases with masks have the columns {', '.join(images + own)}, image and mask at least, got {header} in "
+            f"{path}. Rename, add or drop columns."
+        )
+    if task == "segmentation":
+        return images, ()
     if "label" in header and others:
         raise CrossDError(
             f"The columns of labels are {', '.join(images + OWN_COLUMNS)}, got the unknown {list(others)} in {path}. "

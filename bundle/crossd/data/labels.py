@@ -61,12 +61,12 @@ def read_labels(
     folder = Path(images) if images is not None else table.path.parent
     nobody = [(i, "nothing") for i, row in enumerate(table.rows) if row.get("patient") == ""]
     table.refuse("Every case needs a patient", nobody, "Fill the cell, or drop the column 'patient'.")
-    cases = _cases(table, folder.absolute())
+    cases = listed_cases(table, folder.absolute())
     for case, row, target in zip(cases, table.rows, targets, strict=True):
         case["label"] = target
         case["patient"] = row.get("patient") or case["case"]
     indices = [[target] if isinstance(target, int) else [i for i, t in enumerate(target) if t] for target in targets]
-    splits = _splits(table, cases, indices, split_fractions, seed, recorded_splits)
+    splits = splits_of(table, cases, indices, split_fractions, seed, recorded_splits)
     for case, split in zip(cases, splits, strict=True):
         case["split"] = split
     if recorded_splits is None:
@@ -76,9 +76,9 @@ def read_labels(
     return {"task": task, "class_names": names, "channels": len(table.image_columns), **by_split}
 
 
-def _cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
+def listed_cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
     """Case name, source and image paths of each row; every missing file is named at once."""
-    paths = [[_resolve(folder, row[column]) for column in table.image_columns] for row in table.rows]
+    paths = [[resolve_cell(folder, row[column]) for column in table.image_columns] for row in table.rows]
     empty = [(i, f"no {c}") for i, row in enumerate(table.rows) for c in table.image_columns if not row[c]]
     table.refuse("Every case needs an image", empty, "Fill the cell or drop the row.")
     missing = [(i, path) for i, case in enumerate(paths) for path in case if not os.path.exists(split_volume(path)[0])]
@@ -98,7 +98,7 @@ def _cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
     return [{"case": name, "source": key[0], "image": list(key)} for name, key in zip(names, keys, strict=True)]
 
 
-def _resolve(folder: Path, cell: str) -> str:
+def resolve_cell(folder: Path, cell: str) -> str:
     return os.path.normpath(os.path.join(folder, os.path.expanduser(cell)))
 
 
@@ -144,7 +144,7 @@ def _class_names(table: LabelTable, said: Sequence[Sequence[str]]) -> list[str]:
     return sorted(found, key=lambda label: (int(label), label)) if all(map(str.isdecimal, found)) else sorted(found)
 
 
-def _splits(
+def splits_of(
     table: LabelTable,
     cases: Sequence[Mapping[str, Any]],
     indices: Sequence[Sequence[int]],
@@ -164,8 +164,8 @@ def _splits(
         return stratified_split(patients, indices, share, seed)
     known: dict[tuple[str, ...], str] = {}
     if Path(recorded).is_file():
-        # whatever the task was: only paths and splits are read, and a column `label` is always there
-        old = read_label_table(recorded, "multiclass")
+        # whatever the task was: only paths and splits are read, and a column `label`, or `mask`, is always there
+        old = read_label_table(recorded, "segmentation" if "mask" in table.columns else "multiclass")
         known = {tuple(row[c] for c in old.image_columns): row["split"] for row in old.rows}
     splits = [known.get(tuple(case["image"]), "test") for case in cases]
     check_patients(patients, splits)
