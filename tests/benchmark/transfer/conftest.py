@@ -84,4 +84,4 @@ def recipe() -> Recipe:
 def inputs(made, recipe) -> Inputs:
     pretrained = {path.stem: path for path in (made / "pretrained").glob("*.pt")}
     sets = {name: made / "medmnist" / f"{name}.npz" for name in ("solid", "flat")}
-    return Inputs(recipe, sets, pretrained)
+    return Inputs(recipe, sets, pretrained, images=(sets["flat"],))

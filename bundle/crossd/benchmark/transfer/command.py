@@ -41,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pretrained", default="pretrained", help="folder of checkpoints <name>.pt (default: %(default)s)"
     )
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="2D sources of the hybrid methods, as for pretrain_2d.json",
+    )
     parser.add_argument("--medicalnet", metavar="FILE", help="a MedicalNet ResNet: adds the row")
     parser.add_argument(
         "--table", default="cpu", choices=RECIPES, help="recipe, and mark in the page (default: %(default)s)"
@@ -82,7 +89,8 @@ def benchmark(arguments: argparse.Namespace) -> int:
     recipe = RECIPES[arguments.table].changed(learning_rate=arguments.learning_rate, bf16=arguments.bf16)
     results = Results(arguments.results, recipe)
     pretrained = find_pretrained(arguments.pretrained, arguments.medicalnet)
-    inputs = Inputs(recipe, _paths(arguments.sets, Path(arguments.data)), pretrained, arguments.device)
+    images = tuple(map(Path, arguments.images))
+    inputs = Inputs(recipe, _paths(arguments.sets, Path(arguments.data)), pretrained, arguments.device, images)
     with results.alone():
         outcome = execute(grid, methods, inputs, results, arguments.budget, arguments.workers)
     print(f"{outcome.done} runs done, {outcome.left} left; {outcome.complete} of {len(grid)} blocks are complete")

@@ -11,6 +11,7 @@ import torch
 from monai.networks.nets import ResNet
 from torch import nn
 
+from crossd.benchmark.transfer.hybrid import Hybrid
 from crossd.benchmark.transfer.variants import ROTATE, align_to_volumes, drop_unseen_on_all_axes
 from crossd.checkpoints import load_pretrained, read_checkpoint
 from crossd.checkpoints.layouts import recognise, without_wrapper
@@ -36,6 +37,8 @@ class Method:
         spatial_dims: 3, or 2 for the tables of 2D sets.
         prepare: called with the loaded network, the 2D checkpoint's path and the training images, to change it
             before training; None: nothing is changed.
+        hybrid: how it trains on images in the same steps; None: on volumes alone. Such a method is neither recommended
+            nor a baseline: it sees more in a run than the others.
     """
 
     about: str
@@ -47,6 +50,7 @@ class Method:
     baseline: bool = True
     spatial_dims: int = 3
     prepare: Any = None
+    hybrid: Hybrid | None = None
 
 
 METHODS: dict[str, Method] = {
@@ -92,6 +96,31 @@ METHODS: dict[str, Method] = {
         ours=True,
         baseline=False,
         prepare=align_to_volumes,
+    ),
+    "hybrid": Method(
+        "images and volumes together, from random weights",
+        "crossd",
+        None,
+        {"alignment": "running"},
+        baseline=False,
+        hybrid=Hybrid(),
+    ),
+    "hybrid-running": Method(
+        "images and volumes together, from the weights of `running`",
+        "crossd",
+        "shift",
+        {"alignment": "running"},
+        baseline=False,
+        hybrid=Hybrid(),
+    ),
+    "hybrid-axes-projection": Method(
+        "images and volumes together, from the weights of `axes-projection` and by its views",
+        "crossd",
+        "axes-projection",
+        {"alignment": "rest", **ROTATE},
+        baseline=False,
+        prepare=drop_unseen_on_all_axes,
+        hybrid=Hybrid({"alignment": "rest"}, random_axes=True),
     ),
     "medicalnet": Method("MedicalNet", "conv", "medicalnet"),
     "conv2d": Method("plain 2D convolution", "conv", "plain", spatial_dims=2),

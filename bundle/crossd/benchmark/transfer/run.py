@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from crossd.benchmark.transfer.grid import FOLDS, PAPER, Block
+from crossd.benchmark.transfer.hybrid import ImageSide, read_images
 from crossd.benchmark.transfer.methods import METHODS, build_network, checkpoint_of
 from crossd.benchmark.transfer.recipe import Recipe
 from crossd.benchmark.transfer.store import Results, as_tested
@@ -35,12 +36,14 @@ class Inputs:
         sets: data by name.
         pretrained: checkpoints by name.
         device: `"cpu"` or `"cuda"`.
+        images: 2D sources, for hybrid methods.
     """
 
     recipe: Recipe
     sets: Mapping[str, Path]
     pretrained: Mapping[str, Path] = field(default_factory=dict)
     device: str = "cpu"
+    images: tuple[Path, ...] = ()
 
 
 def find_pretrained(folder: str | os.PathLike[str], medicalnet: str | None = None) -> dict[str, Path]:
@@ -103,6 +106,11 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
     mean_std = normalisation(inputs.pretrained, entry.pretraining)
     if entry.prepare is not None:
         entry.prepare(network, checkpoint, (parts["train"].images - mean_std[0]) / mean_std[1])
+    beside = None
+    if entry.hybrid is not None:
+        images = read_images(inputs.images, recipe.image_size, entry.hybrid.images_per_class)
+        arguments = {"in_channels": 1, **recipe.network_options(), **entry.network}
+        beside = ImageSide(entry.hybrid, images, arguments, checkpoint, block.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's schedulers and MONAI's metrics remark on every run
         made = train_and_predict(
@@ -116,6 +124,7 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
             mean_std,
             block.seed,
             inputs.device,
+            beside,
         )
     result = {
         "format": 1,
@@ -134,5 +143,7 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
         "val": made["val"],
         "seconds": made["seconds"],
     }
+    if beside is not None:
+        result["hybrid"] = {**beside.as_json(), "sources": [path.name for path in inputs.images]}
     results.write(block, method, result, as_tested(parts["test"].labels, made["probabilities"], parts["test"].patients))
     return results.read(block, method)

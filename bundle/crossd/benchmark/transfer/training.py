@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.engines import SupervisedEvaluator, SupervisedTrainer, default_prepare_batch
 from monai.handlers import IgniteMetricHandler, LrScheduleHandler, ValidationHandler
 from monai.inferers import SimpleInferer
 from monai.optimizers import WarmupCosineSchedule
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader, Dataset
 
+from crossd.benchmark.transfer.draws import Draws
+from crossd.benchmark.transfer.hybrid import ImageSide
 from crossd.benchmark.transfer.recipe import Recipe
 from crossd.benchmark.transfer.tasks import Part
 from crossd.errors import CrossDError
@@ -28,51 +30,6 @@ from crossd.training.randomness import derive_seed
 
 TRAINED = {"probe": "norms", "full": "all", "paper": "norms"}
 EVALUATED_AT_ONCE = 64  # cases; of no account for the result
-
-
-class Draws(Dataset):
-    """The training cases of every step of a run, moved and mirrored, fixed by the seed alone.
-
-    Step after step whole shuffled passes over the cases follow one another. Methods with the same seed see the same.
-
-    Args:
-        part: training cases.
-        draws: how many in all.
-        shift: voxels to be moved by at most, along each axis; what comes in has the value `background`.
-        flip_axes: spatial axes that are mirrored at random.
-        seed: of everything random.
-
-    >>> part = Part(torch.arange(8.0).reshape(2, 1, 2, 2), torch.tensor([0, 1]), ("a", "b"))
-    >>> draws = Draws(part, 4, shift=0, flip_axes=(), background=0.0, seed=0)
-    >>> sorted(int(draws[i]["label"]) for i in (0, 1)), sorted(int(draws[i]["label"]) for i in (2, 3))
-    ([0, 1], [0, 1])
-    """
-
-    def __init__(
-        self, part: Part, draws: int, shift: int, flip_axes: Sequence[int], background: float, seed: int
-    ) -> None:
-        dims = part.images.dim() - 2
-        self.images = nn.functional.pad(part.images, [shift] * (2 * dims), value=background)
-        self.labels = part.labels
-        self.size = part.images.shape[2:]
-        self.flip_axes = flip_axes
-        random = torch.Generator().manual_seed(derive_seed(seed, 0))
-        cases = len(part.labels)
-        passes = [torch.randperm(cases, generator=random) for _ in range(-(-draws // cases))]
-        self.order = torch.cat(passes)[:draws].tolist()
-        # slices and flips of tensors: MONAI's transforms take 5 ms a case for it here, as long as the network
-        self.starts = torch.randint(2 * shift + 1, (draws, dims), generator=random).tolist()
-        self.flips = (torch.rand(draws, len(flip_axes), generator=random) < 0.5).tolist()
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        case = self.order[index]
-        window = [slice(start, start + size) for start, size in zip(self.starts[index], self.size, strict=True)]
-        mirrored = [1 + axis for axis, yes in zip(self.flip_axes, self.flips[index], strict=True) if yes]
-        image = self.images[(case, slice(None), *window)].flip(mirrored)
-        return {CommonKeys.IMAGE: image, CommonKeys.LABEL: self.labels[case]}
 
 
 class Forward(SimpleInferer):
@@ -86,9 +43,12 @@ class Forward(SimpleInferer):
         super().__init__()
         self.bf16 = bf16
 
-    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bf16):
-            return super().__call__(inputs, network, *args, **kwargs).float()
+            logits = super().__call__(inputs, network, *args, **kwargs)
+        if not isinstance(logits, tuple):
+            return logits.float()
+        return tuple(None if part is None else part.float() for part in logits)  # of volumes and of images
 
 
 class BestCheck:
@@ -130,6 +90,7 @@ def train_and_predict(
     normalisation: tuple[float, float],
     seed: int,
     device: str = "cpu",
+    beside: ImageSide | None = None,
 ) -> dict[str, Any]:
     """Train, choose by validation, and predict the test cases once; no figure is computed of them.
 
@@ -144,6 +105,7 @@ def train_and_predict(
         normalisation: mean and standard deviation of the pre-training images.
         seed: of order, motion and mirroring.
         device: where to.
+        beside: images to be trained on in the same steps; None: volumes alone.
 
     Returns:
         `val` (`auc` and `loss` of the chosen check, `curve` of all), `probabilities` of the test cases `(cases,
@@ -155,16 +117,27 @@ def train_and_predict(
     began = time.monotonic()
     mean, std = normalisation
     parts = {split: Part((p.images - mean) / std, p.labels, p.patients) for split, p in parts.items()}
-    network = set_trainable(network.to(device), TRAINED[protocol])
+    trained = network = network.to(device)
+    if beside is not None:
+        trained = beside.join(network).to(device)
+        set_trainable(trained.images, TRAINED[protocol])
+    set_trainable(network, TRAINED[protocol])
     checks = min(recipe.checks, steps)
     per_check = -(-steps // checks)
     total = per_check * checks
     data = Draws(parts["train"], total * recipe.batch_size, recipe.shift, flip_axes, -mean / std, seed)
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = WarmupCosineSchedule(optimizer, max(1, round(recipe.warmup * total)), total, warmup_multiplier=0.1)
     names = [str(index) for index in range(classes)]
     best, forward, place = BestCheck(network), Forward(recipe.bf16), torch.device(device)
+    loss = classification_loss(parts["train"].labels.tolist(), names, "multiclass").to(place)
+    loader: Any = DataLoader(data, recipe.batch_size)
+    prepare: Any = default_prepare_batch
+    further: list[Any] = []
+    if beside is not None:
+        loader, loss, prepare = beside.loader(loader, normalisation), beside.loss(loss).to(place), beside.prepare
+        further = beside.handlers(trained)
 
     def answers(output: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return output[CommonKeys.PRED].softmax(1), one_hot(output[CommonKeys.LABEL], classes)
@@ -185,14 +158,16 @@ def train_and_predict(
         device=place,
         max_epochs=checks,
         epoch_length=per_check,
-        train_data_loader=DataLoader(data, recipe.batch_size),
-        network=network,
+        train_data_loader=loader,
+        network=trained,
         optimizer=optimizer,
-        loss_function=classification_loss(parts["train"].labels.tolist(), names, "multiclass").to(place),
+        loss_function=loss,
         inferer=forward,
+        prepare_batch=prepare,
         train_handlers=[
             LrScheduleHandler(schedule, print_lr=False, epoch_level=False),  # type: ignore[arg-type]
             ValidationHandler(interval=1, validator=evaluator),
+            *further,
         ],
         decollate=False,
     )

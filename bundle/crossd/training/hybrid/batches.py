@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader, Sampler
 from crossd.data.images.decoding import CHANNELS
 from crossd.errors import CrossDError
 from crossd.training.randomness import derive_seed
-from crossd.training.recipes import PrepareImages
 
 
 class ImageStream(Sampler[int]):
@@ -102,13 +101,13 @@ class PrepareBoth:
     """What MONAI's trainer does with a batch of `PairedLoader`.
 
     Args:
-        images: does it with the images.
+        images: does it with the images, as `crossd.training.PrepareImages`.
 
     Returns of a call: volumes, the labels of both, `(images,)` and `{}`: what MONAI calls inputs, targets, args and
     kwargs, so that its `SimpleInferer` calls `network(volumes, images)`.
     """
 
-    def __init__(self, images: PrepareImages) -> None:
+    def __init__(self, images: Callable[..., tuple[Tensor, Tensor]]) -> None:
         self.images = images
 
     def __call__(

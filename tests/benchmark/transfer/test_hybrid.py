@@ -1,0 +1,67 @@
+"""Hybrid methods share recipe, volumes and seeds with the others; without a weight for images they are the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from crossd.benchmark.transfer import METHODS, Block, Cell, Results, build_network, perform
+from crossd.benchmark.transfer.hybrid import Hybrid, ImageSide, read_images
+from crossd.checkpoints import read_checkpoint
+from crossd.errors import CrossDError
+
+from .conftest import NARROW
+
+BLOCK = Block(Cell("solid", "full", 0.5), 0)
+NAMES = [name for name, method in METHODS.items() if method.hybrid is not None]
+
+
+def test_they_are_neither_recommended_nor_baselines():
+    assert NAMES == ["hybrid", "hybrid-running", "hybrid-axes-projection"]
+    assert not any(METHODS[name].ours or METHODS[name].baseline for name in NAMES)
+
+
+@pytest.mark.parametrize("protocol", ["full", "probe"])
+def test_without_a_weight_for_images_it_is_the_same_run(inputs, tmp_path, monkeypatch, protocol):
+    block = Block(Cell("solid", protocol, 0.5), 0)
+    for name, plain in (("hybrid-running", "running"), ("hybrid-axes-projection", "axes-projection")):
+        off = replace(METHODS[name], hybrid=replace(METHODS[name].hybrid, image_weight=0.0))
+        monkeypatch.setitem(METHODS, name, off)
+        results = Results(tmp_path / name, inputs.recipe)
+        assert perform(block, name, inputs, results)["val"] == perform(block, plain, inputs, results)["val"]
+
+
+def test_a_run_says_what_images_it_saw(inputs, tmp_path):
+    results = Results(tmp_path, inputs.recipe)
+    run = perform(BLOCK, "hybrid-axes-projection", inputs, results)
+    assert (run["hybrid"]["images"], run["hybrid"]["classes"], run["hybrid"]["sources"]) == (24, 3, ["flat.npz"])
+    assert run["hybrid"]["images_per_step"] == 32
+    assert "hybrid" not in perform(BLOCK, "axes-projection", inputs, results)
+    assert run["val"]["curve"] != perform(BLOCK, "axes-projection", inputs, results)["val"]["curve"]
+
+
+def test_the_2d_head_is_taken_over_where_the_classes_are_the_same(inputs):
+    checkpoint = inputs.pretrained["shift"]
+    images = read_images(inputs.images, 16, 600)
+    arguments = {"in_channels": 1, **NARROW, "alignment": "running"}
+    stored = read_checkpoint(checkpoint)["model"]
+    for names, taken in ((images.class_names, True), (("x", "y", "z"), False)):
+        network = build_network(METHODS["hybrid-running"], checkpoint, NARROW, 2, 0)
+        side = ImageSide(Hybrid(), replace(images, class_names=names), arguments, checkpoint, 0)
+        joined = side.join(network)
+        assert torch.equal(joined.images.fc.weight, stored["fc.weight"]) == taken
+        assert joined.images.conv1.weight is network.conv1.weight
+        assert torch.equal(joined.images.conv1.weight, stored["conv1.weight"])
+
+
+def test_the_sub_sample_is_fixed(inputs):
+    one, two = (read_images.__wrapped__(inputs.images, 16, 4) for _ in range(2))
+    assert torch.equal(one.part.images, two.part.images)
+    assert int(torch.bincount(one.part.labels, minlength=3).max()) <= 4
+    assert 0 <= float(one.part.images.min()) <= float(one.part.images.max()) <= 1
+
+
+def test_images_are_needed(inputs, tmp_path):
+    with pytest.raises(CrossDError, match=r"Hybrid methods train on images too, got none\. Pass --images FILE"):
+        perform(BLOCK, "hybrid", replace(inputs, images=()), Results(tmp_path, inputs.recipe))
