@@ -304,6 +304,7 @@ def test_properties_other_tools_rely_on(tmp_path: Path, weights: str) -> None:
     predicted = made.inferer(inputs=prepared[None], network=made.network_def.eval())
     answer = made.postprocessing({"image": prepared, "pred": predicted[0]})["pred"]
     assert answer.shape == (2,)
+    assert answer.array.shape == (2,)  # MONAI Label's writer logs it
     assert float(answer.sum()) == pytest.approx(1, abs=1e-6)
 
 
