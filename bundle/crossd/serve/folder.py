@@ -53,7 +53,7 @@ class Folder:
         self._files: dict[str, File] = {}
         self._groups: dict[SeriesKey, _Group] = {}
         self._beside: dict[str, Counter[SeriesKey]] = {}  # of each folder, how many files of which series
-        self._remembered = {file.path: file for file in journal.files() if not file.problem}
+        self._remembered = {file.path: file for file in journal.files()}
 
     def scan(self) -> None:
         """Look once: what is new, changed or gone restarts the quiet time of its series."""
@@ -71,7 +71,7 @@ class Folder:
             known = self._files.get(path)
             if known is None or known.signature != signed:
                 before = self._remembered.get(path)
-                if before is not None and before.signature == signed:
+                if before is not None and before.signature == signed and not before.problem:
                     self._add(before)
                 else:  # being written, perhaps: its header is read when it is the same the next time
                     key = self._drop(path) or self._only_series_beside(path)

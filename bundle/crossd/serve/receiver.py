@@ -88,6 +88,8 @@ class Receiver:
         from pynetdicom import AE, evt
         from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+        for part in self.folder.rglob(".*.dcm.*"):  # of a process that was ended while it wrote
+            part.unlink(missing_ok=True)
         entity = AE(ae_title=self.node.ae_title)
         entity.require_called_aet = True
         entity.require_calling_aet = self.allowed

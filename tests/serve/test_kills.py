@@ -1,0 +1,60 @@
+"""Law: however often and whenever the watcher is killed, every series is answered, by one object."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from crossd.serve import STATE
+
+from .kill_driver import POINTS
+from .made import ROOT, make_series
+
+DRIVER = Path(__file__).with_name("kill_driver.py")
+SERIES = 4
+
+
+def run(tmp_path, incoming, sink, weights, kills):
+    for seed in range(SERIES):
+        make_series(incoming / str(seed), seed=seed, slices=3)
+    spec = {"folder": str(incoming), "node": sink.node, "bundle": str(ROOT), "weights": str(weights), "kills": kills}
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    done = subprocess.run(
+        [sys.executable, str(DRIVER), str(tmp_path / "spec.json")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    *killed, last = json.loads(done.stdout)
+    assert last == 0, done.stderr[-3000:]
+    state = incoming / STATE
+    assert {file.stem for file in (state / "sent").iterdir()} == set(sink.received)
+    assert list((state / "outbox").iterdir()) == []
+    described = {
+        times[0].CurrentRequestedProcedureEvidenceSequence[0].StudyInstanceUID for times in sink.received.values()
+    }
+    assert len(described) == len(sink.received) == SERIES  # nothing lost, nothing answered twice
+    assert all(again == times[0] for times in sink.received.values() for again in times)  # the same object
+    return killed
+
+
+def test_killed_at_awkward_points(tmp_path, incoming, sink, weights):
+    assert run(tmp_path, incoming, sink, weights, list(POINTS)) == [signal.SIGKILL] * len(POINTS)
+    counts = sorted(len(times) for times in sink.received.values())
+    assert counts == [1, 1, 1, 2]  # once more, where nobody could know that it was accepted
+
+
+@pytest.mark.slow
+def test_killed_at_any_time(tmp_path, incoming, sink, weights):
+    chance = random.Random(0)
+    kills = [chance.uniform(0.1, 4.0) for _ in range(25)]
+    killed = run(tmp_path, incoming, sink, weights, kills)
+    assert killed.count(signal.SIGKILL) > 5

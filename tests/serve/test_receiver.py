@@ -1,0 +1,146 @@
+"""Laws of the listener: known callers only, images only, on the disk before success is said."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+
+import pytest
+from crossd.data import find_series
+from crossd.errors import CrossDError
+from crossd.serve import Node, outbox
+from crossd.serve.receiver import ANOTHER_OBJECT, CANNOT_UNDERSTAND, OUT_OF_RESOURCES, Receiver
+from pydicom import dcmread
+from pynetdicom import AE
+from pynetdicom.sop_class import ComprehensiveSRStorage, CTImageStorage, Verification
+
+from .made import PATIENT, make_series
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    made = Receiver(Node("CROSSD", "127.0.0.1", free_port()), ["ORTHANC"], tmp_path / "received")
+    made.start()
+    yield made
+    made.stop()
+
+
+@contextlib.contextmanager
+def association(receiver, calling="ORTHANC", called="CROSSD", contexts=(CTImageStorage, Verification)):
+    entity = AE(ae_title=calling)
+    for context in contexts:
+        entity.add_requested_context(context)
+    made = entity.associate(receiver.node.host, receiver.node.port, ae_title=called)
+    yield made
+    if made.is_established:
+        made.release()
+
+
+def test_what_is_received_is_what_was_sent(receiver, tmp_path):
+    sent = make_series(tmp_path / "sent", slices=3)
+    with association(receiver) as to:
+        assert to.send_c_echo().Status == 0
+        assert [to.send_c_store(dcmread(file)).Status for file in sent] == [0, 0, 0]
+    series = dcmread(sent[0])
+    folder = receiver.folder / series.StudyInstanceUID / series.SeriesInstanceUID
+    files = sorted(folder.iterdir())
+    assert {file.stem for file in files} == {dcmread(file).SOPInstanceUID for file in sent}
+    ((volume,), rejected) = find_series(files)
+    assert (len(volume.files), rejected) == (3, [])
+    for file in sent:
+        dataset = dcmread(file)
+        assert dcmread(folder / f"{dataset.SOPInstanceUID}.dcm") == dataset
+
+
+def test_others_are_rejected(receiver, caplog):
+    for calling, called in (("SOMEBODY", "CROSSD"), ("ORTHANC", "ANOTHER")):
+        with association(receiver, calling, called) as to:
+            assert to.is_rejected
+    assert not receiver.folder.exists()
+    assert "rejected an association from SOMEBODY at 127.0.0.1: not allowed, or it called another" in caplog.text
+
+
+def test_nobody_is_allowed_without_being_named(tmp_path):
+    with pytest.raises(CrossDError, match=r"must know who may send to it: CROSSD@127.0.0.1:104 .* by --allow, for"):
+        Receiver(Node("CROSSD", "127.0.0.1", 104), [], tmp_path)
+    with pytest.raises(CrossDError, match=r"no backslash, got --allow 'A\\\\B'"):
+        Receiver(Node("CROSSD", "127.0.0.1", 104), ["A\\B"], tmp_path)
+
+
+def test_a_port_that_is_taken(receiver, tmp_path):
+    second = Receiver(receiver.node, ["ORTHANC"], tmp_path)
+    with pytest.raises(CrossDError, match=r"needs an address of this machine and a free port: .*in use.*by --listen"):
+        second.start()
+
+
+def test_reports_are_not_taken(receiver):
+    with association(receiver, contexts=(ComprehensiveSRStorage, CTImageStorage)) as to:
+        assert [context.abstract_syntax for context in to.accepted_contexts] == [CTImageStorage]
+
+
+def test_sent_again_is_not_written_again(receiver, tmp_path):
+    (file,) = make_series(tmp_path / "sent", slices=1)
+    with association(receiver) as to:
+        assert to.send_c_store(dcmread(file)).Status == 0
+        (path,) = receiver.folder.rglob("*.dcm")
+        os.utime(path, (1, 1))
+        assert to.send_c_store(dcmread(file)).Status == 0
+        assert path.stat().st_mtime == 1
+        changed = dcmread(file)
+        changed.SeriesDescription = "corrected"
+        assert to.send_c_store(changed).Status == 0
+    assert dcmread(path).SeriesDescription == "corrected"
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(receiver, tmp_path, monkeypatch, caplog):
+    (file,) = make_series(tmp_path / "sent", slices=1)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    with association(receiver) as to:
+        with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
+            patch.setattr(outbox.os, "fsync", full)
+            assert to.send_c_store(dcmread(file)).Status == OUT_OF_RESOURCES
+        assert [path for path in receiver.folder.rglob("*") if path.is_file()] == []
+        assert to.send_c_store(dcmread(file)).Status == 0
+    assert "refused an object from ORTHANC at 127.0.0.1: No space left on device" in caplog.text
+    assert PATIENT not in caplog.text
+
+
+@pytest.mark.parametrize("uid", ["../../../escaped", "/tmp/escaped", "", "1.2.3/4", "a"])
+def test_uids_cannot_lead_elsewhere(receiver, tmp_path, uid):
+    (file,) = make_series(tmp_path / "sent", slices=1)
+    dataset = dcmread(file)
+    dataset.StudyInstanceUID = uid
+    with association(receiver) as to:
+        assert to.send_c_store(dataset).Status == CANNOT_UNDERSTAND
+    assert not receiver.folder.exists()
+
+
+def test_another_object_than_announced(receiver, tmp_path):
+    (file,) = make_series(tmp_path / "sent", slices=1)
+    event = type("Event", (), {})()
+    event.encoded_dataset = file.read_bytes
+    event.request = type("Request", (), {"AffectedSOPInstanceUID": "1.2.3"})()
+    requestor = type("Requestor", (), {"ae_title": "ÄORTHANC", "address": "127.0.0.1"})()
+    event.assoc = type("Association", (), {"requestor": requestor})()
+    assert receiver._store(event) == ANOTHER_OBJECT
+    event.encoded_dataset = lambda: b"nothing"
+    assert receiver._store(event) == CANNOT_UNDERSTAND
+
+
+def test_an_address_that_others_can_reach_is_warned_of(tmp_path, caplog):
+    made = Receiver(Node("CROSSD", "0.0.0.0", free_port()), ["ORTHANC"], tmp_path)
+    with caplog.at_level(logging.WARNING):
+        made.start()
+    made.stop()
+    assert "can be reached from other machines, and DICOM is not encrypted" in caplog.text
