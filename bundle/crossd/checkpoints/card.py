@@ -8,7 +8,9 @@ from typing import Any
 from crossd.errors import CrossDError
 
 FORMAT = 1
-TASKS = ("multiclass", "multilabel")
+SELF_SUPERVISED = "self_supervised"  # the task of an encoder: there are no classes, and no rules on them
+SEGMENTATION = "segmentation"  # classes of voxels, the background first
+TASKS = ("multiclass", "multilabel", SELF_SUPERVISED, SEGMENTATION)
 PLANES = ("axial", "coronal", "sagittal", "acquired")
 INTENSITIES = ("range", "window", "percentile")
 
@@ -16,7 +18,10 @@ INTENSITIES = ("range", "window", "percentile")
 def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     """Return the card when it keeps the rules.
 
-    Rules: `format` 1; `task` `"multiclass"` or `"multilabel"`; `class_names`, distinct (two or more for multiclass);
+    Rules: `format` 1; `task` `"multiclass"`, `"multilabel"` or `"self_supervised"`, an encoder whose `class_names` are
+    empty and whose `network` has no `num_classes`, or `"segmentation"`, whose `network` has `out_channels` instead and
+    whose `label_values` are the values of the classes in masks, the background's 0 first; `class_names`, distinct (two
+    or more for multiclass and segmentation);
     `negative_class` an index of them or null; `network`, the keyword arguments of `CrossDResNet`, its `num_classes` and
     `in_channels` in agreement with the names of classes and channels; `input` with `channels`, `plane`, `spacing`
     (millimetres, three numbers or null), `roi_size` (voxels, three), `intensity` (`mode`, and `lower` < `upper` unless
@@ -41,7 +46,7 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     rule("format", card.get("format"), card.get("format") == FORMAT, f"{FORMAT}, the only one this version reads")
     task, names = card.get("task"), card.get("class_names")
     rule("task", task, task in TASKS, " or ".join(map(repr, TASKS)))
-    fewest = 2 if task == "multiclass" else 1
+    fewest = {"multiclass": 2, SEGMENTATION: 2, SELF_SUPERVISED: 0}.get(task, 1)
     distinct = (
         isinstance(names, list) and all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
     )
@@ -53,8 +58,15 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
 
     network, seen = card.get("network"), card.get("input")
     rule("network", network, isinstance(network, dict), "the keyword arguments of CrossDResNet")
-    classes = network.get("num_classes")
-    rule("network.num_classes", classes, classes == len(names), f"{len(names)}, the number of class_names")
+    outputs = "out_channels" if task == SEGMENTATION else "num_classes"
+    classes = network.get(outputs)
+    agree = classes is None if task == SELF_SUPERVISED else classes == len(names)
+    rule(f"network.{outputs}", classes, agree, f"{len(names)}, the number of class_names")
+    if task == SEGMENTATION:
+        values = card.get("label_values")
+        whole = isinstance(values, list) and all(isinstance(value, int) for value in values)
+        kept = whole and len(set(values)) == len(values) == len(names) and values[0] == 0 and min(values) == 0
+        rule("label_values", values, kept, f"{len(names)} distinct whole numbers, 0 first")
     rule("input", seen, isinstance(seen, dict), "a dictionary")
     channels, roi, spacing = seen.get("channels"), seen.get("roi_size"), seen.get("spacing")
     rule("input.channels", channels, isinstance(channels, list) and len(channels) > 0, "a list of channel names")

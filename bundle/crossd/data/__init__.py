@@ -5,13 +5,16 @@ from crossd.data.dicom import Rejected, find_series
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.writing import write_dicom_series
 from crossd.data.labels import read_labels
+from crossd.data.masks import LoadMaskd, read_mask
 from crossd.data.preprocessing import preprocessing
 from crossd.data.reading import LoadImageVolumed, read_volume
+from crossd.data.segmentations import read_segmentations
 from crossd.data.transforms import CheckChannelsd, OrientPlaned, ScaleToUnitd
 
 __all__ = [
     "CheckChannelsd",
     "LoadImageVolumed",
+    "LoadMaskd",
     "OrientPlaned",
     "Rejected",
     "ScaleToUnitd",
@@ -20,6 +23,8 @@ __all__ = [
     "find_series",
     "preprocessing",
     "read_labels",
+    "read_mask",
+    "read_segmentations",
     "read_volume",
     "write_dicom_series",
 ]

@@ -46,7 +46,7 @@ class CaseDataset(Dataset):
         if item["error"] is not None:
             return {**item, "image": None}
         try:
-            image = self.transform({"image": given["image"]})["image"]
+            image = self.transform({key: given[key] for key in ("image", "mask") if key in given})["image"]
         except Exception as error:  # whatever one file holds, the others are done
             return {**item, "image": None, "error": reason(error)}
         noted = getattr(image, "meta", {}).get("warnings") or []

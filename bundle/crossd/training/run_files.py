@@ -110,22 +110,25 @@ def check_settings(stored: Mapping[str, Any], given: Mapping[str, Any], folder: 
 def write_datalist(path: Path, cases: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> None:
     """Write what a run is trained, validated and tested on as a labels.csv with a split, in one step.
 
-    Columns: case, image (or image_1 …, absolute), label, patient, split. Several labels are joined by `;`, none is
-    `none`.
+    Columns: case, image (or image_1 …, absolute), label (or mask, absolute), patient, split. Several labels are joined
+    by `;`, none is `none`.
     """
     channels = max((len(case["image"]) for case in cases), default=1)
     images = ["image"] if channels == 1 else [f"image_{i + 1}" for i in range(channels)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", *images, "label", "patient", "split"])
+    answer = "mask" if any("mask" in case for case in cases) else "label"
+    writer.writerow(["case", *images, answer, "patient", "split"])
     for case in cases:
-        label = case["label"]
-        if not isinstance(label, int):
-            names = ";".join(name for name, one in zip(class_names, label, strict=True) if one) or "none"
-        else:
-            names = class_names[label]
-        writer.writerow([case["case"], *case["image"], names, case["patient"], case["split"]])
+        said = case["mask"] if answer == "mask" else _names(case["label"], class_names)
+        writer.writerow([case["case"], *case["image"], said, case["patient"], case["split"]])
     write_whole(path, text.getvalue())
+
+
+def _names(label: int | Sequence[int], class_names: Sequence[str]) -> str:
+    if isinstance(label, int):
+        return class_names[label]
+    return ";".join(name for name, one in zip(class_names, label, strict=True) if one) or "none"
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -1,0 +1,30 @@
+"""Segmentation: networks and their cards, masks in the input's own space, and how good they are."""
+
+from crossd.segmentation.input_space import mask_in_input_space
+from crossd.segmentation.iteration import segment_cases
+from crossd.segmentation.metrics import case_metrics
+from crossd.segmentation.networks import (
+    network_arguments,
+    segmentation_base,
+    segmentation_card,
+    segmentation_network,
+    trained_segmentation,
+)
+from crossd.segmentation.report import SegmentationReport, summarise
+from crossd.segmentation.weights import SegmentationWeightsLoader
+from crossd.segmentation.writer import MaskWriter
+
+__all__ = [
+    "MaskWriter",
+    "SegmentationReport",
+    "SegmentationWeightsLoader",
+    "case_metrics",
+    "mask_in_input_space",
+    "network_arguments",
+    "segment_cases",
+    "segmentation_base",
+    "segmentation_card",
+    "segmentation_network",
+    "summarise",
+    "trained_segmentation",
+]

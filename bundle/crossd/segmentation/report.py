@@ -1,0 +1,156 @@
+"""The handler that evaluates: each case's mask against the true one, a table of cases, and means with intervals."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from ignite.engine import Engine, Events
+
+from crossd.data.masks import read_mask
+from crossd.errors import CrossDError
+from crossd.evaluation import bootstrap_intervals
+from crossd.inference.cases import reason
+from crossd.segmentation.metrics import METRICS, case_metrics
+from crossd.training.run_files import write_whole
+from crossd.version import __version__
+
+logger = logging.getLogger(__name__)
+Rows = dict[str, dict[str, float]]
+
+
+class SegmentationReport:
+    """Writes `cases.csv` (a row per case) and `metrics.json` (means over cases, with 95 % intervals over patients).
+
+    The engine is one with `segment_cases`; each case of the batch has its `mask`, which is read as it is stored: the
+    comparison is in the input's own space. A case that cannot be read or segmented counts with Dice 0, and is named.
+
+    Args:
+        output_dir: made if need be.
+        card: of the model; its `label_values` are those of the masks.
+        about: further entries of `metrics.json`, what was evaluated on what.
+        allow_empty: whether a mask may hold nothing but background.
+        samples, seed: of the bootstrap.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path | None,
+        card: Mapping[str, Any],
+        about: Mapping[str, Any] | None = None,
+        allow_empty: bool = False,
+        samples: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        if output_dir is None:
+            raise CrossDError("An evaluation needs a folder for its report, got none. Pass --output_dir DIR.")
+        self.folder = Path(output_dir)
+        self.classes = list(card["class_names"])
+        self.values = list(card["label_values"])
+        self.about = dict(about or {})
+        self.allow_empty = allow_empty
+        self.samples, self.seed = samples, seed
+        self.cases: list[dict[str, Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator; MONAI calls this."""
+        engine.add_event_handler(Events.STARTED, lambda _: self.cases.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.compare)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def compare(self, engine: Engine) -> None:
+        """Measure the cases of the evaluator's batch."""
+        for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
+            entry = {"case": case["case"], "patient": case.get("patient", case["case"]), "error": case["error"]}
+            rows: Rows = {name: dict.fromkeys(METRICS, float("nan")) | {"dice": 0.0} for name in self.classes[1:]}
+            if entry["error"] is None:
+                try:
+                    true, affine = read_mask(case["mask"], case["image"], self.values, self.allow_empty)
+                    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+                    rows = case_metrics(output["pred"], true, self.classes, spacing)
+                except Exception as error:  # whatever one file holds, the others are compared
+                    entry["error"] = reason(error)
+            self.cases.append({**entry, "rows": rows})
+
+    def write(self, engine: Engine) -> None:
+        """Write the report."""
+        summary = summarise(self.cases, self.classes, self.samples, self.seed)
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        columns = [f"{metric}_{name}" for name in self.classes[1:] for metric in METRICS]
+        table.writerow(["case", "patient", *columns, "error"])
+        for case in self.cases:
+            cells = [_cell(case["rows"][name][metric]) for name in self.classes[1:] for metric in METRICS]
+            table.writerow([case["case"], case["patient"], *cells, case["error"] or ""])
+        write_whole(self.folder / "cases.csv", text.getvalue())
+        failed = {case["case"]: case["error"] for case in self.cases if case["error"] is not None}
+        content = {"crossd_version": __version__, **self.about, "cases": len(self.cases), "failed": failed, **summary}
+        write_whole(self.folder / "metrics.json", json.dumps(content, indent=1) + "\n")
+        dice = ", ".join(f"{name} {_text(summary['classes'][name]['dice'])}" for name in self.classes[1:])
+        logger.info("Dice of %d cases: mean %s; %s", len(self.cases), _text(summary["mean_dice"]), dice)
+        for name, why in failed.items():
+            logger.warning("%s counts with Dice 0: %s", name, why)
+
+
+def summarise(
+    cases: Sequence[Mapping[str, Any]], class_names: Sequence[str], samples: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """Means over the cases in which a metric is defined, each with the number of those and its 95 % interval.
+
+    Returns:
+        `{"mean_dice": {...}, "classes": {name: {metric: {"mean", "low", "high", "cases"}}}}`. The mean Dice is that of
+        each case over its classes.
+
+    >>> rows = {"cube": {"dice": 0.5, "surface_distance": 1.0, "hausdorff_95": 2.0}}
+    >>> summarise([{"case": "a", "patient": "a", "rows": rows}], ["background", "cube"])["mean_dice"]["mean"]
+    0.5
+    """
+    names = list(class_names[1:])
+    columns = [(name, metric) for name in names for metric in METRICS]
+    values = np.array([[case["rows"][name][metric] for name, metric in columns] for case in cases], dtype=float)
+    dice = values[:, [index for index, (_, metric) in enumerate(columns) if metric == "dice"]]
+    whole = np.concatenate([_mean(dice, 1)[:, None], values], axis=1)
+    keys = ["mean", *map(str, range(len(columns)))]
+
+    def means(drawn: np.ndarray) -> dict[str, float]:
+        return dict(zip(keys, _mean(whole[drawn], 0).tolist(), strict=True))
+
+    intervals = bootstrap_intervals(means, [str(case["patient"]) for case in cases], samples, seed)
+    every = means(np.arange(len(cases)))
+
+    def entry(index: int) -> dict[str, float | int | None]:
+        low, high = intervals[keys[index]] or (None, None)
+        count = int((~np.isnan(whole[:, index])).sum())
+        value = every[keys[index]]
+        return {"mean": None if math.isnan(value) else value, "low": low, "high": high, "cases": count}
+
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for index, (name, metric) in enumerate(columns):
+        found[name][metric] = entry(index + 1)
+    return {"mean_dice": entry(0), "classes": found}
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Of what is defined; nan where nothing is."""
+    counts = (~np.isnan(values)).sum(axis)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nansum(values, axis) / np.where(counts > 0, counts, np.nan)
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.5f}"
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+    if entry["mean"] is None:
+        return "not defined"
+    return f"{entry['mean']:.3f}" + (
+        f" ({entry['low']:.3f} to {entry['high']:.3f})" if entry["low"] is not None else ""
+    )

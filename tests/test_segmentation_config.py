@@ -1,0 +1,258 @@
+"""The segmentation bundle as a user runs it: train_segmentation.json, evaluate_segmentation.json, inference_…json."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from crossd.checkpoints import read_card, read_checkpoint
+from crossd.errors import CrossDError
+from monai.bundle import ConfigWorkflow
+
+CLASSES = "{0:'background',1:'low',4:'high'}"
+SMALL = {
+    "classes": {0: "background", 1: "low", 4: "high"},
+    "roi_size": [8, 8, 8],
+    "depth": 10,
+    "width": 4,
+    "network_options": {"conv1_t_size": 3, "conv1_t_stride": 1, "no_max_pool": True},
+    "intensity": {"mode": "range"},
+    "learning_rate": 0.02,
+    "warmup_epochs": 1,
+    "tensorboard": False,
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory):
+    """`images/` and `masks/` of 12 noisy volumes with a bright box (4) and a dark one (1), and `cases.csv`."""
+    folder = tmp_path_factory.mktemp("masked")
+    rng = np.random.default_rng(0)
+    affine = np.array([[-1.5, 0, 0, 10], [0, 0, 2.0, -5], [0, 1.0, 0, 3], [0, 0, 0, 1]])
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir()
+    lines = ["image,mask,split"]
+    for case in range(12):
+        voxels, mask = rng.normal(100, 5, (11, 13, 10)).astype(np.float32), np.zeros((11, 13, 10), np.uint8)
+        i, j = rng.integers(0, 4, 2)
+        mask[i : i + 6, j : j + 6, 1:5], mask[i : i + 5, j : j + 6, 5:9] = 4, 1
+        voxels[mask == 4] += 60
+        voxels[mask == 1] -= 60
+        for kind, data in (("images", voxels), ("masks", mask)):
+            nibabel.save(nibabel.Nifti1Image(data, affine), folder / kind / f"c{case:02}.nii.gz")
+        split = "train" if case < 8 else "val" if case < 10 else "test"
+        lines.append(f"images/c{case:02}.nii.gz,masks/c{case:02}.nii.gz,{split}")
+    (folder / "cases.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def one_thread():
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def command(root, *configs, **options):
+    files = "[" + ",".join(f"'{root / 'configs' / name}.json'" for name in configs) + "]"
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, *arguments]
+
+
+@pytest.fixture(scope="module")
+def trained(root, volumes, tmp_path_factory):
+    """The folder of a run, started from the command line in another working directory."""
+    folder = tmp_path_factory.mktemp("trained")
+    options = {**SMALL, "labels": "cases.csv", "epochs": 6, "output_dir": folder / "out", "classes": CLASSES}
+    options |= {"tensorboard": True}
+    done = subprocess.run(
+        command(root, "train_segmentation", **options), cwd=volumes, capture_output=True, text=True, env=one_thread()
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "train_loss" in done.stdout
+    return folder / "out"
+
+
+@pytest.fixture
+def workflow(root):
+    def make(*names, kind="train", **options):
+        files = [str(root / "configs" / f"{name}.json") for name in names]
+        made = ConfigWorkflow(files, workflow_type=kind, logging_file=False, **options)
+        made.initialize()
+        return made
+
+    return make
+
+
+def cause(error):
+    while error is not None and not isinstance(error, CrossDError):
+        error = error.__cause__
+    return str(error)
+
+
+def test_a_run_learns_and_leaves_what_is_needed_to_use_it(trained):
+    card = read_card(trained / "model.pt")
+    assert card["task"] == "segmentation"
+    assert (card["class_names"], card["label_values"]) == (["background", "low", "high"], [0, 1, 4])
+    assert card["network"]["name"] == "CrossDUNet"
+    assert card["metrics"]["val_dice"] > 0.5
+    rows = list(csv.DictReader((trained / "datalist.csv").open()))
+    assert list(rows[0]) == ["case", "image", "mask", "patient", "split"]
+    assert len(rows) == 12
+    assert any((trained / "tensorboard").iterdir())
+
+
+def test_evaluation_on_the_test_cases_in_the_space_of_the_input(trained, workflow, volumes):
+    run = workflow("train_segmentation", "evaluate_segmentation", output_dir=str(trained), save_masks="true")
+    run.run()
+    content = json.loads((trained / "evaluation" / "metrics.json").read_text())
+    rows = list(csv.DictReader((trained / "evaluation" / "cases.csv").open()))
+    assert content["splits"] == ["test"]
+    assert [row["case"] for row in rows] == ["images-c10", "images-c11"]
+    for row in rows:
+        name = row["case"].removeprefix("images-")
+        true = np.asarray(nibabel.load(volumes / "masks" / f"{name}.nii.gz").dataobj) == 4
+        said = np.asarray(nibabel.load(trained / "evaluation" / "masks" / f"{row['case']}.nii.gz").dataobj) == 4
+        assert float(row["dice_high"]) == pytest.approx(2 * (true & said).sum() / (true.sum() + said.sum()), abs=1e-4)
+    assert content["mean_dice"]["mean"] > 0.5
+
+
+def test_masks_of_new_scans_and_a_reason_for_what_is_none(trained, root, volumes, tmp_path):
+    (tmp_path / "scans").mkdir()
+    shutil.copy(volumes / "images" / "c11.nii.gz", tmp_path / "scans")
+    (tmp_path / "scans" / "broken.nii").write_bytes(b"no scan")
+    options = {"images": "scans", "weights": trained / "model.pt", "output_dir": "out"}
+    given = command(root, "inference_segmentation", **options)
+    done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True, env=one_thread())
+    assert done.returncode == 2, done.stderr[-3000:]
+    rows = {row["case"]: row for row in csv.DictReader((tmp_path / "out" / "segmentations.csv").open())}
+    assert (rows["c11"]["status"], rows["broken"]["status"]) == ("ok", "failed")
+    assert "broken.nii" in rows["broken"]["reason"]
+    mask, image = nibabel.load(tmp_path / "out" / rows["c11"]["mask"]), nibabel.load(tmp_path / "scans" / "c11.nii.gz")
+    assert mask.shape == image.shape
+    assert np.allclose(mask.affine, image.affine)
+    values = np.asarray(mask.dataobj)
+    assert set(np.unique(values)) <= {0, 1, 4}
+    assert float(rows["c11"]["volume_ml_high"]) == pytest.approx((values == 4).sum() * 3 / 1000, abs=1e-3)
+
+
+def test_a_run_that_was_ended_goes_on_as_it_would_have(workflow, volumes, tmp_path):
+    options = {**SMALL, "labels": str(volumes / "cases.csv"), "epochs": 2, "affine_prob": 0, "crops": 1}
+    options |= {"output_dir": str(tmp_path / "out")}
+    workflow("train_segmentation", **options).run()
+    whole = read_checkpoint(tmp_path / "out" / "checkpoint_0002.pt")
+    (tmp_path / "out" / "checkpoint_0002.pt").unlink()
+    workflow("train_segmentation", **options).run()
+    again = read_checkpoint(tmp_path / "out" / "checkpoint_0002.pt")
+    assert all(torch.equal(value, again["model"][name]) for name, value in whole["model"].items())
+    assert whole["best_score"] == again["best_score"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"network": "segresnet", "network_options": {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]}},
+        {
+            "network": "UNet",
+            "convs": "crossd",
+            "network_options": {"channels": [4, 8], "strides": [2]},
+        },
+    ],
+)
+def test_any_network_of_monai(workflow, volumes, tmp_path, options):
+    given = {**SMALL, **options, "labels": str(volumes / "cases.csv"), "epochs": 1, "output_dir": str(tmp_path / "out")}
+    workflow("train_segmentation", **given).run()
+    assert read_card(tmp_path / "out" / "model.pt")["network"]["name"] in ("SegResNet", "UNet")
+
+
+@pytest.fixture
+def broken(volumes, tmp_path):
+    """A copy of the volumes whose first mask is another one."""
+
+    def make(change):
+        folder = tmp_path / "copy"
+        shutil.copytree(volumes, folder)
+        source = nibabel.load(folder / "masks" / "c00.nii.gz")
+        voxels, affine = change(np.asarray(source.dataobj).copy(), source.affine.copy())
+        nibabel.save(nibabel.Nifti1Image(voxels, affine), folder / "masks" / "c00.nii.gz")
+        return folder
+
+    return make
+
+
+def moved(voxels, affine):
+    affine[0, 3] += 5
+    return voxels, affine
+
+
+BAD = {
+    "value": (
+        lambda v, a: (np.where(v == 4, 7, v).astype(np.uint8), a),
+        "those of the classes, 0, 1, 4: .* has 7",
+    ),
+    "shape": (lambda v, a: (v[1:], a), "A mask has the shape of its image"),
+    "place": (moved, "A mask lies where its image does"),
+    "empty": (lambda v, a: (np.zeros_like(v), a), "is background only"),
+    "fraction": (lambda v, a: (v * np.float32(0.5), a), "The values of a mask are whole numbers"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_mask_is_refused_before_training(workflow, broken, tmp_path, kind):
+    change, message = BAD[kind]
+    folder = broken(change)
+    options = {**SMALL, "labels": str(folder / "cases.csv"), "epochs": 1, "output_dir": str(tmp_path / "out")}
+    with pytest.raises(RuntimeError) as error:
+        workflow("train_segmentation", **options).run()
+    assert "Every case must be readable, got 1 of 12 that are not: images-c00" in cause(error.value)
+    with pytest.raises(CrossDError, match=message):
+        raise CrossDError(cause(error.value))
+
+
+def test_a_bad_mask_is_left_out_on_request(workflow, broken, tmp_path):
+    folder = broken(BAD["empty"][0])
+    options = {**SMALL, "labels": str(folder / "cases.csv"), "epochs": 1, "output_dir": str(tmp_path / "out")}
+    workflow("train_segmentation", **options, skip_unreadable="true").run()
+    assert "images-c00" in (tmp_path / "out" / "skipped.csv").read_text()
+    assert len(list(csv.DictReader((tmp_path / "out" / "datalist.csv").open()))) == 11
+
+
+def test_a_missing_mask_is_named(workflow, volumes, tmp_path):
+    path = tmp_path / "cases.csv"
+    path.write_text((volumes / "cases.csv").read_text().replace("masks/c03", "masks/x03"))
+    options = {**SMALL, "images": str(volumes), "labels": str(path), "output_dir": str(tmp_path / "out")}
+    with pytest.raises(RuntimeError) as error:
+        workflow("train_segmentation", **options).run()
+    assert "Every mask must exist, got in" in cause(error.value)
+    assert "x03" in cause(error.value)
+
+
+@pytest.mark.parametrize("name", ["train_segmentation", "evaluate_segmentation", "inference_segmentation"])
+def test_each_option_is_described(root, name):
+    config = json.loads((root / "configs" / f"{name}.json").read_text())
+    described = {part.strip() for key in config["_desc_"] for part in key.split(",")}
+    plain = {key for key, value in config.items() if not isinstance(value, (dict, list)) or key.endswith("_size")}
+    internal = {"_desc_", "dataset_dir", "network", "card", "net", "class_names", "label_values", "switches"}
+    internal |= {"pad_value", "recorded_splits", "used_cases", "deep_supervision"}
+    assert plain - described - internal == set()
+    assert described - set(config) <= {"output_dir", "series", "tilt"}
+
+
+def test_properties_that_monai_asks_for(workflow, volumes, trained, tmp_path):
+    options = {**SMALL, "labels": str(volumes / "cases.csv"), "output_dir": str(tmp_path)}
+    assert workflow("train_segmentation", **options).check_properties() == []
+    options = {"images": str(volumes / "images"), "weights": str(trained / "model.pt"), "output_dir": str(tmp_path)}
+    assert workflow("inference_segmentation", kind="inference", **options).check_properties() == []
