@@ -60,6 +60,12 @@ def preprocessing(
         raise CrossDError(
             f"The input of a model card needs {', '.join(_REQUIRED)}: {', '.join(missing)} is missing. Add it."
         )
+    if card_input.get("pseudo_3d") is not None:
+        raise CrossDError(
+            "Volumes are for models of volumes; this one classifies images, which it sees by Pseudo3D as its card "
+            f"says: {card_input['pseudo_3d']}. Test it on images with configs/train_2d.json, or train it on volumes "
+            "with configs/train.json --weights FILE."
+        )
     channels, intensity = card_input["channels"], card_input["intensity"]
     if (
         not isinstance(intensity, Mapping)

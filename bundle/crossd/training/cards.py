@@ -55,7 +55,9 @@ def is_none(weights: str | None) -> bool:
     return weights is None or str(weights).lower() == "none"
 
 
-def base_card(weights: str | None, bundle_root: str, spatial_dims: int = 3) -> dict[str, Any]:
+def base_card(
+    weights: str | None, bundle_root: str, spatial_dims: int = 3, pseudo_3d: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """What is known of the input and the network before the labels are read.
 
     From the card of `weights`; for a checkpoint without a card, depth and width from its tensors, and the normalisation
@@ -63,11 +65,13 @@ def base_card(weights: str | None, bundle_root: str, spatial_dims: int = 3) -> d
     the paper's normalisation. A 2D card gives volumes its intensities and its network, not its window, and not that its
     convolutions were plain. A bundle whose `models/model.pt` is not there yet is
     described by its `configs/metadata.json`, so that its network can be built; loading the weights still fails.
+    The window of a model that sees images by Pseudo3D is for such models only.
 
     Args:
         weights: checkpoint file, or `"none"`.
         bundle_root: of the running bundle.
         spatial_dims: of the network to be trained, 2 or 3.
+        pseudo_3d: how it is to see images, where it is a 3D network for images; None: as they are, or volumes.
 
     Returns:
         `{"class_names", "network", "input", "task"?, "negative_class"?}`.
@@ -76,13 +80,13 @@ def base_card(weights: str | None, bundle_root: str, spatial_dims: int = 3) -> d
         CrossDError: when the file is missing or is no checkpoint.
     """
     if is_none(weights):
-        return FROM_SCRATCH if spatial_dims == 3 else FROM_SCRATCH_2D
+        return FROM_SCRATCH if spatial_dims == 3 and pseudo_3d is None else FROM_SCRATCH_2D
     path = Path(str(weights))
     if not path.is_file():
         metadata = Path(bundle_root) / "configs" / "metadata.json"
         card = json.loads(metadata.read_text(encoding="utf-8")).get("card") if metadata.is_file() else None
         if card is not None and path.absolute() == Path(bundle_root).absolute() / "models" / "model.pt":
-            return _adapted(card, spatial_dims)
+            return _adapted(card, spatial_dims, pseudo_3d)
         raise CrossDError(
             f"weights must be a checkpoint file, got {path}, which is not there. Pass --weights FILE, or --weights "
             "none to train from scratch."
@@ -90,7 +94,7 @@ def base_card(weights: str | None, bundle_root: str, spatial_dims: int = 3) -> d
     content = read_checkpoint(path)
     metadata = path.resolve().parent.parent / "configs" / "metadata.json"
     if content.get("card") is not None or (set(content) == {"model"} and metadata.is_file()):
-        return _adapted(read_card(path), spatial_dims)
+        return _adapted(read_card(path), spatial_dims, pseudo_3d)
     return _guess(path, content["model"])
 
 
@@ -108,14 +112,22 @@ def trained_card(weights: str | None) -> dict[str, Any]:
     return read_card(str(weights))
 
 
-def _adapted(card: Mapping[str, Any], spatial_dims: int) -> dict[str, Any]:
+def _adapted(card: Mapping[str, Any], spatial_dims: int, pseudo_3d: Mapping[str, int] | None = None) -> dict[str, Any]:
     """A card for 2D or 3D; of one for the other without what only images, or only volumes, have."""
     network, seen = dict(card["network"]), dict(card["input"])
+    of_images = seen.get("pseudo_3d") is not None
+    window = {name: FROM_SCRATCH["input"][name] for name in ("plane", "spacing", "roi_size")}
+    if of_images != (pseudo_3d is not None):
+        seen |= window
+    if pseudo_3d is None:
+        seen.pop("pseudo_3d", None)
+    elif card.get("pseudo_3d"):  # self-supervised on images and volumes: both were measured
+        seen |= {name: card["pseudo_3d"][name] for name in ("mean", "std")}
     if network.get("spatial_dims", 3) != spatial_dims:
         network.pop("alignment", None)  # 2D training's `dynamic` is not what volumes start from
         if spatial_dims == 3:
             network.pop("conv", None)  # plain 2D kernels are inflated
-        seen |= {name: FROM_SCRATCH["input"][name] for name in ("plane", "spacing", "roi_size")}
+        seen |= window
     for name in ("spatial_dims", "in_channels", "num_classes"):
         network.pop(name, None)
     return {**card, "network": network, "input": seen}

@@ -11,6 +11,7 @@ from typing import Any
 
 from crossd.data.images.decoding import CHANNELS
 from crossd.errors import CrossDError
+from crossd.pseudo3d import Pseudo3D, window_grid
 from crossd.training.cards import model_card
 from crossd.training.run_files import write_whole
 
@@ -26,6 +27,8 @@ def image_card(
     mean: float | Sequence[float],
     std: float | Sequence[float],
     images: str | Sequence[str],
+    task: str = "multiclass",
+    pseudo_3d: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The card of a 2D model, which fine-tuning takes its network and normalisation from.
 
@@ -37,6 +40,9 @@ def image_card(
         image_size: sides of the squares it sees, stored as a window of depth 1.
         mean, std: of values in [0, 1].
         images: the sources, whose names become `data`.
+        task: `"multiclass"` or `"multilabel"`.
+        pseudo_3d: arguments of `crossd.Pseudo3D` where a 3D network sees the images by it. They and the image's size
+            are in the card's `input`, whose window is that of the pseudo-3D volume; inference on volumes refuses it.
 
     Raises:
         CrossDError: when an entry breaks a rule.
@@ -52,17 +58,43 @@ def image_card(
     sources = [images] if isinstance(images, (str, Path)) else list(images)
     if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 1:
         raise CrossDError(f"image_size must be a whole number of pixels, 1 or more, got {image_size!r}.")
+    roi_size = [1, image_size, image_size]
+    further = {}
+    if pseudo_3d is not None:
+        windows = window_options(pseudo_3d)
+        roi_size = [windows["kernel_size"] ** 2, *window_grid((image_size, image_size), **windows)]
+        further = {"pseudo_3d": {**windows, "image_size": image_size}}
     seen = {
         "channels": CHANNELS[channels],
         "plane": "acquired",
         "spacing": None,
-        "roi_size": [1, image_size, image_size],
+        "roi_size": roi_size,
         "intensity": {"mode": "range"},
         "mean": mean,
         "std": std,
+        **further,
     }
     names = ", ".join(Path(source).name for source in sources)
-    return model_card("multiclass", class_names, {**arguments, "spatial_dims": 2}, seen, data=names)
+    dims = 2 if pseudo_3d is None else 3
+    return model_card(task, class_names, {**arguments, "spatial_dims": dims}, seen, data=names)
+
+
+def window_options(pseudo_3d: Mapping[str, int]) -> dict[str, int]:
+    """The windows of `crossd.Pseudo3D`, with its defaults for what is not said.
+
+    >>> window_options({"kernel_size": 8})
+    {'kernel_size': 8, 'stride': 2, 'padding': 1}
+
+    Raises:
+        CrossDError: for other arguments, and for windows that cannot be.
+    """
+    known = {"kernel_size", "stride", "padding"}
+    if not isinstance(pseudo_3d, Mapping) or not set(pseudo_3d) <= known:
+        raise CrossDError(
+            f"pseudo3d holds {', '.join(sorted(known))} of crossd.Pseudo3D, or is null; got {pseudo_3d!r}. Example: "
+            '--pseudo3d \'{"kernel_size": 4, "stride": 2, "padding": 1}\'.'
+        )
+    return dict(Pseudo3D(**pseudo_3d).windows)
 
 
 def write_image_lists(output_dir: str | None, corpus: dict[str, Any]) -> None:

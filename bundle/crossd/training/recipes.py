@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from crossd.errors import CrossDError, one_of
+from crossd.pseudo3d import pseudo_3d
 
 SCHEDULES = ("step", "cosine")
 
@@ -69,6 +70,8 @@ class PrepareImages:
         mean, std: of values in [0, 1], as on the model's card; numbers, or one per channel.
         mixup: alpha of the Beta distribution; 0: images are not mixed.
         rank: of the process, so that each mixes in its own way.
+        pseudo_3d: arguments of `crossd.pseudo_3d`, by which images become volumes before they are normalised, so that
+            what its padding adds is black; None: they stay images.
 
     >>> batch = {"image": 255 * torch.rand(4, 1, 8, 8), "label": torch.tensor([0, 1, 2, 0])}
     >>> images, labels = PrepareImages(3, mean=0.3162, std=0.3213, mixup=0.4)(batch)
@@ -83,12 +86,14 @@ class PrepareImages:
         std: float | Sequence[float] = 1.0,
         mixup: float = 0.0,
         rank: int = 0,
+        pseudo_3d: Mapping[str, int] | None = None,
     ) -> None:
         if mixup < 0:
             raise CrossDError(f"mixup is the alpha of a Beta distribution, above 0, or 0 for none; got {mixup}.")
         self.num_classes = num_classes
-        self.mean = 255 * torch.tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1)
-        self.std = 255 * torch.tensor(std, dtype=torch.float32).reshape(1, -1, 1, 1)
+        self.mean = 255 * torch.tensor(mean, dtype=torch.float32)
+        self.std = 255 * torch.tensor(std, dtype=torch.float32)
+        self.pseudo_3d = pseudo_3d
         self.mixup = mixup
         self.rank = rank
 
@@ -96,15 +101,20 @@ class PrepareImages:
         self, batch: dict[str, Tensor], device: torch.device | str | None = None, non_blocking: bool = False, **_: Any
     ) -> tuple[Tensor, Tensor]:
         images = batch["image"].to(device=device, non_blocking=non_blocking)
-        images = (images - self.mean.to(images.device)) / self.std.to(images.device)
+        if self.pseudo_3d is not None:
+            images = pseudo_3d(images, **self.pseudo_3d)
+        shape = [1, -1] + [1] * (images.dim() - 2)
+        images = (images - self.mean.to(images.device).reshape(shape)) / self.std.to(images.device).reshape(shape)
         labels = batch["label"].to(device=device, non_blocking=non_blocking)
         if not self.mixup:
             return images, labels
         mix = MixUp(len(images), self.mixup)
         seed = int(torch.randint(2**31, (1,)))
         mix.set_random_state(seed=(seed + self.rank) % 2**31)
-        one_hot = F.one_hot(labels, self.num_classes).to(images.dtype)
-        mixed, weights = mix(images, one_hot[:, :, None, None])  # MONAI's mixes arrays of four axes and more
+        one_hot = labels if labels.dim() == 2 else F.one_hot(labels, self.num_classes)  # multilabel is 0 and 1 already
+        mixed, weights = mix(
+            images, one_hot.to(images.dtype)[:, :, None, None]
+        )  # MONAI's mixes arrays of four axes and more
         return torch.as_tensor(mixed), torch.as_tensor(weights)[:, :, 0, 0]
 
 

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from crossd.data.images.chest_xray14 import TABLE, ChestXray14Source, tables
 from crossd.data.images.lists import ListSource
 from crossd.data.images.npz import NpzSource
 from crossd.data.images.sources import SPLITS, FolderSource, ImageRecord, ImageSource
 from crossd.data.images.splitting import limited, split_images, without_leaks
 from crossd.data.images.store import ImageStore, Trial, try_images
+from crossd.data.images.targets import as_target, as_text, classes_of, task_of
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
@@ -22,7 +24,8 @@ def open_source(path: str | Path, image_root: str | None = None) -> ImageSource:
     """The source that a path names, by what it is.
 
     Args:
-        path: a folder of class folders, a `.zip` of one, a MedMNIST `.npz`, or a `.csv` list of images.
+        path: a folder of class folders, a `.zip` of one, a MedMNIST `.npz`, a `.csv` list of images, or ChestX-ray14's
+            folder or table.
         image_root: where the names in a list start from, where that is not beside the list.
 
     Raises:
@@ -32,6 +35,8 @@ def open_source(path: str | Path, image_root: str | None = None) -> ImageSource:
 
     path = Path(path).expanduser()
     kind = path.suffix.lower()
+    if path.name.startswith(TABLE) or (path.is_dir() and tables(path)):
+        return ChestXray14Source(path, None if image_root is None else Path(image_root))
     if path.is_dir():
         return FolderSource(path)
     if not path.is_file():
@@ -73,6 +78,7 @@ def read_corpus(
     check_images: bool = True,
     cache_gb: float = 4,
     num_workers: int = 0,
+    task: str | None = None,
 ) -> dict[str, Any]:
     """Labelled images of one or several sources, for training and validation.
 
@@ -84,17 +90,18 @@ def read_corpus(
         image_root: see `open_source`.
         channels: 1 or 3.
         val_fraction: share of the validation images in sources without a split.
-        limit_per_class: take so many images of each class, at random; None: all.
+        limit_per_class: take so many images of each class (multilabel: of each combination), at random; None: all.
         seed: of that choice and of the split.
         check_images: read every image first, which finds those that cannot be read and the duplicates. False saves that
             hour for millions of images that are known to be good.
         cache_gb: memory for decoded images.
         num_workers: processes that read them.
+        task: None: that of the sources.
 
     Returns:
-        `"train"` and `"val"`: items `{"image": (source, name), "label": index, "case": text}`; `"class_names"`;
-        `"store"`, which reads them; `"skipped"`: rows (source, image, reason); `"rows"`: (source, image, label,
-        patient, split) of all that are used; `"counts"`.
+        `"train"` and `"val"`: items `{"image": (source, name), "label": index, "case": text}`, where `label` is float32
+        `(classes,)` for multilabel; `"class_names"`; `"task"`; `"store"`, which reads them; `"skipped"`: rows (source,
+        image, reason); `"rows"`: (source, image, label, patient, split) of all that are used; `"counts"`.
 
     Raises:
         CrossDError: when there are no images, fewer than two classes, or nothing to validate on.
@@ -113,11 +120,12 @@ def read_corpus(
             f"Two classes or more are needed, got {', '.join(class_names) or 'none'} in {', '.join(map(str, given))}. "
             "Pass the folder above the class folders, or add another source."
         )
+    task = task_of(sources, task)
     for source in sources:
         for note in source.notes:
             logger.info("%s: %s", source.path, note)
     every = [(i, record) for i, source in enumerate(sources) for record in source.records]
-    labels = [names[i][record.label] for i, record in every]
+    labels = [as_text([names[i][label] for label in sources[i].labels(record)], task) for i, record in every]
     chosen = limited(labels, limit_per_class, seed)
     every, labels = [every[k] for k in chosen], [labels[k] for k in chosen]
     store = ImageStore(sources, channels, cache_gb)
@@ -130,34 +138,36 @@ def read_corpus(
         for (i, record), trial in zip(every, trials, strict=True)
         if trial.error is not None
     ]
+    skipped += [(str(source.path), *absent) for source in sources for absent in source.absent]
     if not readable:
         raise CrossDError(
             f"Some images must be readable, got none of {len(every)}; the first: {', '.join(skipped[0])}. Repair them."
         )
     every, labels = [every[k] for k in readable], [labels[k] for k in readable]
     digests = [trials[k].digest for k in readable]
-    splits: list[str | None] = _splits(every, labels, digests, class_names, val_fraction, seed)
+    index = {name: k for k, name in enumerate(class_names)}
+    targets = [as_target([names[i][label] for label in sources[i].labels(record)], index, task) for i, record in every]
+    splits: list[str | None] = _splits(every, [classes_of(t) for t in targets], digests, val_fraction, seed)
     splits, counts = without_leaks(digests, labels, splits)
     counts = {"unreadable": len(skipped), **counts}
     items: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     rows = []
-    index = {name: k for k, name in enumerate(class_names)}
-    for (i, record), label, split in zip(every, labels, splits, strict=True):
+    for (i, record), label, target, split in zip(every, labels, targets, splits, strict=True):
         if split is not None:
             case = f"{split}: {sources[i].name}/{record.name}"
-            items[split].append({"image": (i, record.name), "label": index[label], "case": case})
+            items[split].append({"image": (i, record.name), "label": target, "case": case})
             rows.append((str(sources[i].path), record.name, label, record.patient or "", split))
-    _check_classes(items, class_names)
+    _check_classes(items, class_names, task)
     counts |= {split: len(items[split]) for split in SPLITS}
     logger.info("%d classes; %s", len(class_names), ", ".join(f"{count} {what}" for what, count in counts.items()))
-    return {**items, "class_names": class_names, "store": store, "skipped": skipped, "rows": rows, "counts": counts}
+    known = {"class_names": class_names, "task": task}
+    return {**items, **known, "store": store, "skipped": skipped, "rows": rows, "counts": counts}
 
 
 def _splits(
     every: Sequence[tuple[int, ImageRecord]],
-    labels: Sequence[str],
+    classes: Sequence[Sequence[int]],
     digests: Sequence[str | None],
-    class_names: Sequence[str],
     val_fraction: float,
     seed: int,
 ) -> list[str | None]:
@@ -166,22 +176,24 @@ def _splits(
     for source in sorted({i for i, record in every if record.split is None}):
         of_source = [k for k, (i, _) in enumerate(every) if i == source]
         groups = [every[k][1].patient or digests[k] or every[k][1].name for k in of_source]
-        made = split_images(groups, [class_names.index(labels[k]) for k in of_source], val_fraction, seed)
+        made = split_images(groups, [classes[k] for k in of_source], val_fraction, seed)
         for k, split in zip(of_source, made, strict=True):
             splits[k] = split
     return splits
 
 
-def _check_classes(items: dict[str, list[dict[str, Any]]], class_names: Sequence[str]) -> None:
-    learnt = {item["label"] for item in items["train"]}
+def _check_classes(items: dict[str, list[dict[str, Any]]], class_names: Sequence[str], task: str) -> None:
+    learnt, tried = ({c for item in items[split] for c in classes_of(item["label"])} for split in SPLITS)
     empty = [name for k, name in enumerate(class_names) if k not in learnt]
-    if empty:
+    if empty and task == "multiclass":
         raise CrossDError(
             f"Every class needs a training image that can be read, got none of {', '.join(empty)}. Add images, or "
             "leave the class out."
         )
+    if empty:
+        logger.warning("there is no training image with %s: these classes are not learnt", ", ".join(empty))
     if not items["val"]:
         raise CrossDError("Training is judged on validation images, got none. Add some, or a larger --val_fraction.")
-    unseen = len(class_names) - len({item["label"] for item in items["val"]})
+    unseen = len(class_names) - len(tried)
     if unseen:
         logger.warning("%d of %d classes have no validation image: metrics are of the others", unseen, len(class_names))

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from crossd.data.images.chest_xray14 import ChestXray14Source
 from crossd.data.images.corpus import joined_names
 from crossd.data.images.decoding import is_image
 from crossd.data.images.lists import ListSource
 from crossd.data.images.npz import NpzSource
 from crossd.data.images.sources import FolderSource, ImageRecord, ImageSource
 from crossd.data.images.store import ImageStore, try_images
+from crossd.data.images.targets import as_target
 from crossd.data.images.zipped import ZipSource
 from crossd.errors import CrossDError
 
@@ -28,7 +30,8 @@ def held_out(source: ImageSource) -> ImageSource:
     """The same source with the images of its test split for records, which may be none.
 
     A folder or zip has them in `test/<class>/…`, an `.npz` in `test_images` and `test_labels`, RadImageNet's
-    `…_train.csv` in `…_test.csv` beside it, another list in rows whose `split` is test.
+    `…_train.csv` in `…_test.csv` beside it, another list in rows whose `split` is test, ChestX-ray14 in
+    `test_list.txt`.
 
     Args:
         source: of `open_source`; it is not changed.
@@ -37,6 +40,10 @@ def held_out(source: ImageSource) -> ImageSource:
         return _of_arrays(source)
     if isinstance(source, ListSource):
         return _of_list(source)
+    if isinstance(source, ChestXray14Source):
+        held: ImageSource = copy.copy(source)
+        held.records, held.absent = source.test_records, source.test_absent
+        return held
     held = copy.copy(source)
     held.records = _in_test_folder(_names(source))
     return held
@@ -107,9 +114,10 @@ def read_held_out(corpus: Mapping[str, Any], check_images: bool = True) -> dict[
             "Put them in test/CLASS/, or train by configs/pretrain_2d.json alone, which does not test."
         )
     for i, record in every:
-        if record.label not in names[i]:
+        unknown = [label for label in held[i].labels(record) if label not in names[i]]
+        if unknown:
             raise CrossDError(
-                f"Test images are of the classes of training, {', '.join(names[i])}; got {record.label!r} for "
+                f"Test images are of the classes of training, {', '.join(names[i])}; got {unknown[0]!r} for "
                 f"{record.name} in {sources[i].path}. Rename or remove it."
             )
     store = ImageStore(held, corpus["store"].channels)
@@ -127,11 +135,12 @@ def read_held_out(corpus: Mapping[str, Any], check_images: bool = True) -> dict[
     items = [
         {
             "image": (i, record.name),
-            "label": classes[names[i][record.label]],
+            "label": as_target([names[i][label] for label in held[i].labels(record)], classes, corpus["task"]),
             "case": f"test: {sources[i].name}/{record.name}",
             "patient": record.patient or f"{i}/{record.name}",
         }
         for i, record in readable
     ]
-    counts = {"test": len(items), "unreadable": len(every) - len(items), "in_training": in_training}
+    absent = sum(len(source.absent) for source in held)
+    counts = {"test": len(items), "unreadable": len(every) - len(items) + absent, "in_training": in_training}
     return {"items": items, "store": store, "counts": counts}

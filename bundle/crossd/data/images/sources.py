@@ -42,17 +42,25 @@ class ImageSource(ABC):
         class_names: in the order of its own labels.
         records: one per image of train and val.
         notes: what else was found there and is not used, for the log.
+        task: `"multiclass"`, or `"multilabel"` where an image may have any number of labels.
+        absent: names of images that should be there and are not, each with the reason.
     """
 
     path: Path
     class_names: list[str]
     records: list[ImageRecord]
     notes: list[str]
+    task: str = "multiclass"
+    absent: Sequence[tuple[str, str]] = ()
 
     @property
     def name(self) -> str:
         """What classes of the same name are told apart by."""
         return self.path.name if self.path.is_dir() else self.path.stem
+
+    def labels(self, record: ImageRecord) -> list[str]:
+        """The classes of an image."""
+        return [record.label]
 
     @abstractmethod
     def read(self, name: str, channels: int = 1) -> np.ndarray:

@@ -32,15 +32,23 @@ def limited(labels: Sequence[str], limit: int | None, seed: int = 0) -> list[int
     return sorted(chosen)
 
 
-def split_images(groups: Sequence[str], classes: Sequence[int], val_fraction: float, seed: int = 0) -> list[str]:
-    """Train and val, stratified by class; images of a group (a patient, or equal content) stay together.
+def split_images(
+    groups: Sequence[str], classes: Sequence[int | Sequence[int]], val_fraction: float, seed: int = 0
+) -> list[str]:
+    """Train and val, stratified by class, of which an image may have several; a group (a patient, or equal content)
+    stays together.
 
     >>> split_images(list("aabbccdd"), [0, 0, 0, 0, 1, 1, 1, 1], 0.5).count("val")
     4
     """
     if not 0 < val_fraction < 1:
         raise CrossDError(f"val_fraction must be between 0 and 1, got {val_fraction}. Example: --val_fraction 0.1.")
-    return stratified_split(groups, [[c] for c in classes], {"train": 1 - val_fraction, "val": val_fraction}, seed)
+    return stratified_split(
+        groups,
+        [[c] if isinstance(c, int) else c for c in classes],
+        {"train": 1 - val_fraction, "val": val_fraction},
+        seed,
+    )
 
 
 def without_leaks(

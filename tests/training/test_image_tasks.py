@@ -1,0 +1,152 @@
+"""Multilabel images and images as pseudo-3D volumes, from pre-training to test and to volumes."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+from crossd.checkpoints import read_card, read_checkpoint
+from crossd.data import preprocessing
+from crossd.data.images.chest_xray14 import FINDINGS
+from crossd.errors import CrossDError
+from crossd.pseudo3d import pseudo_3d
+from crossd.training import PrepareImages, image_card
+from crossd.training.cards import FROM_SCRATCH, FROM_SCRATCH_2D
+from crossd.training.images import window_options
+from monai.bundle import ConfigWorkflow
+
+STEM = {"conv1_t_size": 3, "no_max_pool": True}
+WINDOWS = {"kernel_size": 3, "stride": 2, "padding": 1}
+
+
+def run(root, small, files, **options):
+    paths = [str(root / "configs" / f"{name}.json") for name in files]
+    given = {**small, "network_options": STEM, "crop_scale": [0.8, 1.0], "flip_axes": [], **options}
+    made = ConfigWorkflow(paths, workflow_type="train", logging_file=False, **given)
+    made.initialize()
+    made.run()
+    return made
+
+
+@pytest.fixture(scope="module")
+def release(make_chest_xray14, tmp_path_factory):
+    return make_chest_xray14(tmp_path_factory.mktemp("nih"), train_val=20, test=8)
+
+
+def test_chest_xray14_is_trained_on_and_tested_by_its_official_lists(root, small, release, tmp_path):
+    files = ("pretrain_2d", "train_2d")
+    options = {"images": str(release), "trainable": "all", "epochs": 8, "learning_rate": 0.01, "val_fraction": 0.2}
+    options |= {"bootstrap_samples": 100, "mixup": 0.2, "image_size": 24, "output_dir": str(tmp_path)}
+    run(root, small, files, **options)
+    card = read_card(tmp_path / "model.pt")
+    assert (card["task"], card["class_names"]) == ("multilabel", list(FINDINGS))
+    assert card["metrics"]["val_auc"] > 0.9
+    report = json.loads((tmp_path / "test" / "metrics.json").read_text())
+    assert (report["task"], report["cases"], report["patients"]) == ("multilabel", 16, 8)
+    assert report["metrics"]["auc"]["value"] > 0.9  # the mean over the classes that there are
+    assert report["metrics"]["auc_Hernia"]["value"] is None
+    with (tmp_path / "images.csv").open() as file:
+        of_patient: dict[str, set[str]] = {}
+        for row in csv.DictReader(file):
+            of_patient.setdefault(row["patient"], set()).add(row["split"])
+    assert all(len(splits) == 1 for splits in of_patient.values())
+    with (tmp_path / "metrics.csv").open() as file:
+        assert {"val_auc", "val_loss"} <= set(next(csv.DictReader(file)))
+
+
+@pytest.fixture(scope="module")
+def pseudo(root, small, images, tmp_path_factory):
+    """A 3D network trained on images by Pseudo3D; the folder of its run."""
+    folder = tmp_path_factory.mktemp("pseudo")
+    options = {"images": str(images), "pseudo3d": WINDOWS, "epochs": 8, "learning_rate": 0.01}
+    run(root, small, ("pretrain_2d",), **options, output_dir=str(folder))
+    return folder
+
+
+def test_a_3d_network_learns_from_images(pseudo):
+    card = read_card(pseudo / "model.pt")
+    assert card["network"]["spatial_dims"] == 3
+    assert card["input"]["roi_size"] == [9, 8, 8]
+    assert card["input"]["pseudo_3d"] == {**WINDOWS, "image_size": 16}
+    assert (card["input"]["mean"], card["input"]["std"]) == (0.3162, 0.3213)
+    assert card["metrics"]["val_balanced_accuracy"] > 0.8
+
+
+def test_it_is_tested_on_images_from_its_own_weights(root, small, make_images, pseudo, tmp_path):
+    made = make_images(tmp_path / "images", train=6, val=4)
+    (made / "val").rename(made / "test")
+    for kind in ("bar", "dot"):
+        (made / "val" / kind).mkdir(parents=True)
+        for name in ("00.png", "01.png"):
+            (made / "train" / kind / name).rename(made / "val" / kind / name)
+    options = {name: value for name, value in small.items() if name not in ("image_size", "depth", "width")}
+    options |= {"network_options": {}, "weights": str(pseudo / "model.pt"), "pseudo3d": WINDOWS, "epochs": 1}
+    options |= {
+        "images": str(made),
+        "learning_rate": 1e-9,
+        "bootstrap_samples": 100,
+        "output_dir": str(tmp_path / "out"),
+    }
+    run(root, {}, ("pretrain_2d", "train_2d"), **options)
+    card = read_card(tmp_path / "out" / "model.pt")
+    assert card["input"]["pseudo_3d"]["image_size"] == 16  # that of the weights' card
+    report = json.loads((tmp_path / "out" / "test" / "metrics.json").read_text())
+    assert (report["cases"], report["metrics"]["auc"]["value"] > 0.8) == (8, True)  # the head was taken over
+
+
+def test_volumes_are_trained_on_from_it(root, volumes, pseudo, tmp_path):
+    options = {"labels": str(volumes / "labels.csv"), "images": str(volumes / "images"), "batch_size": 4, "epochs": 1}
+    options |= {"weights": str(pseudo / "model.pt"), "output_dir": str(tmp_path), "tensorboard": False}
+    files = str(root / "configs" / "train.json")
+    made = ConfigWorkflow(
+        files, workflow_type="train", logging_file=False, trainable="norms", roi_size=[8, 8, 8], **options
+    )
+    made.initialize()
+    assert made.parser.get_parsed_content("base")["input"]["roi_size"] == FROM_SCRATCH["input"]["roi_size"]
+    made.run()
+    card, state = read_card(tmp_path / "model.pt"), read_checkpoint(tmp_path / "model.pt")["model"]
+    assert "pseudo_3d" not in card["input"]
+    assert (card["input"]["mean"], card["network"]["spatial_dims"]) == (0.3162, 3)
+    before = read_checkpoint(pseudo / "model.pt")["model"]
+    assert torch.equal(state["layer1.0.conv1.weight"], before["layer1.0.conv1.weight"])
+
+
+def test_inference_on_volumes_refuses_it(root, volumes, pseudo, tmp_path):
+    with pytest.raises(
+        CrossDError, match=r"this one classifies images, which it sees by Pseudo3D .* configs/train_2d\.json"
+    ):
+        preprocessing(read_card(pseudo / "model.pt")["input"])
+    options = {"images": str(volumes / "images"), "weights": str(pseudo / "model.pt"), "output_dir": str(tmp_path)}
+    made = ConfigWorkflow(
+        str(root / "configs" / "inference.json"), workflow_type="infer", logging_file=False, **options
+    )
+    made.initialize()
+    with pytest.raises(RuntimeError) as raised:
+        made.run()
+    error: BaseException | None = raised.value
+    while error is not None and not isinstance(error, CrossDError):
+        error = error.__cause__
+    assert "Volumes are for models of volumes" in str(error)
+
+
+def test_what_the_network_is_shown():
+    batch = {"image": 255 * torch.rand(2, 1, 16, 16), "label": torch.tensor([[1.0, 0.0], [1.0, 1.0]])}
+    images, labels = PrepareImages(2, mean=0.3, std=0.2, pseudo_3d=WINDOWS)(batch)
+    torch.testing.assert_close(images, (pseudo_3d(batch["image"], **WINDOWS) / 255 - 0.3) / 0.2)
+    assert images[0, 0, 0, 0, 0] == pytest.approx(-1.5)  # padding is black, not the mean
+    assert torch.equal(labels, batch["label"])
+    mixed = PrepareImages(2, mixup=0.4, pseudo_3d=WINDOWS)(batch)
+    assert (mixed[0].shape, mixed[1].shape) == ((2, 1, 9, 8, 8), (2, 2))
+
+
+def test_windows_that_cannot_be():
+    arguments = (FROM_SCRATCH_2D, ["a", "b"], {"width": 8}, 1, 16, 0.3, 0.2, "x")
+    assert image_card(*arguments, pseudo_3d={})["input"]["roi_size"] == [16, 8, 8]
+    with pytest.raises(
+        CrossDError, match=r"pseudo3d holds kernel_size, padding, stride .* got \{'kernel': 4\}\. Example"
+    ):
+        window_options({"kernel": 4})
+    with pytest.raises(CrossDError, match=r"A window must fit into the image: kernel_size 40 is larger"):
+        image_card(*arguments, pseudo_3d={"kernel_size": 40})
