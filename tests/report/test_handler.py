@@ -210,7 +210,8 @@ def test_the_run_goes_on_when_the_page_cannot(tmp_path: Path, caplog: pytest.Log
     def after(evaluator: SupervisedEvaluator) -> None:
         def fill_the_disk(engine: SupervisedEvaluator) -> None:
             report = next(one[0].__self__ for one in engine._event_handlers[Events.COMPLETED] if is_report(one[0]))
-            report._file = full.open("wb")
+            assert report.pages._page is not None
+            report.pages._page._file = full.open("wb")
 
         evaluator.add_event_handler(Events.ITERATION_STARTED(once=2), fill_the_disk)
 

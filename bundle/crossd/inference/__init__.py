@@ -5,8 +5,10 @@ from crossd.inference.backends import BACKENDS, Accelerated, accelerate
 from crossd.inference.case_loader import CaseLoader
 from crossd.inference.cases import CaseDataset, collate_cases
 from crossd.inference.evidence import WindowEvidence, evidence_map
-from crossd.inference.iteration import classify_cases
+from crossd.inference.iteration import classify_cases, run_cases
+from crossd.inference.journal import Journal
 from crossd.inference.model import LoadWeights, background, network_from_card
+from crossd.inference.pending import PendingCases
 from crossd.inference.predictions import PredictionWriter
 from crossd.inference.restore import map_in_input_space, save_map, to_input_space
 from crossd.inference.saliency import SaliencyMaps, WindowGradCAM
@@ -20,7 +22,9 @@ __all__ = [
     "Aggregation",
     "CaseDataset",
     "CaseLoader",
+    "Journal",
     "LoadWeights",
+    "PendingCases",
     "PredictionWriter",
     "SaliencyMaps",
     "StructuredReports",
@@ -35,6 +39,7 @@ __all__ = [
     "evidence_map",
     "map_in_input_space",
     "network_from_card",
+    "run_cases",
     "save_map",
     "to_input_space",
 ]

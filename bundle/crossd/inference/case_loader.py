@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from monai.data import DataLoader
+from torch.utils.data import Sampler
 
 from crossd.inference.cases import Case, CaseDataset, collate_cases
 from crossd.inference.evidence import WindowEvidence
@@ -45,6 +46,7 @@ class CaseLoader(DataLoader):
         roi_size: the inferer's window; None or values below 1, the whole axis, make no groups.
         sw_batch_size: windows in one pass of the network.
         num_workers: processes that prepare cases; 0: the thread does.
+        sampler: which cases; None for all.
 
     >>> def read(item):
     ...     return {"image": torch.zeros(1, 8, 8, item["image"])}
@@ -60,8 +62,10 @@ class CaseLoader(DataLoader):
         roi_size: Sequence[int] | int | None = None,
         sw_batch_size: int = 1,
         num_workers: int = 0,
+        sampler: Sampler[int] | None = None,
     ) -> None:
-        super().__init__(dataset, batch_size=1, shuffle=False, num_workers=num_workers, collate_fn=collate_cases)
+        options: dict[str, Any] = {"batch_size": 1, "shuffle": False, "sampler": sampler, "collate_fn": collate_cases}
+        super().__init__(dataset, num_workers=num_workers, **options)
         self.roi_size = roi_size
         self.sw_batch_size = sw_batch_size
 

@@ -9,6 +9,7 @@ from monai.data import Dataset
 
 from crossd.data.case_names import printable
 from crossd.errors import CrossDError
+from crossd.inference.identity import case_key, file_stems
 
 Case = dict[str, Any]
 
@@ -22,7 +23,9 @@ class CaseDataset(Dataset):
         transform: the preprocessing; it turns "image" into a `MetaTensor (channel, depth, height, width)`.
 
     Each item holds "case" and "source" (str), "sources" (what "image" was before it was read), "warnings" (list of str,
-    those of the image's meta included), "error" (str, or None), and "image", which is None where "error" is not.
+    those of the image's meta included), "error" (str, or None), and "image", which is None where "error" is not; and
+    which case it is: "number" (its place in `data`), "name" (for its files; no other case has it) and "key" (see
+    `case_key`).
 
     >>> def read(item):
     ...     raise CrossDError(f"{item['image']} is truncated: fetch it again")
@@ -32,12 +35,23 @@ class CaseDataset(Dataset):
 
     def __init__(self, data: Sequence[Case], transform: Callable[[Case], Case]) -> None:
         super().__init__(data, transform)
+        self._names: list[str] = []
+
+    @property
+    def names(self) -> list[str]:
+        """A name for the files of each case."""
+        if len(self._names) != len(self.data):  # items may be changed before the run
+            self._names = file_stems(_name(given, number) for number, given in enumerate(self.data))
+        return self._names
 
     def _transform(self, index: int) -> Case:
         given = self.data[index]
         item = {
             **given,
-            "case": given.get("case", str(index)),
+            "case": _name(given, index),
+            "number": index,
+            "name": self.names[index],
+            "key": case_key(given),
             "source": printable(given.get("source", str(given.get("image")))),
             "warnings": [printable(warning) for warning in given.get("warnings") or []],
             "error": None if given.get("error") is None else printable(given["error"]),
@@ -53,6 +67,10 @@ class CaseDataset(Dataset):
         noted = noted.splitlines() if isinstance(noted, str) else noted  # `read_volume` writes one line each
         item["warnings"] += [warning for warning in map(printable, noted) if warning not in item["warnings"]]
         return {**item, "image": image}
+
+
+def _name(given: Case, number: int) -> str:
+    return str(given.get("case", number))
 
 
 def collate_cases(items: list[Case]) -> list[Case]:

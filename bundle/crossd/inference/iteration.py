@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 import torch
+from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 from monai.engines.utils import IterationEvents
 from torch import Tensor
@@ -15,6 +16,19 @@ from crossd.inference.case_loader import CaseGroup
 from crossd.inference.cases import Case, reason
 from crossd.inference.evidence import WindowEvidence
 from crossd.inference.windows import WindowInferer
+
+
+def run_cases(evaluator: SupervisedEvaluator) -> None:
+    """Run the evaluator; one without cases too, since its handlers wait for those of the other processes.
+
+    MONAI passes over a run without items, and its handlers with it: of several processes one may have nothing left to
+    do, or all, when a run that has ended is resumed.
+    """
+    if evaluator.state.epoch_length:
+        evaluator.run()
+    else:
+        evaluator.fire_event(Events.STARTED)
+        evaluator.fire_event(Events.COMPLETED)
 
 
 def classify_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[dict[str, Any]]:

@@ -1,13 +1,12 @@
-"""Write each case's answer the moment it is there: `predictions.csv`, `predictions.json` and the evidence maps."""
+"""Write each case's answer the moment it is there: into the journal, the tables and the evidence maps."""
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
-import re
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
@@ -15,10 +14,10 @@ from torch import Tensor
 
 from crossd.errors import CrossDError
 from crossd.inference.cases import Case, reason
+from crossd.inference.journal import Journal
 from crossd.inference.restore import map_in_input_space, save_map
-from crossd.version import __version__
-
-JSON_TAIL = "\n]}\n"
+from crossd.inference.tables import PredictionTables
+from crossd.processes import process_count, rank, wait_for_all
 
 
 def fixed_class(card: dict[str, Any], wanted: str | None = None) -> str | None:
@@ -45,7 +44,7 @@ def fixed_class(card: dict[str, Any], wanted: str | None = None) -> str | None:
 
 
 class PredictionWriter:
-    """Handler of the inference evaluator: one row per case, in files that are complete after every case.
+    """Handler of the inference evaluator: one row per case, in the order of the cases.
 
     - `predictions.csv`: case, source, probability_<class> for each class, predicted_class, status ("ok", "failed", or
       "skipped" for what is no scan: see `crossd.data.find_cases`), reason (why it failed, and warnings). Several
@@ -55,18 +54,23 @@ class PredictionWriter:
     - `evidence/<case>.nii.gz`: the mean probability of the windows covering each voxel, in the input's own space.
     - `saliency/<case>.nii.gz`: where `SaliencyMaps` ran, its map, likewise.
 
+    One process adds each answer to the tables when it is there, so that they are whole after every case. Each answer
+    also goes into the journal of its process, after the other handlers have done what they do with it. From journals
+    the tables are made when a run is resumed, and when several processes are done, in one step, by the first.
+
     Handlers after this one find what was written of a case in its output, as `"entry"`.
 
     Args:
-        output_dir: made when it does not exist; files of an earlier run in it are replaced.
+        output_dir: made when it does not exist; files of an earlier run in it are replaced, unless it is resumed.
         card: the model's card, as `crossd.checkpoints.read_card` returns it.
         weights: the file the weights came from, for `predictions.json`.
         evidence_class: name of the class the maps show. By default the one that is not the negative class; where
             there are several of them the predicted class.
+        journal: of the run; by default one that starts anew.
 
     Raises:
         CrossDError: for an evidence class the model does not have, and at the start for a folder that cannot be
-            written.
+            written, or belongs to a run with other settings.
     """
 
     def __init__(
@@ -75,20 +79,20 @@ class PredictionWriter:
         card: dict[str, Any],
         weights: str | None = None,
         evidence_class: str | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.folder = Path(output_dir).absolute()  # ITK changes the working directory while it loads, in any thread
         self.classes: list[str] = list(card["class_names"])
         self.multilabel = card.get("task") == "multilabel"
         self.evidence_class = fixed_class(card, evidence_class)
-        self.model = {"weights": None if weights is None else str(weights)} | {
+        model = {"weights": None if weights is None else str(weights)} | {
             key: card.get(key) for key in ("crossd_version", "data", "task", "class_names", "negative_class")
         }
+        self.tables = PredictionTables(self.folder, self.classes, model)
+        self.journal = journal or Journal(self.folder)
         self.done = self.failed = self.skipped = 0
+        self._first = True
         self.logger = logging.getLogger(type(self).__name__)
-        self._csv: IO[str] | None = None
-        self._json: IO[str] | None = None
-        self._json_end = 0
-        self._names: set[str] = set()
 
     def attach(self, engine: SupervisedEvaluator) -> None:
         """Register with the evaluator; MONAI calls this."""
@@ -97,37 +101,47 @@ class PredictionWriter:
         engine.add_event_handler(Events.COMPLETED, self.close)
 
     def start(self, engine: SupervisedEvaluator) -> None:
-        """Make the folder and the files."""
-        self.done = self.failed = self.skipped = self._json_end = 0
-        self._names = set()
+        """Make the folder and the files, with the answers that are there already."""
+        if not engine.has_event_handler(self.note, Events.ITERATION_COMPLETED):
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self.note)  # behind those that are attached
+        self._first = rank() == 0
+        self._count({})
         try:
             (self.folder / "evidence").mkdir(parents=True, exist_ok=True)
-            table = self.folder / "predictions.csv"
-            self._csv = table.open("w", newline="", encoding="utf-8", errors="backslashreplace")  # file names are bytes
-            self._json = (self.folder / "predictions.json").open("w", encoding="utf-8")
+            self.journal.start()
+            if self._first:
+                kept = (entry for *_, entry in self.journal.entries(self.journal.kept))
+                self._count(self.tables.write(kept, stay_open=process_count() == 1))
         except OSError as error:
             raise CrossDError(
                 f"output_dir must be a folder that can be written, got {self.folder} ({reason(error)}): choose "
                 "another by --output_dir"
             ) from error
-        columns = [f"probability_{name}" for name in self.classes]
-        csv.writer(self._csv).writerow(["case", "source", *columns, "predicted_class", "status", "reason"])
-        self._csv.flush()
-        head = json.dumps({"crossd_version": __version__, "model": self.model}, indent=1)
-        self._add_json(head.removesuffix("\n}") + ',\n "cases": [')
 
     def write(self, engine: SupervisedEvaluator) -> None:
         """Add the cases of the evaluator's batch."""
         for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
             output["entry"] = self._entry(case, output)
-            self._append(output["entry"])
+            if process_count() == 1:
+                self.tables.append(output["entry"])
+                self._count({output["entry"]["status"]: 1}, more=True)
 
-    def close(self, engine: SupervisedEvaluator | None = None) -> None:
-        """Close the files and say how it went."""
-        for file in (self._csv, self._json):
-            if file is not None:
-                file.close()
-        self._csv = self._json = None
+    def note(self, engine: SupervisedEvaluator) -> None:
+        """Let the cases of the batch count as done, after all handlers have done what they do with them."""
+        for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
+            self.journal.append(case["name"], case["key"], output["entry"])
+
+    def close(self, engine: SupervisedEvaluator) -> None:
+        """Close the files, with all cases in order, and say how it went."""
+        self.journal.close()
+        self.tables.close()
+        wait_for_all()
+        if not self._first:
+            return
+        if process_count() > 1 or self.journal.kept:
+            names = cast(Any, engine.data_loader).dataset.names
+            self._count(self.tables.write((entry for *_, entry in self.journal.entries(names)), stay_open=False))
+        self.journal.finish()
         skipped = f", {self.skipped} entries are no scans and were skipped" if self.skipped else ""
         self.logger.info(
             f"{self.done} of {self.done + self.failed} cases done, {self.failed} failed{skipped}; results are in "
@@ -135,9 +149,25 @@ class PredictionWriter:
         )
 
     def exit(self) -> None:
-        """End the process with code 2 when some cases failed and 1 when none is done; return when all are done."""
-        if self.failed or not self.done:
-            raise SystemExit(2 if self.done else 1)
+        """End the process with code 2 when some cases failed and 1 when none is done; return when all are done.
+
+        Of several processes the first does so. Where torch elastic would take that for a lost process and start all of
+        them again (`--max_restarts`), it only warns when some cases failed.
+        """
+        if not self._first or (self.done and not self.failed):
+            return
+        if self.done and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)):
+            self.logger.warning(
+                f"{self.failed} cases failed; the exit code does not say so, for torchrun would start again "
+                "(--max_restarts)"
+            )
+            return
+        raise SystemExit(2 if self.done else 1)
+
+    def _count(self, statuses: Mapping[str, int], more: bool = False) -> None:
+        ok, failed, skipped = (statuses.get(status, 0) for status in ("ok", "failed", "skipped"))
+        before = (self.done, self.failed, self.skipped) if more else (0, 0, 0)
+        self.done, self.failed, self.skipped = before[0] + ok, before[1] + failed, before[2] + skipped
 
     def _entry(self, case: Case, output: dict[str, Any]) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -153,7 +183,7 @@ class PredictionWriter:
             "evidence_class": None,
             "saliency": None,
         }
-        name = self._file_name(case["case"])
+        name = f"{case['name']}.nii.gz"
         for folder in ("evidence", "saliency"):
             (self.folder / folder / name).unlink(missing_ok=True)  # of an earlier run
         if case["error"] is None:
@@ -180,43 +210,3 @@ class PredictionWriter:
             else:
                 entry |= {"status": "ok", "evidence_class": shown}
         return entry
-
-    def _append(self, entry: dict[str, Any]) -> None:
-        assert self._csv is not None  # start() has run
-        probabilities = entry["probabilities"] or {}
-        notes = [entry["reason"], *entry["warnings"]]
-        csv.writer(self._csv).writerow(
-            [
-                entry["case"],
-                entry["source"],
-                *(f"{probabilities[name]:.6f}" if probabilities else "" for name in self.classes),
-                entry["predicted_class"] or "",
-                entry["status"],
-                "; ".join(note for note in notes if note),
-            ]
-        )
-        self._csv.flush()
-        separator = ",\n" if self.done + self.failed + self.skipped else "\n"
-        self._add_json(separator + json.dumps(entry))
-        self.done += entry["status"] == "ok"
-        self.failed += entry["status"] == "failed"
-        self.skipped += entry["status"] == "skipped"
-
-    def _add_json(self, text: str) -> None:
-        """Replace the closing brackets by the text and close again, so that the file is always whole."""
-        assert self._json is not None
-        self._json.seek(self._json_end)
-        self._json.write(text)
-        self._json_end = self._json.tell()
-        self._json.write(JSON_TAIL)
-        self._json.flush()
-
-    def _file_name(self, case: str) -> str:
-        """A file name that is safe on every file system, and not used yet."""
-        stem = re.sub(r"[^\w.+-]+", "_", case).strip(".")[:150] or "case"
-        name, count = stem, 1
-        while name.casefold() in self._names:
-            count += 1
-            name = f"{stem}_{count}"
-        self._names.add(name.casefold())
-        return f"{name}.nii.gz"

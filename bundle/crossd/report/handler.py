@@ -7,19 +7,21 @@ import os
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from ignite.engine import Events
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 
 from crossd.errors import CrossDError
-from crossd.inference import WindowInferer, WindowMap
+from crossd.inference import Journal, WindowInferer, WindowMap
 from crossd.inference.cases import Case, reason
+from crossd.processes import process_count, rank
 from crossd.report.discretion import without_folders
 from crossd.report.facts import model_facts
-from crossd.report.page import COUNTS, case_html, page, slot
+from crossd.report.page import case_html, page
 from crossd.report.pictures import Pictures, pictures_of
+from crossd.report.run_pages import RunPages
 
 MOST_SLICES = 101  # a JPEG has at most 65 535 rows
 
@@ -41,6 +43,9 @@ class ReportWriter:
     A case is added when it is done, and the page closed again behind it, so memory does not grow with the cases and a
     run that dies leaves a page of what was done. When the page cannot be written the run goes on without it.
 
+    A resumed run takes the cases that it keeps over from the page that is there. Of several processes each writes a
+    page of its own in `journal/`, and the first makes one of them when all have done their cases.
+
     A picture takes at most 5.5 kB a slice and its maps 1.5 kB each, times 4/3 in the page: with 25 slices of the first
     plane and 12 of the others at most 0.46 MB a case, and 0.1 MB more for Grad-CAM. A row alone takes about 1 kB.
 
@@ -53,6 +58,7 @@ class ReportWriter:
         slices: of the plane along depth at most, 1 to 101; half as many of the other two.
         names: whether cases are called by their names, which come from file and folder names, or by their numbers.
         saliency: the method of `SaliencyMaps`, where it runs.
+        journal: of the run; without it there is nothing to resume.
 
     Raises:
         CrossDError: for numbers out of range, and at the start for a folder that cannot be written.
@@ -68,6 +74,7 @@ class ReportWriter:
         slices: int = 25,
         names: bool = True,
         saliency: str | None = None,
+        journal: Journal | None = None,
     ) -> None:
         if isinstance(cases, bool) or not isinstance(cases, int) or cases < 0:
             raise CrossDError(f"report_cases must be a number of cases, 0 or more, got {cases!r}: 200 is the default")
@@ -78,12 +85,9 @@ class ReportWriter:
         self.classes: list[str] = list(card["class_names"])
         self.facts = model_facts(card, metadata, weights)
         self.cases, self.slices, self.names, self.saliency = cases, slices, names, saliency
-        self.counts = dict.fromkeys(COUNTS, 0)
         self.logger = logging.getLogger(type(self).__name__)
-        self._file: IO[bytes] | None = None
-        self._end = self._pictured = 0
-        self._slots: dict[str, int] = {}
-        self._tails = (b"", b"")
+        self.pages = RunPages(self.path, journal, self._row, names)
+        self._left = cases
 
     def attach(self, engine: SupervisedEvaluator) -> None:
         """Register with the evaluator; MONAI calls this."""
@@ -92,12 +96,10 @@ class ReportWriter:
         engine.add_event_handler(Events.COMPLETED, self.close)
 
     def start(self, engine: SupervisedEvaluator) -> None:
-        """Write a page without cases."""
-        self.counts = dict.fromkeys(COUNTS, 0)
-        self._pictured = 0
+        """Write a page with the cases that a resumed run keeps, or without any."""
         dataset: Any = getattr(engine.data_loader, "dataset", None)
         total = len(dataset) if hasattr(dataset, "__len__") else None
-        head, tail, unfinished = page(
+        around = page(
             self.facts["Model"],
             datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             total,
@@ -106,87 +108,83 @@ class ReportWriter:
             self._notes(),
             self.saliency is not None,
         )
-        encoded = head.encode(errors="replace")  # as a checkpoint's name may hold bytes that are no text
-        self._slots = {name: encoded.index(slot(name, 0).encode()) for name in self.counts}
-        self._end = len(encoded)
-        self._tails = (tail.encode(), unfinished.encode())
+        # a checkpoint's name may hold bytes that are no text
+        head, tail, unfinished = (text.encode(errors="replace") for text in around)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("wb")
-            self._file.write(encoded + self._tails[1])
-            self._file.flush()
+            pictured = self.pages.begin(head, tail, unfinished, getattr(dataset, "names", []))
         except OSError as error:
             raise CrossDError(
                 f"output_dir must be a folder that can be written, got {self.path.parent} ({reason(error)}): choose "
                 "another by --output_dir, or leave out the report by --report false"
             ) from error
+        left = max(0, self.cases - pictured)
+        self._left = left // process_count() + (rank() < left % process_count())
 
     def write(self, engine: SupervisedEvaluator) -> None:
         """Add the cases of the evaluator's batch."""
         for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
-            if self._file is None:
+            if not self.pages.is_open:
                 return
             if "entry" not in output:
                 raise CrossDError(
                     "a report shows what crossd.inference.PredictionWriter wrote of a case, got a case without it: put "
                     "that handler before the report"
                 )
-            html = self._case(case, output)
-            status = output["entry"]["status"]
-            self.counts[status] += 1
-            self.counts["warned"] += status == "ok" and bool(output["entry"]["warnings"])
+            entry = output["entry"]
             try:
-                self._add(html.encode(errors="replace"))  # file names may hold bytes that are no text
+                self.pages.add(self._case(case, output), entry["status"], bool(entry["warnings"]))
             except OSError as error:  # the disk is full, say; the table and the maps are what counts
                 self.logger.warning(f"the report ends before case {case['case']}: {reason(error)}")
-                self._file = None
 
     def close(self, engine: SupervisedEvaluator | None = None) -> None:
         """End the page."""
-        if self._file is not None:
-            self._file.seek(self._end)
-            self._file.write(self._tails[0])
-            self._file.truncate()
-            self._file.close()
-            self._file = None
+        try:
+            whole = self.pages.end()
+        except OSError as error:
+            self.logger.warning(f"the report was not written: {reason(error)}")
+            return
+        if whole:
             self.logger.info(f"the report is {self.path} ({os.path.getsize(self.path) / 1e6:.1f} MB)")
 
-    def _add(self, html: bytes) -> None:
-        """Put a case where the page's end was, and the end behind it."""
-        assert self._file is not None
-        self._file.seek(self._end)
-        self._file.write(html + self._tails[1])
-        self._end += len(html)
-        for name, at in self._slots.items():
-            self._file.seek(at)
-            self._file.write(slot(name, self.counts[name]).encode())
-        self._file.flush()
-
     def _case(self, case: Case, output: dict[str, Any]) -> str:
-        number = sum(self.counts[name] for name in ("ok", "failed", "skipped")) + 1
-        name = case["case"] if self.names else f"case {number}"
-
-        def shown(text: str) -> str:
-            return without_folders(text, str(case["source"]), self.names)
-
-        entry = dict(output["entry"])
-        entry["warnings"] = [shown(warning) for warning in entry["warnings"]]
-        entry["reason"] = entry["reason"] and shown(entry["reason"])
+        image: MetaTensor = case["image"]
         pictures: list[Pictures] = []
         remarks: list[str] = []
         details: dict[str, str] = {}
-        if entry["status"] == "ok":
-            image: MetaTensor = case["image"]
+        if output["entry"]["status"] == "ok":
             details = _details(image, output)
-            if self._pictured < self.cases:
+            if self._left > 0:
                 try:
                     pictures, remarks = pictures_of(image, self._maps(output), self.card["input"], self.slices)
-                    self._pictured += 1
+                    self._left -= 1
                 except Exception as error:  # whatever a picture can fail of, the row is more important
-                    remarks = [f"No pictures: {shown(reason(error))}"]
+                    remarks = [f"No pictures: {self._shown(reason(error), case['source'])}"]
             else:
                 remarks = [f"No pictures: the page holds those of the first {self.cases} cases (report_cases)."]
-        return case_html(number, name, entry, self.classes, pictures, remarks, details)
+        return self._html(case["number"] + 1, case["key"], output["entry"], pictures, remarks, details)
+
+    def _row(self, number: int, key: str, entry: dict[str, Any]) -> str:
+        """A case that was classified by an earlier start of the run, without a report."""
+        remarks = ["No pictures: it was classified before this run was resumed, without a report."]
+        return self._html(number, key, entry, [], remarks if entry["status"] == "ok" else [], {})
+
+    def _html(
+        self,
+        number: int,
+        key: str,
+        entry: dict[str, Any],
+        pictures: Sequence[Pictures],
+        remarks: Sequence[str],
+        details: dict[str, str],
+    ) -> str:
+        name, source = entry["case"] if self.names else f"case {number}", entry["source"]
+        entry = dict(entry)
+        entry["warnings"] = [self._shown(warning, source) for warning in entry["warnings"]]
+        entry["reason"] = entry["reason"] and self._shown(entry["reason"], source)
+        return case_html(number, name, entry, self.classes, pictures, remarks, details, key)
+
+    def _shown(self, text: str, source: str) -> str:
+        return without_folders(text, str(source), self.names)
 
     def _maps(self, output: dict[str, Any]) -> dict[str, WindowMap]:
         shown = self.classes.index(output["entry"]["evidence_class"])

@@ -77,6 +77,7 @@ def case_html(
     pictures: Sequence[Pictures],
     remarks: Sequence[str],
     details: Mapping[str, str],
+    key: str = "",
 ) -> str:
     """A case: its row, and what is seen when it is opened.
 
@@ -88,6 +89,7 @@ def case_html(
         pictures: of its planes; none for failed cases and those beyond the cap.
         remarks: about the pictures.
         details: further facts.
+        key: by which another page finds it; see `crossd.report.merging`.
     """
     chances: Mapping[str, float] = entry["probabilities"] or {}
     predicted = entry["predicted_class"] or ""
@@ -118,7 +120,8 @@ def case_html(
     body = f'<div class="planes">{seen}</div>' if seen else ""
     warned = "yes" if warnings and status == "ok" else "no"
     return (
-        f'<tbody class="{status}" data-status="{status}" data-warned="{warned}" '
+        f'<tbody class="{status}" data-key="{key}" data-number="{number}" data-status="{status}" '
+        f'data-warned="{warned}" '
         f'data-predicted="{escape(json.dumps(chosen))}">\n'
         f"<tr>{''.join(cells)}</tr>\n"
         f'<tr class="detail" id="case-{number}"><td colspan="{len(cells)}"><div class="case-body'

@@ -1,10 +1,7 @@
-"""Training in several processes: how they meet, what they share, and how they part."""
+"""What the processes of a training run share: gradients and the statistics of batches."""
 
 from __future__ import annotations
 
-import gc
-import os
-from datetime import timedelta
 from typing import Any
 
 import torch
@@ -14,76 +11,27 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from crossd.errors import CrossDError
 
-TIMEOUT = timedelta(minutes=30)
-
-
-def join_processes() -> int:
-    """Join the other processes that `torchrun` has started: by NCCL where there is a GPU for each, by gloo otherwise.
-
-    Returns:
-        The rank of this process.
-
-    Raises:
-        CrossDError: when it was not started by `torchrun`.
-    """
-    missing = [name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK") if name not in os.environ]
-    if missing:
-        raise CrossDError(
-            f"Training in several processes is started by torchrun, got no {', '.join(missing)}. Run "
-            "torchrun --nproc_per_node 2 -m monai.bundle run --config_file \"['pretrain_2d.json', "
-            "'multi_gpu_pretrain_2d.json']\" …, or leave the overlay out."
-        )
-    if not dist.is_initialized():
-        device = process_device()
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
-    return dist.get_rank()
-
-
-def process_device() -> torch.device:
-    """The GPU of this process's `LOCAL_RANK`; the CPU where there are fewer GPUs than processes on this machine."""
-    local, processes = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return torch.device(f"cuda:{local}" if torch.cuda.device_count() >= processes else "cpu")
-
-
-def leave_processes(network: nn.Module) -> None:
-    """Part from the others.
-
-    The reducer of a `DistributedDataParallel` owns the process group too. Were it the last owner, Python would free the
-    group while it holds the interpreter's lock, and wait for gloo's threads, which wait for that lock to free what they
-    hold: the process would hang at its end, in most runs. So it goes first.
-
-    Args:
-        network: what `distributed_network` returned; it can still be used, in this process alone.
-    """
-    if isinstance(network, DistributedDataParallel):
-        network.logger = network.reducer = None  # type: ignore[assignment]
-        gc.collect()
-    if dist.is_initialized():
-        dist.barrier()
-        dist.destroy_process_group()
-
-
-def distributed_network(network: nn.Module) -> DistributedDataParallel:
+def distributed_network(network: nn.Module, find_unused_parameters: bool = False) -> DistributedDataParallel:
     """Share the gradients, the batch statistics and, by these, the running motion of a network over all processes.
 
     Args:
         network: on its device; its batch norms are replaced in place, so that it and the result are one network.
+        find_unused_parameters: whether a step may leave parameters out, the same ones in all processes.
     """
     device = next(network.parameters()).device
-    if device.type == "cpu":
-        for module in list(network.modules()):
-            for name, child in module.named_children():
-                if isinstance(child, _BatchNorm):
-                    module.add_module(name, SyncBatchNormOnCPU.of(child))
-    else:
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    synchronised = SyncBatchNormOnCPU.of if device.type == "cpu" else nn.SyncBatchNorm.convert_sync_batchnorm
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, _BatchNorm):
+                made = synchronised(child)
+                made._forward_pre_hooks = child._forward_pre_hooks  # by which `set_trainable` keeps statistics
+                module.add_module(name, made)
     # batch norms and running motions are equal in all processes, so nothing is left to broadcast in each step
     devices = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+    return DistributedDataParallel(
+        network, device_ids=devices, broadcast_buffers=False, find_unused_parameters=find_unused_parameters
+    )
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -147,14 +95,3 @@ class SyncBatchNormOnCPU(_BatchNorm):
         if self.weight is not None:
             y = y * self.weight.reshape(shape) + self.bias.reshape(shape)
         return y.to(input.dtype)
-
-
-def rank() -> int:
-    """Of this process; 0 where there is one only."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-
-
-def wait_for_all() -> None:
-    """Go on when all processes are here."""
-    if dist.is_available() and dist.is_initialized():
-        dist.barrier()

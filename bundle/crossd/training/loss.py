@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from crossd.errors import CrossDError
+from crossd.processes import process_count
 
 Label = int | Sequence[int]
 
@@ -83,4 +85,26 @@ def classification_loss(
                 f"label_smoothing is for multiclass only, got {label_smoothing}. Pass --label_smoothing 0."
             )
         return nn.BCEWithLogitsLoss(pos_weight=weights)
-    return nn.CrossEntropyLoss(weight=weights, label_smoothing=label_smoothing)
+    return SharedCrossEntropy(weight=weights, label_smoothing=label_smoothing)
+
+
+class SharedCrossEntropy(nn.CrossEntropyLoss):
+    """Cross-entropy whose weighted mean is over the batches of all processes together.
+
+    torch divides by the sum of the weights of a batch. That sum differs from process to process, and
+    `DistributedDataParallel` averages their gradients, so each loss is scaled by its share of the whole sum.
+
+    >>> loss = SharedCrossEntropy(weight=torch.tensor([1.0, 3.0]))
+    >>> round(float(loss(torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1]))), 4)
+    1.6269
+    """
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Logits `(batch, classes)` and labels `(batch,)`, or shares of classes `(batch, classes)`, to a number."""
+        loss = super().forward(input, target)
+        if self.weight is None or target.is_floating_point() or process_count() == 1:
+            return loss  # the mean over cases, of which all processes have as many
+        own = self.weight[target].sum()
+        whole = own.clone()
+        dist.all_reduce(whole)
+        return loss * own * process_count() / whole

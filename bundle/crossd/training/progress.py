@@ -17,8 +17,8 @@ from torch.optim import Optimizer
 from crossd.checkpoints import save_checkpoint
 from crossd.checkpoints.files import unwrap
 from crossd.errors import CrossDError
+from crossd.processes import rank, wait_for_all
 from crossd.training import run_files
-from crossd.training.distributed import rank, wait_for_all
 
 logger = logging.getLogger(__name__)
 TIE = 1e-9  # a loss is at most 16 (probabilities are held at 1e-7), a step of the AUC 4e-8 for 5000 cases per class

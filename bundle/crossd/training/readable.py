@@ -15,6 +15,7 @@ from tqdm import tqdm
 from crossd.data.splits import SPLITS
 from crossd.errors import CrossDError
 from crossd.inference.cases import Case, CaseDataset
+from crossd.processes import on_first
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ def readable_cases(
 ) -> dict[str, Any]:
     """Try to read and preprocess every case, and leave out or refuse those that fail.
 
+    Of several processes the first does it for all.
+
     Args:
         cases: what `crossd.data.read_labels` returns.
         transform: the deterministic preprocessing.
@@ -61,6 +64,17 @@ def readable_cases(
     >>> readable_cases({"train": [], "val": [], "test": []}, lambda item: item, None)
     {'train': [], 'val': [], 'test': [], 'bytes': 0}
     """
+    return on_first(lambda: _tried(cases, transform, output_dir, skip_unreadable, num_workers, splits))
+
+
+def _tried(
+    cases: Mapping[str, Any],
+    transform: Callable[[Case], Case],
+    output_dir: str | None,
+    skip_unreadable: bool,
+    num_workers: int,
+    splits: Sequence[str],
+) -> dict[str, Any]:
     every = [case for split in splits for case in cases[split]]
     own = torch.Generator()  # so that the global one, which initialises networks, is not drawn from
     trial = DataLoader(_Trial(every, transform), batch_size=None, num_workers=num_workers, generator=own)

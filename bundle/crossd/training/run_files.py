@@ -84,10 +84,12 @@ _LATER = ("series", "tilt", "volume")
 def check_settings(stored: Mapping[str, Any], given: Mapping[str, Any], folder: Path) -> None:
     """Refuse to continue a run under other settings than it was started with.
 
-    A run that says nothing of `series`, `tilt` and `volume` is older than their record: a warning says so.
+    A run that says nothing of `series`, `tilt` and `volume` is older than their record: a warning says so. One that
+    says nothing of `processes` had one.
 
     >>> check_settings({"lr": 0.1}, {"lr": 0.1}, Path("out"))
     """
+    stored = {"processes": 1, **stored} if "processes" in given else stored
     silent = [name for name in _LATER if name in given and name not in stored]
     if silent:
         logger.warning(
