@@ -11,12 +11,15 @@ from torch import nn
 
 from crossd.checkpoints import load_pretrained, read_checkpoint
 from crossd.training.cards import is_none
+from crossd.training.federated import in_federated_round
 
 logger = logging.getLogger(__name__)
 
 
 class PretrainedCheckpointLoader:
     """Loads weights of any layout that `crossd.load_pretrained` knows when the run starts, and logs its report.
+
+    A round of federated learning starts from the server's weights instead.
 
     The head is taken over only when the checkpoint's card names the very same classes in the same order; otherwise it
     keeps the values it was initialised with, since its outputs would mean something else.
@@ -52,7 +55,7 @@ class PretrainedCheckpointLoader:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        if engine.state.epoch:  # a trainer that goes on, as in rounds of federated learning
+        if engine.state.epoch or in_federated_round():  # a trainer that goes on, or one with the server's weights
             return
         if is_none(self.weights):
             logger.info("training starts from random weights")

@@ -17,8 +17,9 @@ from torch.optim import Optimizer
 from crossd.checkpoints import save_checkpoint
 from crossd.checkpoints.files import unwrap
 from crossd.errors import CrossDError
-from crossd.processes import rank, wait_for_all
 from crossd.training import run_files
+from crossd.training.distributed import rank, wait_for_all
+from crossd.training.federated import in_federated_round
 
 logger = logging.getLogger(__name__)
 TIE = 1e-9  # a loss is at most 16 (probabilities are held at 1e-7), a step of the AUC 4e-8 for 5000 cases per class
@@ -112,7 +113,7 @@ class TrainingProgress:
         """Take over the newest checkpoint, if there is one; a trainer that has trained already just goes on."""
         if engine.state.epoch:
             return
-        if not self.resume and rank() == 0:
+        if (not self.resume or in_federated_round()) and rank() == 0:
             run_files.remove_checkpoints(self.folder)
         wait_for_all()
         stored = run_files.newest_checkpoint(self.folder)

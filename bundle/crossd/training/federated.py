@@ -1,0 +1,27 @@
+"""Whether a client of federated learning trains: the server's weights are then in the network, and stay there."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+
+def in_federated_round() -> bool:
+    """Whether MONAI's `ClientAlgo` (`monai.fl.client.MonaiAlgo`, NVFLARE's clients) has called what is running.
+
+    It puts the server's weights into the trainer's network and then runs the trainer, whose handlers must neither load
+    the weights that a run of one's own starts from nor take up a run that was ended. MONAI does not tell them, so the
+    client is looked for among the callers.
+
+    >>> in_federated_round()
+    False
+    """
+    module = sys.modules.get("monai.fl.client")
+    if module is None:
+        return False
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), module.ClientAlgo):
+            return True
+        frame = frame.f_back
+    return False
