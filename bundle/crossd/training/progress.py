@@ -17,8 +17,8 @@ from torch.optim import Optimizer
 from crossd.checkpoints import save_checkpoint
 from crossd.checkpoints.files import unwrap
 from crossd.errors import CrossDError
+from crossd.processes import rank, wait_for_all
 from crossd.training import run_files
-from crossd.training.distributed import rank, wait_for_all
 from crossd.training.federated import in_federated_round
 
 logger = logging.getLogger(__name__)
