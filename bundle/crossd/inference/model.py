@@ -35,6 +35,11 @@ def network_from_card(card: dict[str, Any], **changes: Any) -> CrossDResNet | Pl
     Linear(in_features=32, out_features=2, bias=True)
     """
     arguments = {**card["network"], **changes}
+    if card.get("task") == "self_supervised":
+        raise CrossDError(
+            "a self-supervised encoder answers nothing yet, got one to predict with: fine-tune it first, with "
+            "configs/train.json --weights FILE"
+        )
     if "num_classes" not in changes and arguments.get("num_classes") != len(card["class_names"]):
         raise CrossDError(
             f"a model card names each class of its network, got {len(card['class_names'])} names for "

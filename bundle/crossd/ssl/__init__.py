@@ -1,18 +1,56 @@
-"""Self-supervision: one objective a file, and the views it compares."""
+"""Self-supervision: one objective a file, the views it compares, and the run that trains by it."""
 
+from crossd.ssl.cards import intensity_statistics, ssl_card, write_cases
+from crossd.ssl.encoders import ENCODERS, EncoderCheckpointLoader, build_encoder
 from crossd.ssl.heads import MiddleHead, PCRLHeads, SimilarityHead
+from crossd.ssl.image_views import ImageViewsd, image_spatial_changes
+from crossd.ssl.images import image_preprocessing, unlabelled_images
+from crossd.ssl.iteration import PCRLIteration
+from crossd.ssl.joint import JointBatches, JointDataset
+from crossd.ssl.network import PCRLNetwork, PlainDecoder
 from crossd.ssl.pcrl import PCRLObjective, ViewOutput, annealing, similarity
+from crossd.ssl.progress import PretrainingProgress, RestoredPlanes, TermTable
+from crossd.ssl.sides import Side, image_side, present, volume_side
+from crossd.ssl.sizes import image_sizes, volume_sizes, window_options
 from crossd.ssl.views import GlobalAndSubCropsd, intensity_changes, spatial_changes
+from crossd.ssl.volumes import unlabelled_volumes, volume_preprocessing
 
 __all__ = [
+    "ENCODERS",
+    "EncoderCheckpointLoader",
     "GlobalAndSubCropsd",
+    "ImageViewsd",
+    "JointBatches",
+    "JointDataset",
     "MiddleHead",
     "PCRLHeads",
+    "PCRLIteration",
+    "PCRLNetwork",
     "PCRLObjective",
+    "PlainDecoder",
+    "PretrainingProgress",
+    "RestoredPlanes",
+    "Side",
     "SimilarityHead",
+    "TermTable",
     "ViewOutput",
     "annealing",
+    "build_encoder",
+    "image_preprocessing",
+    "image_side",
+    "image_sizes",
+    "image_spatial_changes",
     "intensity_changes",
+    "intensity_statistics",
+    "present",
     "similarity",
     "spatial_changes",
+    "ssl_card",
+    "unlabelled_images",
+    "unlabelled_volumes",
+    "volume_preprocessing",
+    "volume_side",
+    "volume_sizes",
+    "window_options",
+    "write_cases",
 ]

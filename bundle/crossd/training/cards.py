@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from crossd.checkpoints import check_card, read_card, read_checkpoint
+from crossd.checkpoints.card import SELF_SUPERVISED
 from crossd.checkpoints.layouts import recognise, without_wrapper
 from crossd.errors import CrossDError
 from crossd.networks import STAGES
@@ -94,7 +95,7 @@ def base_card(
     content = read_checkpoint(path)
     metadata = path.resolve().parent.parent / "configs" / "metadata.json"
     if content.get("card") is not None or (set(content) == {"model"} and metadata.is_file()):
-        return _adapted(read_card(path), spatial_dims, pseudo_3d)
+        return _adapted(_of_classifier(read_card(path), path), spatial_dims, pseudo_3d)
     return _guess(path, content["model"])
 
 
@@ -110,6 +111,18 @@ def trained_card(weights: str | None) -> dict[str, Any]:
             "training run, or --weights FILE."
         )
     return read_card(str(weights))
+
+
+def _of_classifier(card: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The card as that of a classifier: of a self-supervised encoder's, what a classifier takes over."""
+    if card["task"] != SELF_SUPERVISED:
+        return card
+    if card.get("encoder") != "crossd":
+        raise CrossDError(
+            f"Classifiers are trained from the encoder of a CrossDResNet; {path} holds that of {card.get('encoder')}. "
+            "Load it with crossd.load_pretrained into a network of its own kind, or pre-train with --encoder crossd."
+        )
+    return {name: value for name, value in card.items() if name not in ("task", "negative_class", "metrics")}
 
 
 def _adapted(card: Mapping[str, Any], spatial_dims: int, pseudo_3d: Mapping[str, int] | None = None) -> dict[str, Any]:

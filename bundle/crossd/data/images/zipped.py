@@ -33,17 +33,7 @@ class ZipSource(ImageSource):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open: tuple[int, zipfile.ZipFile] | None = None
-        try:
-            with zipfile.ZipFile(path) as archive:
-                entries = archive.infolist()
-        except (zipfile.BadZipFile, OSError) as error:
-            raise CrossDError(
-                f"A zip file of images must be whole, got {path}: {error}. Download or copy it again."
-            ) from error
-        for entry in entries:
-            _check(entry, path)
-        files = sorted(entry.filename for entry in entries if not entry.is_dir())
-        folders = sorted(entry.filename.rstrip("/") for entry in entries if entry.is_dir())
+        files, folders = names_in_zip(path)
         self.class_names, self.records, self.notes = class_folders(files, folders, str(path))
 
     def read(self, name: str, channels: int = 1) -> np.ndarray:
@@ -56,6 +46,25 @@ class ZipSource(ImageSource):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": None}
+
+
+def names_in_zip(path: Path) -> tuple[list[str], list[str]]:
+    """The names of the files and of the folders in a zip file, each checked.
+
+    Raises:
+        CrossDError: for a file that is no whole zip, has a password, or names that lead out of it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise CrossDError(
+            f"A zip file of images must be whole, got {path}: {error}. Download or copy it again."
+        ) from error
+    for entry in entries:
+        _check(entry, path)
+    files = sorted(entry.filename for entry in entries if not entry.is_dir())
+    return files, sorted(entry.filename.rstrip("/") for entry in entries if entry.is_dir())
 
 
 def _check(entry: zipfile.ZipInfo, path: Path) -> None:

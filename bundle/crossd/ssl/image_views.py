@@ -1,0 +1,107 @@
+"""The views of a 2D image: crops of its pseudo-3D volume, each changed in space while it still is an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from monai.config import KeysCollection
+from monai.transforms import Compose, RandAffine, RandFlip, Resize
+from monai.utils import convert_to_tensor
+from torch import Tensor
+
+from crossd.pseudo3d import Pseudo3D
+from crossd.pseudo3d.windows import pseudo_3d, window_grid
+from crossd.ssl.views import MIN_IOU, SUB_CROPS, Box, GlobalAndSubCropsd, Size
+
+
+def image_spatial_changes() -> Compose:
+    """What changes a view of an image and its target alike: `spatial_changes` for `(channel, height, width)`.
+
+    A mirrored width with probability 1/2, 10° about the middle and 10 % of size: the amounts of the published code.
+    """
+    affine = RandAffine(
+        prob=1, rotate_range=math.radians(10), scale_range=[0.1] * 2, mode="bilinear", padding_mode="zeros"
+    )
+    return Compose([RandFlip(prob=0.5, spatial_axis=1), affine])
+
+
+class ImageViewsd(GlobalAndSubCropsd):
+    """An image as the views that PCRLv2 compares: `GlobalAndSubCropsd` of its pseudo-3D volume.
+
+    Depth of a pseudo-3D volume counts the pixels of a window and is no axis of the body. Rotating such a volume out of
+    plane would mix windows with their own pixels, and even in plane it would turn the windows but not what is in them.
+    So each crop's spatial change is made on the patch of the image that the crop is computed from, and the windows are
+    taken after that: every view is a true pseudo-3D volume of a rotated, scaled or mirrored image. (Ours: the paper
+    does not say what it changes, and where.)
+
+    Crops are resized in plane only: `crop_sizes` and `sub_crop_sizes` have the depth of `roi_size` and `sub_roi_size`.
+
+    Args:
+        keys: one image, `(channel, height, width)` in [0, 1].
+        kernel_size, stride, padding: of the windows, pixels, as in `crossd.Pseudo3D`.
+        image_size: the shorter side of the images, pixels, by which the sizes are checked before any is read; None: by
+            each image.
+        roi_size, crop_sizes, sub_roi_size, sub_crop_sizes, sub_crops, min_iou, spatial, intensity, sub_intensity: as
+            for `GlobalAndSubCropsd`, but `spatial` changes `(channel, height, width)`; None for
+            `image_spatial_changes()`.
+
+    Raises:
+        CrossDError: for a window larger than the image, a crop deeper than `kernel_size²` or wider than the windows.
+
+    >>> sizes = dict(crop_sizes=[(16, 24, 24)], sub_roi_size=(8, 8, 8), sub_crop_sizes=[(8, 12, 12)])
+    >>> views = ImageViewsd("image", 4, 2, 1, roi_size=(16, 16, 16), **sizes, sub_crops=2).set_random_state(seed=0)
+    >>> items = views({"image": torch.rand(1, 80, 64)})
+    >>> {name: tuple(item.shape) for name, item in items.items()}  # doctest: +NORMALIZE_WHITESPACE
+    {'view_1': (1, 16, 16, 16), 'view_2': (1, 16, 16, 16), 'target': (1, 16, 16, 16), 'sub_crops': (2, 1, 8, 8, 8)}
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        kernel_size: int,
+        stride: int,
+        padding: int,
+        image_size: int | None = None,
+        *,
+        roi_size: Size,
+        crop_sizes: Sequence[Size],
+        sub_roi_size: Size,
+        sub_crop_sizes: Sequence[Size],
+        sub_crops: int = SUB_CROPS,
+        min_iou: float = MIN_IOU,
+        spatial: Compose | None = None,
+        intensity: Compose | None = None,
+        sub_intensity: Compose | None = None,
+    ) -> None:
+        super().__init__(
+            keys,
+            roi_size,
+            crop_sizes,
+            sub_roi_size,
+            sub_crop_sizes,
+            sub_crops,
+            min_iou,
+            spatial or image_spatial_changes(),
+            intensity,
+            sub_intensity,
+        )
+        self.windows = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+        every = [*self.crop_sizes, *(self.sub_crop_sizes if sub_crops else ())]
+        largest = [max(crop[axis] for crop in every) for axis in range(3)]
+        check = Pseudo3D(**self.windows, roi_size=largest)
+        if image_size is not None:
+            check(torch.zeros(1, image_size, image_size))
+
+    def _size(self, volume: Tensor) -> tuple[int, ...]:
+        return (self.windows["kernel_size"] ** 2, *window_grid(volume.shape[1:], **self.windows))
+
+    def _cut(self, volume: Tensor, box: Box, resize: Resize) -> Tensor:
+        depth, *sides = box
+        kernel_size, stride, padding = self.windows.values()
+        rows, columns = (slice(side.start * stride, (side.stop - 1) * stride + kernel_size) for side in sides)
+        patch = F.pad(volume, (padding,) * 4)[:, rows, columns]
+        changed = convert_to_tensor(self.spatial(patch.clone()), track_meta=False)
+        return convert_to_tensor(resize(pseudo_3d(changed, kernel_size, stride, padding=0)[:, depth]), track_meta=False)

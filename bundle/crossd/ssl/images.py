@@ -1,0 +1,190 @@
+"""Images without labels: every image of a folder, zip, array file or list that is not held out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from monai.transforms import Compose, MapTransform
+from torch import Tensor
+
+from crossd.data.images import ImageStore, ReadImage2Dd
+from crossd.data.images.decoding import is_image, to_channels
+from crossd.data.images.lists import ListSource
+from crossd.data.images.sources import FolderSource, ImageRecord, ImageSource
+from crossd.data.images.splitting import limited
+from crossd.data.images.store import Trial, try_images
+from crossd.data.images.zipped import ZipSource, names_in_zip
+from crossd.data.sets.npz_arrays import load_small, npz_keys
+from crossd.errors import CrossDError
+from crossd.training.cards import is_none
+
+logger = logging.getLogger(__name__)
+
+
+def training_names(names: Sequence[str]) -> list[str]:
+    """The images of a tree that may be trained on: those below `train` where there is such a folder, all otherwise.
+
+    >>> training_names(["set/train/ct/1.png", "set/test/ct/2.png", "set/readme.txt"])
+    ['set/train/ct/1.png']
+    >>> training_names(["ct/1.png", "2.png"])
+    ['2.png', 'ct/1.png']
+    """
+    images = sorted(name for name in names if is_image(name))
+    depth = next((d for d in range(3) if any(_part(name, d) == "train" for name in images)), None)
+    return images if depth is None else [name for name in images if _part(name, depth) == "train"]
+
+
+def _part(name: str, depth: int) -> str:
+    """A folder on the way to a file."""
+    parts = name.split("/")[:-1]
+    return parts[depth] if depth < len(parts) else ""
+
+
+class Folder(FolderSource):
+    """All images below a folder, whatever their folders are called; see `training_names`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.class_names, self.notes = path, [], []
+        files = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+        self.records = [ImageRecord(name, "") for name in training_names(files)]
+
+
+class Zip(ZipSource):
+    """All images in a zip file, whatever their folders are called; see `training_names`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.class_names, self.notes, self._open = path, [], [], None
+        self.records = [ImageRecord(name, "") for name in training_names(names_in_zip(path)[0])]
+
+
+class Arrays(ImageSource):
+    """The array `train_images`, or `images`, of a `.npz`: `(N, height, width)` or `(N, height, width, 3)`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.class_names, self.notes = path, [], []
+        key = "train_images" if "train_images" in npz_keys(path) else "images"
+        self.array = load_small(path, key)
+        if self.array.ndim not in (3, 4) or (self.array.ndim == 4 and self.array.shape[3] not in (1, 3)):
+            raise CrossDError(
+                f"{key} of images is (N, height, width) or (N, height, width, 3), got {self.array.shape} in {path}. "
+                "Volumes are given by --volumes."
+            )
+        self.records = [ImageRecord(str(index), "") for index in range(len(self.array))]
+
+    def read(self, name: str, channels: int = 1) -> np.ndarray:
+        return to_channels(self.array[int(name)], channels)
+
+
+def _source(path: str, image_root: str | None) -> ImageSource:
+    where = Path(path).expanduser()
+    if where.is_dir():
+        return Folder(where)
+    kinds = {".zip": Zip, ".npz": Arrays}
+    if where.is_file() and where.suffix.lower() == ".csv":
+        return ListSource(where, None if image_root is None else Path(image_root))
+    if not where.is_file() or where.suffix.lower() not in kinds:
+        raise CrossDError(
+            f"Images come from a folder, a .zip, a .npz or a .csv list that exists, got {where}. Check --images."
+        )
+    return kinds[where.suffix.lower()](where)
+
+
+def unlabelled_images(
+    images: str | Sequence[str] | None,
+    *,
+    image_root: str | None = None,
+    channels: int = 1,
+    limit: int | None = None,
+    seed: int = 0,
+    check_images: bool = True,
+    cache_gb: float = 4,
+    num_workers: int = 0,
+) -> dict[str, Any] | None:
+    """The images of one source or several; labels are not needed and not looked at.
+
+    Held-out images are never taken: of a tree with a folder `train` only what lies below it, of a `.npz` the array
+    `train_images` (or `images`), of a list the rows that are not val or test.
+
+    Args:
+        images: folders, `.zip`, `.npz` or `.csv`; `"none"` for none.
+        image_root: where the names in a list start from, where that is not beside the list.
+        channels: 1 or 3.
+        limit: take so many at random; None: all.
+        seed: of that choice.
+        check_images: read every image first; those that cannot be read are left out.
+        cache_gb: memory for decoded images.
+        num_workers: processes that read them.
+
+    Returns:
+        `"items"`: `{"image": (source, name), "case": text}`; `"store"`, which reads them; `"skipped"`: rows (source,
+        image, reason). None for `"none"`.
+
+    Raises:
+        CrossDError: when no images are named, or none can be read.
+    """
+    if images is not None and not isinstance(images, list | tuple) and is_none(str(images)):
+        return None
+    given = [images] if isinstance(images, (str, Path)) else list(images or [])
+    if not given:
+        raise CrossDError(
+            "Joint pre-training needs images beside its volumes, got none. Pass --images with a folder, .zip or .npz "
+            "(or a list of these), or --images none to train on volumes only."
+        )
+    sources = [_source(str(path), image_root) for path in given]
+    keys = [(i, r.name) for i, source in enumerate(sources) for r in source.records if r.split in (None, "train")]
+    if not keys:
+        raise CrossDError(
+            f"Pre-training needs images, got an empty side: none in {', '.join(map(str, given))}. Pass the folder that "
+            "holds them, or --images none to train on volumes only."
+        )
+    keys = [keys[k] for k in limited([""] * len(keys), limit, seed)]
+    store = ImageStore(sources, channels, cache_gb)
+    trials = try_images(store, keys, num_workers) if check_images else [Trial(None, None)] * len(keys)
+    skipped = [(str(sources[i].path), name, str(t.error)) for (i, name), t in zip(keys, trials, strict=True) if t.error]
+    items = [
+        {"image": (i, name), "case": f"{sources[i].path.name}/{name}"}
+        for (i, name), trial in zip(keys, trials, strict=True)
+        if not trial.error
+    ]
+    if not items:
+        raise CrossDError(f"Some images must be readable, got none of {len(keys)}; the first: {', '.join(skipped[0])}.")
+    logger.info("%d images, %d cannot be read", len(items), len(skipped))
+    return {"items": items, "store": store, "skipped": skipped}
+
+
+class ShorterSided(MapTransform):
+    """8-bit images in [0, 1], their shorter side resized.
+
+    Args:
+        keys: images `(channel, height, width)`, 0 to 255.
+        size: of the shorter side, pixels; the aspect is kept.
+
+    >>> import torch
+    >>> ShorterSided("image", 8)({"image": torch.full((1, 16, 32), 255, dtype=torch.uint8)})["image"].shape
+    torch.Size([1, 8, 16])
+    """
+
+    def __init__(self, keys: str, size: int) -> None:
+        super().__init__(keys)
+        self.size = size
+
+    def __call__(self, data: Any) -> dict[Any, Any]:
+        d = dict(data)
+        for key in self.keys:
+            image: Tensor = d[key].float() / 255
+            shorter = min(image.shape[1:])
+            if shorter != self.size:
+                target = [max(self.size, round(side * self.size / shorter)) for side in image.shape[1:]]
+                image = F.interpolate(image[None], target, mode="bilinear", antialias=shorter > self.size)[0]
+            d[key] = image.clamp(0, 1)
+        return d
+
+
+def image_preprocessing(store: ImageStore, image_size: int) -> Compose:
+    """From an item of `unlabelled_images` to `(channel, height, width)` in [0, 1]."""
+    return Compose([ReadImage2Dd("image", store), ShorterSided("image", image_size)])

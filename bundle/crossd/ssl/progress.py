@@ -1,0 +1,162 @@
+"""What a pre-training run leaves behind: the encoder, checkpoints to resume from, its terms, and restored planes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from crossd.checkpoints import save_checkpoint
+from crossd.processes import process_count, rank
+from crossd.ssl.joint import KINDS
+from crossd.ssl.pcrl import TERMS
+from crossd.training.progress import TrainingProgress
+from crossd.training.run_files import write_whole
+
+logger = logging.getLogger(__name__)
+LOGGED = ("loss", *TERMS, "beta")
+
+
+class PretrainingProgress(TrainingProgress):
+    """`TrainingProgress` of a run without validation: `model.pt` is the encoder after the last finished epoch.
+
+    Checkpoints hold the whole network, `model.pt` the state dict of `encoder` under the encoder's own names, with the
+    card.
+
+    Args:
+        output_dir, optimizer, scheduler, card, cases, settings, resume, keep: as for `TrainingProgress`.
+        encoder: what `model.pt` holds, a part of the trainer's network.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | None,
+        encoder: nn.Module,
+        optimizer: Optimizer,
+        scheduler: Any,
+        card: Mapping[str, Any],
+        cases: Sequence[Mapping[str, Any]],
+        settings: Mapping[str, Any],
+        resume: bool = True,
+        keep: int = 2,
+    ) -> None:
+        never_run = Engine(lambda *_: None)
+        listed = [{"case": case["case"]} for case in cases]
+        super().__init__(output_dir, never_run, optimizer, scheduler, card, listed, settings, resume, None, keep)
+        self.encoder = encoder
+
+    def epoch_completed(self, engine: Any) -> None:
+        """Save the encoder, then what is needed to go on."""
+        if rank() == 0:
+            last = {name: float(engine.state.output[name]) for name in LOGGED}
+            metrics = {"epoch": engine.state.epoch, **last}
+            save_checkpoint(self.folder / "model.pt", self.encoder, {**self.card, "metrics": metrics})
+        super().epoch_completed(engine)
+
+    def completed(self, engine: Any) -> None:
+        """Say where the encoder is."""
+        logger.info("pre-trained for %d epochs: %s", engine.state.epoch, self.folder / "model.pt")
+
+
+class TermTable:
+    """Handler that writes `metrics.csv`: for each epoch the mean of the loss and its terms, over all processes.
+
+    Args:
+        output_dir: of the run.
+        optimizer: whose learning rate is listed.
+    """
+
+    def __init__(self, output_dir: str, optimizer: Optimizer) -> None:
+        self.path = Path(output_dir) / "metrics.csv"
+        self.optimizer = optimizer
+        self._sums = torch.zeros(len(LOGGED), dtype=torch.float64)
+        self._rate = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer; MONAI calls this. Before `PretrainingProgress`."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _started(self, _: Engine) -> None:
+        self._sums.zero_()
+        self._rate = self.optimizer.param_groups[0]["lr"]
+
+    def _collect(self, engine: Any) -> None:
+        self._sums += torch.stack([engine.state.output[name].detach().double().cpu() for name in LOGGED])
+
+    def _write(self, engine: Any) -> None:
+        sums = self._sums.to(engine.state.device) if process_count() > 1 else self._sums
+        if process_count() > 1:
+            dist.all_reduce(sums)
+        if rank() != 0:
+            return
+        means = (sums / (engine.state.epoch_length * process_count())).tolist()
+        row = {"epoch": engine.state.epoch, "learning_rate": self._rate, **dict(zip(LOGGED, means, strict=True))}
+        kept = []
+        if self.path.is_file():  # an epoch that is trained again after a kill is replaced
+            with self.path.open(newline="", encoding="utf-8") as file:
+                kept = [old for old in csv.DictReader(file) if int(old["epoch"]) < engine.state.epoch]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(row), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*kept, row])
+        write_whole(self.path, text.getvalue())
+
+
+class RestoredPlanes:
+    """Handler that shows after each epoch how a case of each kind is restored: middle plane and target, side by side.
+
+    Of the newest batch with that kind; to TensorBoard, as `restored/images` and `restored/volumes`.
+
+    Args:
+        log_dir: of TensorBoard's files.
+    """
+
+    def __init__(self, log_dir: str) -> None:
+        self.log_dir = log_dir
+        self._newest: dict[str, Tensor] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer; MONAI calls this."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._show)
+
+    def _keep(self, engine: Any) -> None:
+        output = engine.state.output
+        for number, kind in enumerate(KINDS):
+            cases = (output["kind"] == number).nonzero()
+            if len(cases):
+                self._newest[kind] = planes(output["restored"][cases[0]], output["target"][cases[0]])
+
+    def _show(self, engine: Any) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(self.log_dir) as writer:
+            for kind, picture in self._newest.items():
+                writer.add_image(f"restored/{kind}", picture, engine.state.epoch, dataformats="HW")
+
+
+def planes(restored: Tensor, target: Tensor) -> Tensor:
+    """The middle planes of a restored case and of its target beside each other, white between them.
+
+    Args:
+        restored, target: `(1, channel, depth, height, width)` in [0, 1]; the first channel is shown.
+
+    Returns:
+        `(height, 2 · width + 1)` in [0, 1].
+
+    >>> planes(torch.zeros(1, 1, 4, 6, 5), torch.ones(1, 1, 4, 6, 5)).shape
+    torch.Size([6, 11])
+    """
+    left, right = (image[0, 0, image.shape[2] // 2].float().cpu().clamp(0, 1) for image in (restored, target))
+    return torch.cat([left, torch.ones(left.shape[0], 1), right], 1)
