@@ -15,15 +15,17 @@ from crossd.benchmark.transfer.tables import all_tables, metrics_of
 from crossd.errors import CrossDError
 
 
-def update_page(page: str | os.PathLike[str], name: str, content: str) -> None:
-    """Put `content` between the marks `<!-- name:begin … -->` and `<!-- name:end -->` of a page.
+def update_page(
+    page: str | os.PathLike[str], name: str, content: str, script: str = "scripts/benchmark_transfer.py"
+) -> None:
+    """Put `content` between the marks `<!-- name:begin (made by script: do not edit) -->` and `<!-- name:end -->`.
 
     Raises:
         CrossDError: when the page or its marks are not there.
     """
     page = Path(page)
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    begin, end = f"<!-- {name}:begin (made by scripts/benchmark_transfer.py: do not edit) -->", f"<!-- {name}:end -->"
+    begin, end = f"<!-- {name}:begin (made by {script}: do not edit) -->", f"<!-- {name}:end -->"
     if begin not in text or end not in text:
         raise CrossDError(f"A page is written between its marks; {page} lacks {begin!r} or {end!r}. Put both in it.")
     head, tail = text[: text.index(begin)], text[text.index(end) :]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from crossd.errors import CrossDError
 
+R = TypeVar("R", bound="BaseRecipe")
+
 
 @dataclass(frozen=True)
-class Recipe:
-    """How each run of a table is trained: AdamW, warm-up and cosine, a fixed number of steps.
+class BaseRecipe:
+    """What recipes of every kind of benchmark hold: AdamW, warm-up and cosine, a fixed number of steps.
 
     Attributes:
         depth, width, conv1_t_size, conv1_t_stride, no_max_pool: of the ResNet, as in `CrossDResNet`.
@@ -20,9 +22,6 @@ class Recipe:
         checks: how often in a run the validation cases are looked at; the best of them is tested.
         learning_rate, weight_decay: of AdamW.
         warmup: part of the steps in which the learning rate rises.
-        shift: voxels by which a training case is moved at most along each axis.
-        image_size: pixels a side that 2D images are resized to, as in pre-training.
-        bf16: whether the forward pass runs in bfloat16.
     """
 
     depth: int = 18
@@ -31,14 +30,11 @@ class Recipe:
     conv1_t_stride: int = 2
     no_max_pool: bool = True
     batch_size: int = 16
-    steps: Mapping[float, int] = field(default_factory=lambda: {0.1: 120, 1.0: 240})
+    steps: Mapping[float, int] = field(default_factory=lambda: {0.1: 120, 1.0: 360})
     checks: int = 4
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     warmup: float = 0.1
-    shift: int = 2
-    image_size: int = 64
-    bf16: bool = False
 
     def network_options(self) -> dict[str, Any]:
         """The arguments of the ResNet but dimensions, channels and classes."""
@@ -48,7 +44,7 @@ class Recipe:
     def steps_at(self, fraction: float) -> int:
         """Steps of a run with this fraction of the labels.
 
-        >>> Recipe(steps={0.1: 50}).steps_at(0.1)
+        >>> BaseRecipe(steps={0.1: 50}).steps_at(0.1)
         50
 
         Raises:
@@ -61,10 +57,10 @@ class Recipe:
             )
         return self.steps[fraction]
 
-    def changed(self, **changes: Any) -> Recipe:
+    def changed(self: R, **changes: Any) -> R:
         """The recipe with other values; None keeps one.
 
-        >>> Recipe().changed(width=8, bf16=None).width
+        >>> BaseRecipe().changed(width=8, depth=None).width
         8
         """
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
@@ -72,7 +68,23 @@ class Recipe:
     def as_json(self) -> dict[str, Any]:
         """Plain values, with which `results` of other recipes are told apart."""
         values = asdict(self)
-        return {**values, "steps": {str(fraction): count for fraction, count in self.steps.items()}}
+        steps = {str(fraction): count for fraction, count in self.steps.items()}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in {**values, "steps": steps}.items()}
+
+
+@dataclass(frozen=True)
+class Recipe(BaseRecipe):
+    """How each run of a table of classifiers is trained.
+
+    Attributes:
+        shift: voxels by which a training case is moved at most along each axis.
+        image_size: pixels a side that 2D images are resized to, as in pre-training.
+        bf16: whether the forward pass runs in bfloat16.
+    """
+
+    shift: int = 2
+    image_size: int = 64
+    bf16: bool = False
 
 
 RECIPES: dict[str, Recipe] = {

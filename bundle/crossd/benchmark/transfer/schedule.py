@@ -10,15 +10,17 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from crossd.benchmark.transfer.grid import Block, Cell
-from crossd.benchmark.transfer.run import Inputs, perform
+from crossd.benchmark.transfer.run import perform
 from crossd.benchmark.transfer.store import Results
 
 Run = tuple[Block, str]
+Perform = Callable[[Block, str, Any, Any], dict[str, Any]]  # block, method, inputs and results to the stored run
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,12 @@ class Estimates:
 def execute(
     blocks: Sequence[Block],
     methods: Sequence[str],
-    inputs: Inputs,
+    inputs: Any,
     results: Results,
     budget_hours: float | None = None,
     workers: int = 1,
     clock: Callable[[], float] = time.monotonic,
+    perform: Perform = perform,
 ) -> Outcome:
     """Do the runs that are not stored yet, block by block.
 
@@ -83,6 +86,7 @@ def execute(
         budget_hours: from now; None: until everything is done.
         workers: processes, one thread each; 1: this process, with its threads.
         clock: seconds.
+        perform: does one run and stores it, with its "seconds"; a function of a module, for other processes.
     """
     start = clock()
     estimates = Estimates()
@@ -115,7 +119,7 @@ def execute(
             if not fits(block):
                 break
             for name in list(waiting[block]):
-                for run, seconds in pool.put((block, name), inputs, results):
+                for run, seconds in pool.put((block, name), inputs, results, perform):
                     finished(run, seconds)
         for run, seconds in pool.rest():
             finished(run, seconds)
@@ -141,12 +145,12 @@ class _Workers:
         if self.pool is not None:
             self.pool.shutdown(cancel_futures=True)
 
-    def put(self, run: Run, inputs: Inputs, results: Results) -> list[tuple[Run, float]]:
+    def put(self, run: Run, inputs: Any, results: Results, perform: Perform) -> list[tuple[Run, float]]:
         """Begin a run as soon as a worker is free; the runs that have ended by then, with their seconds."""
         if self.pool is None:
-            return [(run, _seconds(run, inputs, results))]
+            return [(run, _seconds(run, inputs, results, perform))]
         ended = self._collect() if len(self.going) >= self.workers else []
-        self.going[self.pool.submit(_seconds, run, inputs, results)] = run
+        self.going[self.pool.submit(_seconds, run, inputs, results, perform)] = run
         return ended
 
     def rest(self) -> list[tuple[Run, float]]:
@@ -174,5 +178,5 @@ def _begin_worker() -> None:
     threading.Thread(target=end_with_it, daemon=True).start()
 
 
-def _seconds(run: Run, inputs: Inputs, results: Results) -> float:
+def _seconds(run: Run, inputs: Any, results: Results, perform: Perform) -> float:
     return float(perform(*run, inputs, results)["seconds"])

@@ -102,8 +102,20 @@ def paired_difference(
         gaps.append(weighted_aucs(a, weights) - weighted_aucs(b, weights))
         whole = np.ones((1, cases))
         observed.append(float((weighted_aucs(a, whole) - weighted_aucs(b, whole))[0]))
-    drawn = random.integers(len(one), size=(samples, len(one)))
-    draws = np.take_along_axis(np.stack(gaps, 1), drawn, 1).mean(1)
+    return over_seeds(np.stack(gaps, 1), observed, random)
+
+
+def over_seeds(gaps: np.ndarray, observed: Sequence[float], random: np.random.Generator) -> Difference:
+    """A difference from what draws of cases gave in each run, by drawing the runs too.
+
+    Args:
+        gaps: `(draws of cases, runs)`.
+        observed: of each run, on the cases as they are.
+        random: draws.
+    """
+    samples, runs = gaps.shape
+    drawn = random.integers(runs, size=(samples, runs))
+    draws = np.take_along_axis(gaps, drawn, 1).mean(1)
     draws = draws[~np.isnan(draws)]
     low, high = np.quantile(draws, [0.025, 0.975])
     sides = min(int((draws <= 0).sum()), int((draws >= 0).sum()))

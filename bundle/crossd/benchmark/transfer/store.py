@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from crossd.benchmark.transfer.grid import Block, Cell
-from crossd.benchmark.transfer.recipe import Recipe
 from crossd.errors import CrossDError
 
 DIGITS = 5  # of stored probabilities
@@ -47,6 +46,12 @@ class Tested:
     patients: tuple[str, ...]
 
 
+class AnyRecipe(Protocol):
+    """What is asked of a recipe: plain values, by which results of other recipes are told apart."""
+
+    def as_json(self) -> dict[str, Any]: ...
+
+
 class Results:
     """A folder of results, all of one recipe.
 
@@ -58,12 +63,12 @@ class Results:
         CrossDError: when the folder's results were made with another recipe.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], recipe: Recipe | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], recipe: AnyRecipe | None = None) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "recipe.json"
         if path.is_file():
-            self.recipe = _read(path)
+            self.recipe = read_json(path)
             if recipe is not None and recipe.as_json() != self.recipe:
                 given = recipe.as_json()
                 changed = [f"{name} {self.recipe.get(name)!r} -> {given[name]!r}" for name in given]
@@ -76,7 +81,7 @@ class Results:
                 )
         elif recipe is not None:
             self.recipe = recipe.as_json()
-            _write(path, self.recipe)
+            write_json(path, self.recipe)
         else:
             raise CrossDError(f"There must be results to report; {self.folder} has none. Run the benchmark first.")
 
@@ -94,11 +99,11 @@ class Results:
         if len(set(test.patients)) < len(test.patients):
             numbers = {patient: index for index, patient in enumerate(dict.fromkeys(test.patients))}
             stored["patients"] = [numbers[patient] for patient in test.patients]
-        _write(self.folder / block.path(method), {**result, "test": stored})
+        write_json(self.folder / block.path(method), {**result, "test": stored})
 
     def read(self, block: Block, method: str) -> dict[str, Any]:
         """A run without its test cases: validation, seconds and what it was made of."""
-        content = _read(self.folder / block.path(method))
+        content = read_json(self.folder / block.path(method))
         return {name: value for name, value in content.items() if name != "test"}
 
     def read_test(self, block: Block, method: str, recommendation: Recommendation) -> Tested:
@@ -115,7 +120,7 @@ class Results:
                 f"Test cases are read after a variant was fixed by validation; got {recommendation!r}. Call "
                 "recommend(results, …) first."
             )
-        test = _read(self.folder / block.path(method))["test"]
+        test = read_json(self.folder / block.path(method))["test"]
         values = np.array(test["probabilities"], dtype=float)
         probabilities = np.stack([1 - values, values], 1) if values.ndim == 1 else values
         patients = test.get("patients", range(len(values)))
@@ -164,7 +169,7 @@ def recommend(results: Results, candidates: Sequence[str], again: bool = False) 
     """
     path = results.folder / "recommended.json"
     if path.is_file() and not again:
-        return Recommendation(**_read(path))
+        return Recommendation(**read_json(path))
     every = results.runs()
     run = [name for name in candidates if any(method == name for _, method in every)]
     shared = [block for block in {block for block, _ in every} if all((block, name) in every for name in run)]
@@ -181,7 +186,7 @@ def recommend(results: Results, candidates: Sequence[str], again: bool = False) 
         means[name] = round(float(np.mean([np.mean(values) for values in cells.values()])), DIGITS)
     best = max(run, key=lambda name: means[name])
     chosen = Recommendation(best, means, len(shared))
-    _write(path, {"method": best, "validation": means, "runs": len(shared)})
+    write_json(path, {"method": best, "validation": means, "runs": len(shared)})
     return chosen
 
 
@@ -195,7 +200,12 @@ def as_tested(labels: Tensor, probabilities: Tensor, patients: Sequence[str]) ->
     return Tested(labels.cpu().numpy(), probabilities.double().cpu().numpy(), tuple(patients))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A stored file.
+
+    Raises:
+        CrossDError: when it is damaged.
+    """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -203,7 +213,8 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Store a file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".json.partial")
     partial.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")

@@ -107,14 +107,10 @@ def find_hippocampus_parts(
     import nibabel
 
     output_dir = Path(output_dir)
-    names = _volumes(Path(root))
-    if cases is not None and not 3 <= cases <= len(names):
-        raise CrossDError(f"cases must be 3 to {len(names)}, the volumes in {root}, got {cases}.")
-    chosen = sorted(np.random.default_rng(seed).permutation(names)[:cases].tolist())
-    splits = stratified_split(chosen, [[0]] * len(chosen), check_fractions((0.7, 0.15, 0.15)), seed)
+    chosen = hippocampus_splits(root, cases, seed)
     cases_found = []
     (output_dir / "images").mkdir(parents=True, exist_ok=True)
-    for name, split in zip(chosen, splits, strict=True):
+    for name, split in chosen.items():
         image = nibabel.Nifti1Image.from_filename(Path(root) / "images" / f"{name}.nii.gz")
         labels = np.asarray(nibabel.Nifti1Image.from_filename(Path(root) / "labels" / f"{name}.nii.gz").dataobj)
         if labels.shape != image.shape:
@@ -127,6 +123,27 @@ def find_hippocampus_parts(
             nibabel.save(image.slicer[box], path)  # keeps the affine right
             cases_found.append(Case((path,), part, name, split))
     return Found(cases_found)
+
+
+def hippocampus_splits(root: str | os.PathLike[str], cases: int | None = None, seed: int = 0) -> dict[str, str]:
+    """The split of each volume of Task04 that has a label map: 70 % train, 15 % val, 15 % test.
+
+    The same for every task that is made of these volumes, so that what one holds out no other has seen.
+
+    Args:
+        root: the folder with `images` and `labels`.
+        cases: take so many of the volumes; None: all.
+        seed: of the choice and the split.
+
+    Raises:
+        CrossDError: when there are no volumes, or not so many.
+    """
+    names = _volumes(Path(root))
+    if cases is not None and not 3 <= cases <= len(names):
+        raise CrossDError(f"cases must be 3 to {len(names)}, the volumes in {root}, got {cases}.")
+    chosen = sorted(np.random.default_rng(seed).permutation(names)[:cases].tolist())
+    splits = stratified_split(chosen, [[0]] * len(chosen), check_fractions((0.7, 0.15, 0.15)), seed)
+    return dict(zip(chosen, splits, strict=True))
 
 
 def _volumes(root: Path) -> list[str]:

@@ -1,0 +1,81 @@
+"""From a block and a method to a stored result."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crossd.benchmark.segmentation.methods import METHODS, build_network, checkpoint_of, parameters_used
+from crossd.benchmark.segmentation.recipe import MaskRecipe
+from crossd.benchmark.segmentation.store import MaskResults
+from crossd.benchmark.segmentation.tasks import CLASSES, labelled_share, read_hippocampus
+from crossd.benchmark.segmentation.training import train_and_segment
+from crossd.benchmark.transfer.grid import Block
+from crossd.benchmark.transfer.run import normalisation
+from crossd.version import __version__
+
+
+@dataclass(frozen=True)
+class MaskInputs:
+    """What runs are made of.
+
+    Attributes:
+        recipe: shared by all.
+        folder: of Task04, with `images` and `labels`.
+        pretrained: checkpoints by name.
+        device: `"cpu"` or `"cuda"`.
+    """
+
+    recipe: MaskRecipe
+    folder: Path
+    pretrained: Mapping[str, Path] = field(default_factory=dict)
+    device: str = "cpu"
+
+
+def perform_masks(block: Block, method: str, inputs: MaskInputs, results: MaskResults) -> dict[str, Any]:
+    """Do one run and store it; a run that is stored already is not repeated.
+
+    Returns:
+        The run without its test cases.
+
+    Raises:
+        CrossDError: for data or a checkpoint that is missing or does not fit.
+    """
+    if (block, method) in results:
+        return results.read(block, method)
+    recipe, entry, fraction = inputs.recipe, METHODS[method], block.cell.fraction
+    parts = read_hippocampus(inputs.folder, recipe.size)
+    parts = {**parts, "train": labelled_share(parts["train"], fraction, block.seed)}
+    steps = recipe.steps_at(fraction)
+    checkpoint = checkpoint_of(entry, inputs.pretrained)
+    network = build_network(entry, checkpoint, recipe, len(CLASSES), block.seed)
+    mean_std = normalisation(inputs.pretrained, entry.pretraining)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's schedulers and MONAI's metrics remark on every run
+        made = train_and_segment(network, parts, steps, recipe, mean_std, block.seed, inputs.device)
+    digest = checkpoint and hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
+    result = {
+        "format": 1,
+        "method": method,
+        "set": block.cell.set,
+        "protocol": block.cell.protocol,
+        "fraction": fraction,
+        "seed": block.seed,
+        "cases": {split: len(part.names) for split, part in parts.items()},
+        "steps": steps,
+        "parameters": parameters_used(network),
+        "pretraining": checkpoint and {"file": checkpoint.name, "sha256": digest},
+        "normalisation": mean_std,
+        "versions": {"crossd": __version__, "torch": torch.__version__},
+        "device": inputs.device,
+        "val": made["val"],
+        "seconds": made["seconds"],
+    }
+    results.write_cases(block, method, result, parts["test"].names, made["rows"])
+    return results.read(block, method)
