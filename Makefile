@@ -13,10 +13,10 @@ READY := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # ITK's wrappers warn once more while Python shuts down, after pytest's last line
-test test-all: export PYTHONWARNINGS = ignore:builtin type:DeprecationWarning
+test test-all test-clients: export PYTHONWARNINGS = ignore:builtin type:DeprecationWarning
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bundle verify-zoo clean
+.PHONY: help setup demo test test-all test-clients lint format audit bundle verify-zoo release check-release clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -56,6 +56,24 @@ bundle: $(READY) ## assemble the self-contained model-zoo form in dist/zoo
 verify-zoo: $(if $(ZOO),bundle) ## the model zoo's own checks, without network: ZOO=<checkout of Project-MONAI/model-zoo>
 	@PYTHON=$(abspath $(BIN)/python) scripts/verify_zoo.sh "$(ZOO)" dist/zoo/$(BUNDLE)
 
-clean: ## remove what the targets made, .venv excepted
+audit: $(READY) ## look the pinned packages up for known vulnerabilities; says so where the database cannot be reached
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && \
+	    build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; } || true
+	@$(BIN)/python scripts/audit.py --pip_audit build/audit/bin/pip-audit
+
+release: $(READY) ## build wheel, sdist and the zip of the zoo form, with checksums, in dist/release
+	rm -rf dist/release
+	PIP_CONSTRAINT=$(abspath constraints.txt) $(BIN)/python -m build --outdir dist/release
+	$(BIN)/python scripts/build_zoo_bundle.py --output_dir dist/zoo --zip dist/release
+	cd dist/release && sha256sum * > SHA256SUMS && cat SHA256SUMS
+
+check-release: release ## install its wheel in a clean environment; run the README's examples and the zoo zip there
+	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) scripts/check_release.sh dist/release
+
+test-clients: $(READY) ## run the bundle in MONAI Deploy, Label, NVFLARE and the zoo (ZOO=…), and write docs/clients.md
+	$(BIN)/python tests/clients/environments.py
+	CLIENTS_PAGE=docs/clients.md ZOO=$(abspath $(ZOO)) $(BIN)/python -m pytest tests/clients --timeout 1800 $(PYTEST_ARGS)
+
+clean: ## remove what the targets made, .venv and .venv-clients excepted
 	rm -rf demo dist build output eval .pytest_cache .mypy_cache .ruff_cache bundle/crossd.egg-info
 	find bundle tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -49,6 +49,41 @@ def test_metadata_names_the_versions_that_are_pinned(root, metadata):
     assert {name: pins.get(name.lower()) for name in named} == named
 
 
+def test_every_release_is_in_the_changelog_of_the_bundle(root, metadata):
+    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - ", (root / "CHANGELOG.md").read_text(), re.M)
+    assert set(released) == set(metadata["changelog"])
+    assert metadata["name"] in (root / "docs" / "README.md").read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_metadata_names_what_the_package_requires(root, metadata):
+    """The zoo form brings its own copy of the package, so that nobody installs its requirements but by this list."""
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    required = {re.match(r"[\w-]+", need)[0] for need in project["dependencies"]}
+    assert required - {"torch", "monai", "numpy"} == set(metadata["required_packages_version"])
+
+
+def test_pins_satisfy_what_the_package_requires(root):
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    pins = {}
+    for pin in map(Requirement, filter(None, (root / "constraints.txt").read_text().splitlines()[3:])):
+        pins.setdefault(canonicalize_name(pin.name), []).append(next(iter(pin.specifier)).version)
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
+    for need in map(Requirement, needs):
+        assert pins.get(canonicalize_name(need.name)), f"{need.name} is not in constraints.txt"
+        assert all(need.specifier.contains(version) for version in pins[canonicalize_name(need.name)]), need
+
+
+def test_make_installs_the_torch_that_is_pinned(root):
+    pinned = re.search(r"^torch==(\S+)$", (root / "constraints.txt").read_text(), re.M)[1]
+    for name in ("Makefile", "scripts/check_release.sh"):
+        assert set(re.findall(r"torch==([\d.]+)", (root / name).read_text())) == {pinned}
+
+
 def test_the_test_data_is_the_file_its_readme_names(root):
     import hashlib
 
