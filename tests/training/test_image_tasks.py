@@ -7,12 +7,13 @@ import json
 
 import pytest
 import torch
-from crossd.checkpoints import read_card, read_checkpoint
+from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
 from crossd.data import preprocessing
 from crossd.data.images.chest_xray14 import FINDINGS
 from crossd.errors import CrossDError
+from crossd.networks import CrossDResNet
 from crossd.pseudo3d import pseudo_3d
-from crossd.training import PrepareImages, image_card
+from crossd.training import PrepareImages, base_card, image_card
 from crossd.training.cards import FROM_SCRATCH, FROM_SCRATCH_2D
 from crossd.training.images import window_options
 from monai.bundle import ConfigWorkflow
@@ -129,6 +130,26 @@ def test_inference_on_volumes_refuses_it(root, volumes, pseudo, tmp_path):
     while error is not None and not isinstance(error, CrossDError):
         error = error.__cause__
     assert "Volumes are for models of volumes" in str(error)
+
+
+def test_weights_of_a_self_supervised_encoder(root, small, images, tmp_path):
+    network = CrossDResNet(3, 1, 2, depth=10, width=4, **STEM)
+    state = {name: value for name, value in network.state_dict().items() if not name.startswith("fc.")}
+    seen = {"channels": ["image"], "plane": "axial", "spacing": None, "roi_size": [16, 16, 16]}
+    seen |= {"intensity": {"mode": "range"}, "mean": 0.4, "std": 0.2}
+    card = {"format": 1, "crossd_version": "0", "task": "self_supervised", "encoder": "crossd", "class_names": []}
+    card |= {"negative_class": None, "data": "made", "metrics": {}, "input": seen}
+    card |= {"network": {"spatial_dims": 3, "in_channels": 1, "depth": 10, "width": 4, **STEM}}
+    card |= {"pseudo_3d": {**WINDOWS, "mean": 0.1, "std": 0.3}}
+    save_checkpoint(tmp_path / "ssl.pt", state, card)
+    options = {"images": str(images), "weights": str(tmp_path / "ssl.pt"), "epochs": 1, "learning_rate": 1e-9}
+    run(
+        root, small, ("pretrain_2d",), **options, network_options={}, pseudo3d=WINDOWS, output_dir=str(tmp_path / "out")
+    )
+    trained = read_checkpoint(tmp_path / "out" / "model.pt")
+    torch.testing.assert_close(trained["model"]["conv1.weight"], state["conv1.weight"], atol=1e-6, rtol=0)
+    assert (trained["card"]["input"]["mean"], trained["card"]["network"]["conv1_t_size"]) == (0.1, 3)
+    assert base_card(str(tmp_path / "ssl.pt"), str(root))["input"]["mean"] == 0.4  # for volumes, that of the volumes
 
 
 def test_what_the_network_is_shown():

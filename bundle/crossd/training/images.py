@@ -94,7 +94,8 @@ def window_options(pseudo_3d: Mapping[str, int]) -> dict[str, int]:
             f"pseudo3d holds {', '.join(sorted(known))} of crossd.Pseudo3D, or is null; got {pseudo_3d!r}. Example: "
             '--pseudo3d \'{"kernel_size": 4, "stride": 2, "padding": 1}\'.'
         )
-    return dict(Pseudo3D(**pseudo_3d).windows)
+    options: dict[str, Any] = dict(pseudo_3d)
+    return dict(Pseudo3D(**options).windows)
 
 
 def write_image_lists(output_dir: str | None, corpus: dict[str, Any]) -> None:

@@ -113,10 +113,11 @@ class ImageSide:
         classes = list(self.images.class_names)
         twin = image_twin(network, self.arguments, len(classes), **self.options.network)
         if self.checkpoint is not None:
-            fresh = {name: value.clone() for name, value in twin.fc.state_dict().items()}
+            head = twin.get_submodule("fc")
+            fresh = {name: value.clone() for name, value in head.state_dict().items()}
             load_pretrained(twin, self.checkpoint)
             if (read_checkpoint(self.checkpoint).get("card") or {}).get("class_names") != classes:
-                twin.fc.load_state_dict(fresh)
+                head.load_state_dict(fresh)
         return HybridNetwork(network, twin, self.options.norm_statistics, image_weight=self.options.image_weight)
 
     def loader(self, volumes: DataLoader, mean_std: tuple[float, float]) -> PairedLoader:

@@ -117,11 +117,11 @@ def train_and_predict(
     began = time.monotonic()
     mean, std = normalisation
     parts = {split: Part((p.images - mean) / std, p.labels, p.patients) for split, p in parts.items()}
-    trained = network = network.to(device)
-    if beside is not None:
-        trained = beside.join(network).to(device)
-        set_trainable(trained.images, TRAINED[protocol])
-    set_trainable(network, TRAINED[protocol])
+    network = network.to(device)
+    joined = None if beside is None else beside.join(network).to(device)
+    trained = network if joined is None else joined
+    for part in (network,) if joined is None else (network, joined.images):
+        set_trainable(part, TRAINED[protocol])
     checks = min(recipe.checks, steps)
     per_check = -(-steps // checks)
     total = per_check * checks
@@ -131,13 +131,13 @@ def train_and_predict(
     schedule = WarmupCosineSchedule(optimizer, max(1, round(recipe.warmup * total)), total, warmup_multiplier=0.1)
     names = [str(index) for index in range(classes)]
     best, forward, place = BestCheck(network), Forward(recipe.bf16), torch.device(device)
-    loss = classification_loss(parts["train"].labels.tolist(), names, "multiclass").to(place)
+    objective = classification_loss(parts["train"].labels.tolist(), names, "multiclass").to(place)
     loader: Any = DataLoader(data, recipe.batch_size)
     prepare: Any = default_prepare_batch
     further: list[Any] = []
-    if beside is not None:
-        loader, loss, prepare = beside.loader(loader, normalisation), beside.loss(loss).to(place), beside.prepare
-        further = beside.handlers(trained)
+    if beside is not None and joined is not None:
+        loader, prepare = beside.loader(loader, normalisation), beside.prepare
+        objective, further = beside.loss(objective).to(place), beside.handlers(joined)
 
     def answers(output: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return output[CommonKeys.PRED].softmax(1), one_hot(output[CommonKeys.LABEL], classes)
@@ -161,7 +161,7 @@ def train_and_predict(
         train_data_loader=loader,
         network=trained,
         optimizer=optimizer,
-        loss_function=loss,
+        loss_function=objective,
         inferer=forward,
         prepare_batch=prepare,
         train_handlers=[
