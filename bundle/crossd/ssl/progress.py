@@ -57,8 +57,8 @@ class PretrainingProgress(TrainingProgress):
     def epoch_completed(self, engine: Any) -> None:
         """Save the encoder, then what is needed to go on."""
         if rank() == 0:
-            last = {name: float(engine.state.output[name]) for name in LOGGED}
-            metrics = {"epoch": engine.state.epoch, **last}
+            terms = {name: float(engine.state.metrics[name]) for name in LOGGED if name in engine.state.metrics}
+            metrics = {"epoch": engine.state.epoch, **terms}
             save_checkpoint(self.folder / "model.pt", self.encoder, {**self.card, "metrics": metrics})
         super().epoch_completed(engine)
 
@@ -69,6 +69,8 @@ class PretrainingProgress(TrainingProgress):
 
 class TermTable:
     """Handler that writes `metrics.csv`: for each epoch the mean of the loss and its terms, over all processes.
+
+    They are the engine's `state.metrics` too, which `PretrainingProgress` puts into the card.
 
     Args:
         output_dir: of the run.
@@ -98,10 +100,12 @@ class TermTable:
         sums = self._sums.to(engine.state.device) if process_count() > 1 else self._sums
         if process_count() > 1:
             dist.all_reduce(sums)
+        means = (sums / (engine.state.epoch_length * process_count())).tolist()
+        terms = dict(zip(LOGGED, means, strict=True))
+        engine.state.metrics.update(terms)
         if rank() != 0:
             return
-        means = (sums / (engine.state.epoch_length * process_count())).tolist()
-        row = {"epoch": engine.state.epoch, "learning_rate": self._rate, **dict(zip(LOGGED, means, strict=True))}
+        row = {"epoch": engine.state.epoch, "learning_rate": self._rate, **terms}
         kept = []
         if self.path.is_file():  # an epoch that is trained again after a kill is replaced
             with self.path.open(newline="", encoding="utf-8") as file:
@@ -125,11 +129,13 @@ class RestoredPlanes:
     def __init__(self, log_dir: str) -> None:
         self.log_dir = log_dir
         self._newest: dict[str, Tensor] = {}
+        self._writer: Any = None
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer; MONAI calls this."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._show)
+        engine.add_event_handler(Events.COMPLETED, self._close)
 
     def _keep(self, engine: Any) -> None:
         output = engine.state.output
@@ -141,9 +147,15 @@ class RestoredPlanes:
     def _show(self, engine: Any) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        with SummaryWriter(self.log_dir) as writer:
-            for kind, picture in self._newest.items():
-                writer.add_image(f"restored/{kind}", picture, engine.state.epoch, dataformats="HW")
+        self._writer = self._writer or SummaryWriter(self.log_dir)
+        for kind, picture in self._newest.items():
+            self._writer.add_image(f"restored/{kind}", picture, engine.state.epoch, dataformats="HW")
+        self._writer.flush()
+
+    def _close(self, _: Engine) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
 
 def planes(restored: Tensor, target: Tensor) -> Tensor:
