@@ -71,3 +71,13 @@ def test_a_trained_model_is_loaded_whole_or_refused(source):
     assert torch.equal(target.fc.weight, network(1).fc.weight)
     with pytest.raises(CrossDError, match=r"strict_head=True asks for the checkpoint's own last layer"):
         start(TrainedCheckpointLoader(network(2, classes=3), source))
+
+
+def test_images_as_volumes_are_held_against_what_images_were_shown_as():
+    """A self-supervised encoder's card has a mean and std of the volumes and others of the images."""
+    from crossd.training.pretrained import contradictions
+
+    stored = {"input": {"mean": 0.3, "std": 0.2}, "pseudo_3d": {"kernel_size": 4, "mean": 0.5, "std": 0.4}}
+    assert contradictions(stored, {"input": {"mean": 0.5, "std": 0.4, "pseudo_3d": {"kernel_size": 4}}}) == []
+    assert contradictions(stored, {"input": {"mean": 0.3, "std": 0.2}}) == []
+    assert len(contradictions(stored, {"input": {"mean": 0.3, "std": 0.2, "pseudo_3d": {"kernel_size": 4}}})) == 2

@@ -82,11 +82,14 @@ def contradictions(stored: Mapping[str, Any], configured: Mapping[str, Any] | No
     """
     if configured is None or "input" not in stored:
         return []
+    seen = dict(stored["input"])
+    if configured["input"].get("pseudo_3d") and stored.get("pseudo_3d"):  # self-supervised on images and volumes
+        seen |= {name: stored["pseudo_3d"][name] for name in ("mean", "std")}
     return [
-        f"its card says {name} {stored['input'][name]}, the run has {configured['input'][name]}: the weights expect "
+        f"its card says {name} {seen[name]}, the run has {configured['input'][name]}: the weights expect "
         f"the former. Leave --{name} out to take it over."
         for name in ("mean", "std")
-        if stored["input"][name] != configured["input"][name]
+        if seen[name] != configured["input"][name]
     ]
 
 
