@@ -58,7 +58,7 @@ verify-zoo: $(if $(ZOO),bundle) ## the model zoo's own checks, without network: 
 
 audit: $(READY) ## look the pinned packages up for known vulnerabilities; says so where the database cannot be reached
 	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && \
-	    build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; } || true
+	    build/audit/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 pip-audit==2.10.1; } || true
 	@$(BIN)/python scripts/audit.py --pip_audit build/audit/bin/pip-audit
 
 release: $(READY) ## build wheel, sdist and the zip of the zoo form, with checksums, in dist/release
