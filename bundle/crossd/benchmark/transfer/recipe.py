@@ -30,7 +30,7 @@ class BaseRecipe:
     conv1_t_stride: int = 2
     no_max_pool: bool = True
     batch_size: int = 16
-    steps: Mapping[float, int] = field(default_factory=lambda: {0.1: 120, 1.0: 360})
+    steps: Mapping[float, int] = field(default_factory=lambda: {0.1: 120, 1.0: 240})
     checks: int = 4
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
