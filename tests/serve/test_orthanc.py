@@ -99,15 +99,21 @@ class Orthanc:
 
 
 class Watcher:
-    """`crossd watch` as a process."""
+    """`crossd watch` as a process, by one of the commands that the guide shows."""
 
-    def __init__(self, incoming, orthanc, weights, *options, quiet=1):
+    def __init__(self, number, incoming, orthanc, weights, *options):
         self.log = incoming.parent / f"watch-{time.monotonic_ns()}.log"
-        command = [sys.executable, "-m", "crossd.cli", "watch", str(incoming), "--weights", str(weights)]
-        command += ["--send", f"ORTHANC@127.0.0.1:{orthanc.dicom}", "--backend", "eager", "--quiet", str(quiet)]
+        shown = blocks("sh")[number].replace("/data/incoming", str(incoming))
+        shown = shown.replace(":4242", f":{orthanc.dicom}").replace(":11112", f":{orthanc.listener}")
+        program, *arguments = shown.split()
+        assert program == "crossd"
+        more = ["--weights", str(weights), "--backend", "eager", "--quiet", "1", "--poll", "0.2", "--retry", "2"]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*command, "--poll", "0.2", "--retry", "2", *options], stdout=log, stderr=log, cwd=incoming.parent
+                [sys.executable, "-m", "crossd.cli", *arguments, *more, *options],
+                stdout=log,
+                stderr=log,
+                cwd=incoming.parent,
             )
 
     def says(self, text):
@@ -123,15 +129,17 @@ class Watcher:
 def start(tmp_path, incoming, weights):
     """Orthanc with one of the scripts of the guide, and watchers; all ended after the test."""
     started = []
+    ways = []
 
-    def start_orthanc(script):
-        orthanc = Orthanc(tmp_path / "orthanc", blocks("lua")[script].replace("/data/incoming/", f"{incoming}/"))
+    def start_orthanc(way):
+        ways.append(way)
+        orthanc = Orthanc(tmp_path / "orthanc", blocks("lua")[way].replace("/data/incoming/", f"{incoming}/"))
         started.append(orthanc.stop)
         orthanc.start()
         return orthanc
 
-    def start_watcher(orthanc, *options, **settings):
-        watcher = Watcher(incoming, orthanc, weights, *options, **settings)
+    def start_watcher(orthanc, *options):
+        watcher = Watcher(ways[0], incoming, orthanc, weights, *options)
         started.append(watcher.process.kill)
         return watcher
 
@@ -155,7 +163,7 @@ BY_FOLDER, BY_NETWORK = 0, 1
 def test_by_network_series_come_and_reports_go_back(start, tmp_path, incoming):
     start_orthanc, start_watcher = start
     orthanc = start_orthanc(BY_NETWORK)
-    watcher = start_watcher(orthanc, "--listen", f"CROSSD@:{orthanc.listener}", "--allow", "ORTHANC")
+    watcher = start_watcher(orthanc)
     until(lambda: watcher.says("listening as CROSSD@127.0.0.1"))
     studies = {}
     for seed in range(2):

@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         state=arguments.state,
         ae_title=check_ae_title(arguments.ae_title, "--ae_title"),
         listen=parse_node(arguments.listen, "--listen") if arguments.listen else None,
-        allow=arguments.allow,
+        allow=tuple(arguments.allow),
         quiet=arguments.quiet,
         poll=arguments.poll,
         longest_pause=arguments.retry,

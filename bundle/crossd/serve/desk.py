@@ -34,7 +34,7 @@ class Desk:
         journal: what was answered before.
         outbox: takes the reports.
         inference: what the cases are classified by.
-        stop: ends the iteration, after the series at hand.
+        stop: ends the iteration, after the volume at hand.
         poll: seconds from one look at the folder to the next.
         series: which series are meant, as `crossd.data.find_cases` has it.
         once: whether to end when all that is there has been tried.
@@ -110,6 +110,8 @@ class Desk:
             names = [f"{version.identifier[:16]}{f'-{index}' if index else ''}" for index in range(len(volumes))]
             self._outcomes = []
             for name, volume in zip(names, volumes, strict=True):
+                if self.stop.is_set():
+                    return  # the next start begins with the first volume again
                 item = {
                     "case": name,
                     "source": volume.folder,

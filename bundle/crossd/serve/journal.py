@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS versions (id TEXT PRIMARY KEY, series TEXT, uid TEXT,
     state TEXT, reason TEXT, time REAL);
 CREATE TABLE IF NOT EXISTS reports (uid TEXT PRIMARY KEY, series_uid TEXT, study_uid TEXT, version TEXT, volume TEXT,
     answer TEXT, state TEXT, attempts INT, reason TEXT, time REAL);
+CREATE INDEX IF NOT EXISTS files_of ON files (series);
 CREATE INDEX IF NOT EXISTS versions_of ON versions (series);
 CREATE INDEX IF NOT EXISTS reports_of ON reports (state);
 """
@@ -217,10 +218,11 @@ class Journal:
         return [dict(zip(columns, row, strict=True)) | {"answer": json.loads(row[2])} for row in rows]
 
     def unfinished(self) -> int:
-        """How many series have no answer though they should, files no series, and reports no receiver."""
+        """How many series that are there failed, files do not say their series, and reports have no receiver."""
         query = (
-            "SELECT (SELECT COUNT(*) FROM versions WHERE state = 'failed') + (SELECT COUNT(*) FROM reports WHERE "
-            "state = 'waiting') + (SELECT COUNT(*) FROM files WHERE problem != '')"
+            "SELECT (SELECT COUNT(*) FROM versions v WHERE state = 'failed' AND EXISTS (SELECT 1 FROM files f WHERE "
+            "f.series = v.series)) + (SELECT COUNT(*) FROM reports WHERE state = 'waiting') + (SELECT COUNT(*) FROM "
+            "files WHERE problem != '')"
         )
         return int(self._rows(query)[0][0])
 

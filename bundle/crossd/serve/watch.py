@@ -70,7 +70,7 @@ def watch(settings: Settings, stop: threading.Event | None = None) -> int:
 
     Args:
         settings: how.
-        stop: ends it, after the series at hand.
+        stop: ends it, after the volume at hand.
 
     Returns:
         How many series have no answer and reports no receiver; 0 when all is done.
