@@ -178,6 +178,25 @@ def test_any_network_of_monai(workflow, volumes, tmp_path, options):
     assert read_card(tmp_path / "out" / "model.pt")["network"]["name"] in ("SegResNet", "UNet")
 
 
+def test_several_channels_and_a_spacing(workflow, volumes, tmp_path):
+    rows = (volumes / "cases.csv").read_text().splitlines()
+    lines = ["image_1,image_2,mask,split"]
+    for row in rows[1:]:
+        image, mask, split = row.split(",")
+        lines.append(f"{image},{image},{mask},{split}")
+    (tmp_path / "two.csv").write_text("\n".join(lines) + "\n")
+    options = {**SMALL, "images": str(volumes), "labels": str(tmp_path / "two.csv"), "epochs": 1}
+    workflow("train_segmentation", **options, spacing=[1.5, 1.5, 1.5], output_dir=str(tmp_path / "out")).run()
+    card = read_card(tmp_path / "out" / "model.pt")
+    assert card["network"]["in_channels"] == 2
+    assert card["input"]["channels"] == ["image_1", "image_2"]
+    files = ("train_segmentation", "evaluate_segmentation")
+    options = {"images": str(volumes), "labels": str(tmp_path / "two.csv"), "output_dir": str(tmp_path / "out")}
+    workflow(*files, **options).run()
+    content = json.loads((tmp_path / "out" / "evaluation" / "metrics.json").read_text())
+    assert (content["cases"], content["failed"]) == (2, {})
+
+
 @pytest.fixture
 def broken(volumes, tmp_path):
     """A copy of the volumes whose first mask is another one."""

@@ -109,6 +109,21 @@ def test_starts_from_a_2d_classifier_as_its_card_says(classifier, card, root, st
         trained_segmentation(classifier)
 
 
+def test_starts_from_a_self_supervised_encoder(tmp_path, card, card_input, root, start):
+    options = {**SMALL, "conv1_t_size": 3, "no_max_pool": True}
+    network = CrossDResNet(3, 1, 2, **options)
+    state = {name: value for name, value in network.state_dict().items() if not name.startswith("fc.")}
+    made = {**card(), "task": "self_supervised", "encoder": "crossd", "class_names": [], "negative_class": None}
+    made |= {"network": {"spatial_dims": 3, "in_channels": 1, **options}, "input": {**card_input, "mean": 0.4}}
+    save_checkpoint(tmp_path / "ssl.pt", state, made)
+    base = segmentation_base(str(tmp_path / "ssl.pt"), str(root))
+    assert (base["class_names"], base["input"]["mean"], base["network"]) == (None, 0.4, options)
+    wanted = card(network=network_arguments(base, "crossd", "plain", {"deep_supervision": 1}, {}))
+    unet = segmentation_network(wanted)
+    start(unet, str(tmp_path / "ssl.pt"), wanted)
+    assert all(torch.equal(value, state[name]) for name, value in unet.encoder.state_dict().items())
+
+
 def test_starts_from_scratch_only_when_asked_to(root):
     base = segmentation_base("none", str(root))
     assert base["network"] == {"depth": 18, "width": 64}
