@@ -52,8 +52,8 @@ def licence_of(package: str) -> str:
     stated = metadata.metadata(package)
     classifiers = [text.split(" :: ")[-1] for text in stated.get_all("Classifier") or [] if text.startswith("License ")]
     named = " AND ".join(_spdx(text) for text in classifiers if "approved" not in text.lower())  # OSI, DFSG approved
-    written = (stated.get("License") or "").strip().split("\n")[0].removeprefix("OSI Approved :: ")
-    return stated.get("License-Expression") or named or _spdx(written)
+    written = _field(stated, "License").strip().split("\n")[0].removeprefix("OSI Approved :: ")
+    return _field(stated, "License-Expression") or named or _spdx(written)
 
 
 def is_free(licence: str) -> bool:
@@ -112,6 +112,10 @@ def check_licences(packages: list[Installed]) -> None:
             f"Packages that crossd installs have a licence that leaves its users free; not known as such: "
             f"{', '.join(wrong)}. Replace them, or add the licence in crossd/licences.py with the reason why it is one."
         )
+
+
+def _field(stated: metadata.PackageMetadata, name: str) -> str:
+    return (stated.get_all(name) or [""])[0]
 
 
 def _spdx(text: str) -> str:

@@ -146,12 +146,25 @@ def test_what_is_no_number(checkpoint, tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_plain_network(tmp_path):
+    """What is not built of Cross-D convolutions is exported as it is."""
+    plain = make_checkpoint(tmp_path / "plain.pt", conv="plain")
+    (file,) = export_network(plain, "torchscript", tmp_path, bundle=ROOT).files
+    volumes = torch.randn(SIZES[1])
+    torch.testing.assert_close(FORMATS["torchscript"].run(file)(volumes), answer(plain, volumes), atol=1e-4, rtol=0)
+
+
 def test_what_cannot_be_exported(checkpoint, tmp_path, monkeypatch):
     with pytest.raises(CrossDError, match=r"`to` must be one of 'torchscript', .*; got 'onx'\. Did you mean 'onnx'"):
         export_network(checkpoint, "onx", tmp_path, bundle=ROOT)
     images = make_checkpoint(tmp_path / "images.pt", spatial_dims=2)
     with pytest.raises(CrossDError, match=r"spatial_dims 3; the card of .*images\.pt says 2\. Fine-tune it on volumes"):
         export_network(images, "torchscript", tmp_path / "out", bundle=ROOT)
+    card = read_card(checkpoint) | {"task": "segmentation", "label_values": [0, 1, 2]}
+    card["network"] = {"in_channels": 2, "out_channels": 3}
+    save_checkpoint(tmp_path / "masks.pt", torch.nn.Linear(1, 1), card=card)
+    with pytest.raises(CrossDError, match=r"task multiclass or multilabel; the card of .*masks\.pt says segmentation"):
+        export_network(tmp_path / "masks.pt", "onnx", tmp_path / "out", bundle=ROOT)
     dynamic = make_checkpoint(tmp_path / "dynamic.pt", alignment="dynamic")
     with pytest.raises(CrossDError, match="does not depend on the input can be folded"):
         export_network(dynamic, "torchscript", tmp_path / "out", bundle=ROOT)

@@ -38,10 +38,15 @@ class Trained:
         """Build the network of a checkpoint, load it whole, and fold it.
 
         Raises:
-            CrossDError: for what is no checkpoint with a card, a network of images, and one whose kernels depend on
-                the input.
+            CrossDError: for what is no checkpoint of a classifier with a card, a network of images, and one whose
+                kernels depend on the input.
         """
         card = read_card(weights)
+        if card["task"] not in ("multiclass", "multilabel"):
+            raise CrossDError(
+                f"Exports are classifiers, task multiclass or multilabel; the card of {weights} says {card['task']}. "
+                "Fine-tune it with configs/train.json, or fold it and call torch.onnx.export yourself."
+            )
         dims = card["network"].get("spatial_dims")
         if dims != 3:
             raise CrossDError(
