@@ -381,6 +381,6 @@ def test_the_rules_for_configs(root, name):
             assert key in {**base, **config}, f"{key} is described and not there"
     plain = {key for key, value in config.items() if not isinstance(value, (dict, list)) and "#" not in key}
     internal = {"dataset_dir", "class_names", "label_to_onehot", "activation", "used_cases", "channels", "loss"}
-    internal |= {"network"}
+    internal |= {"network", "switches"}
     undescribed = plain - internal - set(", ".join(config["_desc_"]).split(", "))
     assert not undescribed, f"{undescribed} can be overridden and are not described"

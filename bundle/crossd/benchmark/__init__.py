@@ -1,1 +1,1 @@
-"""What is measured, a package each: `speed`, `transfer` (what pre-training is worth), `faults` (what damage does)."""
+"""What is measured: `speed`, `transfer` (what pre-training is worth), `faults` (what damage does), `many_cases`."""

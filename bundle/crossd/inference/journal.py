@@ -167,6 +167,7 @@ class Journal:
     def finish(self) -> None:
         """Note that the run came to its end."""
         self.record.write(self.starts, finished=True)
+        self.record.unlock()
 
     def lines(self) -> dict[str, Line]:
         """Where the answer of each case stands, by the case's name."""

@@ -121,7 +121,7 @@ class PredictionWriter:
     def write(self, engine: SupervisedEvaluator) -> None:
         """Add the cases of the evaluator's batch."""
         for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
-            output["entry"] = self._entry(case, output)
+            output["entry"] = self.entry(case, output)
             if process_count() == 1:
                 self.tables.append(output["entry"])
                 self._count({output["entry"]["status"]: 1}, more=True)
@@ -169,7 +169,13 @@ class PredictionWriter:
         before = (self.done, self.failed, self.skipped) if more else (0, 0, 0)
         self.done, self.failed, self.skipped = before[0] + ok, before[1] + failed, before[2] + skipped
 
-    def _entry(self, case: Case, output: dict[str, Any]) -> dict[str, Any]:
+    def entry(self, case: Case, output: dict[str, Any]) -> dict[str, Any]:
+        """What is to be written of a case, whose maps are written here.
+
+        Args:
+            case: an item of `CaseDataset`.
+            output: what `classify_cases` made of it.
+        """
         entry: dict[str, Any] = {
             "case": case["case"],
             "source": case["source"],

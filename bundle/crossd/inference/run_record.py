@@ -67,8 +67,14 @@ class RunRecord:
             if stored.get(name) != self.settings.get(name)
         ]
 
+    def unlock(self) -> None:
+        """Let others write into the folder."""
+        if self._lock is not None:
+            self._lock.close()
+        self._lock = None
+
     def lock(self) -> None:
-        """Let no other process write into the folder as long as this one lives.
+        """Let no other process write into the folder, until `unlock` or the end of this one.
 
         Raises:
             CrossDError: when another does.

@@ -1,0 +1,80 @@
+"""The inference config on Ray Data, for clusters where Ray hands out the machines; there is no scheduling in here."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigWorkflow
+
+from crossd.checkpoints import load_pretrained
+from crossd.data import find_cases
+from crossd.errors import CrossDError
+from crossd.inference.backends import Accelerated
+from crossd.inference.cases import CaseDataset, reason
+from crossd.inference.tables import PredictionTables
+
+
+class RayClassifier:
+    """What a Ray actor does: it builds the config's parts once, and classifies case after case with them.
+
+    Args:
+        config: path of `inference.json`.
+        options: that replace entries of it.
+    """
+
+    def __init__(self, config: str, options: Mapping[str, Any]) -> None:
+        self.workflow = ConfigWorkflow(config, workflow_type="inference", logging_file=False, **options)
+        self.workflow.initialize()
+        part = self.workflow.parser.get_parsed_content
+        load_pretrained(part("network"), part("weights"), strict_head=True)
+        self.network = Accelerated(part("network"), part("backend")).eval()
+        self.writer = part("writer")
+        (self.writer.folder / "evidence").mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row `{"name", "item"}` to `{"entry"}`, as `predictions.json` has it."""
+        case = CaseDataset([pickle.loads(row["item"])], self.workflow.preprocessing)[0]
+        case["name"], output = row["name"], {}
+        try:
+            if case["error"] is None:
+                with torch.no_grad():
+                    (evidence,) = self.workflow.inferer.windows_of([case["image"][None]], self.network)
+                output = {"pred": evidence.aggregate().float(), "evidence": evidence}
+        except Exception as error:  # out of memory, say: the other cases may be smaller
+            case["error"] = reason(error)
+        return {"entry": json.dumps(self.writer.entry(case, output))}
+
+
+def infer_on_ray(config: str | Path, processes: int, images: str, output_dir: str, **options: Any) -> Counter[str]:
+    """Classify all cases under a path by Ray actors, and write the tables and the maps that the bundle writes.
+
+    Args:
+        config: of the bundle.
+        processes: Ray actors at the same time.
+        images, output_dir: as in the config; all machines see them under these paths. Tables are written at the end.
+        options: that replace entries of the config.
+
+    Returns:
+        How many cases are "ok", "failed" and "skipped".
+
+    Raises:
+        CrossDError: when Ray is not installed, or as `find_cases`.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise CrossDError('Ray must be installed, got none: pip install "crossd[ray]", or use torchrun.') from error
+    given = {**options, "images": str(Path(images).absolute()), "output_dir": str(Path(output_dir).absolute())}
+    arguments = {"config": str(Path(config).absolute()), "options": given}
+    cases = CaseDataset(find_cases(given["images"], options.get("series"), options.get("tilt", "correct")), dict)
+    rows = [{"name": name, "item": pickle.dumps(item)} for name, item in zip(cases.names, cases.data, strict=True)]
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
+    done = ray.data.from_items(rows).map(RayClassifier, fn_constructor_kwargs=arguments, concurrency=processes)
+    tables: PredictionTables = RayClassifier(str(config), given).writer.tables
+    return tables.write((json.loads(row["entry"]) for row in done.iter_rows()), stay_open=False)

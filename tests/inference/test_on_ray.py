@@ -1,0 +1,58 @@
+"""The inference config on Ray Data gives the tables of the bundle."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from crossd.benchmark.many_cases import make_many, make_model
+from crossd.errors import CrossDError
+from crossd.inference.on_ray import infer_on_ray
+from monai.bundle import ConfigWorkflow
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "configs" / "inference.json"
+
+
+def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(
+        CrossDError, match=r'Ray must be installed, got none: pip install "crossd\[ray\]", or use torch'
+    ):
+        infer_on_ray(CONFIG, 1, str(tmp_path), str(tmp_path / "out"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_tables_are_those_of_the_bundle(tmp_path: Path) -> None:
+    if find_spec("ray") is None:
+        pytest.skip('Ray is not installed: it takes 500 MB, so it has an extra of its own, pip install "crossd[ray]"')
+    images, weights = make_many(tmp_path / "in", 12), make_model(tmp_path / "m.pt", ROOT / "configs" / "metadata.json")
+    (images / "c000003.nii.gz").write_bytes(b"\x1f\x8b cut")
+    arguments = ["--images", images, "--output_dir", tmp_path / "ray", "--weights", weights, "--processes", "2"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "infer_on_ray.py", *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    assert "11 cases done, 1 failed, 0 skipped" in done.stdout
+    options = {"images": str(images), "output_dir": str(tmp_path / "one"), "weights": str(weights), "report": False}
+    workflow = ConfigWorkflow(str(CONFIG), workflow_type="inference", logging_file=False, **options)
+    workflow.initialize()
+    workflow.run()
+    tables = []
+    for name in ("ray", "one"):
+        with (tmp_path / name / "predictions.csv").open(newline="") as file:
+            tables.append(list(csv.DictReader(file)))
+    assert len(tables[0]) == len(tables[1]) == 12
+    for ours, theirs in zip(*tables, strict=True):
+        for column, text in theirs.items():
+            if column.startswith("probability_") and text:
+                assert float(ours[column]) == pytest.approx(float(text), abs=5e-6)
+            else:
+                assert ours[column] == text
+    maps = [{path.name for path in (tmp_path / name / "evidence").iterdir()} for name in ("ray", "one")]
+    assert maps[0] == maps[1]

@@ -1,0 +1,143 @@
+"""Runs over cases that are killed, resumed and shared by several processes end as one that was left alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crossd.benchmark.many_cases import account, make_many, make_model
+from crossd.report.merging import pieces
+
+ROOT = Path(__file__).resolve().parents[1]
+CASES, BAD = 14, "c000005"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`in` with 14 cases, of which one is cut, and `model.pt`."""
+    folder = tmp_path_factory.mktemp("many")
+    make_many(folder / "in", CASES, distinct=CASES)
+    (folder / "in" / f"{BAD}.nii.gz").write_bytes(b"\x1f\x8b cut")
+    make_model(folder / "model.pt", ROOT / "configs" / "metadata.json")
+    return folder
+
+
+def step(place: Path, output: str, processes: int = 1, kill: tuple[int, str, int] | None = None, **more: Any) -> dict:
+    """What `process_driver.py` runs; `kill` is the rank, when, and the how-manieth time."""
+    overlay = ["multi_gpu_inference"] if processes > 1 else []
+    options = {"images": str(place / "in"), "weights": str(place / "model.pt"), "report_cases": 6, "report_slices": 3}
+    environment = more.pop("environment", {})
+    return {
+        "configs": [str(ROOT / "configs" / f"{name}.json") for name in ("inference", *overlay)],
+        "workflow_type": "inference",
+        "options": {**options, "output_dir": str(place / output), **more},
+        "processes": processes,
+        "environment": environment,
+        "log": str(place / f"{output}.log"),
+        **({"kill": dict(zip(("rank", "when", "count"), kill, strict=True))} if kill else {}),
+    }
+
+
+def drive(folder: Path, steps: list[dict]) -> list[list[int]]:
+    (folder / "steps.json").write_text(json.dumps(steps))
+    driver = Path(__file__).with_name("process_driver.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(driver), str(folder / "steps.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.partition("REPORT")[2])
+
+
+RESTARTED = {"TORCHELASTIC_RESTART_COUNT": "1", "TORCHELASTIC_MAX_RESTARTS": "3"}
+
+
+@pytest.fixture(scope="module")
+def runs(place: Path) -> dict[str, list[list[int]]]:
+    """The same cases in several ways; how the processes of each ended."""
+    steps = {
+        "whole": [step(place, "whole")],
+        "killed": [
+            step(place, "killed", kill=(0, "after a line", 3)),
+            step(place, "killed", kill=(0, "half of a line written", 2), resume=True),
+            step(place, "killed", kill=(0, "before a rename", 5), resume=True),
+            step(place, "killed", resume=True),
+        ],
+        "two": [step(place, "two", 2)],
+        "elastic": [
+            step(place, "elastic", 2, kill=(1, "half of a line written", 3)),
+            step(place, "elastic", 2, environment=RESTARTED),
+        ],
+        "fewer": [step(place, "fewer", 2, kill=(0, "after a line", 4)), step(place, "fewer", resume=True)],
+    }
+    codes = iter(drive(place, [one for several in steps.values() for one in several]))
+    return {name: [next(codes) for _ in several] for name, several in steps.items()}
+
+
+def rows_of(page: Path) -> list[bytes]:
+    found = sorted(pieces([page]).values(), key=lambda piece: piece.number)
+    assert [piece.number for piece in found] == list(range(1, len(found) + 1))
+    return [piece.html(piece.number, names=True) for piece in found]
+
+
+@pytest.mark.parametrize("name", ["killed", "two", "elastic", "fewer"])
+def test_every_way_ends_as_the_run_that_was_left_alone(place: Path, runs: dict, name: str) -> None:
+    assert runs["whole"] == [[2]]  # one case cannot be read
+    one, other = place / "whole", place / name
+    assert (other / "predictions.csv").read_bytes() == (one / "predictions.csv").read_bytes()
+    assert (other / "predictions.json").read_bytes() == (one / "predictions.json").read_bytes()
+    maps = [{path.name: path.read_bytes() for path in (folder / "evidence").iterdir()} for folder in (one, other)]
+    assert maps[0].keys() == maps[1].keys()
+    assert rows_of(one / "report.html") == rows_of(other / "report.html")
+    assert sum(b"<figure " in row for row in rows_of(other / "report.html")) == 6
+    head = (other / "report.html").read_text().partition("<table")[0]
+    assert re.search(rf"<!--ok-->{CASES - 1} .*<!--failed-->1 ", head, re.S)
+    found = account(other, place / "in")
+    assert found == {"cases": 14, "rows": 14, "lost": 0, "doubled": 0, "failed": 1, "out_of_order": 0, "answers": 14}
+    assert not list((other / "journal").glob("report_*"))
+
+
+def test_they_were_killed_and_none_did_a_case_twice(place: Path, runs: dict) -> None:
+    assert runs["killed"] == [[-9], [-9], [-9], [2]]
+    assert runs["two"] == [[2, 0]]  # the first process says that a case failed
+    assert runs["elastic"][0][1] == -9
+    assert runs["elastic"][1] == [0, 0]  # a case that failed is no reason to start again
+    assert "the exit code does not say so" in (place / "elastic.log").read_text()
+    assert runs["fewer"][0][0] == -9
+    assert runs["fewer"][1] == [2]
+    for name in ("two", "elastic"):  # both had their share
+        assert all(path.stat().st_size for path in (place / name / "journal").glob("process_*.jsonl"))
+    starts = {
+        json.loads(line)["start"]
+        for line in (place / "killed" / "journal" / "process_0.jsonl").read_text().splitlines()
+    }
+    assert starts == {1, 2, 3, 4}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_torch_elastic_starts_a_killed_process_again(place: Path) -> None:
+    from crossd.benchmark.many_cases import command, watch
+
+    images = make_many(place / "sixty", 60, distinct=10)
+    options = {"images": images, "weights": place / "model.pt", "output_dir": place / "torchrun"}
+    log = place / "torchrun_real.log"
+    seen = watch(command(ROOT / "configs", options, 2, restarts=2), place / "torchrun", 15, True, log, 300)
+    assert (seen.code, seen.killed) == (0, True), log.read_text()
+    found = account(place / "torchrun", images)
+    assert (found["rows"], found["lost"], found["doubled"], found["out_of_order"]) == (60, 0, 0, 0)
+    assert found["answers"] == 60
+    with (place / "torchrun" / "predictions.csv").open(newline="") as file:
+        assert {row["status"] for row in csv.DictReader(file)} == {"ok"}
