@@ -110,6 +110,7 @@ def test_shell_blocks(block, workplace):
 
 def test_few_blocks_are_not_run():
     runnable = [block for block in BLOCKS if block.language in ("python", "bash")]
+    runnable = [block for block in runnable if block.reason != "make test-clients does"]  # it runs them
     assert len([block for block in runnable if block.reason]) <= len(runnable) // 4
 
 
