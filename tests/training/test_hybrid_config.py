@@ -162,6 +162,17 @@ def test_options_for_images_alone_and_random_axes(train, tmp_path):
     assert not any(p.requires_grad for name, p in network.named_parameters() if "predictor" in name)
 
 
+def test_images_of_several_findings_and_switches_as_the_command_line_gives_them(train, make_chest_xray14, tmp_path):
+    release = make_chest_xray14(tmp_path / "nih")
+    options = {"images": str(release), "epochs": 1, "tensorboard": "false", "check_images": "false", "resume": "false"}
+    for weight in (1.0, 0.5):  # without resume other settings are no reason to refuse
+        made = train(tmp_path / "out", "train_hybrid", **options, image_weight=weight)
+    metrics = made.parser.get_parsed_content("validate_images#evaluator").state.metrics
+    assert 0 <= metrics["image_auc"] <= 1
+    assert made.parser.get_parsed_content("plain_network").images.fc.out_features == 14
+    assert not (tmp_path / "out" / "tensorboard").exists()
+
+
 def test_workers_do_not_change_the_result(train, tmp_path):
     for workers in (0, 2):
         train(tmp_path / str(workers), "train_hybrid", num_workers=workers, epochs=1)

@@ -57,6 +57,14 @@ def test_chest_xray14_is_trained_on_and_tested_by_its_official_lists(root, small
         assert {"val_auc", "val_loss"} <= set(next(csv.DictReader(file)))
 
 
+def test_switches_as_the_command_line_gives_them(root, small, images, tmp_path):
+    options = {"images": str(images), "output_dir": str(tmp_path / "out"), "epochs": 1, "tensorboard": "false"}
+    for rate in (0.01, 0.02):  # without resume other settings are no reason to refuse
+        made = run(root, {**small, **options}, ("pretrain_2d",), resume="false", amp="false", learning_rate=rate)
+    assert not (tmp_path / "out" / "tensorboard").exists()
+    assert made.parser.get_parsed_content("inferer").enabled is False
+
+
 @pytest.fixture(scope="module")
 def pseudo(root, small, images, tmp_path_factory):
     """A 3D network trained on images by Pseudo3D; the folder of its run."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from crossd.benchmark.transfer import METHODS, Block, Cell, Results, build_network, perform
+from crossd.benchmark.transfer import METHODS, RECIPES, Block, Cell, Results, build_network, perform
 from crossd.benchmark.transfer.hybrid import Hybrid, ImageSide, read_images
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
@@ -65,3 +65,7 @@ def test_the_sub_sample_is_fixed(inputs):
 def test_images_are_needed(inputs, tmp_path):
     with pytest.raises(CrossDError, match=r"Hybrid methods train on images too, got none\. Pass --images FILE"):
         perform(BLOCK, "hybrid", replace(inputs, images=()), Results(tmp_path, inputs.recipe))
+
+
+def test_the_stored_runs_can_be_gone_on_with(root):
+    assert Results(root / "docs" / "results" / "cpu", RECIPES["cpu"]).runs()  # refused where the recipes differ
