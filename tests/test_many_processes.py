@@ -72,7 +72,7 @@ def runs(place: Path) -> dict[str, list[list[int]]]:
         "killed": [
             step(place, "killed", kill=(0, "after a line", 3)),
             step(place, "killed", kill=(0, "half of a line written", 2), resume=True),
-            step(place, "killed", kill=(0, "before a rename", 5), resume=True),
+            step(place, "killed", kill=(0, "before a rename", 7), resume=True),
             step(place, "killed", resume=True),
         ],
         "two": [step(place, "two", 2)],

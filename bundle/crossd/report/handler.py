@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,7 +17,6 @@ from monai.engines import SupervisedEvaluator
 from crossd.errors import CrossDError
 from crossd.inference import Journal, WindowInferer, WindowMap
 from crossd.inference.cases import Case, reason
-from crossd.processes import process_count, rank
 from crossd.report.discretion import without_folders
 from crossd.report.facts import model_facts
 from crossd.report.page import case_html, page
@@ -87,7 +87,7 @@ class ReportWriter:
         self.cases, self.slices, self.names, self.saliency = cases, slices, names, saliency
         self.logger = logging.getLogger(type(self).__name__)
         self.pages = RunPages(self.path, journal, self._row, names)
-        self._left = cases
+        self._left, self._kept, self._without = cases, list[int](), 0
 
     def attach(self, engine: SupervisedEvaluator) -> None:
         """Register with the evaluator; MONAI calls this."""
@@ -111,14 +111,13 @@ class ReportWriter:
         # a checkpoint's name may hold bytes that are no text
         head, tail, unfinished = (text.encode(errors="replace") for text in around)
         try:
-            pictured = self.pages.begin(head, tail, unfinished, getattr(dataset, "names", []))
+            pictured, self._kept = self.pages.begin(head, tail, unfinished, getattr(dataset, "names", []))
         except OSError as error:
             raise CrossDError(
                 f"output_dir must be a folder that can be written, got {self.path.parent} ({reason(error)}): choose "
                 "another by --output_dir, or leave out the report by --report false"
             ) from error
-        left = max(0, self.cases - pictured)
-        self._left = left // process_count() + (rank() < left % process_count())
+        self._left, self._without = self.cases - pictured, 0
 
     def write(self, engine: SupervisedEvaluator) -> None:
         """Add the cases of the evaluator's batch."""
@@ -153,15 +152,25 @@ class ReportWriter:
         details: dict[str, str] = {}
         if output["entry"]["status"] == "ok":
             details = _details(image, output)
-            if self._left > 0:
+            if self._is_pictured(case["number"] + 1):
                 try:
                     pictures, remarks = pictures_of(image, self._maps(output), self.card["input"], self.slices)
-                    self._left -= 1
                 except Exception as error:  # whatever a picture can fail of, the row is more important
+                    self._without += 1
                     remarks = [f"No pictures: {self._shown(reason(error), case['source'])}"]
             else:
                 remarks = [f"No pictures: the page holds those of the first {self.cases} cases (report_cases)."]
+        else:
+            self._without += 1
         return self._html(case["number"] + 1, case["key"], output["entry"], pictures, remarks, details)
+
+    def _is_pictured(self, number: int) -> bool:
+        """Whether a case is one of the first that are read, as far as this process knows.
+
+        It does not know which cases of other processes cannot be read, so several may picture fewer, never more.
+        """
+        before = number - 1 - bisect_left(self._kept, number)
+        return before - self._without < self._left
 
     def _row(self, number: int, key: str, entry: dict[str, Any]) -> str:
         """A case that was classified by an earlier start of the run, without a report."""

@@ -37,7 +37,7 @@ class RunPages:
         self._around = (b"", b"", b"")
         self._order: list[str] = []
 
-    def begin(self, head: bytes, tail: bytes, unfinished: bytes, order: Sequence[str]) -> int:
+    def begin(self, head: bytes, tail: bytes, unfinished: bytes, order: Sequence[str]) -> tuple[int, list[int]]:
         """Start a page with the cases that are kept; all processes do.
 
         Args:
@@ -45,24 +45,25 @@ class RunPages:
             order: names of all cases.
 
         Returns:
-            How many cases have pictures already.
+            How many cases have pictures already, and the numbers of those that are kept.
 
         Raises:
             OSError: for a folder that cannot be written.
         """
         self._around = (head, tail, unfinished)
         self._order = list(order)
-        pictured = on_first(self._take_over)
+        taken = on_first(self._take_over)
         if self.journal is not None and process_count() > 1:
             self._page = PageFile(self.journal.folder / f"report_{rank()}.html", *self._around)
-        return pictured
+        return taken
 
-    def _take_over(self) -> int:
+    def _take_over(self) -> tuple[int, list[int]]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._page, pictured = self._merged([] if self.journal is None else self.journal.kept)
+        kept = set() if self.journal is None else set(self.journal.kept)
+        self._page, pictured = self._merged([name for name in self._order if name in kept])
         if process_count() > 1:
             self._page.close()
-        return pictured
+        return pictured, [number for number, name in enumerate(self._order, 1) if name in kept]
 
     @property
     def is_open(self) -> bool:
