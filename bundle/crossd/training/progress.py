@@ -52,7 +52,8 @@ class TrainingProgress:
         patience: validations without a better score after which training stops; None never stops early.
         keep: how many checkpoints to keep.
         score: the metric that the best epoch has most of.
-        averaged: a moving average of the network (`WeightAverage.model`), which `model.pt` then holds instead of it.
+        averaged: what `model.pt` holds instead of the network: a moving average of it (`WeightAverage.model`), or the
+            part of it that is wanted in the end (`HybridNetwork.volumes`).
 
     Raises:
         CrossDError: without a folder, for a bundle's `models`, and when the run starts, for other settings or
