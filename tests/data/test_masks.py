@@ -50,12 +50,17 @@ def test_the_mask_goes_where_the_image_goes(tmp_path, blocks, affine, plane):
 
 def test_spacing_takes_the_nearest_voxel_and_invents_no_class(tmp_path, blocks):
     image = written(tmp_path, blocks.astype(np.float32), ORIENTATIONS[0], "image")
-    item = preprocessing({**CARD, "spacing": [0.5, 0.7, 2.0]})({"image": [image], "mask": written(tmp_path, blocks)})
+    item = preprocessing({**CARD, "spacing": [0.5, 0.7, 0.8]})({"image": [image], "mask": written(tmp_path, blocks)})
     label = LoadMaskd([0, 1, 4])(item)["label"]
     assert label.shape == item["image"].shape
     assert sorted(label.unique().tolist()) == [0, 1, 2]
     share = float((label == 1).float().mean()) / float((blocks == 1).mean())
     assert 0.6 < share < 1.6
+    for index, value in ((1, 1), (2, 4)):  # in millimetres each block lies where it lay
+        there = torch.nonzero(torch.as_tensor(label)[0] == index).double().mean(0)
+        middle = label.affine.double() @ torch.cat([there, torch.ones(1)]).double()
+        was = np.argwhere(blocks == value).mean(0)
+        assert np.abs(middle[:3].numpy() - was).max() < 0.3
 
 
 def test_a_turned_image(tmp_path, blocks):
