@@ -98,9 +98,12 @@ def test_texts_of_a_card_stay_texts(checkpoint):
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "a b", 'a"', ".hidden"])
-def test_names_that_are_no_folder_names(checkpoint, name):
+def test_names_that_are_no_folder_names(checkpoint, name, tmp_path):
     with pytest.raises(CrossDError, match=rf"called by letters, digits .* got {name!r}\. Choose such a name"):
         config_pbtxt(read_card(checkpoint), name)
+    with pytest.raises(CrossDError, match="called by letters, digits"):
+        export_network(checkpoint, "triton", tmp_path / "out", name=name, bundle=ROOT)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_batches_below_one(checkpoint):

@@ -16,7 +16,7 @@ from crossd.export.onnx_file import run_onnx, write_onnx
 from crossd.export.openvino_files import run_openvino, write_openvino
 from crossd.export.torchscript import run_torchscript, write_torchscript
 from crossd.export.trained import Trained
-from crossd.export.triton import write_triton
+from crossd.export.triton import check_name, write_triton
 from crossd.export.verification import Forward, differences, examples
 
 
@@ -87,9 +87,9 @@ def export_network(
     """
     format = FORMATS[one_of("to", to, FORMATS)]
     check_installed(to)
-    trained = Trained.read(Path(weights), Path(bundle or bundle_root()))
     output_dir = Path(output_dir)
-    main = Path(name if name is not None and to == "triton" else format.path)
+    main = Path(check_name(name) if name is not None and to == "triton" else format.path)
+    trained = Trained.read(Path(weights), Path(bundle or bundle_root()))
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".exporting-") as unfinished:

@@ -43,10 +43,7 @@ def config_pbtxt(card: dict[str, Any], name: str, largest_batch: int = LARGEST_B
     parameters { key: "card" value: { string_value: "{..." } }
     <BLANKLINE>
     """
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise CrossDError(
-            f"Triton's models are called by letters, digits and `_ . -`, got {name!r}. Choose such a name."
-        )
+    check_name(name)
     if largest_batch < 1:
         raise CrossDError(f"max_batch_size is at least 1 window, got {largest_batch}. Triton queues what is more.")
     channels, classes = card["input"]["channels"], card["class_names"]
@@ -65,6 +62,19 @@ output [
 dynamic_batching {{ }}
 parameters {{ key: "card" value: {{ string_value: {json.dumps(json.dumps(card))} }} }}
 """
+
+
+def check_name(name: str) -> str:
+    """The name, where it is one of a folder: it becomes one.
+
+    Raises:
+        CrossDError: for any other.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise CrossDError(
+            f"Triton's models are called by letters, digits and `_ . -`, got {name!r}. Choose such a name."
+        )
+    return name
 
 
 def write_triton(trained: Trained, folder: Path) -> None:
