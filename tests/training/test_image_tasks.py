@@ -13,6 +13,7 @@ from crossd.data.images.chest_xray14 import FINDINGS
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.pseudo3d import pseudo_3d
+from crossd.ssl.images import unlabelled_images
 from crossd.training import PrepareImages, base_card, image_card
 from crossd.training.cards import FROM_SCRATCH, FROM_SCRATCH_2D
 from crossd.training.images import window_options
@@ -63,6 +64,16 @@ def test_switches_as_the_command_line_gives_them(root, small, images, tmp_path):
         made = run(root, {**small, **options}, ("pretrain_2d",), resume="false", amp="false", learning_rate=rate)
     assert not (tmp_path / "out" / "tensorboard").exists()
     assert made.parser.get_parsed_content("inferer").enabled is False
+
+
+def test_self_supervision_takes_nothing_of_the_test_list(make_chest_xray14, tmp_path):
+    release = make_chest_xray14(tmp_path)
+    for given in (release, release / "Data_Entry_2017_v2020.csv"):
+        found = unlabelled_images(str(given))
+        names = {item["image"][1] for item in found["items"]}
+        assert names == set((release / "train_val_list.txt").read_text().split())
+    (release / "images_002/images/00000001_000.png").unlink()
+    assert [name for _, name, _ in unlabelled_images(str(release))["skipped"]] == ["00000001_000.png"]
 
 
 @pytest.fixture(scope="module")

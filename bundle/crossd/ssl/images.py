@@ -13,6 +13,7 @@ from monai.transforms import Compose, MapTransform
 from torch import Tensor
 
 from crossd.data.images import ImageStore, ReadImage2Dd
+from crossd.data.images.chest_xray14 import TABLE, ChestXray14Source, tables
 from crossd.data.images.decoding import is_image, to_channels
 from crossd.data.images.lists import ListSource
 from crossd.data.images.sources import FolderSource, ImageRecord, ImageSource
@@ -82,11 +83,14 @@ class Arrays(ImageSource):
 
 def _source(path: str, image_root: str | None) -> ImageSource:
     where = Path(path).expanduser()
+    root = None if image_root is None else Path(image_root)
+    if where.name.startswith(TABLE) or (where.is_dir() and tables(where)):
+        return ChestXray14Source(where, root)
     if where.is_dir():
         return Folder(where)
     kinds = {".zip": Zip, ".npz": Arrays}
     if where.is_file() and where.suffix.lower() == ".csv":
-        return ListSource(where, None if image_root is None else Path(image_root))
+        return ListSource(where, root)
     if not where.is_file() or where.suffix.lower() not in kinds:
         raise CrossDError(
             f"Images come from a folder, a .zip, a .npz or a .csv list that exists, got {where}. Check --images."
@@ -108,7 +112,8 @@ def unlabelled_images(
     """The images of one source or several; labels are not needed and not looked at.
 
     Held-out images are never taken: of a tree with a folder `train` only what lies below it, of a `.npz` the array
-    `train_images` (or `images`), of a list the rows that are not val or test.
+    `train_images` (or `images`), of a list the rows that are not val or test, of ChestX-ray14 those of its
+    `train_val_list.txt`.
 
     Args:
         images: folders, `.zip`, `.npz` or `.csv`; `"none"` for none.
@@ -146,6 +151,7 @@ def unlabelled_images(
     store = ImageStore(sources, channels, cache_gb)
     trials = try_images(store, keys, num_workers) if check_images else [Trial(None, None)] * len(keys)
     skipped = [(str(sources[i].path), name, str(t.error)) for (i, name), t in zip(keys, trials, strict=True) if t.error]
+    skipped += [(str(source.path), *absent) for source in sources for absent in source.absent]
     items = [
         {"image": (i, name), "case": f"{sources[i].path.name}/{name}"}
         for (i, name), trial in zip(keys, trials, strict=True)
