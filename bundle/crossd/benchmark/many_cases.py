@@ -126,7 +126,7 @@ def watch(
             arguments, stdout=said, stderr=said, env=environment, start_new_session=True, cwd=output_dir.parent
         )
         while run.poll() is None:
-            workers = list(_below(run.pid)) or [run.pid]
+            workers = list(descendants(run.pid)) or [run.pid]
             memory = {pid: _resident(pid) for pid in workers}
             peaks |= {pid: most for pid, (_, most) in memory.items() if most}
             count = answers.count()
@@ -189,7 +189,7 @@ def account(output_dir: Path, images: Path) -> dict[str, int]:
     }
 
 
-def _below(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
     """The processes that a process has started, and those that they have."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -197,7 +197,7 @@ def _below(pid: int) -> Iterator[int]:
         return
     for child in map(int, children):
         yield child
-        yield from _below(child)
+        yield from descendants(child)
 
 
 def _resident(pid: int) -> tuple[float, float]:
