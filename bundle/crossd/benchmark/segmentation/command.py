@@ -71,7 +71,7 @@ def benchmark(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.data) / "hippocampus_msd"
     inputs = MaskInputs(recipe, folder, find_pretrained(arguments.pretrained), arguments.device)
     with results.alone():
-        outcome = execute(grid, methods, inputs, results, arguments.budget, arguments.workers, perform=perform_masks)
+        outcome = execute(grid, methods, inputs, results, arguments.budget, arguments.workers, do=perform_masks)
     print(f"{outcome.done} runs done, {outcome.left} left; {outcome.complete} of {len(grid)} blocks are complete")
     return outcome.left
 

@@ -72,7 +72,7 @@ def execute(
     budget_hours: float | None = None,
     workers: int = 1,
     clock: Callable[[], float] = time.monotonic,
-    perform: Perform = perform,
+    do: Perform | None = None,
 ) -> Outcome:
     """Do the runs that are not stored yet, block by block.
 
@@ -86,8 +86,9 @@ def execute(
         budget_hours: from now; None: until everything is done.
         workers: processes, one thread each; 1: this process, with its threads.
         clock: seconds.
-        perform: does one run and stores it, with its "seconds"; a function of a module, for other processes.
+        do: does one run and stores it, with its "seconds"; a function of a module. None: `perform`.
     """
+    do = do or perform
     start = clock()
     estimates = Estimates()
     for block, method in results.runs():
@@ -119,7 +120,7 @@ def execute(
             if not fits(block):
                 break
             for name in list(waiting[block]):
-                for run, seconds in pool.put((block, name), inputs, results, perform):
+                for run, seconds in pool.put((block, name), inputs, results, do):
                     finished(run, seconds)
         for run, seconds in pool.rest():
             finished(run, seconds)
@@ -145,12 +146,12 @@ class _Workers:
         if self.pool is not None:
             self.pool.shutdown(cancel_futures=True)
 
-    def put(self, run: Run, inputs: Any, results: Results, perform: Perform) -> list[tuple[Run, float]]:
+    def put(self, run: Run, inputs: Any, results: Results, do: Perform) -> list[tuple[Run, float]]:
         """Begin a run as soon as a worker is free; the runs that have ended by then, with their seconds."""
         if self.pool is None:
-            return [(run, _seconds(run, inputs, results, perform))]
+            return [(run, _seconds(run, inputs, results, do))]
         ended = self._collect() if len(self.going) >= self.workers else []
-        self.going[self.pool.submit(_seconds, run, inputs, results, perform)] = run
+        self.going[self.pool.submit(_seconds, run, inputs, results, do)] = run
         return ended
 
     def rest(self) -> list[tuple[Run, float]]:
@@ -178,5 +179,5 @@ def _begin_worker() -> None:
     threading.Thread(target=end_with_it, daemon=True).start()
 
 
-def _seconds(run: Run, inputs: Any, results: Results, perform: Perform) -> float:
-    return float(perform(*run, inputs, results)["seconds"])
+def _seconds(run: Run, inputs: Any, results: Results, do: Perform) -> float:
+    return float(do(*run, inputs, results)["seconds"])
