@@ -12,6 +12,7 @@ from crossd.ssl.pcrl import PCRLObjective, ViewOutput, annealing, similarity
 from crossd.ssl.progress import PretrainingProgress, RestoredPlanes, TermTable
 from crossd.ssl.sides import Side, image_side, present, volume_side
 from crossd.ssl.sizes import image_sizes, volume_sizes, window_options
+from crossd.ssl.statistics import state_with_statistics
 from crossd.ssl.views import GlobalAndSubCropsd, intensity_changes, spatial_changes
 from crossd.ssl.volumes import unlabelled_volumes, volume_preprocessing
 
@@ -46,6 +47,7 @@ __all__ = [
     "similarity",
     "spatial_changes",
     "ssl_card",
+    "state_with_statistics",
     "unlabelled_images",
     "unlabelled_volumes",
     "volume_preprocessing",

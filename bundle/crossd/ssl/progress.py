@@ -12,13 +12,15 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from crossd.checkpoints import save_checkpoint
 from crossd.processes import process_count, rank
+from crossd.ssl.encoders import Encoder
 from crossd.ssl.joint import KINDS
 from crossd.ssl.pcrl import TERMS
+from crossd.ssl.statistics import KeptTargets, state_with_statistics
 from crossd.training.progress import TrainingProgress
 from crossd.training.run_files import write_whole
 
@@ -29,18 +31,19 @@ LOGGED = ("loss", *TERMS, "beta")
 class PretrainingProgress(TrainingProgress):
     """`TrainingProgress` of a run without validation: `model.pt` is the encoder after the last finished epoch.
 
-    Checkpoints hold the whole network, `model.pt` the state dict of `encoder` under the encoder's own names, with the
-    card.
+    Checkpoints hold the whole network, `model.pt` the state dict of `encoder.net` under its own names, with the card,
+    and with running statistics of the epoch's last volumes (images where there were none) as fine-tuning normalises
+    them; see `crossd.ssl.statistics`.
 
     Args:
         output_dir, optimizer, scheduler, card, cases, settings, resume, keep: as for `TrainingProgress`.
-        encoder: what `model.pt` holds, a part of the trainer's network.
+        encoder: whose network `model.pt` holds; a part of the trainer's.
     """
 
     def __init__(
         self,
         output_dir: str | None,
-        encoder: nn.Module,
+        encoder: Encoder,
         optimizer: Optimizer,
         scheduler: Any,
         card: Mapping[str, Any],
@@ -53,13 +56,26 @@ class PretrainingProgress(TrainingProgress):
         listed = [{"case": case["case"]} for case in cases]
         super().__init__(output_dir, never_run, optimizer, scheduler, card, listed, settings, resume, None, keep)
         self.encoder = encoder
+        self.kept = KeptTargets()
+
+    def attach(self, engine: Any) -> None:
+        """Register with the trainer; MONAI calls this. Last."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.kept.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep)
+        super().attach(engine)
+
+    def _keep(self, engine: Any) -> None:
+        self.kept.add(engine.state.output["target"], engine.state.output["kind"])
 
     def epoch_completed(self, engine: Any) -> None:
         """Save the encoder, then what is needed to go on."""
+        seen = self.card["input"]
+        batches = [(batch - seen["mean"]) / seen["std"] for batch in self.kept.batches()]
+        state = state_with_statistics(self.encoder, batches)
         if rank() == 0:
             terms = {name: float(engine.state.metrics[name]) for name in LOGGED if name in engine.state.metrics}
             metrics = {"epoch": engine.state.epoch, **terms}
-            save_checkpoint(self.folder / "model.pt", self.encoder, {**self.card, "metrics": metrics})
+            save_checkpoint(self.folder / "model.pt", state, {**self.card, "metrics": metrics})
         super().epoch_completed(engine)
 
     def completed(self, engine: Any) -> None:
