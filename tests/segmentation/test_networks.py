@@ -9,6 +9,7 @@ import torch
 from crossd import CrossDConv, CrossDResNet
 from crossd.checkpoints import check_card, read_card, save_checkpoint
 from crossd.errors import CrossDError
+from crossd.inference import network_from_card
 from crossd.networks import CrossDUNet
 from crossd.segmentation import (
     SegmentationWeightsLoader,
@@ -48,6 +49,13 @@ def test_a_card_names_its_network(card):
     assert not any(isinstance(module, CrossDConv) for module in plain.modules())
     assert any(isinstance(module, CrossDConv) for module in crossd.modules())
     assert crossd.eval()(torch.rand(1, 1, 16, 16, 16)).shape == (1, 3, 16, 16, 16)
+
+
+def test_a_model_that_segments_is_no_classifier(card):
+    with pytest.raises(
+        CrossDError, match=r"got a model that segments: use it with configs/inference_segmentation\.json"
+    ):
+        network_from_card(card())
 
 
 @pytest.mark.parametrize(

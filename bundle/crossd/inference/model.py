@@ -40,6 +40,11 @@ def network_from_card(card: dict[str, Any], **changes: Any) -> CrossDResNet | Pl
             "a self-supervised encoder answers nothing yet, got one to predict with: fine-tune it first, with "
             "configs/train.json --weights FILE"
         )
+    if card.get("task") == "segmentation":
+        raise CrossDError(
+            "a classifier gives one answer for a volume, got a model that segments: use it with "
+            "configs/inference_segmentation.json"
+        )
     if "num_classes" not in changes and arguments.get("num_classes") != len(card["class_names"]):
         raise CrossDError(
             f"a model card names each class of its network, got {len(card['class_names'])} names for "
