@@ -105,3 +105,12 @@ def test_a_volume_that_would_be_too_large_is_refused():
     message = r"'/scans/a.nii' has, at 1 × 1 × 0.5 mm, 11000 × 9000 × 12000 voxels, where .* CROSSD_MAX_VOXELS"
     with pytest.raises(CrossDError, match=message):
         SeparableSpacingd("image", pixdim=[1.0, 1.0, 0.5])({"image": given})
+
+
+def test_other_entries_of_an_item_stay_as_they_are() -> None:
+    """MONAI Label's items hold `image_path`; MONAI's Spacingd takes it for meta data where the image is NIfTI."""
+    given = image(np.diag([1.0, 1, 2, 1]))
+    given.meta["filename_or_obj"] = "/scans/a.nii.gz"
+    item = SeparableSpacingd("image", (1.0, 1.0, 1.0))({"image": given, "image_path": "/scans/a.nii.gz"})
+    assert item["image_path"] == "/scans/a.nii.gz"
+    assert item["image"].shape == (2, 11, 9, 11)

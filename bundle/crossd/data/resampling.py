@@ -147,7 +147,7 @@ class SeparableSpacingd(Spacingd):
         self.wanted = np.array(pixdim, dtype=float)
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
-        """As MONAI's.
+        """As MONAI's, which takes entries such as MONAI Label's `image_path` for meta data: they stay as they are.
 
         Raises:
             CrossDError: a volume that would have too many voxels: its spacing is damaged, or in another unit.
@@ -159,4 +159,5 @@ class SeparableSpacingd(Spacingd):
                 name = str(image.meta.get("filename_or_obj", key))
                 at = " × ".join(f"{step:g}" for step in self.wanted)
                 check_voxels(name, np.array(image.shape[1:]) * spacing / self.wanted, f"has, at {at} mm,")
-        return super().__call__(data, lazy)
+        images = {key: data[key] for key in self.key_iterator(dict(data))}
+        return {**data, **super().__call__(images, lazy)}
