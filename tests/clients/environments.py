@@ -49,7 +49,7 @@ CLIENTS = {
     "label": Client(
         needs=(
             *("expiring-dict==1.1.2", "pydantic==2.14.3", "pydantic-settings==2.16.3", "python-dotenv==1.2.4"),
-            *("pynrrd==1.1.3", "scikit-image==0.26.0", "shapely==2.2.0"),
+            *("pynrrd==1.1.3", "scikit-image==0.26.0", "shapely==2.2.0", "watchdog==7.1.0"),
         ),
         alone=("monailabel==0.8.5",),
         stand_in=(("torchvision/__init__.py", ""), ("torchvision/utils.py", "make_grid = save_image = None\n")),
