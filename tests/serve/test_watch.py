@@ -6,19 +6,21 @@ import csv
 import dataclasses
 import logging
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
+from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
-from crossd.inference import sr_writer
+from crossd.inference import network_from_card, sr_writer
 from crossd.serve import JOURNAL, Journal, outbox, watch
 from crossd.serve.journal import Journal as JournalClass
 from monai.bundle import ConfigWorkflow
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-from .made import PATIENT, ROOT, make_series, until
+from .made import CARD, PATIENT, ROOT, make_series, until
 
 
 def journal_of(settings):
@@ -93,7 +95,9 @@ def test_a_second_start_sends_nothing(settings, sink, incoming):
     make_series(incoming / "a")
     assert watch(settings) == watch(settings) == 0
     shutil.copytree(incoming / "a", incoming / "copy")
-    (incoming / "a" / "000000.dcm").unlink()
+    assert watch(settings) == 0
+    for place in ("a", "copy"):
+        (incoming / place / "000000.dcm").unlink()
     assert watch(settings) == 0
     assert [len(times) for times in sink.received.values()] == [1]
 
@@ -121,6 +125,11 @@ def test_a_series_that_grows_is_classified_again_and_that_is_said(settings, sink
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == before.SOPInstanceUID
     assert "Version 2: the series changed after it was classified; this replaces the report before." in after.to_json()
     assert "version 2: " in caplog.text
+    if program := shutil.which("dciodvfy"):
+        for file in (incoming / ".crossd-watch" / "sent").iterdir():
+            done = subprocess.run([program, str(file)], capture_output=True, text=True, check=False)
+            assert "ComprehensiveSR" in done.stdout + done.stderr
+            assert [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")] == []
 
 
 def test_a_damaged_series_is_recorded_the_others_are_done_and_it_follows_when_it_is_whole(
@@ -282,3 +291,17 @@ def test_without_pynetdicom(settings, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(CrossDError, match=r'pynetdicom, which is not installed. `pip install "crossd\[serve\]"`'):
         watch(settings)
+
+
+@pytest.mark.slow
+def test_real_series_get_what_a_run_of_the_bundle_says(settings, sink, incoming, tmp_path, shared_data):
+    """An oblique MR series, and one image in nine encodings, all in one folder."""
+    for name in ("mr_prostate_adc", "transfer_syntax"):
+        shutil.copytree(shared_data / "dicom" / name, incoming / name)
+    card = {**CARD, "input": {**CARD["input"], "roi_size": [32, 128, 128]}}
+    save_checkpoint(tmp_path / "model.pt", network_from_card(card), card=card)
+    watch(dataclasses.replace(settings, weights=str(tmp_path / "model.pt")))
+    rows = [row for row in bundle_run(tmp_path, incoming, tmp_path / "model.pt") if row["status"] == "ok"]
+    assert len(rows) > 1
+    answers = [probabilities(times[0])["aneurysm"] for times in sink.received.values()]
+    assert sorted(answers) == pytest.approx(sorted(float(row["probability_aneurysm"]) for row in rows), abs=2e-6)
