@@ -52,9 +52,7 @@ def test_a_card_names_its_network(card):
 
 
 def test_a_model_that_segments_is_no_classifier(card):
-    with pytest.raises(
-        CrossDError, match=r"a model that segments: use it with configs/inference_segmentation\.json"
-    ):
+    with pytest.raises(CrossDError, match=r"a model that segments: use it with configs/inference_segmentation\.json"):
         network_from_card(card())
 
 
