@@ -61,7 +61,7 @@ def text(found: Found) -> str:
     """The page."""
     listed = " · ".join(f"{name} {version}" for name, version in versions().items())
     largest = max(answer.difference for answer in found.answers)
-    sentences = "\n".join(f"- {sentence}" for sentence in sorted(found.sentences))
+    sentences = "\n".join(f"- {sentence}" for sentence in sorted(set(found.sentences)))
     return f"""# The bundle in its clients
 
 Written by `make test-clients` on {date.today().isoformat()} with Python {platform.python_version()}. It takes the
