@@ -96,8 +96,9 @@ def test_nvflare_averages_two_sites(run, from_guide, bundle, found, tmp_path):
     assert moved > 1e-3
     assert (out / "job" / "crossd" / "meta.json").is_file()
     found.sentences.append(
-        f"NVFLARE's simulator, two sites, three rounds of FedAvg: the server's weights, batch-norm statistics "
-        f"included, moved by up to {moved:.2g} and are the sites' average, weighted by their {steps[0]:.0f} and {steps[1]:.0f} steps, to {from_average:.0e}."
+        "NVFLARE's simulator, two sites, three rounds of FedAvg: the server's weights, batch-norm statistics included, "
+        f"moved by up to {moved:.2g} and are the sites' average, weighted by their {steps[0]:.0f} and {steps[1]:.0f} "
+        f"steps, to {from_average:.0e}."
     )
 
 
