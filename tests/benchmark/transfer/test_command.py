@@ -93,5 +93,5 @@ def test_published_figures_are_those_of_the_sources():
 
 def test_the_page_of_results_has_the_marks(root: Path):
     text = (root / "docs" / "results.md").read_text()
-    for name in ("cpu", "gpu", "2d", "cpu-paper", "pretraining", "published"):
+    for name in ("cpu", "gpu", "2d", "ssl", "cpu-paper", "pretraining", "published"):
         assert f"<!-- {name}:begin (made by scripts/benchmark_transfer.py: do not edit) -->" in text

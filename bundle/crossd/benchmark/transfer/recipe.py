@@ -90,6 +90,7 @@ class Recipe(BaseRecipe):
 RECIPES: dict[str, Recipe] = {
     "cpu": Recipe(learning_rate=3e-3),  # docs/results/learning_rate: validation AUC of random weights
     "2d": Recipe(learning_rate=3e-3),
+    "ssl": Recipe(width=8, learning_rate=3e-3),  # encoders of configs/pretrain_ssl.json
     # the published network on volumes of 28 or 64 voxels a side
     "gpu": Recipe(width=64, conv1_t_stride=1, batch_size=32, steps={0.1: 1000, 1.0: 4000}, checks=20, bf16=True),
 }
