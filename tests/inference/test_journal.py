@@ -188,6 +188,18 @@ def test_cases_without_names_are_numbered_anew(images: Path, tmp_path: Path) -> 
     assert ' slices of case 5"' in text
 
 
+def test_names_are_gone_where_they_are_no_longer_wanted(images: Path, tmp_path: Path) -> None:
+    os.rename(images / "b.nii", images / "DOE_JANE.nii")
+    run(images, tmp_path)
+    assert "DOE_JANE" in (tmp_path / "report.html").read_text()
+    assert run(images, tmp_path, resume=True, names=False) == []
+    text = (tmp_path / "report.html").read_text()
+    assert "DOE_JANE" not in text
+    assert [text.count(f">case {number}</button>") for number in range(1, 5)] == [1, 1, 1, 1]
+    assert run(images, tmp_path, resume=True, names=True) == []
+    assert ">DOE_JANE</button>" in (tmp_path / "report.html").read_text()
+
+
 def test_a_run_that_changes_its_processes_finds_every_answer(images: Path, tmp_path: Path) -> None:
     run(images, tmp_path, stop=3)
     part = tmp_path / "journal" / "process_0.jsonl"

@@ -173,8 +173,8 @@ class ReportWriter:
         return before - self._without < self._left
 
     def _row(self, number: int, key: str, entry: dict[str, Any]) -> str:
-        """A case that was classified by an earlier start of the run, without a report."""
-        remarks = ["No pictures: it was classified before this run was resumed, without a report."]
+        """A case that was classified by an earlier start of the run, without a report that says as much of names."""
+        remarks = ["No pictures: it was classified before this run was resumed, without such a report."]
         return self._html(number, key, entry, [], remarks if entry["status"] == "ok" else [], {})
 
     def _html(
@@ -190,7 +190,7 @@ class ReportWriter:
         entry = dict(entry)
         entry["warnings"] = [self._shown(warning, source) for warning in entry["warnings"]]
         entry["reason"] = entry["reason"] and self._shown(entry["reason"], source)
-        return case_html(number, name, entry, self.classes, pictures, remarks, details, key)
+        return case_html(number, name, entry, self.classes, pictures, remarks, details, key, self.names)
 
     def _shown(self, text: str, source: str) -> str:
         return without_folders(text, str(source), self.names)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 _FIRST = re.compile(
     rb'<tbody class="(?P<status>\w+)" data-key="(?P<key>\w*)" data-number="(?P<number>\d+)" data-status="\w+" '
-    rb'data-warned="(?P<warned>\w+)"'
+    rb'data-warned="(?P<warned>\w+)"(?: data-named="(?P<named>\w+)")?'
 )
 _LAST = b"</tbody>\n"
 
@@ -26,6 +26,7 @@ class Piece:
         status: "ok", "failed" or "skipped".
         warned: whether it is ok with warnings.
         pictured: whether it has pictures.
+        named: whether it is called by its name there, which may be a patient's; None where the page does not say so.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class Piece:
     status: str
     warned: bool
     pictured: bool
+    named: bool | None
 
     def html(self, number: int, names: bool) -> bytes:
         """The case, with another number.
@@ -73,5 +75,6 @@ def _in(page: Path) -> Iterator[tuple[str, Piece]]:
             if first is not None and line == _LAST:
                 length, number = end - offset, int(first["number"])
                 status, warned = first["status"].decode(), first["warned"] == b"yes"
-                yield first["key"].decode(), Piece(page, offset, length, number, status, warned, pictured)
+                named = None if first["named"] is None else first["named"] == b"yes"
+                yield first["key"].decode(), Piece(page, offset, length, number, status, warned, pictured, named)
                 first = None

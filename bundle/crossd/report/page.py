@@ -78,6 +78,7 @@ def case_html(
     remarks: Sequence[str],
     details: Mapping[str, str],
     key: str = "",
+    named: bool = True,
 ) -> str:
     """A case: its row, and what is seen when it is opened.
 
@@ -90,6 +91,7 @@ def case_html(
         remarks: about the pictures.
         details: further facts.
         key: by which another page finds it; see `crossd.report.merging`.
+        named: whether `name` is what it is called elsewhere, and messages may hold names.
     """
     chances: Mapping[str, float] = entry["probabilities"] or {}
     predicted = entry["predicted_class"] or ""
@@ -121,7 +123,7 @@ def case_html(
     warned = "yes" if warnings and status == "ok" else "no"
     return (
         f'<tbody class="{status}" data-key="{key}" data-number="{number}" data-status="{status}" '
-        f'data-warned="{warned}" '
+        f'data-warned="{warned}" data-named="{"yes" if named else "no"}" '
         f'data-predicted="{escape(json.dumps(chosen))}">\n'
         f"<tr>{''.join(cells)}</tr>\n"
         f'<tr class="detail" id="case-{number}"><td colspan="{len(cells)}"><div class="case-body'

@@ -107,7 +107,7 @@ class RunPages:
         page, pictured = PageFile(part, *self._around), 0
         for name, key, entry in self.journal.entries(names) if self.journal is not None else ():
             piece, number = found.get(key), numbers[name]
-            if piece is not None and piece.status == entry["status"]:
+            if piece is not None and (piece.status, piece.named) == (entry["status"], self.names):
                 page.add(piece.html(number, self.names), piece.status, piece.warned)
                 pictured += piece.pictured
             else:
