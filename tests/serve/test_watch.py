@@ -154,6 +154,19 @@ def test_a_damaged_series_is_recorded_the_others_are_done_and_it_follows_when_it
     assert [len(times) for times in sink.received.values()] == [1, 1]
 
 
+def test_a_damaged_file_that_goes_again_leaves_an_answered_series(settings, sink, incoming):
+    files = make_series(incoming / "a")
+    assert watch(settings) == 0
+    (incoming / "a" / "late.dcm").write_bytes(files[2].read_bytes()[:-50])
+    assert watch(settings) == 1
+    (incoming / "a" / "late.dcm").unlink()
+    assert watch(settings) == 0
+    journal = journal_of(settings)
+    assert [(row["state"], row["number"]) for row in journal.versions()] == [("classified", 1)]
+    journal.close()
+    assert [len(times) for times in sink.received.values()] == [1]
+
+
 def test_pixels_that_cannot_be_read_fail_in_the_same_way(settings, sink, incoming):
     files = make_series(incoming / "a")
     dataset = dcmread(files[0])
@@ -249,11 +262,14 @@ def test_it_goes_on_until_it_is_told_to_stop(settings, sink, incoming):
 
 
 def test_refusals_to_start(settings, incoming, tmp_path, weights):
+    (tmp_path / "link").symlink_to(incoming)
     for change, message in (
         ({"folder": tmp_path / "nowhere"}, r"needs a folder to watch: '.*nowhere' is none. Make it"),
         ({"bundle": tmp_path}, r"A bundle holds configs/inference.json: '.*' does not. Pass its root by --bundle_root"),
         ({"state": incoming / "state"}, r"must not be watched: the state folder '.*' lies in .* begins with a dot"),
         ({"state": incoming}, r"must not be watched"),
+        ({"state": incoming / ".." / "incoming" / "state"}, r"must not be watched"),
+        ({"state": tmp_path / "link" / "state"}, r"must not be watched"),
         ({"state": Path("/proc/state")}, r"in a folder that it can write: '/proc/state' is none \(.*\). Pass another"),
         ({"series": ""}, r"A series filter must be a text"),
     ):

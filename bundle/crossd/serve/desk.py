@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -91,7 +92,7 @@ class Desk:
                 version = self.folder.version(key)
                 known, number = self.journal.known(key)
                 if version.digests <= known:
-                    self.folder.done(key)
+                    self._nothing_new(version)
                     continue
                 yield from self._classify(version, number + 1)
             if self.once and self.folder.settled():
@@ -163,6 +164,15 @@ class Desk:
             said = ", ".join(report.answer["predicted"]) or "none of the classes"
             logger.info("series %s, version %d: %s; report %s", version.key.uid, number, said, report.uid)
         self.answered()
+
+    def _nothing_new(self, version: Version) -> None:
+        try:
+            self.journal.nothing_new(version.key)
+        except sqlite3.Error as error:
+            logger.error("the journal cannot be written for now (%s)", error)
+            self.folder.again_later(version.key)
+        else:
+            self.folder.done(version.key)
 
     def _without_answer(self, version: Version, state: str, why: str) -> None:
         news = self.journal.not_answered(version, state, why)

@@ -171,6 +171,13 @@ class Journal:
             self._put(db, version, 0, state, reason, time.time())
         return before != (state, reason)
 
+    def nothing_new(self, key: SeriesKey) -> None:
+        """A series holds again only what is answered: that it failed, or was skipped, meanwhile is history."""
+        which = "versions WHERE series = ? AND state != 'classified'"
+        if self._rows(f"SELECT id FROM {which}", key.digest):  # nothing is written where there is nothing to forget
+            with self._transaction() as db:
+                db.execute(f"DELETE FROM {which}", (key.digest,))
+
     def _put(self, db: sqlite3.Connection, version: Version, number: int, state: str, reason: str, now: float) -> None:
         digests = json.dumps(sorted(version.digests))
         values = (version.identifier, version.key.digest, version.key.uid, number, digests, state, reason, now)

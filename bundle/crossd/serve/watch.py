@@ -131,7 +131,7 @@ def make_state(folder: Path, state: Path | None = None) -> Path:
     if not folder.is_dir():
         raise CrossDError(f"A watcher needs a folder to watch: '{folder}' is none. Make it, or correct the path.")
     state = (state or folder / STATE).absolute()
-    if state == folder or (folder in state.parents and state.relative_to(folder).parts[0][0] != "."):
+    if _is_watched(state, folder) or _is_watched(state.resolve(), folder.resolve()):  # links and ".." lead there too
         raise CrossDError(
             f"What a watcher writes must not be watched: the state folder '{state}' lies in the watched one. Pass one "
             "outside of it, or whose name begins with a dot."
@@ -149,3 +149,7 @@ def make_state(folder: Path, state: Path | None = None) -> Path:
             "another by --state."
         )
     return state
+
+
+def _is_watched(state: Path, folder: Path) -> bool:
+    return state == folder or (folder in state.parents and state.relative_to(folder).parts[0][0] != ".")
