@@ -13,6 +13,8 @@ from crossd.data.content import source_files
 from crossd.data.dicom.series import Series
 from crossd.errors import CrossDError
 
+LONGEST = 200  # bytes of a name; file systems take 255, with what is put behind it
+
 
 def file_stems(cases: Iterable[str]) -> list[str]:
     """A name for the files of each case that is safe on every file system, and given once.
@@ -23,7 +25,8 @@ def file_stems(cases: Iterable[str]) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for case in cases:
-        stem = re.sub(r"[^\w.+-]+", "_", case).strip(".")[:150] or "case"
+        stem = re.sub(r"[^\w.+-]+", "_", case).strip(".")[:150]
+        stem = stem.encode()[:LONGEST].decode(errors="ignore") or "case"  # file systems count bytes
         name, count = stem, 1
         while name.casefold() in taken:
             count += 1
