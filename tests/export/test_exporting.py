@@ -119,6 +119,17 @@ def test_a_failed_export_leaves_the_former_one(checkpoint, tmp_path, monkeypatch
     assert before.read_bytes() == content
 
 
+@pytest.mark.parametrize(("to", "name"), [("triton", "docs"), ("torchscript", "model.ts")])
+def test_a_folder_of_something_else_stays(checkpoint, tmp_path, to, name):
+    if missing(to):
+        pytest.skip(f"{to} needs {', '.join(missing(to))}: pip install 'crossd[export]'")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.txt").touch()
+    with pytest.raises(CrossDError, match=rf"replaces an earlier one only; .*{name} is a folder that holds something"):
+        export_network(checkpoint, to, tmp_path, name="docs", bundle=ROOT)
+    assert [path.name for path in tmp_path.rglob("*")] == [name, "thesis.txt"]
+
+
 def test_a_runtime_that_fails_at_some_size(checkpoint, tmp_path, monkeypatch):
     def run(path):
         forward = FORMATS["torchscript"].run(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -62,13 +63,36 @@ def test_what_monai_is_asked_to_compile(parser, checkpoint, tmp_path, monkeypatc
     assert {type(module).__name__ for module in engine.network.modules() if "Conv" in type(module).__name__} == {
         "Conv3d"
     }
-    assert asked["path"] == str(tmp_path / "out" / "tensorrt" / "model")
+    assert re.fullmatch(re.escape(str(tmp_path / "out" / "tensorrt" / "model")) + "-[0-9a-f]{12}-fp32-4", asked["path"])
     assert (tmp_path / "out" / "tensorrt").is_dir()
     assert asked["args"] == {
         "precision": "fp32",
         "dynamic_batchsize": [1, 4, 4],
         "timestamp": int(checkpoint.stat().st_mtime),
     }
+
+
+def test_no_engine_is_taken_for_another(checkpoint, tmp_path, monkeypatch):
+    """MONAI takes an engine that is newer than the checkpoint, whichever it was built from and however."""
+    asked = []
+    monkeypatch.setattr(tensorrt, "check_tensorrt", lambda: None)
+    monkeypatch.setattr(tensorrt, "trt_compile", lambda network, path, args: asked.append(path))
+    other = make_checkpoint(tmp_path / "other.pt", width=8)
+    for weights, options in (
+        (checkpoint, {}),
+        (other, {}),
+        (checkpoint, {"precision": "fp16"}),
+        (checkpoint, {"sw_batch_size": 8}),
+        (checkpoint, {}),
+    ):
+        network = network_from_card(read_card(weights))
+        LoadTensorRT(str(weights), network, str(tmp_path / "plan"), **options)(SimpleNamespace(amp=False, network=None))
+    assert asked[0] == asked[4]
+    assert len(set(asked)) == 4
+
+
+def test_a_run_goes_on_from_answers_of_the_same_runtime_only(parser):
+    assert parser.get_parsed_content("journal").record.settings["backend"] == "tensorrt fp32"
 
 
 def test_its_options(checkpoint, tmp_path, monkeypatch):

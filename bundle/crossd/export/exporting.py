@@ -83,12 +83,13 @@ def export_network(
 
     Raises:
         CrossDError: for an unknown format or a missing package, a checkpoint that cannot be exported, and an export
-            that does not give the network's logits to 1e-4.
+            that does not give the network's logits to 1e-4; for a folder in its place that is no export.
     """
     format = FORMATS[one_of("to", to, FORMATS)]
     check_installed(to)
     output_dir = Path(output_dir)
     main = Path(check_name(name) if name is not None and to == "triton" else format.path)
+    _check_replaceable(output_dir / main)
     trained = Trained.read(Path(weights), Path(bundle or bundle_root()))
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -119,6 +120,15 @@ def check_installed(to: str) -> None:
         raise CrossDError(
             f"Exporting to {to} needs packages that crossd does not install by itself, got no "
             f"{' and no '.join(missing)}: pip install 'crossd[export]', or export to torchscript."
+        )
+
+
+def _check_replaceable(target: Path) -> None:
+    """Nothing is deleted but an earlier export."""
+    if target.is_dir() and not (target / "config.pbtxt").is_file() and any(target.iterdir()):
+        raise CrossDError(
+            f"An export replaces an earlier one only; {target} is a folder that holds something else. Choose another "
+            "name or output folder."
         )
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from crossd.checkpoints import load_pretrained
 from crossd.conv import fold
+from crossd.data.content import digest
 from crossd.errors import CrossDError, one_of
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
@@ -23,13 +24,13 @@ _PACKAGES = ("tensorrt", "polygraphy", "onnx")
 class LoadTensorRT:
     """Handler that loads a checkpoint, head included, folds the network and lets MONAI compile it for TensorRT.
 
-    The engine is built in the first batch, which takes minutes, and kept as `PLAN.plan`: a file for this GPU and this
-    version of TensorRT, made again when the checkpoint is newer.
+    The engine is built in the first batch, which takes minutes, and kept as `PLAN-<weights>-<precision>-<batch>.plan`,
+    so that none is taken for another: a file for this GPU and this version of TensorRT.
 
     Args:
         path: a checkpoint that fits the network whole.
         network: the evaluator's network, on a GPU.
-        plan: where the engine is kept, without the ending `.plan`.
+        plan: where the engine is kept: folder, and how the file's name begins.
         sw_batch_size: the largest batch; smaller ones run too.
         precision: of TensorRT, one of "fp32", "tf32", "fp16" and "bf16"; the last three round.
 
@@ -62,7 +63,8 @@ class LoadTensorRT:
         load_pretrained(self.network, self.path, strict_head=True)
         self.logger.info(f"weights loaded from {self.path}")
         plain = fold(self.network).eval()
-        plan = Path(self.plan).absolute()
+        which = f"{digest(self.path)[:12]}-{self.precision}-{self.sw_batch_size}"  # MONAI looks at times only
+        plan = Path(f"{self.plan}-{which}").absolute()
         try:
             plan.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
