@@ -17,7 +17,8 @@ HEAD = """# Licences of dependencies
 Made by `python scripts/list_licences.py --output docs/licences.md`: what packages state, of all that installing crossd
 with its extras brings ([versions](../constraints.txt)). Wheels hold libraries of others with licences of their own,
 which lie in the wheels; libgfortran, in those of numpy and scipy, is under GPL-3.0 with the GCC Runtime Library
-Exception, which frees what is linked with it. BSD: any of that family.
+Exception, which frees what is linked with it. Left out is what torch's build for NVIDIA GPUs brings, CUDA, which is
+under NVIDIA's own licence; the build for CPUs has none of it. BSD: any of that family.
 
 """
 

@@ -16,6 +16,8 @@ FREE = {
 EXPLAINED = {  # allowed too, each for a reason
     "MPL-2.0": "asks to publish changes of its own files only, and they are used as they are",
 }
+# what torch's build for NVIDIA GPUs brings: CUDA under NVIDIA's licence; who takes that build has chosen it
+_GPU_BUILD = re.compile(r"(nvidia|cuda)-.*|triton")
 _SAME = (  # what packages write: SPDX
     (r"Apache[ -](Software )?(License)?,? ?(Version )?(2\.0)?", "Apache-2.0"),
     (r"(The )?MIT License( \(MIT\))?", "MIT"),
@@ -73,7 +75,8 @@ def installed_packages(root: str = "crossd") -> tuple[list[Installed], list[str]
         root: an installed package.
 
     Returns:
-        Those that are installed, by name, and the names of those that are not.
+        Those that are installed, by name, and the names of those that are not. What torch needs for NVIDIA GPUs is left
+        out: it depends on which build of torch is installed.
     """
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
@@ -89,7 +92,7 @@ def installed_packages(root: str = "crossd") -> tuple[list[Installed], list[str]
             for need in map(Requirement, metadata.requires(name) or []):
                 key = canonicalize_name(need.name), frozenset(need.extras)
                 wanted = need.marker is None or any(need.marker.evaluate({"extra": e}) for e in chosen | {""})
-                if not wanted or key in seen:
+                if not wanted or key in seen or (name == "torch" and _GPU_BUILD.fullmatch(key[0])):
                     continue
                 seen.add(key)
                 try:
