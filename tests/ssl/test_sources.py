@@ -124,6 +124,30 @@ def test_of_a_list_with_splits_the_training_rows(tmp_path):
         unlabelled_volumes(tmp_path / "held.csv")
 
 
+def test_a_column_of_splits_however_it_is_written(tmp_path):
+    for name in "ab":
+        scan(tmp_path / f"{name}.nii.gz")
+        save(tmp_path / f"{name}.png")
+    (tmp_path / "volumes.csv").write_text("image, Split\na.nii.gz,Train\nb.nii.gz,test\n")
+    assert [case["case"] for case in unlabelled_volumes(tmp_path / "volumes.csv")] == ["volumes.csv/a"]
+    (tmp_path / "images.csv").write_text("filename,label,Split\na.png,x,train\nb.png,x,test\n")
+    assert names(unlabelled_images(tmp_path / "images.csv")) == ["images.csv/a.png"]
+
+
+def test_cases_of_folders_of_one_name_are_told_apart(tmp_path):
+    for folder in ("one", "two"):
+        scan(tmp_path / folder / "images" / "1.nii.gz")
+    found = unlabelled_volumes([tmp_path / "one" / "images", tmp_path / "two" / "images"])
+    assert [case["case"] for case in found] == ["images/1", "images_2/1"]
+
+
+def test_images_in_a_folder_that_is_a_link(tmp_path):
+    save(tmp_path / "elsewhere" / "1.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "ct").symlink_to(tmp_path / "elsewhere")
+    assert names(unlabelled_images(tmp_path / "set")) == ["set/ct/1.png"]
+
+
 def test_arrays_of_volumes_keep_their_axes(tmp_path):
     array = np.random.default_rng(0).integers(0, 255, (3, 5, 6, 7), dtype=np.uint8)
     np.savez(tmp_path / "set.npz", train_images=array, val_images=array[:1])

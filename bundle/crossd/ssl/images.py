@@ -16,7 +16,7 @@ from crossd.data.images import ImageStore, ReadImage2Dd
 from crossd.data.images.chest_xray14 import TABLE, ChestXray14Source, tables
 from crossd.data.images.decoding import is_image, to_channels
 from crossd.data.images.lists import ListSource
-from crossd.data.images.sources import FolderSource, ImageRecord, ImageSource
+from crossd.data.images.sources import FolderSource, ImageRecord, ImageSource, files_of
 from crossd.data.images.splitting import limited
 from crossd.data.images.store import Trial, try_images
 from crossd.data.images.zipped import ZipSource, names_in_zip
@@ -51,8 +51,7 @@ class Folder(FolderSource):
 
     def __init__(self, path: Path) -> None:
         self.path, self.class_names, self.notes = path, [], []
-        files = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
-        self.records = [ImageRecord(name, "") for name in training_names(files)]
+        self.records = [ImageRecord(name, "") for name in training_names(list(files_of(path)))]
 
 
 class Zip(ZipSource):

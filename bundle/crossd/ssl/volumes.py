@@ -15,6 +15,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform, SpatialPadd
 
 from crossd.data import find_cases, preprocessing
+from crossd.data.case_names import unique_names
 from crossd.data.sets.npz_arrays import load_small, npz_keys
 from crossd.errors import CrossDError
 from crossd.training.cards import is_none
@@ -53,9 +54,10 @@ def unlabelled_volumes(
             "(or a list of these), or --volumes none to train on images only."
         )
     found = []
-    for path in map(Path, map(str, given)):
+    paths = [Path(str(path)) for path in given]
+    for path, name in zip(paths, unique_names(path.name for path in paths), strict=True):
         cases = _of_arrays(path) if path.suffix.lower() == ".npz" else _of_files(path, series, tilt)
-        found += [{**case, "case": f"{path.name}/{case['case']}", "split": "train"} for case in cases]
+        found += [{**case, "case": f"{name}/{case['case']}", "split": "train"} for case in cases]
     if not found:
         raise CrossDError(
             f"Pre-training needs volumes, got an empty side: none in {', '.join(map(str, given))} is for training. "
@@ -92,9 +94,8 @@ def _splits(path: Path) -> list[str] | None:
         header = file.readline()
         file.seek(0)
         rows = list(csv.DictReader(file, delimiter=max(",;\t", key=header.count)))
-    if not rows or "split" not in {(name or "").strip() for name in rows[0]}:
-        return None
-    return [next((v or "").strip().lower() for k, v in row.items() if k and k.strip() == "split") for row in rows]
+    column = next((name for name in (rows or [{}])[0] if name and name.strip().lower() == "split"), None)
+    return None if column is None else [(row[column] or "").strip().lower() for row in rows]
 
 
 def _of_arrays(path: Path) -> list[dict[str, Any]]:

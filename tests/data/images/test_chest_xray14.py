@@ -96,6 +96,11 @@ def test_an_unknown_finding(release):
         open_source(release)
 
 
+def test_a_table_that_is_not_there(tmp_path):
+    with pytest.raises(CrossDError, match=r"table of ChestX-ray14 must be a file that exists, got .*2017\.csv"):
+        open_source(tmp_path / "Data_Entry_2017.csv")
+
+
 def test_a_patient_or_an_image_in_both_lists(release):
     lists = release / "train_val_list.txt", release / "test_list.txt"
     change(lists[1], "00000016_001.png", "00000016_001.png\n00000003_001.png")

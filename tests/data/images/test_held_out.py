@@ -78,6 +78,28 @@ def test_the_test_images_of_every_source(source):
     assert [*corpus["train"], *corpus["val"]] == before
 
 
+def test_a_list_however_its_columns_are_written(tmp_path):
+    for name, content in tree().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    rows = [f"{name},{name.split('/')[1]},{name.split('/')[0]}" for name in tree()]
+    (tmp_path / "list.csv").write_text("\n".join(["filename, Label,Split", *rows]) + "\n")
+    corpus = read_corpus(str(tmp_path / "list.csv"))
+    assert not any("test/" in item["image"][1] for item in [*corpus["train"], *corpus["val"]])
+    assert read_held_out(corpus)["counts"]["test"] == 2
+
+
+def test_folders_that_are_links(tmp_path):
+    for name, content in tree().items():
+        path = tmp_path / "elsewhere" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (tmp_path / "set").mkdir()
+    for split in ("train", "val", "test"):
+        (tmp_path / "set" / split).symlink_to(tmp_path / "elsewhere" / split)
+    assert read_held_out(read_corpus(str(tmp_path / "set")))["counts"]["test"] == 2
+
+
 def test_what_is_among_the_training_images_is_counted(tmp_path, caplog):
     files = tree()
     files["test/ct/0.png"] = files["train/ct/0.png"]

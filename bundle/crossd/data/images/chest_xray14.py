@@ -112,6 +112,8 @@ def tables(folder: Path) -> list[Path]:
 def _read_table(path: Path) -> dict[str, tuple[str, str]]:
     """Image → (findings joined by `;`, or `none`, patient)."""
     rows: dict[str, tuple[str, str]] = {}
+    if not path.is_file():
+        raise CrossDError(f"The table of ChestX-ray14 must be a file that exists, got {path}. Check --images.")
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]

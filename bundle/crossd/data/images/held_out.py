@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import logging
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,9 @@ import numpy as np
 from crossd.data.images.chest_xray14 import ChestXray14Source
 from crossd.data.images.corpus import joined_names
 from crossd.data.images.decoding import is_image
-from crossd.data.images.lists import ListSource
+from crossd.data.images.lists import ListSource, named_rows
 from crossd.data.images.npz import NpzSource
-from crossd.data.images.sources import FolderSource, ImageRecord, ImageSource
+from crossd.data.images.sources import FolderSource, ImageRecord, ImageSource, files_of
 from crossd.data.images.store import ImageStore, try_images
 from crossd.data.images.targets import as_target
 from crossd.data.images.zipped import ZipSource
@@ -66,7 +65,7 @@ def _of_list(source: ListSource) -> ListSource:
     held.records = []
     if path.is_file():
         with path.open(newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file):
+            for row in named_rows(file):
                 if path != source.path or (row.get("split") or "").strip() == "test":
                     name, label = row["filename"].strip(), row["label"].strip()
                     held.records.append(ImageRecord(name, label, "test", (row.get("patient") or "").strip() or None))
@@ -78,7 +77,7 @@ def _names(source: ImageSource) -> list[str]:
         with zipfile.ZipFile(source.path) as archive:
             return sorted(archive.namelist())
     assert isinstance(source, FolderSource)
-    return sorted(path.relative_to(source.path).as_posix() for path in source.path.rglob("*") if path.is_file())
+    return sorted(files_of(source.path))
 
 
 def _in_test_folder(names: Sequence[str]) -> list[ImageRecord]:

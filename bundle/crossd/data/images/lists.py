@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ class ListSource(ImageSource):
 
     def _read(self, path: Path, split: str | None) -> None:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+            reader = named_rows(file)
             missing = [column for column in NEEDED if column not in (reader.fieldnames or [])]
             if missing:
                 raise CrossDError(
@@ -89,6 +90,17 @@ class ListSource(ImageSource):
 
     def read(self, name: str, channels: int = 1) -> np.ndarray:
         return decode((self.root / name).read_bytes(), channels)
+
+
+def named_rows(file: Iterable[str]) -> csv.DictReader[str]:
+    """The rows of a list; `Split` and ` split` are `split`, so that no held-out image is taken for its spelling.
+
+    >>> next(named_rows(["filename, Label,Split", "1.png,ct,test"]))
+    {'filename': '1.png', 'label': 'ct', 'split': 'test'}
+    """
+    reader = csv.DictReader(file)
+    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+    return reader
 
 
 def _root(path: Path, first: str) -> Path:

@@ -81,7 +81,7 @@ class FolderSource(ImageSource):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        files = sorted(_files(path))
+        files = sorted(files_of(path))
         folders = sorted(Path(folder).relative_to(path).as_posix() for folder, _, _ in os.walk(path, followlinks=True))
         self.class_names, self.records, self.notes = class_folders(files, folders, str(path))
 
@@ -89,7 +89,8 @@ class FolderSource(ImageSource):
         return decode((self.path / name).read_bytes(), channels)
 
 
-def _files(path: Path) -> Iterator[str]:
+def files_of(path: Path) -> Iterator[str]:
+    """The files below a folder, also through links, relative to it and with `/`."""
     for folder, _, names in os.walk(path, followlinks=True):
         inside = Path(folder).relative_to(path)
         for name in names:
