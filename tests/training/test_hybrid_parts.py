@@ -14,11 +14,13 @@ from crossd.training.hybrid import (
     HybridNetwork,
     ImageStream,
     PairedLoader,
+    StreamedImages,
     hybrid_network,
     image_channels,
     image_twin,
     images_per_step,
 )
+from monai.transforms import Compose, RandShiftIntensityd
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import DataLoader
@@ -195,8 +197,8 @@ def test_the_stream_of_images_goes_on_from_epoch_to_epoch_and_is_shared_by_the_p
         return order
 
     whole = [index for epoch in epochs(5) for index in epoch]
-    assert all(sorted(whole[turn : turn + 10]) == list(range(10)) for turn in range(0, 40, 10))
-    assert whole[:10] != whole[10:20]
+    assert all(sorted(whole[turn : turn + 10]) == list(range(turn, turn + 10)) for turn in range(0, 40, 10))
+    assert [number % 10 for number in whole[:10]] != [number % 10 for number in whole[10:20]]
     both = [epochs(5, rank=rank, world_size=2) for rank in (0, 1)]
     joined = [index for a, b in zip(*both, strict=True) for pair in zip(a, b, strict=True) for index in pair]
     assert joined == whole
@@ -204,9 +206,31 @@ def test_the_stream_of_images_goes_on_from_epoch_to_epoch_and_is_shared_by_the_p
         ImageStream(0, 8)
 
 
+def test_an_image_that_comes_again_in_an_epoch_is_another_crop_and_resuming_repeats_it():
+    def epochs(first):
+        stream = ImageStream(2, per_epoch=6, seed=1)
+        images = StreamedImages(
+            [{"x": torch.zeros(1, 1)}, {"x": torch.ones(1, 1)}],
+            Compose([RandShiftIntensityd("x", offsets=0.4, prob=1.0)]),
+            seed=1,
+            cache_rate=0.0,
+        )
+        seen = []
+        for epoch in range(first, 3):
+            for part in (stream, images):
+                part.set_epoch(epoch)
+            seen.append([float(images[number]["x"]) for number in stream])
+        return seen
+
+    both = epochs(1)
+    assert len({value for epoch in both for value in epoch}) == 12
+    assert all(sum(value > 0.5 for value in epoch) == 3 for epoch in both)  # three times each image
+    assert epochs(2) == both[1:]
+
+
 def test_a_step_has_a_batch_of_each():
     volumes = DataLoader(list(range(5)), batch_size=2)
-    images = DataLoader(list(range(10)), batch_size=4, sampler=ImageStream(10, per_epoch=12))
+    images = DataLoader(list(range(20)), batch_size=4, sampler=ImageStream(10, per_epoch=12))
     paired = PairedLoader(volumes, images)
     assert [(len(b["volumes"]), len(b["images"])) for b in paired] == [(2, 4), (2, 4), (1, 4)]
     with pytest.raises(CrossDError, match=r"a batch of volumes and one of images, got 3 and 5 in an epoch\. Make"):

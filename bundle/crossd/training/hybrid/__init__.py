@@ -1,6 +1,13 @@
 """Hybrid training: images and volumes train one set of kernels in the same steps."""
 
-from crossd.training.hybrid.batches import ImageStream, PairedLoader, PrepareBoth, image_channels, images_per_step
+from crossd.training.hybrid.batches import (
+    ImageStream,
+    PairedLoader,
+    PrepareBoth,
+    StreamedImages,
+    image_channels,
+    images_per_step,
+)
 from crossd.training.hybrid.loss import HybridLoss
 from crossd.training.hybrid.network import HybridNetwork, hybrid_network, image_twin
 
@@ -10,6 +17,7 @@ __all__ = [
     "ImageStream",
     "PairedLoader",
     "PrepareBoth",
+    "StreamedImages",
     "hybrid_network",
     "image_channels",
     "image_twin",

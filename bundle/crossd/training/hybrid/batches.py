@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+from monai.data import CacheDataset
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from crossd.data.images.decoding import CHANNELS
 from crossd.errors import CrossDError
-from crossd.training.randomness import derive_seed
+from crossd.training.randomness import SeededDataset, derive_seed
 
 
 class ImageStream(Sampler[int]):
@@ -19,6 +20,7 @@ class ImageStream(Sampler[int]):
 
     An epoch is one pass over the volumes, and there may be more or fewer images than it takes. What an epoch gets
     follows from seed and epoch alone, so that a resumed run goes on with the images that the whole run would have seen.
+    What it gives are numbers `pass · images + image`, as `StreamedImages` takes them.
 
     Args:
         images: how many there are.
@@ -30,7 +32,7 @@ class ImageStream(Sampler[int]):
     >>> first = list(stream)
     >>> stream.set_epoch(2)
     >>> sorted(first[:4]), sorted(first[4:] + list(stream)[:2])
-    ([0, 1, 2, 3], [0, 1, 2, 3])
+    ([0, 1, 2, 3], [4, 5, 6, 7])
     """
 
     def __init__(self, images: int, per_epoch: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
@@ -59,7 +61,19 @@ class ImageStream(Sampler[int]):
             if turn != at:
                 random = torch.Generator().manual_seed(derive_seed(self.seed, 2, turn))
                 order, at = torch.randperm(self.images, generator=random).tolist(), turn
-            yield order[index]
+            yield turn * self.images + order[index]
+
+
+class StreamedImages(SeededDataset):
+    """The images of an `ImageStream`: one that comes again, in the same epoch or another, is changed anew.
+
+    `SeededDataset` but for that: what is random depends on seed, pass and image only.
+    """
+
+    def _transform(self, index: int) -> Any:
+        turn, image = divmod(index, len(self.data))
+        self.transform.set_random_state(seed=derive_seed(self.seed, 3, turn, image))
+        return CacheDataset._transform(self, image)
 
 
 class PairedLoader:
