@@ -85,6 +85,11 @@ def test_nothing_to_read_is_no_error():
             "image,mask,patient,split",
             "one split",
         ),
+        (
+            [f"{row},{'p' if i else ''}" for i, row in enumerate(ROWS)],
+            "image,mask,patient",
+            "Every case needs a patient, got in .*line 2: nothing",
+        ),
     ],
 )
 def test_lists_that_are_refused(folder, rows, header, message):

@@ -20,6 +20,7 @@ from crossd.segmentation import (
     trained_segmentation,
 )
 from crossd.training import model_card
+from monai.bundle import ConfigParser
 
 SMALL = {"depth": 10, "width": 4}
 NAMES = ["background", "low", "high"]
@@ -128,6 +129,24 @@ def test_starts_from_a_self_supervised_encoder(tmp_path, card, card_input, root,
     unet = segmentation_network(wanted)
     start(unet, str(tmp_path / "ssl.pt"), wanted)
     assert all(torch.equal(value, state[name]) for name, value in unet.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"name": "CrossDUNet", **SMALL, "deep_supervision": 0},
+        {"name": "SegResNet", "convs": "crossd", "init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]},
+    ],
+)
+def test_the_config_goes_on_with_the_network_of_a_segmentation_model(tmp_path, card, root, start, network):
+    made = card(network=network)
+    save_checkpoint(tmp_path / "model.pt", segmentation_network(made), made)
+    parser = ConfigParser()
+    parser.read_config(str(root / "configs" / "train_segmentation.json"))
+    parser.update({"weights": str(tmp_path / "model.pt"), "bundle_root": str(root)})
+    arguments = parser.get_parsed_content("network_arguments")
+    assert arguments == network
+    start(segmentation_network(card(network=arguments)), str(tmp_path / "model.pt"), made)
 
 
 def test_starts_from_scratch_only_when_asked_to(root):

@@ -64,6 +64,8 @@ def read_segmentations(
             "in --classes \"['background','tumour']\", or by value, as in --classes \"{0:'background',4:'tumour'}\"."
         )
     names, values = class_values(classes if classes is not None else declared or {})
+    nobody = [(i, "nothing") for i, row in enumerate(table.rows) if row.get("patient") == ""]
+    table.refuse("Every case needs a patient", nobody, "Fill the cell, or drop the column 'patient'.")
     cases = listed_cases(table, folder.absolute())
     _add_masks(table, cases, folder.absolute())
     for case, row in zip(cases, table.rows, strict=True):

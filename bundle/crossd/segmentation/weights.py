@@ -20,8 +20,8 @@ class SegmentationWeightsLoader:
     """Loads weights of any layout that `crossd.load_pretrained` knows when the run starts, and logs its report.
 
     A classifier's or a self-supervised encoder's weights go into the encoder of a `CrossDUNet`. A segmentation model's
-    go into the whole network; its heads are taken over only when its card names the very same classes in the same
-    order.
+    go into the whole network; the heads of a `CrossDUNet` are taken over only when its card names the very same classes
+    in the same order, the last layer of another network whenever there are as many.
 
     Args:
         network: changed in place.
