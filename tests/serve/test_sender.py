@@ -185,6 +185,20 @@ def test_a_report_whose_file_is_gone_is_to_be_made_again(sink, journal, outbox, 
     assert journal.known(SeriesKey("1.2.0", "key 0")) == (frozenset(), 0)
 
 
+def test_a_report_that_cannot_be_read_does_not_keep_others(sink, journal, outbox, waiting, caplog):
+    torn, other = waiting(0), waiting(1)
+    whole = outbox.path(torn).read_bytes()
+    outbox.path(torn).write_bytes(b"")
+    made = Sender(journal, outbox, sink.node, "CROSSD", longest_pause=0.1)
+    assert made.deliver() is not None
+    assert (list(sink.received), journal.waiting()) == ([other], [torn])
+    assert f"a report in the outbox cannot be read (InvalidDicomError) ({torn}); trying again" in caplog.text
+    outbox.path(torn).write_bytes(whole)
+    time.sleep(0.11)
+    assert made.deliver() is None
+    assert list(sink.received) == [other, torn]
+
+
 def test_the_files_follow_the_journal_after_an_end_at_any_moment(journal, outbox, waiting):
     accepted, lost, kept = waiting(0), waiting(1), waiting(2)
     journal.sent(accepted)  # and not moved

@@ -132,6 +132,9 @@ class Sender(threading.Thread):
             self.journal.revoke(uid)
             self.lost()
             return ""
+        except Exception as error:  # pydicom raises whatever damaged bytes lead it to; the others are sent
+            self._later(uid, f"a report in the outbox cannot be read ({type(error).__name__})")
+            return ""
         try:
             answer = association.send_c_store(report)
         except (ValueError, RuntimeError) as error:  # no such context, or the association is gone
@@ -142,12 +145,14 @@ class Sender(threading.Thread):
         if status == 0 or 0xB000 <= status <= 0xBFFF:  # a warning: stored, elements coerced (PS3.4, table B.2-1)
             self._mark(uid, "" if status == 0 else f"accepted with warning 0x{status:04X}")
         else:
-            times = self._refused.get(uid, (0, 0.0))[0] + 1
-            self._refused[uid] = times, time.monotonic() + self._pause(times)
-            trouble = f"{self.node} refused a report with status 0x{status:04X}"
-            self._complain(f"{trouble} ({uid})")
-            self.journal.not_sent([uid], trouble)
+            self._later(uid, f"{self.node} refused a report with status 0x{status:04X}")
         return ""
+
+    def _later(self, uid: str, trouble: str) -> None:
+        times = self._refused.get(uid, (0, 0.0))[0] + 1
+        self._refused[uid] = times, time.monotonic() + self._pause(times)
+        self._complain(f"{trouble} ({uid})")
+        self.journal.not_sent([uid], trouble)
 
     def _mark(self, uid: str, note: str) -> None:
         self.journal.sent(uid, note)
