@@ -1,7 +1,8 @@
 """What the documentation shows is run: Python blocks, shell blocks, and the links between pages.
 
-A block is run unless the line above it is `<!-- not run: REASON -->`. In shell blocks, lines that install, clone, make
-or change folders are left out; the rest runs in a copy of the layout of the repository, on what `workplace` provides.
+A block is run unless the line above it is `<!-- not run: REASON -->`; by `make test-all` only where it is
+`<!-- slow -->`. In shell blocks, lines that install, clone, make or change folders are left out; the rest runs in a
+copy of the layout of the repository, on what `workplace` provides.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ OTHER_PAGES = [
     *sorted((ROOT / "models").glob("*.md")),
     *sorted((ROOT / "tests").rglob("*.md")),
 ]
-BLOCK = re.compile(r"(<!-- not run: (?P<reason>.*?) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(
+    r"(<!-- not run: (?P<reason>.*?) -->\n)?(?P<slow><!-- slow -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$",
+    re.M | re.S,
+)
 NOT_RUN = re.compile(r"^\s*(make|pip|git|cd|python3? -m (pip|venv))\b")
 
 
@@ -34,6 +38,7 @@ class Block:
     language: str
     code: str
     reason: str | None
+    slow: bool = False
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -42,13 +47,24 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     return [
-        Block(page, text.count("\n", 0, found.start("code")) + 1, found["language"], found["code"], found["reason"])
+        Block(
+            page,
+            text.count("\n", 0, found.start("code")) + 1,
+            found["language"],
+            found["code"],
+            found["reason"],
+            bool(found["slow"]),
+        )
         for found in BLOCK.finditer(text)
     ]
 
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
-SHELL = [block for block in BLOCKS if block.language == "bash"]
+SHELL = [
+    pytest.param(block, marks=[pytest.mark.slow] if block.slow else [], id=str(block))
+    for block in BLOCKS
+    if block.language == "bash"
+]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +106,7 @@ def test_python_blocks(page, workplace, monkeypatch):
             exec(compile(code, str(page), "exec"), names)
 
 
-@pytest.mark.parametrize("block", SHELL, ids=str)
+@pytest.mark.parametrize("block", SHELL)
 def test_shell_blocks(block, workplace):
     if block.reason:
         pytest.skip(block.reason)

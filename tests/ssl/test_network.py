@@ -203,3 +203,11 @@ def test_a_loss_that_is_no_number_names_the_batch(network):
         network.decoder.steps[0][0].conv.weight.fill_(float("inf"))
     with pytest.raises(CrossDError, match="All views are finite, so the weights are not: pass a smaller --learning_ra"):
         PCRLIteration()(engine(network), {**batch(9), "case": list("abcdefghi"), "kind": torch.zeros(9)})
+
+
+def test_a_transformer_without_what_monai_builds_it_with(monkeypatch):
+    monkeypatch.setattr("crossd.ssl.encoders.find_spec", lambda name: None)
+    with pytest.raises(
+        CrossDError, match=r"SwinUNETR needs the package einops, .* pip install 'crossd\[transformers\]'"
+    ):
+        build_encoder("swinunetr", 1, {})

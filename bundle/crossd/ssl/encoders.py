@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
+from importlib.util import find_spec
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -103,6 +104,11 @@ class SwinUNETREncoder(Encoder):
         if conv == "crossd":
             raise CrossDError(
                 "A transformer has no convolutions to be replaced, got conv 'crossd' for swinunetr. Leave --conv out."
+            )
+        if find_spec("einops") is None:
+            raise CrossDError(
+                "MONAI's SwinUNETR needs the package einops, which is not installed. Install it, pip install "
+                "'crossd[transformers]', or choose another --encoder."
             )
         arguments = {**options, "feature_size": options.get("width", 24)}
         arguments.pop("width", None)

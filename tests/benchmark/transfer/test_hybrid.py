@@ -22,7 +22,7 @@ def test_they_are_neither_recommended_nor_baselines():
     assert not any(METHODS[name].ours or METHODS[name].baseline for name in NAMES)
 
 
-@pytest.mark.parametrize("protocol", ["full", "probe"])
+@pytest.mark.parametrize("protocol", [pytest.param("full", marks=pytest.mark.slow), "probe"])
 def test_without_a_weight_for_images_it_is_the_same_run(inputs, tmp_path, monkeypatch, protocol):
     block = Block(Cell("solid", protocol, 0.5), 0)
     for name, plain in (("hybrid-running", "running"), ("hybrid-axes-projection", "axes-projection")):
@@ -32,6 +32,7 @@ def test_without_a_weight_for_images_it_is_the_same_run(inputs, tmp_path, monkey
         assert perform(block, name, inputs, results)["val"] == perform(block, plain, inputs, results)["val"]
 
 
+@pytest.mark.slow
 def test_a_run_says_what_images_it_saw(inputs, tmp_path):
     results = Results(tmp_path, inputs.recipe)
     run = perform(BLOCK, "hybrid-axes-projection", inputs, results)

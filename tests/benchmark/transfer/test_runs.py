@@ -224,6 +224,7 @@ def test_folds_of_the_paper(made):
     assert folds[0]["val"].patients == tuple(whole[i] for i in rest[: len(rest) // 5])
 
 
+@pytest.mark.slow
 def test_the_paper_protocol(inputs, tmp_path):
     run = perform(Block(Cell("solid", "paper", 1.0), 7), "raw", inputs, Results(tmp_path, inputs.recipe))
     assert run["steps"] == 15 * 5  # 35 training cases in batches of 8
