@@ -56,7 +56,7 @@ def plain_resnet(dims: int, **changes: object) -> ResNet:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """Folder with medmnist/{solid,flat}.npz and pretrained/{plain,shift,rotate-projection,axes-projection}.pt."""
+    """Folder with medmnist/{solid,flat}.npz and pretrained/*.pt, the checkpoints that the methods start from."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "medmnist").mkdir()
     for name, classes, dims in (("solid", 2, 3), ("flat", 3, 2)):
@@ -72,6 +72,11 @@ def made(tmp_path_factory):
     for name in ("rotate-projection", "axes-projection"):
         network = CrossDResNet(2, 1, 3, **NARROW, **rotate)
         save_checkpoint(folder / "pretrained" / f"{name}.pt", network, card(2, **rotate))
+    encoder = {key: value for key, value in CrossDResNet(3, 1, 3, **NARROW).state_dict().items() if key[:3] != "fc."}
+    unlabelled = {**card(3), "task": "self_supervised", "class_names": []}
+    del unlabelled["network"]["num_classes"]
+    for name in ("ssl-2d", "ssl-3d", "ssl-joint"):
+        save_checkpoint(folder / "pretrained" / f"{name}.pt", encoder, unlabelled)
     return folder
 
 

@@ -28,7 +28,10 @@ VOLUMES = [name for name, method in METHODS.items() if method.spatial_dims == 3 
 HALF = Cell("solid", "full", 0.5)
 
 
-@pytest.mark.parametrize("name", VOLUMES)
+SLOW = ("dynamic", "hybrid", "hybrid-running")  # they predict motion; test_hybrid.py runs the like
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in VOLUMES])
 def test_a_method_runs(name, inputs, tmp_path):
     results = Results(tmp_path, inputs.recipe)
     run = perform(Block(HALF, 0), name, inputs, results)
