@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Dice of (anterior, posterior) on the challenge's test set, as recalled: the papers' tables were not at hand to check them
+# Dice of (anterior, posterior) on the challenge's test set, as recalled: the papers' tables were not at hand
 NNUNET_TEST: dict[str, tuple[str, str]] = {
     "nnU-Net, the challenge's winner: ensembles of five folds, a thousand epochs on a GPU": ("0.90", "0.89"),
 }
@@ -15,7 +15,8 @@ SOURCES = (
 def published_table() -> str:
     """The figures above as Markdown."""
     lines = [
-        f"Published on Task04's test set, by others, at another scale ({SOURCES}). Recalled, not checked against the papers:",
+        f"Published on Task04's test set, by others, at another scale ({SOURCES}). Recalled, "
+        "not checked against the papers:",
         "",
         "| network | Dice, anterior | Dice, posterior |",
         "|---|---|---|",
