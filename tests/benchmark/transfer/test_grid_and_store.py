@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 from crossd.benchmark.transfer import Block, Cell, Recipe, Recommendation, Results, blocks, recommend
-from crossd.benchmark.transfer.store import Tested
+from crossd.benchmark.transfer.tested import Tested, from_json
 from crossd.errors import CrossDError
 
 CELL = Cell("a", "probe", 0.1)
-TEST = Tested(np.array([0, 1, 1]), np.array([[0.8, 0.2], [0.123456, 0.876544], [0.5, 0.5]]), ("x", "y", "y"))
+TEST = Tested(np.array([0, 1, 1]), np.array([[1.5, 0.25], [-1.0, 1.23456789], [0.5, 0.5]]), ("x", "y", "y"))
 
 
 def stored(results, method, auc, seed=0, cell=CELL, test=TEST):
@@ -52,7 +52,7 @@ def test_what_is_written_is_read(tmp_path):
     chosen = recommend(results, ["rest"])
     found = results.read_test(block, "rest", chosen)
     assert found.labels.tolist() == [0, 1, 1]
-    assert found.probabilities[:, 1].tolist() == [0.2, 0.87654, 0.5]
+    assert found.log_odds[:, 1].tolist() == [-1.25, 2.23457, 0.0], "six digits"
     assert found.patients == ("0", "1", "1")
     assert list(results.runs()) == [(block, "rest")]
     assert not list(tmp_path.rglob("*.partial"))
@@ -61,15 +61,40 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_three_classes_keep_all_columns(tmp_path):
     results = Results(tmp_path, Recipe())
-    three = Tested(np.array([0, 2]), np.array([[0.2, 0.3, 0.5], [0.1, 0.2, 0.7]]), ("x", "y"))
+    three = Tested(np.array([0, 2]), np.array([[0.2, 0.3, -0.5], [0.1, -0.2, 0.7]]), ("x", "y"))
     stored(results, "rest", 0.5, test=three)
     found = results.read_test(Block(CELL, 0), "rest", recommend(results, ["rest"]))
-    assert found.probabilities.tolist() == three.probabilities.tolist()
+    assert found.logits.tolist() == three.logits.tolist()
+
+
+def test_more_than_ten_classes(tmp_path):
+    results = Results(tmp_path, Recipe())
+    labels = np.array([0, 1, 10, 10, 2])
+    stored(results, "rest", 0.5, test=Tested(labels, np.eye(11)[labels], tuple("abcde")))
+    found = results.read_test(Block(CELL, 0), "rest", recommend(results, ["rest"]))
+    assert found.labels.tolist() == labels.tolist()
+    assert found.probabilities.argmax(1).tolist() == labels.tolist()
+
+
+def test_older_files_are_read():
+    old = from_json({"labels": "021", "probabilities": [[0.2, 0.3, 0.5], [0, 0, 1], [0.1, 0.7, 0.2]]})
+    assert old.labels.tolist() == [0, 2, 1]
+    assert old.probabilities[0] == pytest.approx([0.2, 0.3, 0.5])
+    assert old.probabilities[1] == pytest.approx([0, 0, 1], abs=2e-6)
+
+
+def test_other_data_or_weights_under_a_name_are_refused(tmp_path):
+    results = Results(tmp_path, Recipe())
+    results.made_of({"set a": "1", "pre-training plain": "2"})
+    results.made_of({"set a": "1", "set b": "3"})
+    with pytest.raises(CrossDError, match=r"begun with another file for pre-training plain, set b\. Pass the files"):
+        results.made_of({"pre-training plain": "9", "set b": "8", "set a": "1"})
+    assert set(json.loads((tmp_path / "inputs.json").read_text())) == {"set a", "set b", "pre-training plain"}
 
 
 def test_one_recipe_a_folder(tmp_path):
     Results(tmp_path, Recipe())
-    with pytest.raises(CrossDError, match=r"has another than is asked for: learning_rate 0\.001 -> 0.01"):
+    with pytest.raises(CrossDError, match=r"has another than is asked for: learning_rate 0\.001 -> 0.01\. Pass"):
         Results(tmp_path, Recipe(learning_rate=0.01))
     with pytest.raises(CrossDError, match="There must be results to report"):
         Results(tmp_path / "empty")
@@ -114,6 +139,27 @@ def test_seeds_that_not_all_candidates_ran_do_not_count(tmp_path):
     stored(results, "running", 0.9)
     stored(results, "rest", 1.0, seed=1)
     assert recommend(results, ["rest", "running"]).method == "running"
+
+
+def test_folds_of_all_splits_do_not_choose(tmp_path):
+    """Validation cases of the paper's folds are test cases of the official splits."""
+    results = Results(tmp_path, Recipe())
+    stored(results, "rest", 0.8)
+    stored(results, "running", 0.7)
+    for seed in range(3):
+        stored(results, "rest", 0.1, seed, Cell("a", "paper", 1.0))
+        stored(results, "running", 0.9, seed, Cell("a", "paper", 1.0))
+    assert recommend(results, ["rest", "running"]).validation == {"rest": 0.8, "running": 0.7}
+
+
+def test_one_run_of_another_candidate_does_not_choose(tmp_path):
+    results = Results(tmp_path, Recipe())
+    for seed in range(3):
+        stored(results, "rest", 0.8, seed)
+        stored(results, "running", 0.7, seed)
+    stored(results, "dynamic", 0.9)
+    with pytest.raises(CrossDError, match=r"has 1 of them, for dynamic has 1 runs and another 3\. Run it"):
+        recommend(results, ["rest", "running", "dynamic"])
 
 
 def test_cells_weigh_the_same(tmp_path):

@@ -17,7 +17,7 @@ import torch
 from crossd import CrossDResNet
 from crossd.benchmark.transfer import METHODS, Block, Cell, Results, blocks, build_network, execute, perform
 from crossd.benchmark.transfer.run import find_pretrained, normalisation
-from crossd.benchmark.transfer.tasks import Part, labelled_subset, paper_fold, read_task
+from crossd.benchmark.transfer.tasks import Part, Task, labelled_subset, paper_fold, read_task
 from crossd.benchmark.transfer.training import BestCheck, Draws, Forward
 from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
@@ -292,6 +292,48 @@ def test_two_key_files_and_colours(tmp_path):
     assert {split: len(part.labels) for split, part in task.parts.items()} == {"train": 14, "val": 2, "test": 4}
     assert task.parts["train"].images.shape[1:] == (1, 16, 16)
     torch.testing.assert_close(task.parts["train"].images.mean().item(), 1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "low", "high", "expected"),
+    [
+        ((10, 2, 6, 6, 6), -1000, 3000, (1, 6, 6, 6)),  # Hounsfield units, two channels
+        ((10, 6, 6, 6), 0, 22016, (1, 6, 6, 6)),
+        ((10, 6, 6, 6, 1), 0, 255, (1, 6, 6, 6)),
+        ((10, 20, 12), 0, 1, (1, 16, 16)),
+        ((10, 20, 16, 3), 0, 255, (1, 16, 16)),
+    ],
+)
+def test_every_layout_of_the_paper_s_files(tmp_path, shape, low, high, expected):
+    images = np.random.default_rng(0).uniform(low, high, shape).astype(np.float32)
+    np.savez(tmp_path / "set.npz", images=images, labels=np.arange(10)[:, None] % 2)
+    part = read_task("set", tmp_path / "set.npz", 16).parts["train"]
+    assert part.images.shape[1:] == expected
+    assert part.images.min() >= 0
+    assert 0.4 < float(part.images.max()) <= 1
+    assert 0.3 < float(part.images.mean()) < 0.7
+
+
+def test_left_and_right_organs_are_not_mirrored(tmp_path):
+    for name, axes in (("organmnist3d", ()), ("nodulemnist3d", (0, 1, 2))):
+        np.savez(tmp_path / "set.npz", images=np.zeros((20, 6, 6, 6), np.uint8), labels=np.arange(20) % 2)
+        assert read_task(name, tmp_path / "set.npz").flip_axes == axes
+
+
+def test_several_labels_a_case_are_refused(tmp_path):
+    np.savez(tmp_path / "many.npz", images=np.zeros((10, 6, 6, 6)), labels=np.zeros((10, 14), int))
+    with pytest.raises(CrossDError, match=r"one whole number per case.*has labels \(10, 14\) int64 for 10"):
+        read_task("many", tmp_path / "many.npz")
+
+
+def test_folds_keep_a_patient_together():
+    cases = 30
+    part = Part(torch.zeros(cases, 1, 2, 2, 2), torch.arange(cases) % 3, tuple(str(case // 3) for case in range(cases)))
+    task = Task("cubes", {"train": part, "val": part.take([]), "test": part.take([])}, ())
+    for fold in range(5):
+        held = {split: set(found.patients) for split, found in paper_fold(task, 1, fold).items()}
+        assert not held["train"] & held["test"] | held["train"] & held["val"] | held["val"] & held["test"]
+        assert sum(map(len, held.values())) == 10
 
 
 def test_other_files_are_refused(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from crossd.benchmark.transfer import holm, paired_difference
 from crossd.benchmark.transfer.statistics import weighted_aucs
-from crossd.benchmark.transfer.store import Tested
+from crossd.benchmark.transfer.tables import metrics_of
+from crossd.benchmark.transfer.tested import Tested, from_json, to_json
 from crossd.errors import CrossDError
 from crossd.evaluation.metrics import class_aucs, nan_mean
 
@@ -15,7 +16,8 @@ from crossd.evaluation.metrics import class_aucs, nan_mean
 def made(labels, scores, patients=None) -> Tested:
     scores = np.asarray(scores, float)
     labels = np.asarray(labels)
-    return Tested(labels, np.stack([1 - scores, scores], 1), tuple(patients or map(str, range(len(labels)))))
+    logits = np.log(np.stack([1 - scores, scores], 1))
+    return Tested(labels, logits, tuple(patients or map(str, range(len(labels)))))
 
 
 def noisy(seed, signal, cases=60):
@@ -28,11 +30,21 @@ def noisy(seed, signal, cases=60):
 def test_the_auc_is_that_of_the_evaluation(classes):
     random = np.random.default_rng(classes)
     labels = random.integers(classes, size=50)
-    probabilities = random.dirichlet(np.ones(classes), size=50).round(1)  # with equals
-    run = Tested(labels, probabilities, tuple(map(str, range(50))))
+    logits = np.repeat(random.normal(size=(10, classes)), 5, axis=0)  # with equals
+    run = Tested(labels, logits, tuple(map(str, range(50))))
     targets = torch.nn.functional.one_hot(torch.from_numpy(labels), classes)
-    expected = nan_mean(class_aucs(torch.from_numpy(probabilities), targets))
+    expected = nan_mean(class_aucs(torch.from_numpy(logits).softmax(1), targets))
     assert weighted_aucs(run, np.ones((1, 50)))[0] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_sure_networks_keep_their_order(classes):
+    """Margins of 13 and above are probabilities that round to 1: a run that ranks every case rightly has AUC 1."""
+    logits = np.zeros((6, classes))
+    logits[:, 1] = [13, 14, 15, 40, 50, 60]
+    run = from_json(to_json(Tested(np.array([0, 0, 0, 1, 1, 1]), logits, tuple("abcdef"))))
+    assert len(set(run.probabilities[:, 1].astype(np.float32))) < 6
+    assert weighted_aucs(run, np.ones((1, 6)))[0] == metrics_of(run)["auc"] == 1
 
 
 def test_a_weight_counts_a_case_several_times():

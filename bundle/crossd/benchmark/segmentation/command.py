@@ -13,7 +13,7 @@ from crossd.benchmark.segmentation.store import MaskResults
 from crossd.benchmark.segmentation.tables import cell_table, comparison_table, validation_table
 from crossd.benchmark.transfer.grid import Block, Cell, blocks
 from crossd.benchmark.transfer.page import update_page
-from crossd.benchmark.transfer.run import find_pretrained
+from crossd.benchmark.transfer.run import digests, find_pretrained
 from crossd.benchmark.transfer.schedule import execute
 from crossd.errors import CrossDError, one_of
 
@@ -69,7 +69,10 @@ def benchmark(arguments: argparse.Namespace) -> int:
         recipe.steps_at(block.cell.fraction)
     results = MaskResults(arguments.results, recipe)
     folder = Path(arguments.data) / "hippocampus_msd"
-    inputs = MaskInputs(recipe, folder, find_pretrained(arguments.pretrained), arguments.device)
+    pretrained = find_pretrained(arguments.pretrained)
+    inputs = MaskInputs(recipe, folder, pretrained, arguments.device)
+    used = {METHODS[name].pretraining for name in methods}
+    results.made_of(digests({SET: folder}, {name: path for name, path in pretrained.items() if name in used}))
     with results.alone():
         outcome = execute(grid, methods, inputs, results, arguments.budget, arguments.workers, do=perform_masks)
     print(f"{outcome.done} runs done, {outcome.left} left; {outcome.complete} of {len(grid)} blocks are complete")

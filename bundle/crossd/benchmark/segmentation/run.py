@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from crossd.benchmark.segmentation.store import MaskResults
 from crossd.benchmark.segmentation.tasks import CLASSES, labelled_share, read_hippocampus
 from crossd.benchmark.segmentation.training import train_and_segment
 from crossd.benchmark.transfer.grid import Block
-from crossd.benchmark.transfer.run import normalisation
+from crossd.benchmark.transfer.run import digest, normalisation
 from crossd.version import __version__
 
 
@@ -59,7 +58,6 @@ def perform_masks(block: Block, method: str, inputs: MaskInputs, results: MaskRe
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's schedulers and MONAI's metrics remark on every run
         made = train_and_segment(network, parts, steps, recipe, mean_std, block.seed, inputs.device)
-    digest = checkpoint and hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
     result = {
         "format": 1,
         "method": method,
@@ -70,7 +68,7 @@ def perform_masks(block: Block, method: str, inputs: MaskInputs, results: MaskRe
         "cases": {split: len(part.names) for split, part in parts.items()},
         "steps": steps,
         "parameters": parameters_used(network),
-        "pretraining": checkpoint and {"file": checkpoint.name, "sha256": digest},
+        "pretraining": checkpoint and {"file": checkpoint.name, "sha256": digest(checkpoint)},
         "normalisation": mean_std,
         "versions": {"crossd": __version__, "torch": torch.__version__},
         "device": inputs.device,

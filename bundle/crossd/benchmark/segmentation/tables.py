@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from crossd.benchmark.segmentation.methods import METHODS
 from crossd.benchmark.segmentation.statistics import paired_dice
 from crossd.benchmark.segmentation.store import MaskResults, TestedMasks
 from crossd.benchmark.transfer.grid import Block, Cell
-from crossd.benchmark.transfer.statistics import Difference, holm
+from crossd.benchmark.transfer.statistics import Difference, with_correction
 
 NOT_RUN = "not run"
 REFERENCE = "crossd-scratch"
@@ -44,8 +43,7 @@ def differences(
         if shared:
             ours, theirs = ([results.read_cases(block, name) for block in shared] for name in (one, other))
             found[one, other] = paired_dice(ours, theirs)
-    corrected = holm({" ".join(pair): gap.p for pair, gap in found.items()})
-    return {pair: replace(gap, corrected=corrected[" ".join(pair)]) for pair, gap in found.items()}
+    return with_correction(found, found)
 
 
 def cell_table(results: MaskResults, cell: Cell, methods: Sequence[str]) -> str:
@@ -114,6 +112,4 @@ def _spread(values: Sequence[float], digits: int = 3) -> str:
 
 
 def _gap(gap: Difference | None) -> str:
-    if gap is None:
-        return "– | – | –"
-    return f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}) | {gap.p:.3f} | {gap.corrected:.3f}"
+    return "– | – | –" if gap is None else gap.cells()

@@ -10,7 +10,7 @@ from crossd.benchmark.transfer.grid import PAPER, PROTOCOLS, Block, Cell, blocks
 from crossd.benchmark.transfer.methods import METHODS, find_methods
 from crossd.benchmark.transfer.page import write_report
 from crossd.benchmark.transfer.recipe import RECIPES
-from crossd.benchmark.transfer.run import Inputs, find_pretrained
+from crossd.benchmark.transfer.run import Inputs, digests, find_pretrained
 from crossd.benchmark.transfer.schedule import execute
 from crossd.benchmark.transfer.store import Results, recommend
 from crossd.benchmark.transfer.tables import validation_table
@@ -91,6 +91,8 @@ def benchmark(arguments: argparse.Namespace) -> int:
     pretrained = find_pretrained(arguments.pretrained, arguments.medicalnet)
     images = tuple(map(Path, arguments.images))
     inputs = Inputs(recipe, _paths(arguments.sets, Path(arguments.data)), pretrained, arguments.device, images)
+    used = {METHODS[name].pretraining for name in methods}
+    results.made_of(digests(inputs.sets, {name: path for name, path in pretrained.items() if name in used}))
     with results.alone():
         outcome = execute(grid, methods, inputs, results, arguments.budget, arguments.workers)
     print(f"{outcome.done} runs done, {outcome.left} left; {outcome.complete} of {len(grid)} blocks are complete")
@@ -110,6 +112,11 @@ def report(arguments: argparse.Namespace) -> str:
             f"{', '.join(name for name, method in METHODS.items() if method.ours)} in --methods."
         )
     chosen = recommend(results, candidates, again=arguments.choose_again)
+    if chosen.method not in methods:
+        raise CrossDError(
+            f"Tables are made around the recommended variant, {chosen.method} in {results.folder}; --methods are "
+            f"{', '.join(methods)}. Name it too."
+        )
     cells: Sequence[Cell] = list(dict.fromkeys(block.cell for block in grid))
     mark = arguments.table if PAPER not in arguments.protocol else f"{arguments.table}-paper"
     return write_report(results, cells, methods, chosen, arguments.page, mark)

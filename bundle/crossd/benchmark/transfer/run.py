@@ -17,14 +17,15 @@ from crossd.benchmark.transfer.grid import FOLDS, PAPER, Block
 from crossd.benchmark.transfer.hybrid import ImageSide, read_images
 from crossd.benchmark.transfer.methods import METHODS, build_network, checkpoint_of
 from crossd.benchmark.transfer.recipe import Recipe
-from crossd.benchmark.transfer.store import Results, as_tested
+from crossd.benchmark.transfer.store import Results
 from crossd.benchmark.transfer.tasks import labelled_subset, paper_fold, read_task
+from crossd.benchmark.transfer.tested import as_tested
 from crossd.benchmark.transfer.training import train_and_predict
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
 from crossd.version import __version__
 
-PAPER_EPOCHS, PAPER_BATCH = 15, 8
+PAPER_EPOCHS, PAPER_BATCH, PAPER_LEARNING_RATE = 15, 8, 1e-3
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,25 @@ def normalisation(pretrained: Mapping[str, Path], name: str | None) -> tuple[flo
 
 
 @lru_cache(maxsize=32)
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def digest(path: Path) -> str:
+    """Of a file's bytes; of a folder the names and sizes of its files.
+
+    Raises:
+        CrossDError: when there is none.
+    """
+    if not path.exists():
+        raise CrossDError(f"What runs are made of must be there, got {path}. Pass --data, --sets or --pretrained.")
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    files = sorted((file.relative_to(path).as_posix(), file.stat().st_size) for file in path.rglob("*.nii*"))
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+
+
+def digests(sets: Mapping[str, Path], checkpoints: Mapping[str, Path]) -> dict[str, str]:
+    """By what `Results.made_of` tells other data and weights from those of the stored runs."""
+    named = {f"set {name}": path for name, path in sets.items()}
+    named |= {f"pre-training {name}": path for name, path in checkpoints.items()}
+    return {name: digest(path) for name, path in named.items()}
 
 
 def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict[str, Any]:
@@ -95,7 +113,7 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
         )
     if cell.protocol == PAPER:
         parts = paper_fold(task, 1 + block.seed // FOLDS, block.seed % FOLDS)
-        recipe = recipe.changed(batch_size=PAPER_BATCH, checks=PAPER_EPOCHS)
+        recipe = recipe.changed(batch_size=PAPER_BATCH, checks=PAPER_EPOCHS, learning_rate=PAPER_LEARNING_RATE)
         steps = PAPER_EPOCHS * -(-len(parts["train"].labels) // PAPER_BATCH)
     else:
         train = labelled_subset(task.parts["train"], cell.fraction, block.seed)
@@ -127,7 +145,7 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
             beside,
         )
     result = {
-        "format": 1,
+        "format": 2,
         "method": method,
         "set": cell.set,
         "protocol": cell.protocol,
@@ -136,7 +154,7 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
         "cases": {split: len(part.labels) for split, part in parts.items()},
         "steps": steps,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "pretraining": checkpoint and {"file": checkpoint.name, "sha256": _digest(checkpoint)},
+        "pretraining": checkpoint and {"file": checkpoint.name, "sha256": digest(checkpoint)},
         "normalisation": mean_std,
         "versions": {"crossd": __version__, "torch": torch.__version__},
         "device": inputs.device,
@@ -145,5 +163,5 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
     }
     if beside is not None:
         result["hybrid"] = {**beside.as_json(), "sources": [path.name for path in inputs.images]}
-    results.write(block, method, result, as_tested(parts["test"].labels, made["probabilities"], parts["test"].patients))
+    results.write(block, method, result, as_tested(parts["test"].labels, made["logits"], parts["test"].patients))
     return results.read(block, method)

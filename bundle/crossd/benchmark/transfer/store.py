@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from torch import Tensor
 
-from crossd.benchmark.transfer.grid import Block, Cell
+from crossd.benchmark.transfer.grid import PAPER, Block, Cell
+from crossd.benchmark.transfer.tested import Tested, from_json, to_json
 from crossd.errors import CrossDError
 
-DIGITS = 5  # of stored probabilities
+DIGITS = 5  # of a stored mean
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,6 @@ class Recommendation:
     method: str
     validation: Mapping[str, float]
     runs: int
-
-
-@dataclass(frozen=True)
-class Tested:
-    """The test cases of a run: labels `(cases,)`, probabilities `(cases, classes)`, and whose cases they are."""
-
-    __test__ = False  # for pytest, which takes the name for that of a test
-
-    labels: np.ndarray
-    probabilities: np.ndarray
-    patients: tuple[str, ...]
 
 
 class AnyRecipe(Protocol):
@@ -71,9 +60,10 @@ class Results:
             self.recipe = read_json(path)
             if recipe is not None and recipe.as_json() != self.recipe:
                 given = recipe.as_json()
-                changed = [f"{name} {self.recipe.get(name)!r} -> {given[name]!r}" for name in given]
                 changed = [
-                    line for line, name in zip(changed, given, strict=True) if given[name] != self.recipe.get(name)
+                    f"{name} {self.recipe.get(name)!r} -> {given.get(name)!r}"
+                    for name in {**self.recipe, **given}
+                    if given.get(name) != self.recipe.get(name)
                 ]
                 raise CrossDError(
                     f"The results of a folder share one recipe; {self.folder} has another than is asked for: "
@@ -85,21 +75,31 @@ class Results:
         else:
             raise CrossDError(f"There must be results to report; {self.folder} has none. Run the benchmark first.")
 
+    def made_of(self, digests: Mapping[str, str]) -> None:
+        """Hold runs to come to the data and the weights of those that are stored; `inputs.json` remembers them.
+
+        Args:
+            digests: by name, such as "set vesselmnist3d"; what is new is added.
+
+        Raises:
+            CrossDError: when a name now stands for another file.
+        """
+        path = self.folder / "inputs.json"
+        known = read_json(path) if path.is_file() else {}
+        changed = [name for name, digest in digests.items() if known.get(name, digest) != digest]
+        if changed:
+            raise CrossDError(
+                f"The runs of a folder share their data and weights; {self.folder} was begun with another file for "
+                f"{', '.join(changed)}. Pass the files it was begun with, or another --results folder."
+            )
+        write_json(path, {**known, **digests})
+
     def __contains__(self, run: tuple[Block, str]) -> bool:
         return (self.folder / run[0].path(run[1])).is_file()
 
     def write(self, block: Block, method: str, result: Mapping[str, Any], test: Tested) -> None:
         """Store a run: `result`, and its test cases as `test`."""
-        one = test.probabilities.shape[1] == 2  # the second column says it all
-        values = test.probabilities[:, 1] if one else test.probabilities
-        stored = {
-            "labels": "".join(map(str, test.labels.tolist())),
-            "probabilities": np.round(values.astype(float), DIGITS).tolist(),
-        }
-        if len(set(test.patients)) < len(test.patients):
-            numbers = {patient: index for index, patient in enumerate(dict.fromkeys(test.patients))}
-            stored["patients"] = [numbers[patient] for patient in test.patients]
-        write_json(self.folder / block.path(method), {**result, "test": stored})
+        write_json(self.folder / block.path(method), {**result, "test": to_json(test)})
 
     def read(self, block: Block, method: str) -> dict[str, Any]:
         """A run without its test cases: validation, seconds and what it was made of."""
@@ -120,11 +120,7 @@ class Results:
                 f"Test cases are read after a variant was fixed by validation; got {recommendation!r}. Call "
                 "recommend(results, …) first."
             )
-        test = read_json(self.folder / block.path(method))["test"]
-        values = np.array(test["probabilities"], dtype=float)
-        probabilities = np.stack([1 - values, values], 1) if values.ndim == 1 else values
-        patients = test.get("patients", range(len(values)))
-        return Tested(np.array([int(label) for label in test["labels"]]), probabilities, tuple(map(str, patients)))
+        return from_json(read_json(self.folder / block.path(method))["test"])
 
     def runs(self) -> dict[tuple[Block, str], Path]:
         """Every stored run, of whatever grid."""
@@ -158,6 +154,7 @@ def recommend(results: Results, candidates: Sequence[str], again: bool = False) 
     """Fix the variant with the best validation AUC, for good: `recommended.json` is written, and read from then on.
 
     The mean is over cells of the mean over those seeds that all candidates ran. Candidates without runs are left out.
+    Runs by the paper's protocol do not count: their folds are drawn from all splits, the test cases among them.
 
     Args:
         results: read from their validation side only.
@@ -165,18 +162,27 @@ def recommend(results: Results, candidates: Sequence[str], again: bool = False) 
         again: choose anew, by validation again, when more has been run.
 
     Raises:
-        CrossDError: when no candidate has a run.
+        CrossDError: when no candidate has a run, or one has so few that the choice would rest on less than half of what
+            was run.
     """
     path = results.folder / "recommended.json"
     if path.is_file() and not again:
         return Recommendation(**read_json(path))
-    every = results.runs()
-    run = [name for name in candidates if any(method == name for _, method in every)]
+    every = {run for run in results.runs() if run[0].cell.protocol != PAPER}
+    counts = {name: sum(method == name for _, method in every) for name in candidates}
+    run = [name for name in candidates if counts[name]]
     shared = [block for block in {block for block, _ in every} if all((block, name) in every for name in run)]
     if not run or not shared:
         raise CrossDError(
             f"The recommended variant is chosen among {', '.join(candidates)} by runs that all of them share; "
             f"{results.folder} has none. Run them first."
+        )
+    if 2 * len(shared) < max(counts.values()):
+        fewest = min(run, key=lambda name: counts[name])
+        raise CrossDError(
+            f"The recommended variant is chosen by runs that all candidates share; {results.folder} has {len(shared)} "
+            f"of them, for {fewest} has {counts[fewest]} runs and another {max(counts.values())}. Run it further, or "
+            "leave it out of --methods."
         )
     means = {}
     for name in run:
@@ -188,16 +194,6 @@ def recommend(results: Results, candidates: Sequence[str], again: bool = False) 
     chosen = Recommendation(best, means, len(shared))
     write_json(path, {"method": best, "validation": means, "runs": len(shared)})
     return chosen
-
-
-def as_tested(labels: Tensor, probabilities: Tensor, patients: Sequence[str]) -> Tested:
-    """From tensors.
-
-    >>> import torch
-    >>> as_tested(torch.tensor([1]), torch.tensor([[0.25, 0.75]]), ["a"]).probabilities.tolist()
-    [[0.25, 0.75]]
-    """
-    return Tested(labels.cpu().numpy(), probabilities.double().cpu().numpy(), tuple(patients))
 
 
 def read_json(path: Path) -> dict[str, Any]:

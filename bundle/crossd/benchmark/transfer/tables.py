@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from crossd.benchmark.transfer.grid import PAPER, Block, Cell
 from crossd.benchmark.transfer.methods import METHODS
-from crossd.benchmark.transfer.statistics import Difference, holm, paired_difference
-from crossd.benchmark.transfer.store import Recommendation, Results, Tested
+from crossd.benchmark.transfer.statistics import Difference, paired_difference, weighted_aucs, with_correction
+from crossd.benchmark.transfer.store import Recommendation, Results
+from crossd.benchmark.transfer.tested import Tested
 from crossd.evaluation import classification_metrics, majority_rate
 
 NOT_RUN = "not run"
@@ -33,10 +34,11 @@ class Summary:
 
 def metrics_of(tested: Tested) -> dict[str, float]:
     """AUC, balanced accuracy and accuracy of a run."""
-    targets = torch.nn.functional.one_hot(torch.from_numpy(tested.labels), tested.probabilities.shape[1])
+    targets = torch.nn.functional.one_hot(torch.from_numpy(tested.labels), tested.logits.shape[1])
     names = [str(index) for index in range(targets.shape[1])]
     every = classification_metrics(torch.from_numpy(tested.probabilities), targets, names, "multiclass")
-    return {name: every[name] for name in METRICS}
+    auc = float(weighted_aucs(tested, np.ones((1, len(tested.labels))))[0])  # of the logits: probabilities have ties
+    return {**{name: every[name] for name in METRICS}, "auc": auc}
 
 
 def complete_blocks(results: Results, methods: Sequence[str]) -> dict[Cell, list[Block]]:
@@ -75,15 +77,14 @@ def differences(results: Results, cell: Cell, methods: Sequence[str], chosen: Re
                 [results.read_test(block, side, chosen) for block in shared] for side in (chosen.method, name)
             )
             found[name] = paired_difference(ours, theirs)
-    corrected = holm({name: gap.p for name, gap in found.items() if METHODS[name].baseline})
-    return {name: replace(gap, corrected=corrected.get(name)) for name, gap in found.items()}
+    return with_correction(found, {name for name in found if METHODS[name].baseline})
 
 
 def cell_table(results: Results, cell: Cell, methods: Sequence[str], chosen: Recommendation) -> str:
     """One table: a method a row, the recommended one in bold."""
     every = results.runs()
     gaps = differences(results, cell, methods, chosen)
-    rates = []
+    rates: list[float] = []
     lines = [
         f"| {cell.set}, {PROTOCOL_NAMES[cell.protocol]}, {cell.fraction:.0%} labels | test AUC | balanced accuracy | "
         "accuracy | seeds | AUC of the recommended one minus this | p | p, Holm |",
@@ -96,13 +97,13 @@ def cell_table(results: Results, cell: Cell, methods: Sequence[str], chosen: Rec
             lines.append(f"| {label} | {' | '.join([NOT_RUN] * 3)} | 0 | – | – | – |")
             continue
         found = summarise(results, blocks, name, chosen)
-        rates.append(_majority(results.read_test(blocks[0], name, chosen)))
+        rates = [_majority(results.read_test(block, name, chosen)) for block in blocks]  # of folds, each has its own
         scores = " | ".join(_spread(*found.values[metric]) for metric in METRICS)
-        lines.append(f"| {label} | {scores} | {len(blocks)} | {_gap(gaps.get(name))} |")
+        gap = gaps[name].cells() if name in gaps else "– | – | –"
+        lines.append(f"| {label} | {scores} | {len(blocks)} | {gap} |")
     if rates:
-        lines.append(
-            f"| always the majority | 0.500 | {_chance(results, cell, methods, chosen)} | {rates[0]:.3f} | | | | |"
-        )
+        chance = _chance(results, cell, methods, chosen)
+        lines.append(f"| always the majority | 0.500 | {chance} | {np.mean(rates):.3f} | | | | |")
     return "\n".join(lines)
 
 
@@ -127,26 +128,21 @@ def all_tables(results: Results, cells: Sequence[Cell], methods: Sequence[str], 
     head = (
         f"Recommended variant: **{chosen.method}**, fixed by validation AUC before any test figure was computed (mean "
         f"over {chosen.runs} runs each: {listed})."
+        if len(chosen.validation) > 1
+        else f"The differences are those of **{chosen.method}**, the only candidate; nothing was chosen."
     )
     return "\n\n".join([head, *(cell_table(results, cell, methods, chosen) for cell in cells)])
 
 
 def _majority(tested: Tested) -> float:
-    targets = torch.nn.functional.one_hot(torch.from_numpy(tested.labels), tested.probabilities.shape[1])
+    targets = torch.nn.functional.one_hot(torch.from_numpy(tested.labels), tested.logits.shape[1])
     return majority_rate(targets, "multiclass")
 
 
 def _chance(results: Results, cell: Cell, methods: Sequence[str], chosen: Recommendation) -> str:
     block, method = min(run for run in results.runs() if run[0].cell == cell and run[1] in methods)
-    return f"{1 / results.read_test(block, method, chosen).probabilities.shape[1]:.3f}"
+    return f"{1 / results.read_test(block, method, chosen).logits.shape[1]:.3f}"
 
 
 def _spread(mean: float, deviation: float) -> str:
     return f"{mean:.3f}" if deviation != deviation else f"{mean:.3f} ± {deviation:.3f}"
-
-
-def _gap(gap: Difference | None) -> str:
-    if gap is None:
-        return "– | – | –"
-    corrected = "–" if gap.corrected is None else f"{gap.corrected:.3f}"
-    return f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}) | {gap.p:.3f} | {corrected}"

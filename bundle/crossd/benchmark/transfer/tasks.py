@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.transforms import Resize
 from torch import Tensor
 
+from crossd.benchmark.transfer.arrays import PERCENTILES, one_channel, one_label
 from crossd.data import preprocessing, read_labels
 from crossd.data.sets import prepare_datalist
 from crossd.data.splits import SPLITS, stratified_split
 from crossd.errors import CrossDError
 
 UNCHANGED = {"channels": ["image"], "plane": "axial", "spacing": None, "mean": 0.0, "std": 1.0}
-PERCENTILES = {"mode": "percentile", "lower": 0.5, "upper": 99.5}
+INTENSITY = {"mode": "percentile", "lower": PERCENTILES[0], "upper": PERCENTILES[1]}
 
 
 @dataclass(frozen=True)
@@ -71,44 +71,39 @@ def read_task(name: str, source: Path, image_size: int = 64) -> Task:
         return _hippocampus(name, source)
     with np.load(source, allow_pickle=False) as arrays:
         if {"images", "labels"} <= set(arrays.files):
-            images, labels = arrays["images"], arrays["labels"].reshape(-1)
+            images, labels = arrays["images"], arrays["labels"]
+            one_label(labels, len(images), source)
             fractions = {"train": 0.7, "val": 0.1, "test": 0.2}
-            splits = np.array(stratified_split([str(i) for i in range(len(labels))], labels[:, None], fractions))
+            of_case = labels.reshape(-1, 1)
+            splits = np.array(stratified_split([str(i) for i in range(len(labels))], of_case, fractions))
             pairs = {split: (images[splits == split], labels[splits == split]) for split in SPLITS}
         elif {f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")} <= set(arrays.files):
-            pairs = {split: (arrays[f"{split}_images"], arrays[f"{split}_labels"].reshape(-1)) for split in SPLITS}
+            pairs = {split: (arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in SPLITS}
         else:
             raise CrossDError(
                 f"A data set of the benchmark holds images and labels, alone or for train, val and test; {source} has "
                 f"{', '.join(arrays.files)}. Pass another file."
             )
     parts = {
-        split: Part(_scaled(images, image_size), torch.from_numpy(labels.astype(np.int64)), _numbered(len(labels)))
+        split: Part(
+            one_channel(images, source, image_size), one_label(labels, len(images), source), _numbered(len(images))
+        )
         for split, (images, labels) in pairs.items()
     }
     dims = parts["train"].images.dim() - 2
-    return Task(name, parts, tuple(range(dims)) if dims == 3 else (1,))
+    return Task(name, parts, _mirrored(name, dims))
+
+
+def _mirrored(name: str, dims: int) -> tuple[int, ...]:
+    """Left and right kidneys, lungs and femurs are classes of the Organ sets; elsewhere a mirror image is as good."""
+    if name.startswith("organ"):
+        return ()
+    return tuple(range(dims)) if dims == 3 else (1,)
 
 
 def _numbered(cases: int) -> tuple[str, ...]:
     """MedMNIST names no patients: every case is one."""
     return tuple(map(str, range(cases)))
-
-
-def _scaled(images: np.ndarray, image_size: int) -> Tensor:
-    """`(cases, [depth,] height, width[, 3])` to `(cases, 1, …)` in [0, 1]; colours are averaged."""
-    values = torch.from_numpy(images.astype(np.float32))
-    if values.shape[-1] == 3:
-        values = values.mean(-1)
-    elif values.dim() == 5 and values.shape[1] == 3:
-        values = values.mean(1)
-    if float(values.max()) > 1:
-        values = values / 255
-    values = values.unsqueeze(1)
-    if values.dim() == 4 and values.shape[-1] != image_size:
-        resize = Resize((image_size, image_size), mode="bilinear")
-        values = torch.stack([torch.as_tensor(resize(image)) for image in values])
-    return values
 
 
 def _hippocampus(name: str, source: Path) -> Task:
@@ -118,7 +113,7 @@ def _hippocampus(name: str, source: Path) -> Task:
     with tempfile.TemporaryDirectory() as folder:
         labels = prepare_datalist("hippocampusparts", source, folder)
         table = read_labels(folder, str(labels))
-        read = preprocessing({**UNCHANGED, "intensity": PERCENTILES})
+        read = preprocessing({**UNCHANGED, "intensity": INTENSITY})
         parts = {}
         for split in SPLITS:
             images = [torch.as_tensor(read({"image": case["image"]})["image"]) for case in table[split]]
@@ -153,16 +148,16 @@ def joined(task: Task) -> Part:
 def paper_fold(task: Task, trial: int, fold: int, folds: int = 5) -> dict[str, Part]:
     """Train, val and test of one fold of the published evaluation (`average_acc_3D.py`).
 
-    `KFold(5, shuffle=True)` with the seed 42 + trial, trials counted from 1, over all cases of all splits; the first
-    fifth of the training cases, in their order, validates.
+    `KFold(5, shuffle=True)` with the seed 42 + trial, trials counted from 1, over all patients of all splits; the first
+    fifth of the training patients, in their order, validates. The paper's sets name no patients, so each case is one.
     """
     whole = joined(task)
-    order = np.random.RandomState(42 + trial).permutation(len(whole.labels))
+    patients = list(dict.fromkeys(whole.patients))
+    order = np.random.RandomState(42 + trial).permutation(len(patients))
     pieces = np.array_split(order, folds)
     rest = np.sort(np.concatenate([piece for index, piece in enumerate(pieces) if index != fold]))
     val = len(rest) // 5
-    return {
-        "train": whole.take(rest[val:].tolist()),
-        "val": whole.take(rest[:val].tolist()),
-        "test": whole.take(np.sort(pieces[fold]).tolist()),
-    }
+    chosen = {"train": rest[val:], "val": rest[:val], "test": pieces[fold]}
+    split_of = {patients[index]: split for split, indices in chosen.items() for index in indices}
+    cases = {split: [case for case, who in enumerate(whole.patients) if split_of[who] == split] for split in chosen}
+    return {split: whole.take(cases[split]) for split in chosen}

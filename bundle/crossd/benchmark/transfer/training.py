@@ -20,6 +20,7 @@ from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader, Dataset
 
 from crossd.benchmark.transfer.draws import Draws
+from crossd.benchmark.transfer.grid import PAPER
 from crossd.benchmark.transfer.hybrid import ImageSide
 from crossd.benchmark.transfer.recipe import Recipe
 from crossd.benchmark.transfer.tasks import Part
@@ -28,7 +29,8 @@ from crossd.evaluation import NegativeLogLikelihood, PresentClassAUC
 from crossd.training import classification_loss, set_trainable
 from crossd.training.randomness import derive_seed
 
-TRAINED = {"probe": "norms", "full": "all", "paper": "norms"}
+TRAINED = {"probe": "norms", "full": "all", PAPER: "norms"}
+CLASS_WEIGHTS = {"probe": "balanced", "full": "balanced", PAPER: None}  # the paper reports plain accuracy
 EVALUATED_AT_ONCE = 64  # cases; of no account for the result
 
 
@@ -108,8 +110,8 @@ def train_and_predict(
         beside: images to be trained on in the same steps; None: volumes alone.
 
     Returns:
-        `val` (`auc` and `loss` of the chosen check, `curve` of all), `probabilities` of the test cases `(cases,
-        classes)`, `seconds`.
+        `val` (`auc` and `loss` of the chosen check, `curve` of all), `logits` of the test cases `(cases, classes)`,
+        `seconds`.
 
     Raises:
         CrossDError: when the figures are not finite.
@@ -131,7 +133,8 @@ def train_and_predict(
     schedule = WarmupCosineSchedule(optimizer, max(1, round(recipe.warmup * total)), total, warmup_multiplier=0.1)
     names = [str(index) for index in range(classes)]
     best, forward, place = BestCheck(network), Forward(recipe.bf16), torch.device(device)
-    objective = classification_loss(parts["train"].labels.tolist(), names, "multiclass").to(place)
+    labels = parts["train"].labels.tolist()
+    objective = classification_loss(labels, names, "multiclass", CLASS_WEIGHTS[protocol]).to(place)
     loader: Any = DataLoader(data, recipe.batch_size)
     prepare: Any = default_prepare_batch
     further: list[Any] = []
@@ -177,15 +180,15 @@ def train_and_predict(
     trainer.run()
     network.load_state_dict(best.state)
     auc, loss = best.curve[best.best]
-    probabilities = torch.cat(list(_predictions(network, parts["test"], forward, place)))
-    if not (isfinite(auc) and isfinite(loss) and bool(probabilities.isfinite().all())):
+    logits = torch.cat(list(_logits(network, parts["test"], forward, place)))
+    if not (isfinite(auc) and isfinite(loss) and bool(logits.isfinite().all())):
         raise CrossDError(
             f"A run must end with finite figures, got validation AUC {auc}, loss {loss}. Lower --learning_rate, or "
             "pass --no-bf16."
         )
     return {
         "val": {"auc": auc, "loss": loss, "curve": best.curve},
-        "probabilities": probabilities,
+        "logits": logits,
         "seconds": round(time.monotonic() - began, 1),
     }
 
@@ -203,8 +206,8 @@ class _Items(Dataset):
         return {CommonKeys.IMAGE: self.part.images[index], CommonKeys.LABEL: self.part.labels[index]}
 
 
-def _predictions(network: nn.Module, part: Part, forward: Forward, place: torch.device) -> Iterator[Tensor]:
+def _logits(network: nn.Module, part: Part, forward: Forward, place: torch.device) -> Iterator[Tensor]:
     network.eval()
     with torch.no_grad():
         for images in part.images.split(EVALUATED_AT_ONCE):
-            yield forward(images.to(place), network).softmax(1).cpu()
+            yield forward(images.to(place), network).cpu()
