@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from crossd.benchmark import volume_to_image
 from crossd.benchmark.volume_to_image import run, starts, table
 from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
@@ -49,6 +51,59 @@ def test_the_table_says_mean_and_spread():
 
     line = table({"a row": [report(0.5), report(0.7)]}).splitlines()[2]
     assert line == "| a row | 2 | 0.600 ± 0.141 | 0.600 ± 0.141 | 0.600 ± 0.141 | 0.700 |"
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The commands that were run, each of which leaves a report."""
+    commands = []
+
+    def made(command, **_):
+        given = dict(zip(command[6::2], command[7::2], strict=True))
+        report = {"weights": given["--weights"], "number": len(commands)}
+        (volume_to_image.Path(given["--output_dir"]) / "test").mkdir(parents=True)
+        (volume_to_image.Path(given["--output_dir"]) / "test" / "metrics.json").write_text(json.dumps(report))
+        commands.append(command)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(volume_to_image.subprocess, "run", made)
+    return commands
+
+
+def test_a_report_is_that_of_its_options_alone(tmp_path, runs):
+    for name in ("images.npz", "volumes.pt", "other/images.npz", "moved/images.npz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("other" if "other" in name else "same")
+    options = {"images": str(tmp_path / "images.npz"), "weights": str(tmp_path / "volumes.pt"), "epochs": 1, "seed": 0}
+    assert run(tmp_path, tmp_path / "out", options) == {"weights": "volumes.pt", "number": 0}
+    run(tmp_path, tmp_path / "out", {**options, "images": str(tmp_path / "moved/images.npz")})
+    assert len(runs) == 1
+    changes = {"epochs": 2, "seed": 1, "weights": "none", "trainable": "all", "image_size": 28}
+    for name, value in changes.items():
+        was = "'volumes.pt .*'" if name == "weights" else repr(options.get(name))
+        with pytest.raises(CrossDError, match=rf"got other ones for .*out: {name} was {was} and is {value!r}\."):
+            run(tmp_path, tmp_path / "out", {**options, name: value})
+    for images in ("other/images.npz", "nowhere.npz"):
+        with pytest.raises(CrossDError, match=r"images was 'images.npz \w{16}' and is '.*choose another --output_dir"):
+            run(tmp_path, tmp_path / "out", {**options, "images": str(tmp_path / images)})
+    assert len(runs) == 1
+    run(tmp_path, tmp_path / "out2", {**options, "epochs": 2})
+    assert len(runs) == 2
+    (tmp_path / "out2" / "options.json").unlink()
+    with pytest.raises(CrossDError, match=r"out2.test.metrics.json does not say its own\. Choose another"):
+        run(tmp_path, tmp_path / "out2", {**options, "epochs": 2})
+
+
+def test_what_failed_is_run_again_with_other_options(tmp_path, runs):
+    options = {"images": str(tmp_path), "weights": "none", "epochs": 1}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "options.json").write_text(json.dumps({**options, "epochs": 2}))
+    (tmp_path / "out" / "checkpoint_0001.pt").touch()
+    with pytest.raises(CrossDError, match=r"epochs was 2 and is 1"):
+        run(tmp_path, tmp_path / "out", options)
+    (tmp_path / "out" / "checkpoint_0001.pt").unlink()
+    run(tmp_path, tmp_path / "out", options)
+    assert len(runs) == 1
 
 
 @pytest.mark.slow

@@ -1,11 +1,12 @@
 """Is a network that was trained on volumes of use on images? The paper's "or vice versa", measured.
 
 Every run is `configs/train_2d.json` as a user would start it, and its figures are those of its test report. A run whose
-report is there already is not repeated.
+report is there already, of the same options, images and weights, is not repeated.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import statistics
 import subprocess
@@ -15,16 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from crossd.checkpoints import read_card
+from crossd.data.images.folders import files_of
 from crossd.errors import CrossDError
+from crossd.training.run_files import checkpoints, write_whole
 
 COLUMNS = ("auc", "balanced_accuracy", "accuracy")
 CONFIGS = ("pretrain_2d", "train_2d")
+FILES = ("images", "weights")
+NOTED = "options.json"
 
 
 def starts(volumes: Path, images: Path | None = None) -> dict[str, dict[str, Any]]:
     """What the rows of the table start from: options of `configs/train_2d.json`, by row.
 
-    All rows have the network of the first checkpoint, and its normalisation.
+    Random weights and those of volumes have the network of the first checkpoint, and its normalisation. What was
+    trained on images has its depth and width, and all else, the normalisation too, by its own card.
 
     Args:
         volumes: a checkpoint of volumes, with its card.
@@ -55,15 +61,18 @@ def starts(volumes: Path, images: Path | None = None) -> dict[str, dict[str, Any
 def run(root: Path, output_dir: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     """The test report of one run of `configs/train_2d.json`, which is done if it was not; weights by name alone.
 
+    `options.json` in the run's folder says what it was made of.
+
     Args:
         root: the bundle's.
         output_dir: of the run.
         options: as on the command line.
 
     Raises:
-        CrossDError: when the run fails, with its last lines.
+        CrossDError: when the run fails, with its last lines; when the folder holds a run of other options.
     """
     report = output_dir / "test" / "metrics.json"
+    _check(output_dir, report, options)
     if not report.is_file():
         files = [str(root / "configs" / f"{name}.json") for name in CONFIGS]
         command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--config_file", str(files)]
@@ -76,6 +85,48 @@ def run(root: Path, output_dir: Path, options: Mapping[str, Any]) -> dict[str, A
             raise CrossDError(f"Every run must end well; {output_dir} did not:\n{last}")
     content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return {**content, "weights": Path(content["weights"]).name}  # where they lay is nobody's concern
+
+
+def _check(folder: Path, report: Path, options: Mapping[str, Any]) -> None:
+    """Refuse a folder with what other options have made, and note these in one that is new."""
+    now = {
+        **json.loads(json.dumps(options)),
+        **{name: _made_of(str(options[name])) for name in FILES if name in options},
+    }
+    noted = folder / NOTED
+    then = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else None
+    if then is None and report.is_file():
+        raise CrossDError(
+            f"A report is used again for the options that it was made with; {report} does not say its own. Choose "
+            "another --output_dir, or remove the folder."
+        )
+    if then is not None and then != now and (report.is_file() or checkpoints(folder)):
+        changed = [
+            f"{name} was {then.get(name)!r} and is {now.get(name)!r}"
+            for name in sorted({*then, *now})
+            if then.get(name) != now.get(name)
+        ]
+        raise CrossDError(
+            f"A report is used again for the options that it was made with, got other ones for {folder}: "
+            f"{'; '.join(changed)}. Give the same, choose another --output_dir, or remove the folder."
+        )
+    if then != now:
+        write_whole(noted, json.dumps(now, indent=2) + "\n")
+
+
+def _made_of(given: str) -> str:
+    """A file by its name and content, a folder by its name and the names and sizes of its files, wherever they lie."""
+    path, digest = Path(given).expanduser(), hashlib.sha256()
+    if path.is_file():
+        with path.open("rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+    elif path.is_dir():
+        for name in sorted(files_of(path)):
+            digest.update(f"{name} {(path / name).stat().st_size}\n".encode())
+    else:
+        return given
+    return f"{path.name} {digest.hexdigest()[:16]}"
 
 
 def table(reports: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

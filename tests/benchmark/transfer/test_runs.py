@@ -284,6 +284,24 @@ def test_normalisation_of_the_checkpoint(inputs):
     assert normalisation({}, None) == (0.0, 1.0)
 
 
+def test_normalisation_without_a_card(inputs, tmp_path):
+    """RadImageNet's, for a checkpoint of the official layout beside others."""
+    network = CrossDResNet(2, 3, 5, depth=10, width=4)
+    torch.save({"model": network.state_dict()}, tmp_path / "shift.pt")
+    expected = normalisation({"shift": tmp_path / "shift.pt"}, "shift")
+    assert expected != (0.25, 0.5)
+    assert normalisation({**inputs.pretrained, "shift": tmp_path / "shift.pt"}, "shift") == expected
+
+
+def test_a_set_of_the_pre_training_is_refused(inputs, made, tmp_path):
+    content = torch.load(inputs.pretrained["shift"], weights_only=True)
+    content["card"]["data"] = "other.zip, solid.npz"
+    torch.save(content, tmp_path / "shift.pt")
+    seen = replace(inputs, pretrained={"shift": tmp_path / "shift.pt"})
+    with pytest.raises(CrossDError, match=r"pre-trained on others; .*shift.pt was pre-trained on other.zip, solid.npz"):
+        perform(Block(Cell("solid", "probe", 0.5), 0), "raw", seen, Results(tmp_path, inputs.recipe))
+
+
 def test_two_key_files_and_colours(tmp_path):
     images = np.zeros((20, 12, 12, 3), np.uint8)
     images[..., 0] = 255

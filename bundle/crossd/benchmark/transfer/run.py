@@ -55,20 +55,27 @@ def find_pretrained(folder: str | os.PathLike[str], medicalnet: str | None = Non
 
 
 def normalisation(pretrained: Mapping[str, Path], name: str | None) -> tuple[float, float]:
-    """Mean and standard deviation that a network expects, from the checkpoint's card.
+    """Mean and standard deviation that a network expects: those of its own pre-training.
 
-    Networks without a card (random weights, MedicalNet's) take those of the first checkpoint that has one, so that all
-    methods see the same volumes; 0 and 1 where there is none.
+    They are on the checkpoint's card, or known of its kind where it has none. Random weights and MedicalNet's expect
+    nothing, so they take those of the first of the other checkpoints by name; without any, 0 and 1.
     """
-    cards = {}
-    for key in sorted(pretrained):
-        if key != "medicalnet":
-            cards[key] = read_checkpoint(pretrained[key]).get("card") or {}
-    card = cards.get(name or "") or next((card for card in cards.values() if card), {})
-    seen = card.get("input", {})
+    own = name in pretrained and name != "medicalnet"
+    others = sorted(key for key in pretrained if key != "medicalnet")
+    key = name if own else next(iter(others), None)
+    seen = _card(pretrained[key])["input"] if key is not None else {}
     values = [seen.get("mean", 0.0), seen.get("std", 1.0)]
     mean, std = (float(value[0] if isinstance(value, list) else value) for value in values)
     return mean, std
+
+
+@lru_cache(maxsize=32)
+def _card(path: Path) -> dict[str, Any]:
+    """Of a checkpoint; of one without, what is known of its kind."""
+    from crossd.training.cards import base_card
+
+    card = read_checkpoint(path).get("card")
+    return card or {**base_card(str(path), "", spatial_dims=2), "data": ""}
 
 
 @lru_cache(maxsize=32)
@@ -120,6 +127,11 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
         parts = {**task.parts, "train": train}
         steps = recipe.steps_at(cell.fraction)
     checkpoint = checkpoint_of(entry, inputs.pretrained)
+    if checkpoint is not None and inputs.sets[cell.set].name in str(_card(checkpoint).get("data")).split(", "):
+        raise CrossDError(
+            f"A set is tested with networks that were pre-trained on others; {checkpoint} was pre-trained on "
+            f"{_card(checkpoint)['data']}, {cell.set} among them. Pre-train without it, and name that folder by --pretrained."
+        )
     network = build_network(entry, checkpoint, recipe.network_options(), task.classes, block.seed)
     mean_std = normalisation(inputs.pretrained, entry.pretraining)
     if entry.prepare is not None:
