@@ -130,7 +130,7 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
     if checkpoint is not None and inputs.sets[cell.set].name in str(_card(checkpoint).get("data")).split(", "):
         raise CrossDError(
             f"A set is tested with networks that were pre-trained on others; {checkpoint} was pre-trained on "
-            f"{_card(checkpoint)['data']}, {cell.set} among them. Pre-train without it, and name that folder by --pretrained."
+            f"{_card(checkpoint)['data']}, {cell.set} among them. Name a folder without it by --pretrained."
         )
     network = build_network(entry, checkpoint, recipe.network_options(), task.classes, block.seed)
     mean_std = normalisation(inputs.pretrained, entry.pretraining)
