@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from crossd.data.images import ReadImage2Dd, read_corpus
+from crossd.data.images.held_out import read_held_out
 from crossd.data.images.splitting import split_images
 from crossd.errors import CrossDError
 from PIL import Image
@@ -191,11 +192,36 @@ def test_classes_without_validation_images_are_named(folder, caplog):
     (folder / "mr").rename(folder / "train" / "mr")
     (folder / "val" / "ct").mkdir()
     (folder / "val" / "mr").mkdir()
-    with pytest.raises(CrossDError, match=r"judged on validation images, got none\. Add some, or a larger"):
+    with pytest.raises(CrossDError, match=r"judged on validation images, got none\. Add some to val.*leave val out"):
         read_corpus(folder)
     (folder / "train" / "ct" / "01.png").rename(folder / "val" / "ct" / "01.png")
     read_corpus(folder)
     assert "1 of 2 classes have no validation image" in caplog.text
+
+
+@pytest.mark.parametrize("of_list", [False, True])
+def test_val_is_split_off_where_there_is_train_and_test(folder, tmp_path, of_list):
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    held = {name: name[3:5] >= "30" for name in names}
+    if of_list:
+        rows = [(name, name[:2], "Test" if held[name] else "Train") for name in names]
+        source = folder / "list.csv"
+        with source.open("w", newline="") as file:
+            csv.writer(file).writerows([("filename", "label", "split"), *rows])
+    else:
+        source = tmp_path / "split"
+        for name in names:
+            path = source / ("testing" if held[name] else "Training") / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).rename(path)
+    corpus = read_corpus(source, val_fraction=0.2)
+    assert corpus["class_names"] == ["ct", "mr"]
+    assert counts(corpus, "train") == {"ct": 12, "mr": 12}
+    assert counts(corpus, "val") == {"ct": 3, "mr": 3}
+    test = read_held_out(corpus)
+    assert test["counts"] == {"test": 10, "unreadable": 0, "in_training": 0}
+    assert all(int(item["image"][1][-6:-4]) >= 30 for item in test["items"])
+    assert not any(int(item["image"][1][-6:-4]) >= 30 for item in [*corpus["train"], *corpus["val"]])
 
 
 def test_splitting_many_images_takes_seconds_not_minutes():

@@ -56,13 +56,64 @@ def test_class_folders_with_splits(source_of, wrapper):
         ("val/mr/d.png", "mr", "val"),
     ]
     assert [int(source.read(record.name)[0, 0, 0]) for record in source.records] == [1, 2, 3, 4]
-    assert source.notes == ["1 images outside of the class folders are not used", "1 other files are not images"]
+    assert [(r.name.removeprefix(wrapper), r.label) for r in source.test_records] == [("test/ct/e.png", "ct")]
+    assert source.notes == ["the 1 images of test are left alone", "1 other files are not images"]
 
 
 @pytest.mark.parametrize("wrapper", ["", "outer/"])
 def test_class_folders_without_splits(source_of, wrapper):
     source = source_of([wrapper + name for name in [*PLAIN, "readme.txt"]])
     assert [(r.label, r.split) for r in source.records] == [("ct", None), ("ct", None), ("mr", None)]
+
+
+@pytest.mark.parametrize("names", [("Train", "Val", "Test"), ("training", "valid", "testing"), ("TRAIN", "validation")])
+def test_splits_in_other_spellings(source_of, names):
+    source = source_of([f"{split}/{label}/a.png" for split in names for label in ("ct", "mr")])
+    assert source.class_names == ["ct", "mr"]
+    assert [record.split for record in source.records] == ["train", "train", "val", "val"]
+    assert [(record.name, record.label) for record in source.test_records] == [
+        (f"{split}/{label}/a.png", label) for split in names[2:] for label in ("ct", "mr")
+    ]
+
+
+@pytest.mark.parametrize("wrapper", ["", "outer/", "test/"])
+@pytest.mark.parametrize("held", ["", "test", "Testing"])
+def test_without_val_it_is_made_from_train(source_of, wrapper, held):
+    names = [f"{split}/{label}/a.png" for split in ("Train", held) if split for label in ("ct", "mr")]
+    source = source_of([wrapper + name for name in names])
+    assert source.class_names == ["ct", "mr"]
+    assert [(r.name.removeprefix(wrapper), r.split) for r in source.records] == [(name, None) for name in names[:2]]
+    assert [record.name.removeprefix(wrapper) for record in source.test_records] == names[2:]
+    assert source.notes[0] == "there is no val, it is split off from train"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["Test/ct/a.png", "Val/mr/b.png"], r"needs images in train, got Test, Val without it in .*Name the folder tr"),
+        (["test/ct/a.png", "test/mr/b.png"], r"needs images in train, got test without it"),
+        (["train/ct/a.png", "ct/b.png", "mr/c.png"], r"either splits .* got train beside ct, mr in .*Move or remove"),
+        (["train/ct/a.png", "val/ct/b.png", "more/ct/c.png"], r"got train, val beside more in"),
+        (["ct/a.png", "mr/b.png", "Valid/c.png"], r"got Valid beside ct, mr in .*rename a class"),
+        (["Train/ct/a.png", "train/mr/b.png"], r"Every split has one folder, got Train, train in .*Join"),
+        (["train/1.png", "val/2.png"], r"holds one folder per class, .*got none below train, val in"),
+        (["train/train/ct/a.png", "train/val/ct/b.png", "test/ct/c.png"], r"not called like splits, got train, val be"),
+    ],
+)
+def test_splits_are_never_classes(source_of, names, message):
+    with pytest.raises(CrossDError, match=message):
+        source_of(names)
+
+
+def test_empty_folders_of_splits(tmp_path):
+    make(tmp_path, ["train/ct/a.png", "train/mr/b.png"])
+    for name in ("val", "Test"):
+        (tmp_path / name).mkdir()
+    assert [record.split for record in open_source(tmp_path).records] == [None, None]
+    make(tmp_path / "other", PLAIN)
+    (tmp_path / "other" / "val").mkdir()
+    with pytest.raises(CrossDError, match=r"got val beside ct, mr in"):
+        open_source(tmp_path / "other")
 
 
 def test_classes_that_differ_between_the_splits(source_of):
@@ -255,6 +306,29 @@ def test_a_train_list_without_a_val_list_is_split(radimagenet):
 COLUMNS = ("filename", "label", "split", "patient")
 
 
+def test_a_list_without_validation_rows_is_split(tmp_path):
+    make(tmp_path, ["a.png", "b.png", "c.png"])
+    rows = [("a.png", "x", "Train", "p"), ("b.png", "y", "training", "p"), ("c.png", "y", "Test", "q")]
+    source = open_source(listed(tmp_path / "list.csv", rows, COLUMNS))
+    assert [(record.name, record.split) for record in source.records] == [("a.png", None), ("b.png", None)]
+    assert [(record.name, record.patient) for record in source.test_records] == [("c.png", "q")]
+    assert source.notes == ["there is no val, it is split off from train", "the 1 images of test are left alone"]
+
+
+@pytest.mark.parametrize("of_val", [True, False])
+def test_patients_in_train_and_test_lists(tmp_path, of_val):
+    make(tmp_path, ["a.png", "b.png", "c.png"])
+    columns = ("filename", "label", "patient")
+    path = listed(tmp_path / "my_train.csv", [("a.png", "x", "p1"), ("b.png", "y", "p2")], columns)
+    if of_val:
+        listed(tmp_path / "my_val.csv", [("b.png", "y", "p3")], columns)
+    listed(tmp_path / "my_test.csv", [("c.png", "x", "p4")], columns)
+    assert len(open_source(path).test_records) == 1
+    listed(tmp_path / "my_test.csv", [("c.png", "x", "p3" if of_val else "p1")], columns)
+    with pytest.raises(CrossDError, match="p3 in test and val" if of_val else "p1 in test and train"):
+        open_source(path)
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
@@ -267,6 +341,26 @@ COLUMNS = ("filename", "label", "split", "patient")
             [("a.png", "x", "train", "p1"), ("b.png", "y", "val", "p1"), ("a.png", "y", "train", "p2")],
             COLUMNS,
             r"A patient must be in one split only, got 1 in several: p1 in train and val",
+        ),
+        (
+            [("a.png", "x", "train", "p1"), ("b.png", "y", "train", "p2"), ("a.png", "y", "test", "p1")],
+            COLUMNS,
+            r"A patient must be in one split only, got 1 in several: p1 in test and train\. Keep the images",
+        ),
+        (
+            [("a.png", "x", "train", "p1"), ("b.png", "x", "val", "p2"), ("a.png", "y", "test", "p2")],
+            COLUMNS,
+            r"in one split only, got 1 in several: p2 in test and val",
+        ),
+        (
+            [("a.png", "x", "", "p1"), ("b.png", "x", "", "p2"), ("a.png", "y", "test", "p2")],
+            COLUMNS,
+            r"in one split only, got 1 in several: p2 in test and train",
+        ),
+        (
+            [("a.png", "x", "val", "p"), ("b.png", "x", "test", "q")],
+            COLUMNS,
+            r"Training needs rows of train, got val and test without it in .*Say train in the column split",
         ),
         ([("a.png", "x", "train", "p"), ("b.png", "y", "val", "q")], COLUMNS, r"train lacks y"),
     ],

@@ -10,6 +10,17 @@ import numpy as np
 from crossd.errors import CrossDError
 
 SPLITS = ("train", "val", "test")
+SPELLINGS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+
+
+def split_called(name: str) -> str | None:
+    """The split that a folder or an entry of a list is named after, however that is written; None for another name.
+
+    >>> [split_called(name) for name in ("Train", "VALID", "testing", "CT")]
+    ['train', 'val', 'test', None]
+    """
+    name = name.strip().casefold()
+    return name if name in SPLITS else SPELLINGS.get(name)
 
 
 def check_fractions(fractions: Sequence[float]) -> dict[str, float]:
@@ -107,8 +118,19 @@ def _fill_empty(placed: dict[int, int], counts: np.ndarray, number: int, order: 
         placed[max(donors, key=lambda p: counts[p, commonest])] = split
 
 
-def check_patients(patients: Sequence[str], splits: Sequence[str]) -> None:
+ONE_SPLIT = "Give all cases of a patient the same split, or drop the column 'split' to have it made by patient."
+
+
+def check_patients(patients: Sequence[str], splits: Sequence[str], remedy: str = ONE_SPLIT) -> None:
     """Refuse a patient whose cases are in more than one split: the result would be measured on seen patients.
+
+    Args:
+        patients: of each case.
+        splits: of each case.
+        remedy: last sentence of the message.
+
+    Raises:
+        CrossDError: with the patients and their splits.
 
     >>> check_patients(["a", "a", "b"], ["train", "train", "test"])
     """
@@ -118,10 +140,7 @@ def check_patients(patients: Sequence[str], splits: Sequence[str]) -> None:
     leaking = {patient: sorted(found) for patient, found in seen.items() if len(found) > 1}
     if leaking:
         listed = "; ".join(f"{patient} in {' and '.join(found)}" for patient, found in sorted(leaking.items()))
-        raise CrossDError(
-            f"A patient must be in one split only, got {len(leaking)} in several: {listed}. "
-            "Give all cases of a patient the same split, or drop the column 'split' to have it made by patient."
-        )
+        raise CrossDError(f"A patient must be in one split only, got {len(leaking)} in several: {listed}. {remedy}")
 
 
 def evaluation_splits(cases: Mapping[str, Any], split: str | None) -> list[str]:

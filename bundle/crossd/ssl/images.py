@@ -15,12 +15,14 @@ from torch import Tensor
 from crossd.data.images import ImageStore, ReadImage2Dd
 from crossd.data.images.chest_xray14 import TABLE, ChestXray14Source, tables
 from crossd.data.images.decoding import is_image, to_channels
+from crossd.data.images.folders import FolderSource, files_of
 from crossd.data.images.lists import ListSource
-from crossd.data.images.sources import FolderSource, ImageRecord, ImageSource, files_of
+from crossd.data.images.sources import ImageRecord, ImageSource
 from crossd.data.images.splitting import limited
 from crossd.data.images.store import Trial, try_images
 from crossd.data.images.zipped import ZipSource, names_in_zip
 from crossd.data.sets.npz_arrays import load_small, npz_keys
+from crossd.data.splits import split_called
 from crossd.errors import CrossDError
 from crossd.training.cards import is_none
 
@@ -30,14 +32,18 @@ logger = logging.getLogger(__name__)
 def training_names(names: Sequence[str]) -> list[str]:
     """The images of a tree that may be trained on: those below `train` where there is such a folder, all otherwise.
 
+    It may be spelled as in `crossd.data.splits.split_called`.
+
     >>> training_names(["set/train/ct/1.png", "set/test/ct/2.png", "set/readme.txt"])
     ['set/train/ct/1.png']
+    >>> training_names(["Training/ct/1.png", "Testing/ct/2.png"])
+    ['Training/ct/1.png']
     >>> training_names(["ct/1.png", "2.png"])
     ['2.png', 'ct/1.png']
     """
     images = sorted(name for name in names if is_image(name))
-    depth = next((d for d in range(3) if any(_part(name, d) == "train" for name in images)), None)
-    return images if depth is None else [name for name in images if _part(name, depth) == "train"]
+    depth = next((d for d in range(3) if any(split_called(_part(name, d)) == "train" for name in images)), None)
+    return images if depth is None else [name for name in images if split_called(_part(name, depth)) == "train"]
 
 
 def _part(name: str, depth: int) -> str:

@@ -89,6 +89,18 @@ def test_a_list_however_its_columns_are_written(tmp_path):
     assert read_held_out(corpus)["counts"]["test"] == 2
 
 
+def test_a_test_list_without_labels_stops_the_test_alone(tmp_path):
+    for name, content in tree().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    rows = [f"{name},{name.split('/')[1]}" for name in tree() if name.startswith("train")]
+    (tmp_path / "my_train.csv").write_text("\n".join(["filename,label", *rows]) + "\n")
+    (tmp_path / "my_test.csv").write_text("filename\ntest/ct/0.png\n")
+    corpus = read_corpus(str(tmp_path / "my_train.csv"), val_fraction=0.3)
+    with pytest.raises(CrossDError, match=r"of the classes of training, ct, mr; got '' for test/ct/0\.png"):
+        read_held_out(corpus)
+
+
 def test_folders_that_are_links(tmp_path):
     for name, content in tree().items():
         path = tmp_path / "elsewhere" / name

@@ -24,14 +24,18 @@ def test_volumes_and_series_in_place(release, tmp_path, rows):
 
 def test_folders_that_are_split_already(release, tmp_path, rows):
     root = release("class-folders")
-    for split in ("train", "test"):
+    for split in ("Training", "test"):
         shutil.copytree(root, tmp_path / "split" / split)
     listed = rows(prepare_datalist("class-folders", tmp_path / "split", tmp_path / "out"))
+    assert {row["label"] for row in listed} == {"ill", "well"}
     assert [row["split"] for row in listed if "/split/test/" in row["image"]] == ["test"] * 18
     assert {row["split"] for row in listed} == {"train", "val", "test"}  # some of train became val
     assert "patient" not in listed[0]
     with pytest.raises(CrossDError, match=r"A patient must be in one split only, got 10 in several"):
         prepare_datalist("class-folders", tmp_path / "split", tmp_path / "out", patient_pattern=r"(sub-\w+)/")
+    (tmp_path / "split" / "more").mkdir()
+    with pytest.raises(CrossDError, match=r"either splits .* got Training, test beside more in .*Move or remove"):
+        prepare_datalist("class-folders", tmp_path / "split", tmp_path / "out")
 
 
 def test_files_that_cannot_be_read_are_left_out(release, tmp_path, rows, caplog):

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from crossd.data.images.chest_xray14 import TABLE, ChestXray14Source, tables
+from crossd.data.images.folders import FolderSource
 from crossd.data.images.lists import ListSource
 from crossd.data.images.npz import NpzSource
-from crossd.data.images.sources import SPLITS, FolderSource, ImageRecord, ImageSource
+from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource
 from crossd.data.images.splitting import limited, split_images, without_leaks
 from crossd.data.images.store import ImageStore, Trial, try_images
 from crossd.data.images.targets import as_target, as_text, classes_of, task_of
@@ -82,14 +83,15 @@ def read_corpus(
 ) -> dict[str, Any]:
     """Labelled images of one or several sources, for training and validation.
 
-    Sources with a train and a val split keep them; others are split by patient where a list names patients, and by
-    class. Images of equal content count as one patient; where a source's own splits share one, it is left out of train.
+    Sources with a train and a val split keep them. Others, or what is not test in them, are split by patient where a
+    list names patients, and by class. Images of equal content count as one patient; where a source's own splits share
+    one, it is left out of train.
 
     Args:
         images: one source or several, see `open_source`.
         image_root: see `open_source`.
         channels: 1 or 3.
-        val_fraction: share of the validation images in sources without a split.
+        val_fraction: share of the validation images in sources without a val split.
         limit_per_class: take so many images of each class (multilabel: of each combination), at random; None: all.
         seed: of that choice and of the split.
         check_images: read every image first, which finds those that cannot be read and the duplicates. False saves that
@@ -193,7 +195,10 @@ def _check_classes(items: dict[str, list[dict[str, Any]]], class_names: Sequence
     if empty:
         logger.warning("there is no training image with %s: these classes are not learnt", ", ".join(empty))
     if not items["val"]:
-        raise CrossDError("Training is judged on validation images, got none. Add some, or a larger --val_fraction.")
+        raise CrossDError(
+            "Training is judged on validation images, got none. Add some to val, raise --limit_per_class, or leave val "
+            "out to have it split off from train by --val_fraction."
+        )
     unseen = len(class_names) - len(tried)
     if unseen:
         logger.warning("%d of %d classes have no validation image: metrics are of the others", unseen, len(class_names))

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import copy
 import logging
-import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from crossd.data.images.chest_xray14 import ChestXray14Source
 from crossd.data.images.corpus import joined_names
-from crossd.data.images.decoding import is_image
-from crossd.data.images.lists import ListSource, named_rows
 from crossd.data.images.npz import NpzSource
-from crossd.data.images.sources import FolderSource, ImageRecord, ImageSource, files_of
+from crossd.data.images.sources import ImageSource
 from crossd.data.images.store import ImageStore, try_images
 from crossd.data.images.targets import as_target
-from crossd.data.images.zipped import ZipSource
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
@@ -37,14 +31,8 @@ def held_out(source: ImageSource) -> ImageSource:
     """
     if isinstance(source, NpzSource):
         return _of_arrays(source)
-    if isinstance(source, ListSource):
-        return _of_list(source)
-    if isinstance(source, ChestXray14Source):
-        held: ImageSource = copy.copy(source)
-        held.records, held.absent = source.test_records, source.test_absent
-        return held
     held = copy.copy(source)
-    held.records = _in_test_folder(_names(source))
+    held.records, held.absent = list(source.test_records), source.test_absent
     return held
 
 
@@ -55,38 +43,6 @@ def _of_arrays(source: NpzSource) -> NpzSource:
         if {"test_images", "test_labels"} <= set(file.files):
             held._add("test", file["test_images"], file["test_labels"])
     return held
-
-
-def _of_list(source: ListSource) -> ListSource:
-    path = source.path
-    if path.stem.endswith("_train"):
-        path = path.with_name(f"{path.stem.removesuffix('train')}test{path.suffix}")
-    held = copy.copy(source)
-    held.records = []
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for row in named_rows(file):
-                if path != source.path or (row.get("split") or "").strip() == "test":
-                    name, label = row["filename"].strip(), row["label"].strip()
-                    held.records.append(ImageRecord(name, label, "test", (row.get("patient") or "").strip() or None))
-    return held
-
-
-def _names(source: ImageSource) -> list[str]:
-    if isinstance(source, ZipSource):
-        with zipfile.ZipFile(source.path) as archive:
-            return sorted(archive.namelist())
-    assert isinstance(source, FolderSource)
-    return sorted(files_of(source.path))
-
-
-def _in_test_folder(names: Sequence[str]) -> list[ImageRecord]:
-    records = []
-    for name in filter(is_image, names):
-        folders = PurePosixPath(name).parts[:-1]
-        if "test" in folders[:2] and len(folders) > folders.index("test") + 1:
-            records.append(ImageRecord(name, folders[folders.index("test") + 1], "test"))
-    return records
 
 
 def read_held_out(corpus: Mapping[str, Any], check_images: bool = True) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from crossd.data.images.decoding import decode
-from crossd.data.images.sources import SPLITS, UNUSED_SPLITS, ImageRecord, ImageSource, check_same_classes
-from crossd.data.splits import check_patients
+from crossd.data.images.sources import ImageRecord, ImageSource, check_same_classes
+from crossd.data.splits import check_patients, split_called
 from crossd.errors import CrossDError
 
 NEEDED = ("filename", "label")
@@ -23,33 +24,35 @@ class ListSource(ImageSource):
     `RadiologyAI_val.csv` and `RadiologyAI_test.csv` with the columns `filename` (as in `radiology_ai/MR/knee/…`) and
     `label` (165 of them). A list of one's own may have the columns `split` and `patient` too.
 
-    Given the path of `…_train.csv`, `…_val.csv` beside it is read as well, `…_test.csv` is not. `filename` starts from
-    `root`; without one, from the list's folder or the one above, whichever has the first file.
+    Given the path of `…_train.csv`, `…_val.csv` beside it is read as well; of `…_test.csv` the rows, but no image.
+    Where there is no val, in files or rows, the training images are split. `filename` starts from `root`; without one,
+    from the list's folder or the one above, whichever has the first file.
 
     Raises:
-        CrossDError: for missing columns or images, a patient in both splits, or a class of one split only.
+        CrossDError: for missing columns or images, splits without train, a patient in several splits, or a class of one
+            split only.
     """
 
     def __init__(self, path: Path, root: Path | None = None) -> None:
         self.path = path
         self.notes = []
         self.records = []
-        train = path.stem.endswith("_train")
-        lists = {path: "train" if train else None}
-        if train:
-            beside = {
-                split: path.with_name(f"{path.stem[: -len('train')]}{split}{path.suffix}") for split in SPLITS[1:]
-            }
-            lists |= {file: split for split, file in beside.items() if file.is_file()}
-            if len(lists) == 1:
-                lists[path] = None  # no validation list: it is split
-        for file, split in lists.items():
-            self._read(file, split)
-        if not self.records:
-            raise CrossDError(f"A list of images has a row for each of them, got none in {path}. Add rows.")
+        self.test_records: list[ImageRecord] = []
+        if path.stem.endswith("_train"):
+            beside = {s: path.with_name(f"{path.stem.removesuffix('train')}{s}{path.suffix}") for s in ("val", "test")}
+            self._read(path, "train")
+            if beside["val"].is_file():
+                self._read(beside["val"], "val")
+            if beside["test"].is_file():
+                self.test_records += _test_rows(beside["test"])
+        else:
+            self._read(path, None)
+        self._check_splits()
         self.root = _root(path, self.records[0].name) if root is None else root
-        patients = [(record.patient, record.split) for record in self.records if record.patient and record.split]
-        check_patients([str(patient) for patient, _ in patients], [str(split) for _, split in patients])
+        if {record.split for record in self.records} == {"train"}:  # no validation rows: they are made
+            self.records = [replace(record, split=None) for record in self.records]
+            self.notes.append("there is no val, it is split off from train")
+        self.notes += [f"the {len(self.test_records)} images of test are left alone"] * bool(self.test_records)
         classes: dict[str | None, set[str]] = {}
         for record in self.records:
             classes.setdefault(record.split, set()).add(record.label)
@@ -68,25 +71,42 @@ class ListSource(ImageSource):
                 )
             for number, row in enumerate(reader, 2):
                 name, label = ((row[column] or "").strip() for column in NEEDED)
-                own = (row.get("split") or "").strip() or split
+                said = (row.get("split") or "").strip()
+                own = split_called(said) if said else split
                 if not name or not label:
                     raise CrossDError(
                         f"Every row of a list names an image and its label, got line {number} of {path} without. "
                         "Complete or remove it."
                     )
-                if own in UNUSED_SPLITS:
-                    continue
-                if own is not None and own not in SPLITS:
+                if said and own is None:
                     raise CrossDError(
-                        f"The split of an image is train, val or test, got {own!r} in line {number} of {path}. "
+                        f"The split of an image is train, val or test, got {said!r} in line {number} of {path}. "
                         "Correct it."
                     )
-                self.records.append(ImageRecord(name, label, own, (row.get("patient") or "").strip() or None))
+                records = self.test_records if own == "test" else self.records
+                records.append(ImageRecord(name, label, own, _patient(row)))
+
+    def _check_splits(self) -> None:
         given = {record.split for record in self.records}
         if None in given and len(given) > 1:
             raise CrossDError(
-                f"Either every image of a list has a split or none has, got both in {path}. Complete the column split."
+                f"Either every image of a list has a split or none has, got both in {self.path}. Complete the column "
+                "split."
             )
+        held = ["test"] if self.test_records else []
+        if (given or held) and not given & {"train", None}:
+            raise CrossDError(
+                f"Training needs rows of train, got {' and '.join(sorted(map(str, given)) + held)} without it in "
+                f"{self.path}. Say train in the column split of the images to be learnt from."
+            )
+        if not self.records:
+            raise CrossDError(f"A list of images has a row for each of them, got none in {self.path}. Add rows.")
+        known = [record for record in [*self.records, *self.test_records] if record.patient]
+        check_patients(
+            [str(record.patient) for record in known],
+            [record.split or "train" for record in known],
+            "Keep the images of a patient in one split and take the others out of the list.",
+        )
 
     def read(self, name: str, channels: int = 1) -> np.ndarray:
         return decode((self.root / name).read_bytes(), channels)
@@ -101,6 +121,18 @@ def named_rows(file: Iterable[str]) -> csv.DictReader[str]:
     reader = csv.DictReader(file)
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
     return reader
+
+
+def _test_rows(path: Path) -> Iterator[ImageRecord]:
+    """As they are: what lacks a label stops a test, and no training."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for row in named_rows(file):
+            name, label = ((row.get(column) or "").strip() for column in NEEDED)
+            yield ImageRecord(name, label, "test", _patient(row))
+
+
+def _patient(row: dict[str, str]) -> str | None:
+    return (row.get("patient") or "").strip() or None
 
 
 def _root(path: Path, first: str) -> Path:

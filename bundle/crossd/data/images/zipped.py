@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from crossd.data.images.decoding import decode
-from crossd.data.images.sources import ImageSource, class_folders
+from crossd.data.images.folders import class_folders
+from crossd.data.images.sources import ImageSource
 from crossd.errors import CrossDError
 
 
@@ -34,7 +35,7 @@ class ZipSource(ImageSource):
         self.path = path
         self._open: tuple[int, zipfile.ZipFile] | None = None
         files, folders = names_in_zip(path)
-        self.class_names, self.records, self.notes = class_folders(files, folders, str(path))
+        self.class_names, self.records, self.test_records, self.notes = class_folders(files, folders, str(path))
 
     def read(self, name: str, channels: int = 1) -> np.ndarray:
         return decode(self._archive().read(name), channels)

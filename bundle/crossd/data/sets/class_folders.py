@@ -1,6 +1,6 @@
 """Class folders: one folder of volumes for each class, as most people keep their own data.
 
-    root/<class>/…      or, already split,      root/{train,val,test}/<class>/…
+    root/<class>/…      or, already split,      root/{train,val,test}/<class>/…, in any spelling of `split_called`
 
 Below a class folder everything that the bundle reads counts: NIfTI, NRRD and MetaImage files and DICOM folders, nested
 as they are. Nothing is copied.
@@ -15,7 +15,7 @@ from pathlib import Path
 from crossd.data.case_names import unique_names
 from crossd.data.cases import find_cases
 from crossd.data.sets.facts import Case, DatasetFacts, Found
-from crossd.data.splits import SPLITS
+from crossd.data.splits import split_called
 from crossd.errors import CrossDError
 
 FACTS = DatasetFacts(
@@ -43,13 +43,21 @@ def find_class_folders(
             or all of it. Example: `(sub-\\d+)`. Without it every volume counts as a patient.
 
     Raises:
-        CrossDError: fewer than two classes, a folder with several DICOM series, or a path without a patient.
+        CrossDError: fewer than two classes, splits beside other folders, a folder with several DICOM series, or a path
+            without a patient.
     """
     root = Path(root)
     folders = [folder for folder in sorted(root.glob("*")) if folder.is_dir() and not folder.name.startswith(".")]
-    is_split = bool(folders) and all(folder.name in SPLITS for folder in folders)
+    splits = {folder.name: split for folder in folders if (split := split_called(folder.name))}
+    is_split = bool(splits)
+    if others := [folder.name for folder in folders if is_split and folder.name not in splits]:
+        raise CrossDError(
+            f"Folders are either splits (train, val, test) with the classes in them or classes, got "
+            f"{', '.join(splits)} beside {', '.join(others)} in {root}. Move or remove one of the two; rename a class "
+            "that is called like a split."
+        )
     classes = [
-        (folder.name if is_split else "", one)
+        (splits.get(folder.name, ""), one)
         for folder in folders
         for one in (sorted(folder.glob("*")) if is_split else [folder])
         if one.is_dir() and not one.name.startswith(".")
