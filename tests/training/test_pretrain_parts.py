@@ -9,16 +9,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from crossd.checkpoints import read_card
 from crossd.errors import CrossDError
 from crossd.training import (
     AutocastInferer,
     EpochTable,
     PrepareImages,
+    TrainingProgress,
     WeightAverage,
     averaged_copy,
     epoch_schedule,
     image_metrics,
+    model_card,
 )
+from crossd.training.cards import FROM_SCRATCH
 from crossd.training.image_metrics import table_one
 from crossd.training.pretrained import contradictions
 from ignite.engine import Engine, Events
@@ -165,7 +169,7 @@ def test_metrics_of_an_engine():
     assert metrics["val_loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, labels)), rel=1e-5)
 
 
-def table_engine(folder, scores, first=1):
+def table_engine(folder, scores, first=1, losses=None):
     evaluator = SimpleNamespace(state=SimpleNamespace(epoch=0, metrics={}))
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
     engine = Engine(lambda _, batch: {"loss": torch.tensor(batch)})
@@ -173,7 +177,9 @@ def table_engine(folder, scores, first=1):
 
     @engine.on(Events.EPOCH_COMPLETED)
     def validate(engine):
-        evaluator.state = SimpleNamespace(epoch=engine.state.epoch, metrics={"val_f1": scores[engine.state.epoch - 1]})
+        index = engine.state.epoch - 1
+        metrics = {"val_f1": scores[index], "val_loss": losses[index] if losses else 0.5}
+        evaluator.state = SimpleNamespace(epoch=engine.state.epoch, metrics=metrics)
 
     table.attach(engine)
     engine.state.epoch = 0
@@ -185,8 +191,8 @@ def table_engine(folder, scores, first=1):
 def test_the_table_of_epochs(tmp_path):
     table_engine(tmp_path, [0.2, 0.7, 0.5])
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert rows[0] == "epoch,learning_rate,train_loss,val_f1"
-    assert rows[1:] == ["1,0.5,2.0,0.2", "2,0.5,2.0,0.7", "3,0.5,2.0,0.5"]
+    assert rows[0] == "epoch,learning_rate,train_loss,val_f1,val_loss"
+    assert rows[1:] == ["1,0.5,2.0,0.2,0.5", "2,0.5,2.0,0.7,0.5", "3,0.5,2.0,0.5,0.5"]
     report = json.loads((tmp_path / "metrics.json").read_text())
     assert (report["best_epoch"], report["epochs"], report["metrics"]["val_f1"], report["data"]) == (2, 3, 0.7, "x")
     table_engine(tmp_path, [0.2, 0.6, 0.9, 0.1], first=2)  # epochs that are trained again are replaced
@@ -194,6 +200,30 @@ def test_the_table_of_epochs(tmp_path):
         *["0.2", "0.6", "0.9", "0.1"]
     ]
     assert not list(tmp_path.glob(".*"))
+
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("scores", "losses", "best"),
+    [
+        ([0.7, 0.9, 0.9, 0.9], [0.1, 0.9, 0.2, 0.5], 3),
+        ([0.7, 0.9, 0.9], [0.1, 0.2, 0.2], 2),
+        ([NAN, NAN, NAN], [0.7, 0.4, 0.6], 2),
+    ],
+)
+def test_the_table_and_the_model_are_of_one_epoch(tmp_path, scores, losses, best):
+    table_engine(tmp_path, scores, losses=losses)
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert (report["best_epoch"], report["metrics"]["val_loss"]) == (best, losses[best - 1])
+    evaluator = SimpleNamespace(state=SimpleNamespace())
+    card = model_card("multiclass", ["a", "b"], {}, FROM_SCRATCH["input"])
+    progress = TrainingProgress(str(tmp_path), evaluator, None, None, card, [], {}, score="val_f1")
+    for epoch, (score, loss) in enumerate(zip(scores, losses, strict=True), 1):
+        evaluator.state.metrics = {"val_f1": score, "val_loss": loss}
+        progress._validated(SimpleNamespace(network=nn.Linear(1, 1), state=SimpleNamespace(epoch=epoch)))
+    assert progress.best_epoch == read_card(tmp_path / "model.pt")["metrics"]["epoch"] == best
 
 
 def test_autocast_on_a_cpu():
@@ -228,6 +258,9 @@ def test_contradictions_between_cards():
     stored = {"input": {"mean": 0.3162, "std": [0.3, 0.3]}}
     assert contradictions(stored, {"input": {"mean": 0.3162, "std": [0.3, 0.3]}}) == []
     assert contradictions({}, {"input": {"mean": 1, "std": 1}}) == []
+    assert contradictions(stored, {"input": {"mean": [0.3162], "std": (0.3, 0.3)}}) == []
+    assert contradictions(stored, {"input": {"mean": [0.3162] * 2, "std": 0.3}}) == []
+    assert len(contradictions(stored, {"input": {"mean": [0.3162, 0.3], "std": [0.3] * 3}})) == 2
     assert contradictions(stored, None) == []
     found = contradictions(stored, {"input": {"mean": 0.0, "std": 1.0}})
     assert [text.split(",")[0] for text in found] == ["its card says mean 0.3162", "its card says std [0.3"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from crossd.training.run_files import write_whole
+from crossd.training.scores import epoch_score
 
 
 def table_one(confusion: Tensor) -> dict[str, float]:
@@ -80,13 +80,14 @@ class LossBar(ProgressBar):
 
 
 class EpochTable:
-    """Handler that writes `metrics.csv`, a row per validated epoch, and `metrics.json`, the best of them.
+    """Handler that writes `metrics.csv`, a row per validated epoch, and `metrics.json`, the best of them: that
+    of `model.pt`, by `epoch_score`.
 
     Attach it before `TrainingProgress`: what is written of an epoch that is trained again after a kill is replaced.
 
     Args:
         output_dir: of the run.
-        evaluator: the validation engine.
+        evaluator: the validation engine; its metrics hold `score` and `val_loss`.
         optimizer: whose learning rate is listed.
         score: the metric that the best epoch has most of.
         about: further entries of `metrics.json`.
@@ -129,7 +130,7 @@ class EpochTable:
         writer.writeheader()
         writer.writerows(rows)
         write_whole(path, text.getvalue())
-        best = max(rows, key=lambda r: float(r[self.score]) if math.isfinite(float(r[self.score])) else -math.inf)
+        best = max(rows, key=lambda row: epoch_score(row, self.score))
         numbers = {name: float(value) for name, value in best.items() if name != "epoch"}
         report = {**self.about, "best_epoch": int(best["epoch"]), "epochs": engine.state.epoch, "metrics": numbers}
         write_whole(self.folder / "metrics.json", json.dumps(report, indent=2) + "\n")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from ignite.engine import Engine, Events
 from torch import nn
 
@@ -79,6 +80,8 @@ def contradictions(stored: Mapping[str, Any], configured: Mapping[str, Any] | No
     >>> card = {"input": {"mean": 0.3, "std": 0.2}}
     >>> contradictions(card, {"input": {"mean": 0.0, "std": 0.2}})
     ['its card says mean 0.3, the run has 0.0: the weights expect the former. Leave --mean out to take it over.']
+    >>> contradictions(card, {"input": {"mean": [0.3], "std": [0.2]}})
+    []
     """
     if configured is None or "input" not in stored:
         return []
@@ -89,8 +92,14 @@ def contradictions(stored: Mapping[str, Any], configured: Mapping[str, Any] | No
         f"its card says {name} {seen[name]}, the run has {configured['input'][name]}: the weights expect "
         f"the former. Leave --{name} out to take it over."
         for name in ("mean", "std")
-        if seen[name] != configured["input"][name]
+        if not _equal(seen[name], configured["input"][name])
     ]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether numbers, or lists of one for each channel, mean the same; one number is for all channels."""
+    one, other = np.ravel(a), np.ravel(b)
+    return bool(np.all(one == other)) if 1 in (one.size, other.size) or one.size == other.size else False
 
 
 class TrainedCheckpointLoader:

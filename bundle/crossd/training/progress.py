@@ -20,9 +20,9 @@ from crossd.errors import CrossDError
 from crossd.processes import rank, wait_for_all
 from crossd.training import run_files
 from crossd.training.federated import in_federated_round
+from crossd.training.scores import epoch_score
 
 logger = logging.getLogger(__name__)
-TIE = 1e-9  # a loss is at most 16 (probabilities are held at 1e-7), a step of the AUC 4e-8 for 5000 cases per class
 
 
 class TrainingProgress:
@@ -33,9 +33,9 @@ class TrainingProgress:
     (`save_checkpoint`). A run killed at any moment therefore goes on from the last finished epoch, and ends as it would
     have (randomness: see `SeedEpochs`).
 
-    The score is a validation metric, the AUC by default, and among epochs of equal AUC (small validation sets soon
-    reach 1) minus the validation loss. Where the AUC is not defined (one class in validation) it is minus the loss
-    alone, which is said once; that depends on the validation cases only, so it is the same in every epoch.
+    The score is that of `epoch_score`: a validation metric, the AUC by default, and among epochs of equal AUC minus the
+    validation loss. Where the AUC is not defined (one class in validation) it is minus the loss alone, which is said
+    once; that depends on the validation cases only, so it is the same in every epoch.
 
     Of several processes, the first writes and all resume.
 
@@ -183,15 +183,12 @@ class TrainingProgress:
 
     def _score(self) -> float:
         metrics = self.evaluator.state.metrics
-        value = float(metrics[self.score])
-        if not math.isnan(value):
-            return value - TIE * float(metrics["val_loss"])
-        if self.best_score is None:
+        if self.best_score is None and math.isnan(float(metrics[self.score])):
             logger.warning(
                 "the validation AUC is not defined, for all validation cases are of one class: the best epoch is the "
                 "one with the lowest validation loss"
             )
-        return -float(metrics["val_loss"])
+        return epoch_score(metrics, self.score)
 
     def completed(self, engine: SupervisedTrainer) -> None:
         """Say where the best model is."""
