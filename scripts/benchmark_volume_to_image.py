@@ -3,7 +3,7 @@
 python scripts/benchmark_volume_to_image.py --images breastmnist.npz --output_dir output/volume_to_image
 
 Runs configs/train_2d.json for every start and seed, and prints the table of their test reports. What is done already
-is not repeated.
+with the same options is not repeated.
 """
 
 from __future__ import annotations
