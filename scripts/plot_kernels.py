@@ -13,7 +13,7 @@ from pathlib import Path
 
 from crossd.errors import CrossDError
 from crossd.pictures import animate_kernels, plot_motions, plot_stored, predicted_motions
-from crossd.pictures.inputs import moving_network, sample_images
+from crossd.pictures.inputs import evenly, moving_network, sample_images
 
 BATCH = 32
 
@@ -38,7 +38,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         plot_stored(folder / "kernels.png", network, arguments.layer)
         plot_motions(folder / "motions.png", network, motions)
-        shown = slice(None, None, max(1, len(images) // arguments.frames))
+        shown = evenly(len(images), arguments.frames)
         layer = arguments.moving or max(motions, key=lambda name: float(motions[name].std(0).norm()))
         animate_kernels(folder / "moving.gif", network, layer, images[shown], motions[layer][shown])
         print(f"animated: {layer}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import runpy
 import sys
 
@@ -12,7 +13,8 @@ from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.pictures import predicted_motions
-from crossd.pictures.inputs import moving_network, sample_images
+from crossd.pictures.inputs import evenly, moving_network, sample_images
+from PIL import Image
 
 NARROW = {"depth": 10, "width": 4, "conv1_t_size": 3, "no_max_pool": True}
 SEEN = {"channels": ["image"], "plane": "acquired", "spacing": None, "roi_size": [1, 16, 16]}
@@ -57,14 +59,40 @@ def test_images_are_of_all_classes_and_normalised_as_the_card_says(checkpoint, i
     assert len(sample_images(images, card, 100)) == 16
 
 
+def test_unreadable_images_are_left_out_and_named(tmp_path, caplog):
+    for number, label in enumerate("aabb"):
+        (tmp_path / label).mkdir(exist_ok=True)
+        Image.new("L", (9, 9), number).save(tmp_path / label / f"{number}.png")
+    (tmp_path / "a" / "bad.png").write_bytes(b"nothing")
+    card = {"input": SEEN}
+    with caplog.at_level(logging.WARNING):
+        assert sample_images(tmp_path, card, 10).shape == (4, 1, 16, 16)
+    assert "1 of 5 images cannot be read and are left out: a/bad.png (UnidentifiedImageError: " in caplog.text
+    for path in tmp_path.rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(CrossDError, match=r"must be readable, got none of 3 of .*the first: a/0\.png .*Repair them"):
+        sample_images(tmp_path, card, 3)
+
+
+@pytest.mark.parametrize(("total", "count"), [(100, 12), (12, 100), (7, 5), (5, 1), (1, 3)])
+def test_never_more_than_asked_for(total, count):
+    chosen = evenly(total, count)
+    assert len(chosen) == min(total, count)
+    assert chosen == sorted({*chosen})
+    assert (chosen[0], chosen[-1] < total) == (0, True)
+    with pytest.raises(CrossDError, match=r"At least one image is shown, got a number of 0\. Pass 1"):
+        evenly(total, 0)
+
+
 def test_the_script_writes_three_pictures(root, checkpoint, images, tmp_path, monkeypatch, capsys):
-    arguments = [str(checkpoint), "--images", str(images), "--output_dir", str(tmp_path / "out"), "--frames", "3"]
+    arguments = [str(checkpoint), "--images", str(images), "--output_dir", str(tmp_path / "out"), "--frames", "5"]
     monkeypatch.setattr(sys, "argv", ["plot_kernels.py", *arguments])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(root / "scripts" / "plot_kernels.py"), run_name="__main__")
     assert ended.value.code == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["kernels.png", "motions.png", "moving.gif"]
     assert "animated: " in capsys.readouterr().out
+    assert Image.open(tmp_path / "out" / "moving.gif").n_frames <= 5
     monkeypatch.setattr(sys, "argv", ["plot_kernels.py", *arguments, "--layer", "conv9"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(root / "scripts" / "plot_kernels.py"), run_name="__main__")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from crossd.checkpoints import load_pretrained, read_card
-from crossd.data.images import CentreResizedCropd, open_source
+from crossd.data.images import CentreResizedCropd, ImageStore, open_source
+from crossd.data.images.store import try_images
+from crossd.errors import CrossDError
 from crossd.inference import network_from_card
+
+logger = logging.getLogger(__name__)
 
 
 def moving_network(checkpoint: str | Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -36,20 +41,43 @@ def sample_images(source: str | Path, card: Mapping[str, Any], count: int) -> Te
     Args:
         source: see `crossd.data.images.open_source`.
         card: of the network: its channels, size and normalisation.
-        count: at most so many.
+        count: at most so many. Those of them that cannot be read are left out, which is logged with their names.
 
     Returns:
         `(images, channel, size, size)` float32.
 
     Raises:
-        CrossDError: for a source that is not there or not as described.
+        CrossDError: for a source that is not there or not as described, and when no image can be read.
     """
     seen = card["input"]
-    channels = len(seen["channels"])
     opened = open_source(source)
+    store = ImageStore([opened], len(seen["channels"]))
     records = sorted(opened.records, key=lambda record: record.label)
-    chosen = np.unique(np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int))
+    names = [records[k].name for k in evenly(len(records), count)]
+    trials = dict(zip(names, try_images(store, [(0, name) for name in names]), strict=True))
+    bad = [f"{name} ({trial.error})" for name, trial in trials.items() if trial.error is not None]
+    if len(bad) == len(names):
+        raise CrossDError(
+            f"Some images must be readable, got none of {len(names)} of {source}; the first: {bad[0]}. Repair them."
+        )
+    if bad:
+        logger.warning("%d of %d images cannot be read and are left out: %s", len(bad), len(names), "; ".join(bad))
     crop = CentreResizedCropd("image", size=seen["roi_size"][-1], share=1.0)
-    images = [crop({"image": torch.from_numpy(opened.read(records[k].name, channels))})["image"] for k in chosen]
+    images = [
+        crop({"image": torch.from_numpy(store.read(0, name))})["image"]
+        for name, trial in trials.items()
+        if trial.error is None
+    ]
     mean, std = (torch.tensor(seen[name], dtype=torch.float32).reshape(1, -1, 1, 1) for name in ("mean", "std"))
     return (torch.stack(images) / 255 - mean) / std
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """At most `count` of so many, evenly, the first and the last among them.
+
+    >>> evenly(100, 3), evenly(2, 3)
+    ([0, 50, 99], [0, 1])
+    """
+    if count < 1:
+        raise CrossDError(f"At least one image is shown, got a number of {count}. Pass 1 or more.")
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int)).tolist()
