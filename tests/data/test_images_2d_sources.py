@@ -93,7 +93,7 @@ def test_without_val_it_is_made_from_train(source_of, wrapper, held):
         (["Test/ct/a.png", "Val/mr/b.png"], r"needs images in train, got Test, Val without it in .*Name the folder tr"),
         (["test/ct/a.png", "test/mr/b.png"], r"needs images in train, got test without it"),
         (["train/ct/a.png", "ct/b.png", "mr/c.png"], r"either splits .* got train beside ct, mr in .*Move or remove"),
-        (["train/ct/a.png", "val/ct/b.png", "more/ct/c.png"], r"got train, val beside more in"),
+        (["train/ct/a.png", "test/ct/b.png", "more/ct/c.png"], r"got test, train beside more in"),
         (["ct/a.png", "mr/b.png", "Valid/c.png"], r"got Valid beside ct, mr in .*rename a class"),
         (["Train/ct/a.png", "train/mr/b.png"], r"Every split has one folder, got Train, train in .*Join"),
         (["train/1.png", "val/2.png"], r"holds one folder per class, .*got none below train, val in"),
@@ -103,6 +103,16 @@ def test_without_val_it_is_made_from_train(source_of, wrapper, held):
 def test_splits_are_never_classes(source_of, names, message):
     with pytest.raises(CrossDError, match=message):
         source_of(names)
+
+
+def test_beside_train_and_val_a_folder_is_left_alone(source_of):
+    """As in archives that hold a second copy of themselves."""
+    source = source_of(["train/ct/a.png", "val/ct/b.png", "all/train/ct/a.png", "all/val/ct/b.png"])
+    assert [(record.name, record.split) for record in source.records] == [
+        ("train/ct/a.png", "train"),
+        ("val/ct/b.png", "val"),
+    ]
+    assert source.notes == ["2 images outside of the class folders are not used"]
 
 
 def test_empty_folders_of_splits(tmp_path):

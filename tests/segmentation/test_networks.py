@@ -19,6 +19,7 @@ from crossd.segmentation import (
     segmentation_network,
     trained_segmentation,
 )
+from crossd.ssl import build_encoder
 from crossd.training import model_card
 from monai.bundle import ConfigParser
 
@@ -129,6 +130,31 @@ def test_starts_from_a_self_supervised_encoder(tmp_path, card, card_input, root,
     unet = segmentation_network(wanted)
     start(unet, str(tmp_path / "ssl.pt"), wanted)
     assert all(torch.equal(value, state[name]) for name, value in unet.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("encoder", "conv", "options"),
+    [
+        ("segresnet", "crossd", {"width": 8, "blocks_down": [1, 1], "blocks_up": [1]}),
+        ("unet", "plain", {"channels": [4, 8, 16]}),
+    ],
+)
+def test_goes_on_with_the_encoder_of_a_monai_network(tmp_path, card, card_input, root, start, encoder, conv, options):
+    torch.manual_seed(2)
+    pretrained = build_encoder(encoder, 1, options, conv).net.state_dict()
+    made = {**card(), "task": "self_supervised", "encoder": encoder, "class_names": [], "negative_class": None}
+    stored = {"spatial_dims": 3, "in_channels": 1, **options, **({"conv": conv} if conv == "crossd" else {})}
+    save_checkpoint(tmp_path / "ssl.pt", pretrained, {**made, "network": stored, "input": {**card_input, "mean": 0.4}})
+    parser = ConfigParser()
+    parser.read_config(str(root / "configs" / "train_segmentation.json"))
+    parser.update({"weights": str(tmp_path / "ssl.pt"), "bundle_root": str(root)})
+    wanted = card(network=parser.get_parsed_content("network_arguments"))
+    network = segmentation_network(wanted)
+    start(network, str(tmp_path / "ssl.pt"), wanted)
+    found = network.state_dict()
+    assert len(found) > len(pretrained)
+    assert all(torch.equal(value, found[name]) for name, value in pretrained.items())
+    assert network.eval()(torch.rand(1, 1, 16, 16, 16)).shape[1] == 3
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import monai.networks.nets
 from torch import nn
 
-from crossd.checkpoints import check_card
+from crossd.checkpoints import check_card, read_checkpoint
+from crossd.checkpoints.card import SELF_SUPERVISED
 from crossd.conv import crossd_convs
 from crossd.errors import CrossDError, one_of
 from crossd.networks import CrossDUNet
-from crossd.training.cards import base_card, trained_card
+from crossd.networks.monai_encoders import MONAI_ENCODERS, encoder_arguments
+from crossd.training.cards import base_card, is_none, trained_card
 from crossd.version import __version__
 
 OWN = "CrossDUNet"
@@ -79,7 +82,7 @@ def segmentation_base(weights: str | None, bundle_root: str) -> dict[str, Any]:
 
     Args:
         weights: a segmentation model of ours, any checkpoint that `crossd.training.base_card` knows (a classifier, a
-            self-supervised encoder), or `"none"`.
+            self-supervised encoder), the self-supervised encoder of a network of MONAI, or `"none"`.
         bundle_root: of the running bundle.
 
     Returns:
@@ -88,6 +91,9 @@ def segmentation_base(weights: str | None, bundle_root: str) -> dict[str, Any]:
     Raises:
         CrossDError: when the file is missing or is no checkpoint.
     """
+    pretrained = monai_encoder(weights)
+    if pretrained is not None:
+        return {"class_names": None, "label_values": None, **pretrained}
     card = base_card(weights, bundle_root)
     segments = card.get("task") == "segmentation"
     left_out = CHANNELS if segments else (*CHANNELS, "name", "convs", "conv")
@@ -97,6 +103,20 @@ def segmentation_base(weights: str | None, bundle_root: str) -> dict[str, Any]:
         "network": {key: value for key, value in card["network"].items() if key not in left_out},
         "input": card["input"],
     }
+
+
+def monai_encoder(weights: str | None) -> dict[str, Any] | None:
+    """What is known from a self-supervised encoder of one of MONAI's networks; None for any other weights.
+
+    Returns:
+        `{"network", "input"}`, the network with its name, kind of convolutions and arguments but channels.
+    """
+    card = {} if is_none(weights) or not Path(str(weights)).is_file() else read_checkpoint(str(weights)).get("card")
+    if not card or card.get("task") != SELF_SUPERVISED or card.get("encoder") not in MONAI_ENCODERS:
+        return None
+    options = {key: value for key, value in card["network"].items() if key not in (*CHANNELS, "conv")}
+    network = {"name": MONAI_ENCODERS[card["encoder"]], "convs": card["network"].get("conv", "plain")}
+    return {"network": {**network, **encoder_arguments(card["encoder"], options)}, "input": card["input"]}
 
 
 def network_arguments(

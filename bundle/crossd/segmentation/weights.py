@@ -10,6 +10,8 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from crossd.checkpoints import load_pretrained, read_checkpoint
+from crossd.checkpoints.card import SELF_SUPERVISED
+from crossd.networks.monai_encoders import MONAI_ENCODERS
 from crossd.training.cards import is_none
 from crossd.training.pretrained import contradictions
 
@@ -19,8 +21,9 @@ logger = logging.getLogger(__name__)
 class SegmentationWeightsLoader:
     """Loads weights of any layout that `crossd.load_pretrained` knows when the run starts, and logs its report.
 
-    A classifier's or a self-supervised encoder's weights go into the encoder of a `CrossDUNet`. A segmentation model's
-    go into the whole network; the heads of a `CrossDUNet` are taken over only when its card names the very same classes
+    A classifier's or a self-supervised encoder's weights go into the encoder of a `CrossDUNet`, those of the encoder of
+    one of MONAI's networks into that; the decoder then starts from random weights. A segmentation model's go into the
+    whole network; the heads of a `CrossDUNet` are taken over only when its card names the very same classes
     in the same order, the last layer of another network whenever there are as many.
 
     Args:
@@ -55,6 +58,8 @@ class SegmentationWeightsLoader:
             state = {name: value for name, value in state.items() if not name.startswith(f"{heads}.")}
             allowed = [f"{heads}.*"]
             logger.info("the heads start from random weights: the classes are %s", self.card["class_names"])
+        if card.get("task") == SELF_SUPERVISED and card.get("encoder") in MONAI_ENCODERS:
+            allowed = [name for name in self.network.state_dict() if name not in state]
         report = load_pretrained(self.network, {**content, "model": state}, allow_missing=allowed)
         logger.info("%s\n%s", self.weights, report)
         for difference in contradictions(card, self.card):

@@ -19,6 +19,7 @@ from crossd.checkpoints import load_pretrained
 from crossd.conv import crossd_convs
 from crossd.errors import CrossDError, one_of
 from crossd.networks import CrossDResNet, PlainResNet
+from crossd.networks.monai_encoders import encoder_arguments
 from crossd.training.cards import is_none
 
 logger = logging.getLogger(__name__)
@@ -57,10 +58,10 @@ class SegResNetEncoder(Encoder):
 
     def __init__(self, in_channels: int, conv: str, options: Mapping[str, Any]) -> None:
         super().__init__()
-        arguments = {**options, "init_filters": options.get("width", 8)}
-        arguments.pop("width", None)
         with _layers(conv):
-            self.net: Any = SegResNet(spatial_dims=3, in_channels=in_channels, **arguments)
+            self.net: Any = SegResNet(
+                spatial_dims=3, in_channels=in_channels, **encoder_arguments("segresnet", options)
+            )
         del self.net.up_layers, self.net.up_samples, self.net.conv_final
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -72,14 +73,7 @@ class UNetEncoder(Encoder):
 
     def __init__(self, in_channels: int, conv: str, options: Mapping[str, Any]) -> None:
         super().__init__()
-        width = options.get("width", 16)
-        arguments: dict[str, Any] = {
-            "channels": [width * 2**level for level in range(5)],
-            "norm": "batch",
-            "out_channels": 1,
-        }
-        arguments |= {name: value for name, value in options.items() if name != "width"}
-        arguments.setdefault("strides", [2] * (len(arguments["channels"]) - 1))
+        arguments = {"out_channels": 1, **encoder_arguments("unet", options)}
         with _layers(conv):
             self.net: Any = UNet(spatial_dims=3, in_channels=in_channels, **arguments)
         block: Any = self.net.model
@@ -110,8 +104,7 @@ class SwinUNETREncoder(Encoder):
                 "MONAI's SwinUNETR needs the package einops, which is not installed. Install it, pip install "
                 "'crossd[transformers]', or choose another --encoder."
             )
-        arguments = {**options, "feature_size": options.get("width", 24)}
-        arguments.pop("width", None)
+        arguments = encoder_arguments("swinunetr", options)
         self.net: Any = SwinUNETR(in_channels=in_channels, out_channels=1, spatial_dims=3, **arguments)
         for name, _ in list(self.net.named_children()):
             if name != "swinViT":

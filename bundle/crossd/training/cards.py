@@ -120,7 +120,7 @@ def _of_classifier(card: dict[str, Any], path: Path) -> dict[str, Any]:
     if card.get("encoder") != "crossd":
         raise CrossDError(
             f"Classifiers are trained from the encoder of a CrossDResNet; {path} holds that of {card.get('encoder')}. "
-            "Load it with crossd.load_pretrained into a network of its own kind, or pre-train with --encoder crossd."
+            "Train a segmentation with it (configs/train_segmentation.json), or pre-train with --encoder crossd."
         )
     return {name: value for name, value in card.items() if name not in ("task", "negative_class", "metrics")}
 

@@ -62,8 +62,8 @@ def class_folders(
         Class names; records of train and val, without a split where there is no val; those of test; and notes.
 
     Raises:
-        CrossDError: when there are no images, splits stand beside other folders or lack train, train and val have other
-            classes, or a class has no image.
+        CrossDError: when there are no images, one split stands beside other folders or lacks train, train and val have
+            other classes, or a class has no image.
 
     >>> files = [f"{split}/{name}/1.png" for split in ("Train", "Valid") for name in ("ct", "mr")]
     >>> names, records, _, _ = class_folders(files, [], "somewhere")
@@ -141,7 +141,7 @@ def _splits(inside: set[str], images: Sequence[Sequence[str]], where: str) -> di
     first = {name.split("/")[0] for name in inside}
     splits = {name: split for name in sorted(first) if (split := split_called(name))}
     others = sorted({parts[0] for parts in images if len(parts) > 1} - set(splits))
-    if splits and others:
+    if splits and others and not {"train", "val"} <= set(splits.values()):  # with both there is no doubt
         raise CrossDError(
             f"Folders are either splits (train, val, test) with the classes in them or classes, got "
             f"{', '.join(splits)} beside {', '.join(others)} in {where}. Move or remove one of the two; rename a class "
