@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from crossd.benchmark.transfer import METHODS, RECIPES, Block, Cell, Results, build_network, perform
+from crossd.benchmark.transfer import METHODS, RECIPES, Block, Cell, Recipe, Results, build_network, perform, recommend
 from crossd.benchmark.transfer.hybrid import Hybrid, ImageSide, read_images
+from crossd.benchmark.transfer.tables import comparison_table
+from crossd.benchmark.transfer.tested import Tested
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
 
@@ -61,6 +64,22 @@ def test_the_sub_sample_is_fixed(inputs):
     assert torch.equal(one.part.images, two.part.images)
     assert int(torch.bincount(one.part.labels, minlength=3).max()) <= 4
     assert 0 <= float(one.part.images.min()) <= float(one.part.images.max()) <= 1
+
+
+def test_each_is_told_from_what_it_is_compared_with(tmp_path):
+    """`hybrid` ranks every case rightly, `running` wrongly; `scratch` was not run, and only four seeds are shared."""
+    results, cell, labels = Results(tmp_path, Recipe()), Cell("a", "probe", 0.1), np.arange(20) % 2
+    for seed in range(5):
+        for name, sign in (("hybrid", 1), ("running", -1)):
+            if (seed, name) != (4, "running"):
+                logits = np.stack([np.zeros(20), sign * (labels + 0.01 * seed)], 1)
+                test = Tested(labels, logits, tuple(map(str, range(20))))
+                results.write(Block(cell, seed), name, {"val": {"auc": 0.5}, "seconds": 1.0}, test)
+    chosen = recommend(results, ["running"])
+    table = comparison_table(results, [cell], ["scratch", "running", "hybrid"], chosen)
+    row = "| hybrid − running | a, probe, 10% | 4 | +1.000 (+1.000 to +1.000) | 0.001 | 0.001 |"
+    assert table.splitlines()[2:] == [row]
+    assert comparison_table(results, [cell], ["scratch", "running"], chosen) == ""
 
 
 def test_images_are_needed(inputs, tmp_path):

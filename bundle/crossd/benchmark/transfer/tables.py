@@ -17,6 +17,13 @@ from crossd.evaluation import classification_metrics, majority_rate
 
 NOT_RUN = "not run"
 METRICS = ("auc", "balanced_accuracy", "accuracy")
+COMPARISONS = (  # beside those with the recommended variant: hybrid training, and what it is to be told from
+    ("hybrid", "scratch"),
+    ("hybrid", "running"),
+    ("hybrid-running", "running"),
+    ("hybrid-axes-projection", "scratch"),
+    ("hybrid-axes-projection", "axes-projection"),
+)
 PROTOCOL_NAMES = {
     "probe": "weak probing (head and norms)",
     "full": "full fine-tuning",
@@ -69,15 +76,22 @@ def differences(results: Results, cell: Cell, methods: Sequence[str], chosen: Re
     Each pair is compared on the seeds that both have. Methods that are no baselines of the recommended variant, further
     variants of our own, keep `corrected` None.
     """
-    found = {}
-    for name in methods:
-        shared = complete_blocks(results, [chosen.method, name]).get(cell, []) if name != chosen.method else []
-        if shared:
-            ours, theirs = (
-                [results.read_test(block, side, chosen) for block in shared] for side in (chosen.method, name)
-            )
-            found[name] = paired_difference(ours, theirs)
+    pairs = [(chosen.method, name) for name in methods if name != chosen.method]
+    found = {name: gap for (_, name), gap in _paired(results, cell, pairs, chosen).items()}
     return with_correction(found, {name for name in found if METHODS[name].baseline})
+
+
+def _paired(
+    results: Results, cell: Cell, pairs: Sequence[tuple[str, str]], chosen: Recommendation
+) -> dict[tuple[str, str], Difference]:
+    """First minus second, for the pairs that share seeds, without correction."""
+    found = {}
+    for one, other in pairs:
+        shared = complete_blocks(results, [one, other]).get(cell, [])
+        if shared:
+            ours, theirs = ([results.read_test(block, side, chosen) for block in shared] for side in (one, other))
+            found[one, other] = paired_difference(ours, theirs)
+    return found
 
 
 def cell_table(results: Results, cell: Cell, methods: Sequence[str], chosen: Recommendation) -> str:
@@ -107,6 +121,23 @@ def cell_table(results: Results, cell: Cell, methods: Sequence[str], chosen: Rec
     return "\n".join(lines)
 
 
+def comparison_table(results: Results, cells: Sequence[Cell], methods: Sequence[str], chosen: Recommendation) -> str:
+    """The pairs of `COMPARISONS` whose methods are in the tables, where both ran; empty when there are none.
+
+    Holm's correction is over the pairs of a cell.
+    """
+    pairs = [pair for pair in COMPARISONS if set(pair) <= set(methods)]
+    lines = [
+        "| test AUC of one minus the other | cell | seeds | difference | p | p, Holm |",
+        "|---|---|---|---|---|---|",
+    ]
+    for cell in cells:
+        found = _paired(results, cell, pairs, chosen)
+        for (one, other), gap in with_correction(found, found).items():
+            lines.append(f"| {one} − {other} | {cell} | {gap.runs} | {gap.cells()} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
 def validation_table(results: Results, methods: Sequence[str]) -> str:
     """Mean validation AUC by method and cell: what may be looked at before a variant is fixed."""
     every = results.runs()
@@ -131,7 +162,8 @@ def all_tables(results: Results, cells: Sequence[Cell], methods: Sequence[str], 
         if len(chosen.validation) > 1
         else f"The differences are those of **{chosen.method}**, the only candidate; nothing was chosen."
     )
-    return "\n\n".join([head, *(cell_table(results, cell, methods, chosen) for cell in cells)])
+    tables = [cell_table(results, cell, methods, chosen) for cell in cells]
+    return "\n\n".join(filter(None, [head, *tables, comparison_table(results, cells, methods, chosen)]))
 
 
 def _majority(tested: Tested) -> float:
