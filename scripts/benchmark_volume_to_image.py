@@ -25,7 +25,9 @@ def main() -> int:
     parser.add_argument(
         "--output_dir", type=Path, required=True, help="one folder per run in it, table.md, results.json"
     )
-    parser.add_argument("--weights", type=Path, default=root / "models" / "model.pt", help="trained on volumes")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="trained on volumes, and not on these images before that"
+    )
     parser.add_argument("--images_weights", type=Path, help="trained on images: adds a row")
     parser.add_argument("--trainable", default="norms", help="norms (weak probing), all or head; default: %(default)s")
     parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")

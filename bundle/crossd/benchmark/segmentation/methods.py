@@ -33,7 +33,7 @@ class Method:
         network: a network of MONAI, as on a segmentation card; None for `CrossDUNet` of the recipe's size.
         layers: alignment, motion and view of its convolutions; what is absent is as on the checkpoint's card.
         prepare: changes the loaded encoder before training.
-        learning_rate: instead of the recipe's, which is `CrossDUNet`'s; chosen as that, by validation Dice of random weights
+        learning_rate: instead of the recipe's, which is `CrossDUNet`'s; chosen likewise, by validation Dice
             (docs/results/segmentation_learning_rate).
     """
 

@@ -12,7 +12,13 @@ from monai.networks.nets import ResNet
 from torch import nn
 
 from crossd.benchmark.transfer.hybrid import Hybrid
-from crossd.benchmark.transfer.variants import ROTATE, align_to_volumes, drop_unseen_on_all_axes
+from crossd.benchmark.transfer.variants import (
+    ROTATE,
+    align_to_volumes,
+    drop_unseen_at_mean_motion,
+    drop_unseen_on_all_axes,
+    spread_over_axes,
+)
 from crossd.checkpoints import load_pretrained, read_checkpoint
 from crossd.checkpoints.layouts import recognise, without_wrapper
 from crossd.convert import convert
@@ -70,6 +76,24 @@ METHODS: dict[str, Method] = {
         {"alignment": "running", **ROTATE},
         ours=True,
         baseline=False,
+    ),
+    "rotate-projection-clean": Method(
+        "the same without what images do not see at the mean motion",
+        "crossd",
+        "rotate-projection",
+        {"alignment": "running", **ROTATE},
+        ours=True,
+        baseline=False,
+        prepare=drop_unseen_at_mean_motion,
+    ),
+    "rotate-projection-axes": Method(
+        "the same, spread over the three axes",
+        "crossd",
+        "rotate-projection",
+        {"alignment": "running", **ROTATE},
+        ours=True,
+        baseline=False,
+        prepare=spread_over_axes,
     ),
     "axes-projection": Method(
         "random through-plane axes and projection, at rest",

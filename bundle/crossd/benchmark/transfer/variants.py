@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from crossd.conv import calibrate, drop_unseen
+from crossd.conv import CrossDConv, calibrate, drop_unseen
 
 ROTATE: dict[str, Any] = {"motion": "rotate", "view": "projection"}
 BATCH = 32  # cases; of no account for the result
@@ -16,6 +17,34 @@ BATCH = 32  # cases; of no account for the result
 def drop_unseen_on_all_axes(network: nn.Module, checkpoint: Path | None, images: Tensor) -> None:
     """Take from each kernel what axial, coronal and sagittal images do not see: it is as it was initialised."""
     drop_unseen(network, (0, 1, 2))
+
+
+@torch.no_grad()
+def drop_unseen_at_mean_motion(network: nn.Module, checkpoint: Path | None, images: Tensor) -> None:
+    """Take from each kernel what axial images do not see of it at its mean motion, which is then part of the kernel.
+
+    What remains is the mean inflation of the 2D kernel that the images saw on average.
+
+    Args:
+        network: 3D, with `alignment="running"` and `view="projection"`.
+        checkpoint, images: of no account.
+    """
+    for layer in network.modules():
+        if isinstance(layer, CrossDConv) and layer.weight.shape[2] > 1:
+            moved = layer.kernel()
+            layer.weight.copy_(moved.mean(2, keepdim=True).expand_as(moved))
+            layer.running_motion.zero_()
+
+
+def spread_over_axes(network: nn.Module, checkpoint: Path | None, images: Tensor) -> None:
+    """As `drop_unseen_at_mean_motion`, and the mean of what that gives along each of the three axes."""
+    drop_unseen_at_mean_motion(network, checkpoint, images)
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, CrossDConv) and layer.weight.shape[2] > 1:
+                axial = layer.weight.clone()
+                coronal, sagittal = axial.movedim(2, 3), axial.movedim(2, 4)
+                layer.weight.copy_((axial + coronal + sagittal) / 3)
 
 
 def align_to_volumes(network: nn.Module, checkpoint: Path | None, images: Tensor) -> None:
