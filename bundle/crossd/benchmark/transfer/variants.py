@@ -30,7 +30,7 @@ def drop_unseen_at_mean_motion(network: nn.Module, checkpoint: Path | None, imag
         checkpoint, images: of no account.
     """
     for layer in network.modules():
-        if isinstance(layer, CrossDConv) and layer.weight.shape[2] > 1:
+        if isinstance(layer, CrossDConv) and layer.weight.shape[2] > 1 and layer.running_motion is not None:
             moved = layer.kernel()
             layer.weight.copy_(moved.mean(2, keepdim=True).expand_as(moved))
             layer.running_motion.zero_()
