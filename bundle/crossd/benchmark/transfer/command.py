@@ -18,6 +18,7 @@ from crossd.errors import CrossDError, one_of
 
 SETS = ("vesselmnist3d", "adrenalmnist3d", "hippocampusparts")
 FIRST = ("scratch", "i3d-mean", "acs", "raw", "running", "rest", "axes-projection", "rotate-projection")
+LATER = ("i3d-centre", "2.5d", "dynamic")  # rows of every report too, run or not
 IN_DATA = {"hippocampusparts": "hippocampus_msd"}  # where a set lies in --data, if not at medmnist/<name>.npz
 
 
@@ -30,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sets", nargs="+", default=list(SETS), metavar="NAME[=PATH]", help=f"default: {' '.join(SETS)}"
     )
     parser.add_argument(
-        "--methods", nargs="+", default=list(FIRST), help=f"of {', '.join(METHODS)} (default: {' '.join(FIRST)})"
+        "--methods",
+        nargs="+",
+        help=f"of {', '.join(METHODS)} (default: {' '.join(FIRST)}; of a report also {' '.join(LATER)}, and what was "
+        "run)",
     )
     parser.add_argument(
         "--protocol", nargs="+", default=list(PROTOCOLS), help="probe, full, or paper (default: probe full)"
@@ -74,7 +78,7 @@ def _grid(arguments: argparse.Namespace) -> tuple[list[Block], list[str]]:
             seeds[float(fraction)] = int(count)
         except ValueError as error:
             raise CrossDError(f"--seeds takes FRACTION=COUNT, got {entry!r}. Example: --seeds 0.1=10 1.0=5.") from error
-    names = [*arguments.methods, *(["medicalnet"] if arguments.medicalnet else [])]
+    names = [*(arguments.methods or FIRST), *(["medicalnet"] if arguments.medicalnet else [])]
     return blocks([name.partition("=")[0] for name in arguments.sets], arguments.protocol, seeds), list(
         find_methods(names)
     )
@@ -84,7 +88,7 @@ def benchmark(arguments: argparse.Namespace) -> int:
     """Do the runs; how many are left."""
     one_of("device", arguments.device.partition(":")[0], ("cpu", "cuda"))
     grid, methods = _grid(arguments)
-    if "medicalnet" in arguments.methods and not arguments.medicalnet:
+    if "medicalnet" in (arguments.methods or ()) and not arguments.medicalnet:
         raise CrossDError("The method 'medicalnet' needs its weights, got none. Pass --medicalnet FILE.")
     recipe = RECIPES[arguments.table].changed(learning_rate=arguments.learning_rate, bf16=arguments.bf16)
     results = Results(arguments.results, recipe)
@@ -103,6 +107,8 @@ def report(arguments: argparse.Namespace) -> str:
     """With --report the tables of what is stored, to --page too; else validation figures, by which nothing is fixed."""
     grid, methods = _grid(arguments)
     results = Results(arguments.results)
+    if not arguments.methods:
+        methods = list(find_methods([*methods, *LATER, *{name for _, name in results.runs()}]))
     candidates = [name for name in methods if METHODS[name].ours]
     if not arguments.report:
         return validation_table(results, methods)
