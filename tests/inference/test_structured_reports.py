@@ -186,6 +186,19 @@ def infer(root, tmp_path, images, **options):
     return sorted(file.name for file in (tmp_path / "out").glob("structured_reports/*"))
 
 
+def test_a_resumed_run_writes_what_is_gone(series, tmp_path, root, caplog):
+    """The checkpoint is written anew with equal bytes, so the settings are equal."""
+    infer(root, tmp_path, tmp_path / "scans", dicom_sr=True)
+    written = tmp_path / "out" / "structured_reports" / "ct-4.dcm"
+    (case,) = json.loads((tmp_path / "out" / "predictions.json").read_text())["cases"]
+    assert case["structured_report"] == "structured_reports/ct-4.dcm"
+    before = written.stat().st_mtime_ns
+    infer(root, tmp_path, tmp_path / "scans", dicom_sr=True, resume=True)
+    assert written.stat().st_mtime_ns == before
+    written.unlink()
+    assert infer(root, tmp_path, tmp_path / "scans", dicom_sr=True, resume=True) == ["ct-4.dcm"]
+
+
 def test_the_bundle_writes_one_per_series(series, tmp_path, root, caplog):
     write_nifti(tmp_path / "scans" / "other.nii.gz", np.random.default_rng(1).random((12, 10, 8), dtype=np.float32))
     with caplog.at_level(logging.INFO):

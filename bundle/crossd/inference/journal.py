@@ -16,6 +16,7 @@ from crossd.inference.run_record import RunRecord
 from crossd.processes import on_first, rank, was_restarted
 
 logger = logging.getLogger(__name__)
+FILES = ("evidence", "saliency", "structured_report")  # of a case, beside its answer
 Entry = dict[str, Any]
 
 
@@ -175,7 +176,7 @@ class Journal:
         for part in sorted(self.folder.glob("process_*.jsonl")):
             for offset, _, line in _whole_lines(part):
                 entry = line["entry"]
-                maps = tuple(entry[kind] for kind in ("evidence", "saliency") if entry.get(kind))
+                maps = tuple(entry[kind] for kind in FILES if entry.get(kind))
                 known = found.get(line["name"])
                 if known is None or known.start <= line["start"]:
                     found[line["name"]] = Line(part, offset, line["start"], line["key"], entry["status"], maps)

@@ -189,6 +189,8 @@ class PredictionWriter:
             "evidence_class": None,
             "saliency": None,
         }
+        if case.get("structured_report"):
+            entry["structured_report"] = case["structured_report"]
         name = f"{case['name']}.nii.gz"
         for folder in ("evidence", "saliency"):
             (self.folder / folder / name).unlink(missing_ok=True)  # of an earlier run

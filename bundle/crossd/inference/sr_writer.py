@@ -25,7 +25,8 @@ from crossd.inference.sr_document import structured_report
 class StructuredReports:
     """Handler of the inference evaluator: `structured_reports/<case>.dcm` for each case that came as DICOM.
 
-    Put it before the `PredictionWriter`, which then records among the warnings why a report could not be written.
+    Put it before the `PredictionWriter`, which then records among the warnings why a report could not be written, and
+    as `structured_report` which file it is: a resumed run does a case again whose file is gone.
 
     Args:
         output_dir: of the run.
@@ -88,6 +89,8 @@ class StructuredReports:
                 case["warnings"].append(f"the structured report was not written: {reason(error)}")
             else:
                 self.counts["written" if written else "not DICOM"] += 1
+                if written:
+                    case["structured_report"] = f"{self.folder.name}/{file.name}"
 
     def close(self, engine: SupervisedEvaluator | None = None) -> None:
         """Say how it went, once."""
