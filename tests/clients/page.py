@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from dataclasses import dataclass, field
 from datetime import date
@@ -61,6 +62,7 @@ def text(found: Found) -> str:
     """The page."""
     listed = " · ".join(f"{name} {version}" for name, version in versions().items())
     largest = max(answer.difference for answer in found.answers)
+    weights = hashlib.sha256((environments.ROOT / "models" / "model.pt").read_bytes()).hexdigest()[:16]
     sentences = "\n".join(f"- {sentence}" for sentence in sorted(set(found.sentences)))
     return f"""# The bundle in its clients
 
@@ -68,7 +70,8 @@ Written by `make test-clients` on {date.today().isoformat()} with Python {platfo
 code of every client from [the guide](guide/deploy.md), [its page on federated learning](guide/federated.md) included,
 and runs it. CI does not, for time.
 
-Probabilities of the shipped model's classes (healthy, aneurysm) for the same DICOM series; the largest difference is
+Probabilities of the classes (healthy, aneurysm) by the model whose `models/model.pt` has the SHA-256
+`{weights}…`, for the same DICOM series; the largest difference is
 {largest:.1e}. `made_…` are phantoms, `mr_prostate_adc` is an oblique MR series of a scanner. The model is for vessel
 shapes, so what it says of that one means nothing but that the same was computed.
 
