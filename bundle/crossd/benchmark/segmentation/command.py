@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--table", default="segmentation", choices=RECIPES, help="recipe, and mark in the page (default: %(default)s)"
     )
-    parser.add_argument("--learning_rate", type=float, help="instead of the recipe's; the same for all methods")
+    parser.add_argument(
+        "--learning_rate", type=float, help="instead of the recipe's and the methods'; the same for all"
+    )
     parser.add_argument("--results", default="docs/results/segmentation", help="folder (default: %(default)s)")
     parser.add_argument(
         "--budget", type=float, metavar="HOURS", help="begin no block that would not be finished in time"
@@ -70,7 +72,7 @@ def benchmark(arguments: argparse.Namespace) -> int:
     results = MaskResults(arguments.results, recipe)
     folder = Path(arguments.data) / "hippocampus_msd"
     pretrained = find_pretrained(arguments.pretrained)
-    inputs = MaskInputs(recipe, folder, pretrained, arguments.device)
+    inputs = MaskInputs(recipe, folder, pretrained, arguments.device, arguments.learning_rate is not None)
     used = {METHODS[name].pretraining for name in methods}
     results.made_of(digests({SET: folder}, {name: path for name, path in pretrained.items() if name in used}))
     with results.alone():

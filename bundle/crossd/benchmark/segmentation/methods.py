@@ -33,6 +33,8 @@ class Method:
         network: a network of MONAI, as on a segmentation card; None for `CrossDUNet` of the recipe's size.
         layers: alignment, motion and view of its convolutions; what is absent is as on the checkpoint's card.
         prepare: changes the loaded encoder before training.
+        learning_rate: instead of the recipe's, which is `CrossDUNet`'s; chosen likewise, by validation Dice
+            (docs/results/segmentation_learning_rate).
     """
 
     about: str
@@ -40,6 +42,7 @@ class Method:
     network: Mapping[str, Any] | None = None
     layers: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[nn.Module], Any] | None = None
+    learning_rate: float | None = None
 
 
 def drop_unseen_on_all_axes(encoder: nn.Module) -> None:
@@ -59,8 +62,8 @@ METHODS: dict[str, Method] = {
     "ssl-2d": Method("the same, encoder self-supervised on 2D images as pseudo-3D", "ssl-2d"),
     "ssl-3d": Method("the same, encoder self-supervised on volumes", "ssl-3d"),
     "ssl-joint": Method("the same, encoder self-supervised on both", "ssl-joint"),
-    "unet": Method("MONAI's UNet, random weights", network=UNET),
-    "segresnet": Method("MONAI's SegResNet, random weights", network=SEGRESNET),
+    "unet": Method("MONAI's UNet, random weights", network=UNET, learning_rate=3e-3),
+    "segresnet": Method("MONAI's SegResNet, random weights", network=SEGRESNET, learning_rate=3e-3),
 }
 """By name, in the order of the tables. A new method is a new entry."""
 

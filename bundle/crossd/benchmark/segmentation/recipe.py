@@ -30,5 +30,5 @@ class MaskRecipe(BaseRecipe):
     intensity: float = 0.1
 
 
-RECIPES: dict[str, MaskRecipe] = {"segmentation": MaskRecipe(learning_rate=3e-3)}
+RECIPES: dict[str, MaskRecipe] = {"segmentation": MaskRecipe(learning_rate=1e-2)}
 """By table."""

@@ -29,12 +29,14 @@ class MaskInputs:
         folder: of Task04, with `images` and `labels`.
         pretrained: checkpoints by name.
         device: `"cpu"` or `"cuda"`.
+        same_rate: whether every method takes the recipe's learning rate, as when a rate is chosen.
     """
 
     recipe: MaskRecipe
     folder: Path
     pretrained: Mapping[str, Path] = field(default_factory=dict)
     device: str = "cpu"
+    same_rate: bool = False
 
 
 def perform_masks(block: Block, method: str, inputs: MaskInputs, results: MaskResults) -> dict[str, Any]:
@@ -49,6 +51,8 @@ def perform_masks(block: Block, method: str, inputs: MaskInputs, results: MaskRe
     if (block, method) in results:
         return results.read(block, method)
     recipe, entry, fraction = inputs.recipe, METHODS[method], block.cell.fraction
+    if not inputs.same_rate:
+        recipe = recipe.changed(learning_rate=entry.learning_rate)
     parts = read_hippocampus(inputs.folder, recipe.size)
     parts = {**parts, "train": labelled_share(parts["train"], fraction, block.seed)}
     steps = recipe.steps_at(fraction)
@@ -67,6 +71,7 @@ def perform_masks(block: Block, method: str, inputs: MaskInputs, results: MaskRe
         "seed": block.seed,
         "cases": {split: len(part.names) for split, part in parts.items()},
         "steps": steps,
+        "learning_rate": recipe.learning_rate,
         "parameters": parameters_used(network),
         "pretraining": checkpoint and {"file": checkpoint.name, "sha256": digest(checkpoint)},
         "normalisation": mean_std,
