@@ -9,6 +9,7 @@ import torch
 from crossd.conv import pooling
 from crossd.conv.pooling import PooledMaps, centre_and_spread, pieces_pay, pooled_maps
 from crossd.conv.predictor import MotionPredictor
+from monai.data import MetaTensor
 
 double = torch.float64
 
@@ -57,6 +58,16 @@ def test_only_what_is_wanted(monkeypatch):
     made(x).sum().backward()
     assert x.grad is None
     assert made[0].weight.grad.abs().sum() > 0
+
+
+def test_monai_s_tensors_are_tensors(monkeypatch):
+    """Volumes as MONAI's transforms give them, without batching: their `new_empty` takes the size as one argument."""
+    monkeypatch.setattr(pooling, "pieces_pay", lambda *arguments: True)
+    monkeypatch.setattr("crossd.conv.predictor.pieces_pay", lambda *arguments: True)
+    predictor, volume = MotionPredictor(2).eval(), torch.randn(3, 2, 5, 6, 7)
+    torch.testing.assert_close(
+        torch.as_tensor(predictor(MetaTensor(volume))).as_subclass(torch.Tensor), predictor(volume)
+    )
 
 
 def test_a_mean_far_from_zero_costs_no_digits():

@@ -77,8 +77,8 @@ class PooledMaps(torch.autograd.Function):
         eps: float,
     ) -> Tensor:
         weight, bias = normalised(first, first_bias, scale, offset, mean, variance, eps)
-        maps = x.new_empty(len(last), x.shape[2])  # of one sample
-        normaliser, sums = x.new_empty(2, x.shape[0], len(last))
+        maps = x.new_empty((len(last), x.shape[2]))  # of one sample
+        normaliser, sums = x.new_empty((2, x.shape[0], len(last)))
         for index in range(len(x)):
             for part in _parts(x):
                 hidden = torch.addmm(bias, weight, x[index, :, part]).relu_()
