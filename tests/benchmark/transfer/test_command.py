@@ -56,6 +56,19 @@ def test_from_data_to_the_page(options, tmp_path):
     assert "| vesselmnist3d | 0.874 | 0.930 | 0.951 | ArkMedMNIST |" in text
 
 
+def test_another_mark_leaves_the_tables_own_alone(options, tmp_path):
+    page = tmp_path / "results.md"
+    page.write_text(PAGE + PAGE.replace("cpu:", "cpu-again:"))
+    command.benchmark(options("--methods", "rest"))
+    report = ["--report", "--methods", "rest", "--page", str(page)]
+    command.report(options(*report, "--mark", "cpu-again"))
+    own, _, other = page.read_text().partition("<!-- cpu-again:begin")
+    assert "cpu:begin (made by scripts/benchmark_transfer.py: do not edit) -->\nold\n" in own
+    assert "| solid, full fine-tuning" in other
+    with pytest.raises(CrossDError, match=r"lacks '<!-- cpu-third:begin"):
+        command.report(options(*report, "--mark", "cpu-third"))
+
+
 def test_a_second_call_runs_nothing(options, tmp_path, capsys):
     assert command.benchmark(options("--methods", "scratch")) == 0
     assert command.benchmark(options("--methods", "scratch")) == 0

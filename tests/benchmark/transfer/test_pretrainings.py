@@ -24,6 +24,12 @@ def test_a_row_for_each_report(tmp_path):
     assert pretraining_table(tmp_path).splitlines()[2:] == [row]
 
 
+def test_a_wider_angle_is_said(tmp_path):
+    network = {"width": 8, "motion": "rotate", "max_angle": 1.5708}
+    (tmp_path / "wide.json").write_text(json.dumps({**REPORT, "network": network}))
+    assert "| wide | width 8, rotate, max_angle 1.571 |" in pretraining_table(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["{", "[]", json.dumps({**REPORT, "metrics": {}})])
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "bad.json").write_text(content)

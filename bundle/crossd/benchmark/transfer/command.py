@@ -68,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation", action="store_true", help="show validation figures, run nothing, fix nothing")
     parser.add_argument("--choose_again", action="store_true", help="fix the recommended variant anew, by validation")
     parser.add_argument("--page", metavar="FILE", help="page whose marks the tables go between: docs/results.md")
+    parser.add_argument(
+        "--mark", metavar="NAME", help="which marks (default: the table's name, with -paper by that protocol)"
+    )
 
 
 def _grid(arguments: argparse.Namespace) -> tuple[list[Block], list[str]]:
@@ -125,7 +128,7 @@ def report(arguments: argparse.Namespace) -> str:
         )
     cells: Sequence[Cell] = list(dict.fromkeys(block.cell for block in grid))
     mark = arguments.table if PAPER not in arguments.protocol else f"{arguments.table}-paper"
-    return write_report(results, cells, methods, chosen, arguments.page, mark)
+    return write_report(results, cells, methods, chosen, arguments.page, arguments.mark or mark)
 
 
 def _paths(sets: Sequence[str], data: Path) -> dict[str, Path]:

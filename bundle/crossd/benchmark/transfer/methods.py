@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import pi
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,22 @@ METHODS: dict[str, Method] = {
         ours=True,
         baseline=False,
         prepare=spread_over_axes,
+    ),
+    "rotate-projection-wide": Method(
+        "rotation up to π/2 instead of π/4, and projection",
+        "crossd",
+        "rotate-projection-wide",
+        {"alignment": "running", **ROTATE, "max_angle": pi / 2},
+        ours=True,
+        baseline=False,
+    ),
+    "rotate-projection-decay": Method(
+        "rotation and projection, pre-trained with decay of what axial images do not see at rest",
+        "crossd",
+        "rotate-projection-decay",
+        {"alignment": "running", **ROTATE},
+        ours=True,
+        baseline=False,
     ),
     "axes-projection": Method(
         "random through-plane axes and projection, at rest",

@@ -36,6 +36,7 @@ def pretraining_table(folder: str | os.PathLike[str]) -> str:
             report = json.loads(file.read_text(encoding="utf-8"))
             network, images = report["network"], report["images"]
             options = [f"width {network['width']}", *(str(network[key]) for key in SHOWN if key in network)]
+            options += [f"max_angle {network['max_angle']:.3f}"] if "max_angle" in network else []
             figures = [f"{report['metrics'][metric]:.3f}" for metric in METRICS]
             cells = [file.stem, ", ".join(options), f"{images['train']} ({images['val']})"]
             lines.append(f"| {' | '.join([*cells, str(len(report['classes'])), str(report['epochs']), *figures])} |")
