@@ -21,7 +21,9 @@ def test_the_loss_is_that_of_the_predictions_and_the_decay():
     logits, labels = torch.randn(3, 2), torch.tensor([0, 1, 1])
     expected = nn.functional.cross_entropy(logits, labels) + 0.3 * unseen_penalty(network)
     torch.testing.assert_close(loss(logits, labels), expected)
-    assert UnseenDecay(nn.CrossEntropyLoss(), network, factor=0)(logits, labels) == nn.CrossEntropyLoss()(logits, labels)
+    assert UnseenDecay(nn.CrossEntropyLoss(), network, factor=0)(logits, labels) == nn.CrossEntropyLoss()(
+        logits, labels
+    )
 
 
 def test_the_network_is_not_part_of_the_loss():
@@ -45,9 +47,9 @@ def test_at_rest_only_the_unseen_part_shrinks(view):
 
 
 def test_what_has_no_unseen_part_and_growth_are_refused():
-    with pytest.raises(CrossDError, match="Conv2d has none. Pass a network of Cross-D convolutions"):
+    with pytest.raises(CrossDError, match=r"Conv2d has none. Pass a network of Cross-D convolutions"):
         UnseenDecay(nn.CrossEntropyLoss(), nn.Conv2d(1, 1, 3), factor=0.1)
-    with pytest.raises(CrossDError, match="a factor of 0 or more, got -1. Example: 0.1"):
+    with pytest.raises(CrossDError, match=r"a factor of 0 or more, got -1. Example: 0.1"):
         UnseenDecay(nn.CrossEntropyLoss(), CrossDConv(2, 1, 2, 3), factor=-1)
 
 

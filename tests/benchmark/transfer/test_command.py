@@ -14,7 +14,7 @@ from crossd.errors import CrossDError
 
 PAGE = "".join(
     f"<!-- {name}:begin (made by scripts/benchmark_transfer.py: do not edit) -->\nold\n<!-- {name}:end -->\nkept\n"
-    for name in ("cpu", "pretraining", "published")
+    for name in ("cpu", "pretraining", "full", "published")
 )
 
 
@@ -43,7 +43,7 @@ def test_from_data_to_the_page(options, tmp_path):
     command.report(options("--report", "--methods", *some, "acs", "--seeds", "0.5=2", "1.0=1", "--page", str(page)))
     text = page.read_text()
     assert "\nold\n" not in text
-    assert text.count("kept") == 3
+    assert text.count("kept") == 4
     assert "The differences are those of **rest**, the only candidate" in text
     rows = {line.split(":")[0].strip("| *"): line for line in text.splitlines() if line.startswith("| ")}
     assert "not run | not run | not run | 0" in rows["acs"]

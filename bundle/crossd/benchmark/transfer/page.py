@@ -12,6 +12,7 @@ from crossd.benchmark.transfer.pretrainings import pretraining_table
 from crossd.benchmark.transfer.published import published_tables
 from crossd.benchmark.transfer.store import Recommendation, Results
 from crossd.benchmark.transfer.tables import all_tables, metrics_of
+from crossd.benchmark.transfer.trained import trained_table
 from crossd.errors import CrossDError
 
 
@@ -48,6 +49,7 @@ def write_report(
         shown = os.path.relpath(picture, Path(page).parent)
         update_page(page, name, f"{text}\n\n![Test AUC of every run, {name}]({Path(shown).as_posix()})")
         update_page(page, "pretraining", pretraining_table(results.folder.parent / "pretraining"))
+        update_page(page, "full", trained_table(results.folder.parent / "full"))
         update_page(page, "published", published_tables())
     return text
 
