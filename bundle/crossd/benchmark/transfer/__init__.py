@@ -1,7 +1,8 @@
 """2D to 3D transfer, measured: methods, data sets and protocols under one recipe, paired, tables from stored runs."""
 
+from crossd.benchmark.transfer.building import build_network
 from crossd.benchmark.transfer.grid import Block, Cell, blocks
-from crossd.benchmark.transfer.methods import METHODS, Method, build_network
+from crossd.benchmark.transfer.methods import METHODS, Method
 from crossd.benchmark.transfer.recipe import RECIPES, Recipe
 from crossd.benchmark.transfer.run import Inputs, perform
 from crossd.benchmark.transfer.schedule import execute

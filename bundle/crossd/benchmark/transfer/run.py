@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from crossd.benchmark.transfer.building import build_network, checkpoint_of
 from crossd.benchmark.transfer.grid import FOLDS, PAPER, Block
 from crossd.benchmark.transfer.hybrid import ImageSide, read_images
-from crossd.benchmark.transfer.methods import METHODS, build_network, checkpoint_of
+from crossd.benchmark.transfer.methods import METHODS
 from crossd.benchmark.transfer.recipe import Recipe
 from crossd.benchmark.transfer.store import Results
 from crossd.benchmark.transfer.tasks import labelled_subset, paper_fold, read_task
