@@ -69,7 +69,7 @@ def made(tmp_path_factory):
     save_checkpoint(folder / "pretrained" / "plain.pt", plain_resnet(2), card(2))
     save_checkpoint(folder / "pretrained" / "shift.pt", CrossDResNet(2, 1, 3, **NARROW), card(2))
     rotate = {"motion": "rotate", "view": "projection"}
-    for name in ("rotate-projection", "axes-projection"):
+    for name in ("rotate-projection", "rotate-projection-decay", "rotate-projection-wide", "axes-projection"):
         network = CrossDResNet(2, 1, 3, **NARROW, **rotate)
         save_checkpoint(folder / "pretrained" / f"{name}.pt", network, card(2, **rotate))
     encoder = {key: value for key, value in CrossDResNet(3, 1, 3, **NARROW).state_dict().items() if key[:3] != "fc."}
