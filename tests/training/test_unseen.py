@@ -74,3 +74,6 @@ def test_the_overlay_takes_part_in_pre_training(root, images, small, tmp_path):
         return float(unseen_penalty(network).detach())
 
     assert left("decayed", unseen_decay=1.0) < 0.9 * left("kept")
+    with pytest.raises(RuntimeError) as other:
+        left("decayed", unseen_decay=0.5)
+    assert "unseen_decay was 1.0 and is 0.5" in str(other.value.__cause__)

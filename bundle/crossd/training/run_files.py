@@ -77,15 +77,15 @@ def digest(cases: Iterable[Mapping[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
-# What decides how files are read, and was not recorded at first.
-_LATER = ("series", "tilt", "volume")
+# What was not recorded at first.
+_LATER = ("series", "tilt", "volume", "amp")
 
 
 def check_settings(stored: Mapping[str, Any], given: Mapping[str, Any], folder: Path) -> None:
     """Refuse to continue a run under other settings than it was started with.
 
-    A run that says nothing of `series`, `tilt` and `volume` is older than their record: a warning says so. One that
-    says nothing of `processes` had one.
+    A run that says nothing of `series`, `tilt`, `volume` and `amp` is older than their record: a warning says so. One
+    that says nothing of `processes` had one.
 
     >>> check_settings({"lr": 0.1}, {"lr": 0.1}, Path("out"))
     """
