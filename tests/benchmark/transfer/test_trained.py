@@ -14,6 +14,7 @@ from crossd.training import model_card
 from crossd.training.cards import FROM_SCRATCH
 
 REPORT = {
+    "weights": "/home/somebody/model.pt",
     "majority_rate": 0.887,
     "metrics": {
         name: {"value": value, "low": value - 0.05, "high": value + 0.05}
@@ -43,6 +44,7 @@ def test_a_row_and_a_file_for_each_record(run, tmp_path):
     figures = "0.900 (0.850 to 0.950) | 0.800 (0.750 to 0.850) | 0.850 (0.800 to 0.900)"
     assert f"| vesselmnist3d, 28³ | ResNet-10, width 4 | 0.910 | {figures} | 0.887 | 0.951 |" in rows
     assert f"| another, 24³ | ResNet-10, width 4 | 0.910 | {figures} | 0.887 | – |" in rows
+    assert "somebody" not in (records / "another_24.json").read_text(), "paths of the machine stay there"
     content = (run / "model.pt").read_bytes()
     assert f"| vesselmnist3d_28.pt | {len(content)} | `{hashlib.sha256(content).hexdigest()}` |" in rows
 

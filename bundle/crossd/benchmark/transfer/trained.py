@@ -13,6 +13,7 @@ from crossd.checkpoints import read_card
 from crossd.errors import CrossDError
 
 SHOWN = ("auc", "balanced_accuracy", "accuracy")
+PATHS = ("weights", "labels")  # of the machine that evaluated
 
 
 def record_trained(output_dir: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def record_trained(output_dir: str | os.PathLike[str], path: str | os.PathLike[s
             "input": card["input"],
             "validation": card["metrics"],
         },
-        **json.loads(report.read_text(encoding="utf-8")),
+        **{name: value for name, value in json.loads(report.read_text(encoding="utf-8")).items() if name not in PATHS},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(recorded, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
