@@ -92,12 +92,21 @@ def rows_of(page: Path) -> list[bytes]:
     return [piece.html(piece.number, names=True) for piece in found]
 
 
+def expected_answers(folder: Path) -> dict[str, Any]:
+    """`predictions.json`, with probabilities to 1e-6: on some processors the last bits depend on where memory lies."""
+    content = json.loads((folder / "predictions.json").read_text())
+    for case in content["cases"]:
+        if case["probabilities"] is not None:
+            case["probabilities"] = pytest.approx(case["probabilities"], abs=1e-6)
+    return content
+
+
 @pytest.mark.parametrize("name", ["killed", "two", "elastic", "fewer"])
 def test_every_way_ends_as_the_run_that_was_left_alone(place: Path, runs: dict, name: str) -> None:
     assert runs["whole"] == [[2]]  # one case cannot be read
     one, other = place / "whole", place / name
     assert (other / "predictions.csv").read_bytes() == (one / "predictions.csv").read_bytes()
-    assert (other / "predictions.json").read_bytes() == (one / "predictions.json").read_bytes()
+    assert json.loads((other / "predictions.json").read_text()) == expected_answers(one)
     maps = [{path.name: path.read_bytes() for path in (folder / "evidence").iterdir()} for folder in (one, other)]
     assert maps[0].keys() == maps[1].keys()
     assert rows_of(one / "report.html") == rows_of(other / "report.html")
