@@ -262,7 +262,7 @@ def test_multilabel(train, workflow, volumes, tmp_path):
 
 
 def test_mixed_precision_on_a_cpu_is_bfloat16(train, tmp_path):
-    """The forward pass is cast, weights stay float32. The stem keeps maps above one voxel (docs/guide/pretraining.md)."""
+    """The forward pass is cast, weights are not. The stem keeps maps above a voxel (docs/guide/pretraining.md)."""
     stem = {"network_options": {"conv1_t_stride": 1, "no_max_pool": True}}
     made = train(tmp_path / "mixed", amp=True, epochs=1, device=torch.device("cpu"), **stem)
     train(tmp_path / "plain", epochs=1, device=torch.device("cpu"), **stem)
