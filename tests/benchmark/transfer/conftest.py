@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from crossd import CrossDResNet
-from crossd.benchmark.transfer import Inputs, Recipe
+from crossd.benchmark.transfer import METHODS, Inputs, Recipe
 from crossd.checkpoints import save_checkpoint
 from monai.networks.nets import ResNet
 
@@ -67,11 +67,11 @@ def made(tmp_path_factory):
         np.savez(folder / "medmnist" / f"{name}.npz", **arrays)
     torch.manual_seed(0)
     save_checkpoint(folder / "pretrained" / "plain.pt", plain_resnet(2), card(2))
-    save_checkpoint(folder / "pretrained" / "shift.pt", CrossDResNet(2, 1, 3, **NARROW), card(2))
-    rotate = {"motion": "rotate", "view": "projection"}
-    for name in ("rotate-projection", "rotate-projection-decay", "rotate-projection-wide", "axes-projection"):
-        network = CrossDResNet(2, 1, 3, **NARROW, **rotate)
-        save_checkpoint(folder / "pretrained" / f"{name}.pt", network, card(2, **rotate))
+    for method in METHODS.values():
+        if method.layer == "crossd" and method.pretraining and not method.pretraining.startswith("ssl"):
+            options = {name: value for name, value in method.network.items() if name in ("motion", "view")}
+            network = CrossDResNet(2, 1, 3, **NARROW, **options)
+            save_checkpoint(folder / "pretrained" / f"{method.pretraining}.pt", network, card(2, **options))
     encoder = {key: value for key, value in CrossDResNet(3, 1, 3, **NARROW).state_dict().items() if key[:3] != "fc."}
     unlabelled = {**card(3), "task": "self_supervised", "class_names": []}
     del unlabelled["network"]["num_classes"]
