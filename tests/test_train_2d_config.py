@@ -100,6 +100,9 @@ def test_random_axes_take_part(train, tmp_path):
     axial_corner, axial_side = corners_and_sides(tmp_path / "axial")
     assert torch.equal(corner, axial_corner)  # no view reaches it: as initialised, from the same seed
     assert not torch.allclose(side, axial_side)  # coronal and sagittal views do
+    with pytest.raises(RuntimeError) as other:  # more epochs, but as axial images
+        train(tmp_path / "out", network_options=options, trainable="all", epochs=1, weight_decay=0.0)
+    assert "through_plane was 'random' and is 'axial'" in str(other.value.__cause__)
 
 
 def test_without_test_images_it_says_what_to_do(train, images, tmp_path):

@@ -78,14 +78,14 @@ def digest(cases: Iterable[Mapping[str, Any]]) -> str:
 
 
 # What was not recorded at first.
-_LATER = ("series", "tilt", "volume", "amp")
+_LATER = ("series", "tilt", "volume", "amp", "through_plane")
 
 
 def check_settings(stored: Mapping[str, Any], given: Mapping[str, Any], folder: Path) -> None:
     """Refuse to continue a run under other settings than it was started with.
 
-    A run that says nothing of `series`, `tilt`, `volume` and `amp` is older than their record: a warning says so. One
-    that says nothing of `processes` had one.
+    A run that says nothing of `series`, `tilt`, `volume`, `amp` or `through_plane` is older than their record: a
+    warning says so. One that says nothing of `processes` had one.
 
     >>> check_settings({"lr": 0.1}, {"lr": 0.1}, Path("out"))
     """

@@ -12,12 +12,13 @@ import torch
 from crossd import CrossDResNet
 from crossd.benchmark.segmentation import METHODS, RECIPES, MaskInputs, MaskRecipe, MaskResults, build_network
 from crossd.benchmark.segmentation.command import add_arguments, benchmark, report
-from crossd.benchmark.segmentation.methods import checkpoint_of, parameters_used
+from crossd.benchmark.segmentation.methods import parameters_used
 from crossd.benchmark.segmentation.run import perform_masks
 from crossd.benchmark.segmentation.statistics import paired_dice
 from crossd.benchmark.segmentation.store import TestedMasks
 from crossd.benchmark.segmentation.tasks import labelled_share, read_hippocampus
 from crossd.benchmark.segmentation.training import Crops
+from crossd.benchmark.transfer.building import checkpoint_of
 from crossd.benchmark.transfer.grid import Block, Cell
 from crossd.checkpoints import save_checkpoint
 from crossd.data.sets.hippocampus_parts import find_hippocampus_parts
@@ -119,7 +120,10 @@ def test_networks_have_as_many_parameters_and_the_same_decoder(checkpoint):
     assert torch.equal(scratch.decoder[0].convs.conv_0.conv.weight, flat.decoder[0].convs.conv_0.conv.weight)
     assert not torch.equal(scratch.encoder.conv1.weight, flat.encoder.conv1.weight)
     assert flat.encoder.conv1.alignment == "running"
-    with pytest.raises(CrossDError, match=r"there is no ssl-joint\.pt among 2d-shift"):
+    with pytest.raises(
+        CrossDError,
+        match=r"both starts from the pre-training 'ssl-joint', which is not there; found are \['2d-shift'\]",
+    ):
         checkpoint_of(METHODS["ssl-joint"], {"2d-shift": checkpoint})
 
 

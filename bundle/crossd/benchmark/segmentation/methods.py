@@ -15,7 +15,7 @@ from crossd.benchmark.transfer.variants import ROTATE
 from crossd.checkpoints import load_pretrained, read_card
 from crossd.conv import drop_unseen
 from crossd.conv.factory import LAYER_OPTIONS
-from crossd.errors import CrossDError, one_of
+from crossd.errors import one_of
 from crossd.segmentation import segmentation_network
 
 # of the width that the recipe has: as many parameters as CrossDUNet without its predictors, to 10 %
@@ -77,23 +77,6 @@ def find_methods(names: list[str]) -> dict[str, Method]:
     for name in names:
         one_of("method", name, METHODS)
     return {name: method for name, method in METHODS.items() if name in names}
-
-
-def checkpoint_of(method: Method, pretrained: Mapping[str, Path]) -> Path | None:
-    """The file of the method's pre-trained weights.
-
-    Raises:
-        CrossDError: when there is none of that name.
-    """
-    if method.pretraining is None:
-        return None
-    path = pretrained.get(method.pretraining)
-    if path is None or not path.is_file():
-        raise CrossDError(
-            f"A method needs its pre-trained weights; there is no {method.pretraining}.pt among "
-            f"{', '.join(sorted(pretrained)) or 'none'}. Pass --pretrained DIR with it, or leave the method out."
-        )
-    return path
 
 
 def build_network(method: Method, checkpoint: Path | None, recipe: MaskRecipe, classes: int, seed: int) -> nn.Module:

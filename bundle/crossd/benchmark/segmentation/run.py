@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from crossd.benchmark.segmentation.methods import METHODS, build_network, checkpoint_of, parameters_used
+from crossd.benchmark.segmentation.methods import METHODS, build_network, parameters_used
 from crossd.benchmark.segmentation.recipe import MaskRecipe
 from crossd.benchmark.segmentation.store import MaskResults
 from crossd.benchmark.segmentation.tasks import CLASSES, labelled_share, read_hippocampus
 from crossd.benchmark.segmentation.training import train_and_segment
+from crossd.benchmark.transfer.building import checkpoint_of
 from crossd.benchmark.transfer.grid import Block
 from crossd.benchmark.transfer.run import digest, normalisation
 from crossd.version import __version__

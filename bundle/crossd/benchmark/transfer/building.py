@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from monai.networks.nets import ResNet
@@ -20,8 +20,18 @@ from crossd.networks import STAGES, CrossDResNet
 LAYERS = ("conv", "crossd", "acs", "conv2.5d")
 
 
-def checkpoint_of(method: Method, pretrained: Mapping[str, Path]) -> Path | None:
-    """The file of the method's pre-trained weights.
+class StartsFrom(Protocol):
+    """What is asked of a method of any benchmark: what it is, and the name of its pre-training."""
+
+    @property
+    def about(self) -> str: ...
+
+    @property
+    def pretraining(self) -> str | None: ...
+
+
+def checkpoint_of(method: StartsFrom, pretrained: Mapping[str, Path]) -> Path | None:
+    """The file of the method's pre-trained weights; None for random ones.
 
     Raises:
         CrossDError: when there is none of that name.
@@ -32,7 +42,8 @@ def checkpoint_of(method: Method, pretrained: Mapping[str, Path]) -> Path | None
     if path is None or not path.is_file():
         raise CrossDError(
             f"{method.about} starts from the pre-training {method.pretraining!r}, which is not there; found are "
-            f"{sorted(pretrained) or 'none'}. Make it with configs/pretrain_2d.json, or leave the method out."
+            f"{sorted(pretrained) or 'none'}. Pass --pretrained DIR with {method.pretraining}.pt, made as "
+            "docs/results.md says, or leave the method out."
         )
     return path
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.benchmark.transfer.published import OFFICIAL_AUC
+from crossd.benchmark.transfer.records import read_reports
 from crossd.checkpoints import read_card
 from crossd.errors import CrossDError
 
@@ -59,31 +60,25 @@ def trained_table(folder: str | os.PathLike[str]) -> str:
     Raises:
         CrossDError: for a file that `record_trained` did not write.
     """
-    files = sorted(Path(folder).glob("*.json"))
-    if not files:
-        return "not run"
-    lines = [
+
+    def rows(file: Path, report: dict[str, Any]) -> tuple[str, str]:
+        model, metrics = report["model"], report["metrics"]
+        name, _, size = file.stem.rpartition("_")
+        best = f"{OFFICIAL_AUC[name][2]:.3f}" if name in OFFICIAL_AUC else "–"
+        figures = [f"{m['value']:.3f} ({m['low']:.3f} to {m['high']:.3f})" for m in (metrics[key] for key in SHOWN)]
+        network = f"ResNet-{model['network']['depth']}, width {model['network']['width']}"
+        cells = [f"{name}, {size}³", network, f"{model['validation']['val_auc']:.3f}", *figures]
+        place = f"| {file.stem}.pt | {model['bytes']} | `{model['sha256']}` |"
+        majority = f"{report['majority_rate']:.3f}"
+        return f"| {' | '.join([*cells, majority, best])} |", place
+
+    remedy = "Write it with scripts/record_trained_model.py."
+    made = read_reports(folder, rows, "record of a trained model", remedy)
+    head = [
         "| set | network | validation AUC | test AUC (95 %) | balanced accuracy (95 %) | accuracy (95 %) | always the "
         "majority | best public AUC, 28³ |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    places = ["| file | bytes | SHA-256 |", "|---|---|---|"]
-    for file in files:
-        try:
-            report = json.loads(file.read_text(encoding="utf-8"))
-            model, metrics = report["model"], report["metrics"]
-            name, _, size = file.stem.rpartition("_")
-            best = f"{OFFICIAL_AUC[name][2]:.3f}" if name in OFFICIAL_AUC else "–"
-            figures = [f"{m['value']:.3f} ({m['low']:.3f} to {m['high']:.3f})" for m in (metrics[key] for key in SHOWN)]
-            network = f"ResNet-{model['network']['depth']}, width {model['network']['width']}"
-            lines.append(
-                f"| {name}, {size}³ | {network} | {model['validation']['val_auc']:.3f} | {' | '.join(figures)} | "
-                f"{report['majority_rate']:.3f} | {best} |"
-            )
-            places.append(f"| {file.stem}.pt | {model['bytes']} | `{model['sha256']}` |")
-        except (ValueError, KeyError, TypeError) as error:
-            raise CrossDError(
-                f"{file} is no record of a trained model ({type(error).__name__}: {error}). Write it with "
-                "scripts/record_trained_model.py."
-            ) from error
-    return "\n".join([*lines, "", *places])
+    files = ["", "| file | bytes | SHA-256 |", "|---|---|---|"]
+    lines = [*head, *(row for row, _ in made), *files, *(place for _, place in made)]
+    return "\n".join(lines) if made else "not run"
