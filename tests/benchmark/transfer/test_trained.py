@@ -29,7 +29,9 @@ def run(tmp_path):
     network = {"depth": 10, "width": 4}
     card = model_card("multiclass", ["healthy", "aneurysm"], network, FROM_SCRATCH["input"])
     save_checkpoint(
-        tmp_path / "run" / "model.pt", CrossDResNet(3, 1, 2, **network), {**card, "metrics": {"val_auc": 0.91}}
+        tmp_path / "run" / "model.pt",
+        CrossDResNet(3, 1, 2, **network),
+        {**card, "metrics": {"val_auc": 0.91, "epoch": 7}},
     )
     return tmp_path / "run"
 
@@ -42,8 +44,8 @@ def test_a_row_and_a_file_for_each_record(run, tmp_path):
     record_trained(run, records / "another_24.json")
     rows = trained_table(records).splitlines()
     figures = "0.900 (0.850 to 0.950) | 0.800 (0.750 to 0.850) | 0.850 (0.800 to 0.900)"
-    assert f"| vesselmnist3d, 28³ | ResNet-10, width 4 | 0.910 | {figures} | 0.887 | 0.951 |" in rows
-    assert f"| another, 24³ | ResNet-10, width 4 | 0.910 | {figures} | 0.887 | – |" in rows
+    assert f"| vesselmnist3d, 28³ | ResNet-10, width 4 | 7 | 0.910 | {figures} | 0.887 | 0.951 |" in rows
+    assert f"| another, 24³ | ResNet-10, width 4 | 7 | 0.910 | {figures} | 0.887 | – |" in rows
     assert "somebody" not in (records / "another_24.json").read_text(), "paths of the machine stay there"
     content = (run / "model.pt").read_bytes()
     assert f"| vesselmnist3d_28.pt | {len(content)} | `{hashlib.sha256(content).hexdigest()}` |" in rows

@@ -67,7 +67,8 @@ def trained_table(folder: str | os.PathLike[str]) -> str:
         best = f"{OFFICIAL_AUC[name][2]:.3f}" if name in OFFICIAL_AUC else "–"
         figures = [f"{m['value']:.3f} ({m['low']:.3f} to {m['high']:.3f})" for m in (metrics[key] for key in SHOWN)]
         network = f"ResNet-{model['network']['depth']}, width {model['network']['width']}"
-        cells = [f"{name}, {size}³", network, f"{model['validation']['val_auc']:.3f}", *figures]
+        seen = model["validation"]
+        cells = [f"{name}, {size}³", network, str(seen["epoch"]), f"{seen['val_auc']:.3f}", *figures]
         place = f"| {file.stem}.pt | {model['bytes']} | `{model['sha256']}` |"
         majority = f"{report['majority_rate']:.3f}"
         return f"| {' | '.join([*cells, majority, best])} |", place
@@ -75,9 +76,9 @@ def trained_table(folder: str | os.PathLike[str]) -> str:
     remedy = "Write it with scripts/record_trained_model.py."
     made = read_reports(folder, rows, "record of a trained model", remedy)
     head = [
-        "| set | network | validation AUC | test AUC (95 %) | balanced accuracy (95 %) | accuracy (95 %) | always the "
-        "majority | best public AUC, 28³ |",
-        "|---|---|---|---|---|---|---|---|",
+        "| set | network | epochs | validation AUC | test AUC (95 %) | balanced accuracy (95 %) | accuracy (95 %) | always "
+        "the majority | best public AUC, 28³ |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     files = ["", "| file | bytes | SHA-256 |", "|---|---|---|"]
     lines = [*head, *(row for row, _ in made), *files, *(place for _, place in made)]
