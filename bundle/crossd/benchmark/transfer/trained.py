@@ -76,8 +76,8 @@ def trained_table(folder: str | os.PathLike[str]) -> str:
     remedy = "Write it with scripts/record_trained_model.py."
     made = read_reports(folder, rows, "record of a trained model", remedy)
     head = [
-        "| set | network | epochs | validation AUC | test AUC (95 %) | balanced accuracy (95 %) | accuracy (95 %) | always "
-        "the majority | best public AUC, 28³ |",
+        "| set | network | epochs | validation AUC | test AUC (95 %) | balanced accuracy (95 %) | accuracy (95 %) | "
+        "always the majority | best public AUC, 28³ |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     files = ["", "| file | bytes | SHA-256 |", "|---|---|---|"]
