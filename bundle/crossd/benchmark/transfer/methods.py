@@ -75,6 +75,14 @@ METHODS: dict[str, Method] = {
         ours=True,
         baseline=False,
     ),
+    "shift-projection-decay": Method(
+        "the same, pre-trained with decay of what axial images do not see at rest",
+        "crossd",
+        "shift-projection-decay",
+        {"alignment": "running", "view": "projection"},
+        ours=True,
+        baseline=False,
+    ),
     "rotate-projection": Method(
         "rotation and projection, running alignment",
         "crossd",
