@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from crossd.benchmark.transfer import Block, Cell, Recipe, Recommendation, Results, blocks, recommend
+from crossd.benchmark.transfer.tables import all_tables
 from crossd.benchmark.transfer.tested import Tested, from_json
 from crossd.errors import CrossDError
 
@@ -183,7 +184,11 @@ def test_the_choice_stays(tmp_path):
         stored(results, "rest", 0.1, seed)
         stored(results, "running", 0.9, seed)
     assert recommend(results, ["rest", "running"]).method == "rest"
-    assert recommend(results, ["rest", "running"], again=True).method == "running"
+    anew = recommend(results, ["rest", "running"], again=True)
+    assert (anew.method, anew.earlier) == ("running", ["rest"])
+    assert "**running**, chosen anew by validation AUC, when test figures could be read" in all_tables(
+        results, [CELL], ["rest", "running"], anew
+    )
 
 
 def test_no_test_figure_before_the_choice(tmp_path):

@@ -76,7 +76,7 @@ METHODS: dict[str, Method] = {
         baseline=False,
     ),
     "shift-projection-decay": Method(
-        "the same, pre-trained with decay of what axial images do not see at rest",
+        "projection alone, pre-trained with decay of what axial images do not see at rest",
         "crossd",
         "shift-projection-decay",
         {"alignment": "running", "view": "projection"},
@@ -126,7 +126,7 @@ METHODS: dict[str, Method] = {
         baseline=False,
     ),
     "rotate-projection-wide-decay": Method(
-        "both: rotation up to π/2 and projection, pre-trained with the decay",
+        "rotation up to π/2 and projection, pre-trained with the decay",
         "crossd",
         "rotate-projection-wide-decay",
         {"alignment": "running", **ROTATE, "max_angle": pi / 2},

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,11 +28,13 @@ class Recommendation:
         method: its name.
         validation: mean validation AUC of every candidate, on which the choice rests.
         runs: how many runs of each candidate these are of.
+        earlier: what was chosen before, when this is a choice anew: test figures could be read since then.
     """
 
     method: str
     validation: Mapping[str, float]
     runs: int
+    earlier: Sequence[str] = field(default_factory=list)
 
 
 class AnyRecipe(Protocol):
@@ -159,7 +161,7 @@ def recommend(results: Results, candidates: Sequence[str], again: bool = False) 
     Args:
         results: read from their validation side only.
         candidates: names of methods.
-        again: choose anew, by validation again, when more has been run.
+        again: choose anew, by validation again, when more has been run; the choice says what was chosen before.
 
     Raises:
         CrossDError: when no candidate has a run, or one has so few that the choice would rest on less than half of what
@@ -191,9 +193,10 @@ def recommend(results: Results, candidates: Sequence[str], again: bool = False) 
             cells.setdefault(block.cell, []).append(results.read(block, name)["val"]["auc"])
         means[name] = round(float(np.mean([np.mean(values) for values in cells.values()])), DIGITS)
     best = max(run, key=lambda name: means[name])
-    chosen = Recommendation(best, means, len(shared))
-    write_json(path, {"method": best, "validation": means, "runs": len(shared)})
-    return chosen
+    before = read_json(path) if path.is_file() else None
+    earlier = [*before.get("earlier", []), before["method"]] if before else []
+    write_json(path, {"method": best, "validation": means, "runs": len(shared), "earlier": earlier})
+    return Recommendation(best, means, len(shared), earlier)
 
 
 def read_json(path: Path) -> dict[str, Any]:

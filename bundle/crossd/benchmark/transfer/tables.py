@@ -156,9 +156,13 @@ def validation_table(results: Results, methods: Sequence[str]) -> str:
 def all_tables(results: Results, cells: Sequence[Cell], methods: Sequence[str], chosen: Recommendation) -> str:
     """How the variant was fixed, then a table for each cell."""
     listed = ", ".join(f"{name} {value:.4f}" for name, value in chosen.validation.items())
+    when = (
+        f"chosen anew by validation AUC, when test figures could be read since the choice of {chosen.earlier[-1]}"
+        if chosen.earlier
+        else "fixed by validation AUC before any test figure was computed"
+    )
     head = (
-        f"Recommended variant: **{chosen.method}**, fixed by validation AUC before any test figure was computed (mean "
-        f"over {chosen.runs} runs each: {listed})."
+        f"Recommended variant: **{chosen.method}**, {when} (mean over {chosen.runs} runs each: {listed})."
         if len(chosen.validation) > 1
         else f"The differences are those of **{chosen.method}**, the only candidate; nothing was chosen."
     )
