@@ -1,1 +1,1 @@
-"""What is measured: `speed`, `transfer` (what pre-training is worth), `faults` (what damage does), `many_cases`."""
+"""What is measured, a folder a topic; `runs` is what the topics with stored runs share. See README.md."""

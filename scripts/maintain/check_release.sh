@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Install the wheel of a release in a clean environment, away from the repository, and run there what its users run first:
 # the examples of README.md, and the bundle of the zoo zip on a made volume.
-#   scripts/check_release.sh RELEASE     a folder made by `make release`
+#   scripts/maintain/check_release.sh RELEASE     a folder made by `make release`
 # PYTHON is the interpreter of the environment (default: python3); TORCH_INDEX an index to take torch from.
 set -euo pipefail
-repository=$(cd "$(dirname "$0")/.." && pwd)
+repository=$(cd "$(dirname "$0")/../.." && pwd)
 release=$(cd "${1:?the folder of a release}" && pwd)
 (cd "$release" && sha256sum --check --strict --quiet SHA256SUMS) # also fails where the file is missing
 

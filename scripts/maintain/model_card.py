@@ -1,24 +1,28 @@
 """Carry the figures of an evaluation into the files that quote them, so that no number is typed by hand.
 
+python -m scripts.maintain.model_card --evaluation_dir output --finding aneurysm
+
 `configs/metadata.json` holds them (`eval_metrics`); the tables in `docs/README.md` and `models/README.md` are made from
 it and from `models/model.pt`, between `<!-- NAME:begin … -->` and `<!-- NAME:end -->`. A test keeps all of them equal.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
 import json
 import os
-import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-
 from crossd.errors import CrossDError
 from crossd.evaluation.metrics import class_aucs
+
+from scripts.pages import update_page
 
 _TITLES = {
     "auc": "AUC",
@@ -54,7 +58,7 @@ def update_model_card(repository: str | os.PathLike[str], evaluation_dir: str | 
     }
     metadata_file.write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
     for path, name, text in card_blocks(repository):
-        path.write_text(replace_block(path, name, text), encoding="utf-8")
+        update_page(path, name, text)
 
 
 def card_blocks(repository: str | os.PathLike[str]) -> list[tuple[Path, str, str]]:
@@ -125,20 +129,25 @@ def voxel_count_auc(predictions: Path, finding: str) -> float:
     return class_aucs(torch.tensor(counts, dtype=torch.float64)[:, None], targets)[0]
 
 
-def replace_block(path: Path, name: str, text: str) -> str:
-    """The file's text with the marked block replaced by `text`."""
-    pattern = re.compile(rf"(<!-- {name}:begin[^>]*-->\n).*?(<!-- {name}:end -->)", re.DOTALL)
-    content = _read(path)
-    if len(pattern.findall(content)) != 1:
-        raise CrossDError(
-            f"{path} holds one block from <!-- {name}:begin --> to <!-- {name}:end -->, found "
-            f"{len(pattern.findall(content))}. Put the two lines back where the table belongs."
-        )
-    return pattern.sub(lambda found: f"{found[1]}{text}\n{found[2]}", content)
-
-
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise CrossDError(f"The model card is made from {path}, which cannot be read: {error}.") from error
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--evaluation_dir", required=True, help="what configs/evaluate.json wrote")
+    parser.add_argument("--finding", required=True, help="the class whose AUC by voxel count is quoted beside")
+    arguments = parser.parse_args()
+    try:
+        update_model_card(Path(__file__).resolve().parents[2], arguments.evaluation_dir, arguments.finding)
+    except CrossDError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Run the model zoo's own checks (ci/verify_bundle.py, full mode) on a bundle, without network.
-#   scripts/verify_zoo.sh ZOO BUNDLE
+#   scripts/maintain/verify_zoo.sh ZOO BUNDLE
 #     ZOO     a checkout of https://github.com/Project-MONAI/model-zoo
 #     BUNDLE  a bundle made by `make bundle`
 # PYTHON is the interpreter that has monai installed (default: python3).
 set -euo pipefail
 zoo=${1:-} bundle=${2:-} python=${PYTHON:-python3}
-schema="$(cd "$(dirname "$0")/.." && pwd)/tests/data/meta_schema_20240725.json"
+schema="$(cd "$(dirname "$0")/../.." && pwd)/tests/data/meta_schema_20240725.json"
 
 if [[ -z $zoo ]]; then
     echo "verify-zoo skipped: ZOO is not set. Give it a checkout of https://github.com/Project-MONAI/model-zoo:"

@@ -1,6 +1,8 @@
 """Assemble the self-contained form of the bundle that the MONAI model zoo and MONAI Label take.
 
-`<name>/{LICENSE, configs, models, docs, crossd}`: this package lies beside the configs, so that
+python -m scripts.maintain.zoo --output_dir dist/zoo
+
+`<name>/{LICENSE, configs, models, docs, crossd}`: the package lies beside the configs, so that
 `python -m monai.bundle run` finds it without an installation. `models/model.ts` is made of `models/model.pt` and the
 configs anew. Kept are the rules of the zoo (the files it demands, none above 25 MB) and of MONAI Label, which reads the
 task from the folder's name.
@@ -8,28 +10,30 @@ task from the folder's name.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
 import yaml
-
 from crossd.bundle import check_version
 from crossd.errors import CrossDError
 from crossd.export import export_network
 from crossd.version import __version__
 
+ROOT = Path(__file__).resolve().parents[2]
 NAME = "crossd_vessel_classification"
 TASK = "_classification"
 LARGEST_FILE = 25 * 10**6  # bytes; larger ones the zoo wants by a link in large_files.yml
 _PARTS = {  # in the bundle: where it is in the repository, and what of it is taken
-    "configs": ("configs", ("*.json", "*.yaml", "*.conf")),
+    "configs": ("configs", ("**/*.json", "**/*.yaml", "*.conf")),
     "models": ("models", ("model.pt", "README.md")),
-    "docs": ("docs", ("*.md", "*.txt", "*.png", "*.svg", "*.json")),
-    "crossd": ("bundle/crossd", ("*.py", "*.json", "*.css", "*.html", "*.js")),
+    "docs": ("docs", ("README.md", "data_license.txt")),  # the model card: no guide, no measurements
+    "crossd": ("bundle/crossd", ("**/*.py", "**/*.css", "**/*.html", "**/*.js")),
 }
 _NEEDED = (
     "LICENSE",
@@ -160,6 +164,33 @@ def _files(repository: Path) -> dict[Path, Path]:
         files[Path("LICENSE")] = repository / "LICENSE"
     for part, (folder, patterns) in _PARTS.items():
         for pattern in patterns:
-            for source in sorted((repository / folder).rglob(pattern)):
+            for source in sorted((repository / folder).glob(pattern)):
                 files[Path(part) / source.relative_to(repository / folder)] = source
     return files
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output_dir", default="dist/zoo", help="the bundle goes to OUTPUT_DIR/NAME")
+    parser.add_argument("--name", default=NAME, help="ends in _classification; default: %(default)s")
+    parser.add_argument("--large_files_url", help="where files above 25 MB will be downloaded from, by their names")
+    parser.add_argument("--zip", metavar="DIR", help="zip it too, as monai.bundle.download takes it")
+    arguments = parser.parse_args()
+    try:
+        bundle = build_zoo_bundle(ROOT, arguments.output_dir, arguments.name, arguments.large_files_url)
+        zipped = zip_bundle(bundle, arguments.zip) if arguments.zip else None
+    except CrossDError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    files = [path for path in bundle.rglob("*") if path.is_file()]
+    print(f"{bundle}: {len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB")
+    large = bundle / "large_files.yml"
+    if large.is_file():
+        print(f"upload {bundle}_large_files/ to {arguments.large_files_url}: {large} names its files")
+    if zipped:
+        print(f"{zipped}: {zipped.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

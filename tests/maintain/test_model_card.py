@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from crossd.data.nifti_writing import write_nifti
 from crossd.errors import CrossDError
-from crossd.model_card import card_blocks, replace_block, update_model_card, voxel_count_auc
+
+from scripts.maintain.model_card import card_blocks, update_model_card, voxel_count_auc
+from scripts.pages import replace_block
 
 
 def test_the_tables_are_what_they_are_made_from(root):
     for path, name, text in card_blocks(root):
         assert replace_block(path, name, text) == path.read_text(encoding="utf-8"), (
-            f"run scripts/update_model_card.py ({name})"
+            f"run python -m scripts.maintain.model_card ({name})"
         )
 
 

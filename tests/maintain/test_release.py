@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from crossd.version import __version__
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def package_files():
@@ -88,7 +88,7 @@ def test_the_targets_are_there_and_check_what_they_build():
 def test_a_release_whose_files_changed_is_not_tried(tmp_path):
     wheel = tmp_path / f"crossd-{__version__}-py3-none-any.whl"
     wheel.write_bytes(b"one")
-    script = ["bash", str(ROOT / "scripts" / "check_release.sh"), str(tmp_path)]
+    script = ["bash", str(ROOT / "scripts" / "maintain" / "check_release.sh"), str(tmp_path)]
     bare = subprocess.run(script, capture_output=True, text=True)
     assert bare.returncode != 0
     assert "SHA256SUMS" in bare.stderr

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from crossd import zoo
 from crossd.checkpoints import load_pretrained, read_card
 from crossd.errors import CrossDError
 from crossd.inference import network_from_card
 from crossd.version import __version__
-from crossd.zoo import NAME, build_zoo_bundle, sha256, zip_bundle
+
+from scripts.maintain import zoo
+from scripts.maintain.zoo import NAME, build_zoo_bundle, sha256, zip_bundle
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crossd.benchmark.faults.campaign import run_campaign
-from crossd.benchmark.faults.judgement import Outcome
-from crossd.benchmark.faults.table import update_page
+from scripts.benchmarks.faults.campaign import run_campaign
+from scripts.benchmarks.faults.judgement import Outcome
+from scripts.benchmarks.faults.table import update_page
 
 __all__ = ["Outcome", "run_campaign", "update_page"]

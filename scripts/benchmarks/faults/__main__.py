@@ -1,7 +1,7 @@
 """Damage good scans in every way there is and run the inference bundle on them: each must end as an answer or a reason.
 
-python scripts/fault_campaign.py --count 60
-python scripts/fault_campaign.py --cases scans --outcomes output/faults.csv --page docs/reliability.md
+python -m scripts.benchmarks.faults --count 60
+python -m scripts.benchmarks.faults --cases scans --outcomes output/faults.csv --page docs/reliability.md
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from crossd.benchmark.faults import run_campaign, update_page
 from crossd.errors import CrossDError
 
-ROOT = Path(__file__).resolve().parents[1]
+from scripts.benchmarks.faults import run_campaign, update_page
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def main() -> int:

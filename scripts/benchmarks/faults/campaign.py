@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from crossd.benchmark.faults.dicom_damage import DICOM_DAMAGE
-from crossd.benchmark.faults.file_damage import FILE_DAMAGE, Damage, NotPossible
-from crossd.benchmark.faults.judgement import DEFECTS, Outcome, judge, same
-from crossd.benchmark.faults.runs import Runner, rows_below, run_all
-from crossd.benchmark.faults.small_model import small_model
-from crossd.benchmark.faults.sources import Source, copy_sources, make_sources
-from crossd.benchmark.faults.volume_damage import ITK_DAMAGE, NIFTI_DAMAGE
 from crossd.errors import CrossDError
+
+from scripts.benchmarks.faults.dicom_damage import DICOM_DAMAGE
+from scripts.benchmarks.faults.file_damage import FILE_DAMAGE, Damage, NotPossible
+from scripts.benchmarks.faults.judgement import DEFECTS, Outcome, judge, same
+from scripts.benchmarks.faults.runs import Runner, rows_below, run_all
+from scripts.benchmarks.faults.small_model import small_model
+from scripts.benchmarks.faults.sources import Source, copy_sources, make_sources
+from scripts.benchmarks.faults.volume_damage import ITK_DAMAGE, NIFTI_DAMAGE
 
 DAMAGE: dict[str, dict[str, Damage]] = {
     "nifti": {**FILE_DAMAGE, **NIFTI_DAMAGE},

@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 from pydicom.uid import generate_uid
 
-from crossd.benchmark.faults.file_damage import Damage
+from scripts.benchmarks.faults.file_damage import Damage
 
 _NEEDED = (
     *("Rows", "Columns", "PixelData", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-
 from crossd.errors import CrossDError
 
 Damage = Callable[[Path, np.random.Generator], None]

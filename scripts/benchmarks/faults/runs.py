@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crossd.benchmark.faults.watch import Watched, watch
+from scripts.benchmarks.faults.watch import Watched, watch
 
 
 class Runner:

@@ -8,7 +8,6 @@ from pathlib import Path
 def small_model(path: Path) -> Path:
     """Write a network with random weights: reading is what is tried, not the answer."""
     import torch
-
     from crossd.checkpoints import save_checkpoint
     from crossd.inference import network_from_card
 

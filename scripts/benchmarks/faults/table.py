@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossd.benchmark.faults.campaign import Campaign
-from crossd.benchmark.faults.judgement import DEFECTS, Outcome
-from crossd.errors import CrossDError
+from scripts import pages
+from scripts.benchmarks.faults.campaign import Campaign
+from scripts.benchmarks.faults.judgement import DEFECTS, Outcome
 
 COLUMNS = {
     "same": "same answer",
@@ -19,7 +18,6 @@ COLUMNS = {
     "skipped": "not possible here",
     "defect": "crash, hang, lost or unnamed",
 }
-_MARKS = re.compile(r"(<!-- faults:begin[^>]*-->\n).*(<!-- faults:end -->)", re.S)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -49,16 +47,11 @@ def update_page(page: str | Path, campaign: Campaign, told: str) -> None:
     Raises:
         CrossDError: a page without the marks.
     """
-    page = Path(page)
-    text = page.read_text(encoding="utf-8")
-    if not _MARKS.search(text):
-        raise CrossDError(f"The page needs lines with faults:begin and faults:end: '{page}' has none. Add them.")
     took = (
         f"{told} The runs took {campaign.seconds:.0f} s; their largest resident set was {campaign.peak / 2**20:.0f} "
         f"MiB, {campaign.usual / 2**20:.0f} MiB with the good cases alone."
     )
-    made = f"{took}\n\n{table(campaign.outcomes)}\n"
-    page.write_text(_MARKS.sub(lambda found: f"{found[1]}{made}{found[2]}", text), encoding="utf-8")
+    pages.update_page(page, "faults", f"{took}\n\n{table(campaign.outcomes)}")
 
 
 def _line(name: str, outcomes: Sequence[Outcome], bold: str = "") -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossd.benchmark.faults.file_damage import Damage
+from scripts.benchmarks.faults.file_damage import Damage
 
 _BOMB = 2**26  # bytes of zeros: 64 MiB that pack into 64 KiB
 

@@ -1,6 +1,6 @@
 """Classify very many small cases, kill the run in the middle, go on, and count rows and memory.
 
-python scripts/benchmark_many_cases.py --cases 10000 --json docs/performance/many_cases.json
+python -m scripts.benchmarks.many_cases --cases 10000 --json docs/performance/many_cases.json
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crossd.benchmark.many_cases_report import describe, holds, machine, measure
 from crossd.errors import CrossDError
 
-ROOT = Path(__file__).resolve().parents[1]
+from scripts.benchmarks.many_cases.measure import describe, holds, machine, measure
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def main() -> int:

@@ -1,18 +1,56 @@
-"""What is measured of runs over many cases, and what is to hold of it."""
+"""A run over very many small cases, killed and resumed: what is lost, what memory it takes, and what is to hold."""
 
 from __future__ import annotations
 
+import csv
 import platform
-from collections.abc import Sequence
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from crossd.benchmark.many_cases import Watched, account, command, make_many, make_model, watch
+from scripts.benchmarks.many_cases.cases import make_many, make_model
+from scripts.benchmarks.many_cases.watch import Answers, Watched, watch
 
 FEW = 100  # cases of the run that memory is compared with
 BOUND = 0.10  # of its peak, that the other may take more
+
+
+def command(configs: Path, options: Mapping[str, Any], processes: int = 1, restarts: int = 0) -> list[str]:
+    """How a user starts the run: `python -m monai.bundle run`, or `torchrun` with the overlay."""
+    files = [str(configs / "inference.json")]
+    launch = ["-m", "monai.bundle"]
+    if processes > 1:
+        files.append(str(configs / "multi_gpu_inference.json"))
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), *launch]
+        launch[5:5] = ["--max_restarts", str(restarts)]
+    given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    return [sys.executable, *launch, "run", "--config_file", str(files if processes > 1 else files[0]), *given]
+
+
+def account(output_dir: Path, images: Path) -> dict[str, int]:
+    """Cases, rows of `predictions.csv`, cases without a row, and rows that a case has too many.
+
+    Returns:
+        `cases`, `rows`, `lost`, `doubled`, `failed`, `out_of_order` (0 or 1) and `answers`, lines of the journals: more
+        than cases where some were done twice.
+    """
+    with (output_dir / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        rows = [(row["case"], row["status"]) for row in csv.DictReader(file)]
+    wanted = sorted(path.name.removesuffix(".nii.gz") for path in images.iterdir())
+    found = Counter(case for case, _ in rows)
+    return {
+        "cases": len(wanted),
+        "rows": len(rows),
+        "lost": sum(name not in found for name in wanted),
+        "doubled": sum(count - 1 for count in found.values()),
+        "failed": sum(status != "ok" for _, status in rows),
+        "out_of_order": int([case for case, _ in rows] != wanted),
+        "answers": Answers(output_dir).count(),
+    }
 
 
 def measure(

@@ -1,79 +1,18 @@
-"""A run over very many small cases that is killed in the middle and resumed: what is lost, and what memory it takes."""
+"""A run over cases that is looked at while it works, and killed in the middle where that is asked for."""
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from crossd.checkpoints import save_checkpoint
-from crossd.data.nifti_writing import write_nifti
-from crossd.data.phantoms import vessel_phantom
 from crossd.errors import CrossDError
-from crossd.inference import network_from_card
 
 POLL = 0.2  # seconds between two looks at the processes
-
-
-def make_many(folder: Path, count: int, distinct: int = 200, size: int = 16) -> Path:
-    """`count` files of phantoms, of which `distinct` differ; the others are hard links to them.
-
-    Returns:
-        The folder.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [folder / f"c{number:06}.nii.gz" for number in range(count)]
-    for number, path in enumerate(names):
-        if number < distinct:
-            write_nifti(path, vessel_phantom(number // 2, bool(number % 2), size))
-        else:
-            os.link(names[number % distinct], path)
-    return folder
-
-
-def make_model(path: Path, metadata: Path, window: int = 16) -> Path:
-    """A checkpoint of a small network (depth 10, width 4) with random weights: what is measured is the run around it.
-
-    Args:
-        path: of the checkpoint.
-        metadata: the bundle's `metadata.json`, whose card is taken but for the network and the window.
-        window: voxels of its sides.
-    """
-    card = json.loads(metadata.read_text(encoding="utf-8"))["card"]
-    classes = len(card["class_names"])
-    card["network"] = {"spatial_dims": 3, "in_channels": 1, "num_classes": classes, "depth": 10, "width": 4}
-    card["input"] |= {"channels": ["image"], "spacing": None, "roi_size": [window] * 3}
-    torch.manual_seed(3)
-    network = network_from_card(card)
-    with torch.no_grad():
-        network.get_parameter("fc.weight").mul_(20)  # so that different phantoms have different probabilities
-    save_checkpoint(path, network, card=card)
-    return path
-
-
-def command(
-    configs: Path, options: Mapping[str, Any], processes: int = 1, restarts: int = 0, config: str = "inference"
-) -> list[str]:
-    """How a user starts the run: `python -m monai.bundle run`, or `torchrun` with the overlay."""
-    files = [str(configs / f"{config}.json")]
-    launch = ["-m", "monai.bundle"]
-    if processes > 1:
-        files.append(str(configs / f"multi_gpu_{config}.json"))
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), *launch]
-        launch[5:5] = ["--max_restarts", str(restarts)]
-    given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    return [sys.executable, *launch, "run", "--config_file", str(files if processes > 1 else files[0]), *given]
 
 
 @dataclass
@@ -165,28 +104,6 @@ class Answers:
             whole = fresh.rfind(b"\n") + 1
             self._read[part] = (read + whole, lines + fresh.count(b"\n"))
         return sum(lines for _, lines in self._read.values())
-
-
-def account(output_dir: Path, images: Path) -> dict[str, int]:
-    """Cases, rows of `predictions.csv`, cases without a row, and rows that a case has too many.
-
-    Returns:
-        `cases`, `rows`, `lost`, `doubled`, `failed`, `out_of_order` (0 or 1) and `answers`, lines of the journals: more
-        than cases where some were done twice.
-    """
-    with (output_dir / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        rows = [(row["case"], row["status"]) for row in csv.DictReader(file)]
-    wanted = sorted(path.name.removesuffix(".nii.gz") for path in images.iterdir())
-    found = Counter(case for case, _ in rows)
-    return {
-        "cases": len(wanted),
-        "rows": len(rows),
-        "lost": sum(name not in found for name in wanted),
-        "doubled": sum(count - 1 for count in found.values()),
-        "failed": sum(status != "ok" for _, status in rows),
-        "out_of_order": int([case for case, _ in rows] != wanted),
-        "answers": Answers(output_dir).count(),
-    }
 
 
 def descendants(pid: int) -> Iterator[int]:

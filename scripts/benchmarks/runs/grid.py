@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from crossd.errors import CrossDError, one_of
 
@@ -31,13 +32,17 @@ class Block:
     cell: Cell
     seed: int
 
-    def path(self, method: str) -> str:
-        """Where a run's result lies in the folder of results.
+    def name(self, method: str) -> str:
+        """Of a run, by which runs are ordered.
 
-        >>> Block(Cell("vesselmnist3d", "probe", 0.1), 3).path("raw")
-        'vesselmnist3d/probe_10/seed3_raw.json'
+        >>> Block(Cell("vesselmnist3d", "probe", 0.1), 3).name("raw")
+        'vesselmnist3d/probe_10/seed3_raw'
         """
-        return f"{self.cell.set}/{self.cell.protocol}_{round(100 * self.cell.fraction)}/seed{self.seed}_{method}.json"
+        return f"{self.cell.set}/{self.cell.protocol}_{round(100 * self.cell.fraction)}/seed{self.seed}_{method}"
+
+    def as_json(self) -> dict[str, Any]:
+        """What a stored run says of where it belongs."""
+        return {**asdict(self.cell), "seed": self.seed}
 
 
 def rounds(seeds: Mapping[float, int]) -> list[tuple[float, int]]:

@@ -15,11 +15,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from crossd.benchmark.transfer.grid import Block, Cell
-from crossd.benchmark.transfer.run import perform
-from crossd.benchmark.transfer.store import Results
+from scripts.benchmarks.runs.grid import Block, Cell
+from scripts.benchmarks.runs.store import Run, StoredRuns
 
-Run = tuple[Block, str]
 Perform = Callable[[Block, str, Any, Any], dict[str, Any]]  # block, method, inputs and results to the stored run
 
 
@@ -67,12 +65,12 @@ class Estimates:
 def execute(
     blocks: Sequence[Block],
     methods: Sequence[str],
+    perform: Perform,
     inputs: Any,
-    results: Results,
+    results: StoredRuns,
     budget_hours: float | None = None,
     workers: int = 1,
     clock: Callable[[], float] = time.monotonic,
-    do: Perform | None = None,
 ) -> Outcome:
     """Do the runs that are not stored yet, block by block.
 
@@ -82,13 +80,12 @@ def execute(
     Args:
         blocks: in the order of running.
         methods: all of a block's runs.
+        perform: does one run and stores it, with its "seconds"; a function of a module.
         inputs, results: what from, and where to.
         budget_hours: from now; None: until everything is done.
         workers: processes, one thread each; 1: this process, with its threads.
         clock: seconds.
-        do: does one run and stores it, with its "seconds"; a function of a module. None: `perform`.
     """
-    do = do or perform
     start = clock()
     estimates = Estimates()
     for block, method in results.runs():
@@ -120,7 +117,7 @@ def execute(
             if not fits(block):
                 break
             for name in list(waiting[block]):
-                for run, seconds in pool.put((block, name), inputs, results, do):
+                for run, seconds in pool.put((block, name), inputs, results, perform):
                     finished(run, seconds)
         for run, seconds in pool.rest():
             finished(run, seconds)
@@ -146,12 +143,12 @@ class _Workers:
         if self.pool is not None:
             self.pool.shutdown(cancel_futures=True)
 
-    def put(self, run: Run, inputs: Any, results: Results, do: Perform) -> list[tuple[Run, float]]:
+    def put(self, run: Run, inputs: Any, results: StoredRuns, perform: Perform) -> list[tuple[Run, float]]:
         """Begin a run as soon as a worker is free; the runs that have ended by then, with their seconds."""
         if self.pool is None:
-            return [(run, _seconds(run, inputs, results, do))]
+            return [(run, _seconds(run, inputs, results, perform))]
         ended = self._collect() if len(self.going) >= self.workers else []
-        self.going[self.pool.submit(_seconds, run, inputs, results, do)] = run
+        self.going[self.pool.submit(_seconds, run, inputs, results, perform)] = run
         return ended
 
     def rest(self) -> list[tuple[Run, float]]:
@@ -179,5 +176,5 @@ def _begin_worker() -> None:
     threading.Thread(target=end_with_it, daemon=True).start()
 
 
-def _seconds(run: Run, inputs: Any, results: Results, do: Perform) -> float:
-    return float(do(*run, inputs, results)["seconds"])
+def _seconds(run: Run, inputs: Any, results: StoredRuns, perform: Perform) -> float:
+    return float(perform(*run, inputs, results)["seconds"])

@@ -1,18 +1,18 @@
 """Segmentation, measured: networks and weights under one recipe on hippocampus, paired, tables from stored runs."""
 
-from crossd.benchmark.segmentation.methods import METHODS, Method, build_network
-from crossd.benchmark.segmentation.recipe import RECIPES, MaskRecipe
-from crossd.benchmark.segmentation.run import MaskInputs, perform_masks
-from crossd.benchmark.segmentation.store import MaskResults, TestedMasks
+from scripts.benchmarks.segmentation.methods import METHODS, Method, build_network
+from scripts.benchmarks.segmentation.recipe import RECIPES, Recipe
+from scripts.benchmarks.segmentation.run import Inputs, perform
+from scripts.benchmarks.segmentation.store import Results, Tested
 
 __all__ = [
     "METHODS",
     "RECIPES",
-    "MaskInputs",
-    "MaskRecipe",
-    "MaskResults",
+    "Inputs",
     "Method",
-    "TestedMasks",
+    "Recipe",
+    "Results",
+    "Tested",
     "build_network",
-    "perform_masks",
+    "perform",
 ]

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-
-from crossd.benchmark.segmentation.recipe import MaskRecipe
-from crossd.benchmark.transfer.variants import ROTATE
 from crossd.checkpoints import load_pretrained, read_card
-from crossd.conv import drop_unseen
 from crossd.conv.factory import LAYER_OPTIONS
 from crossd.errors import one_of
 from crossd.segmentation import segmentation_network
+from torch import nn
+
+from scripts.benchmarks.runs.variants import ROTATE, drop_unseen_on_all_axes
+from scripts.benchmarks.segmentation.recipe import Recipe
 
 # of the width that the recipe has: as many parameters as CrossDUNet without its predictors, to 10 %
 UNET: dict[str, Any] = {"name": "UNet", "channels": [12, 24, 48, 96], "strides": [2, 2, 2], "num_res_units": 2}
@@ -43,11 +42,6 @@ class Method:
     layers: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[nn.Module], Any] | None = None
     learning_rate: float | None = None
-
-
-def drop_unseen_on_all_axes(encoder: nn.Module) -> None:
-    """Take from each kernel what axial, coronal and sagittal images do not see: it is as it was initialised."""
-    drop_unseen(encoder, (0, 1, 2))
 
 
 METHODS: dict[str, Method] = {
@@ -79,7 +73,7 @@ def find_methods(names: list[str]) -> dict[str, Method]:
     return {name: method for name, method in METHODS.items() if name in names}
 
 
-def build_network(method: Method, checkpoint: Path | None, recipe: MaskRecipe, classes: int, seed: int) -> nn.Module:
+def build_network(method: Method, checkpoint: Path | None, recipe: Recipe, classes: int, seed: int) -> nn.Module:
     """The network of a method: with its pre-trained encoder and, for the same seed, the same decoder as the others.
 
     Args:

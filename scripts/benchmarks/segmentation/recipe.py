@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from crossd.benchmark.transfer.recipe import BaseRecipe
+from scripts.benchmarks.runs.recipe import BaseRecipe
 
 
 @dataclass(frozen=True)
-class MaskRecipe(BaseRecipe):
+class Recipe(BaseRecipe):
     """How each run is trained: crops in training, whole volumes in validation and test.
 
     Attributes:
@@ -30,5 +30,5 @@ class MaskRecipe(BaseRecipe):
     intensity: float = 0.1
 
 
-RECIPES: dict[str, MaskRecipe] = {"segmentation": MaskRecipe(learning_rate=1e-2)}
+RECIPES: dict[str, Recipe] = {"segmentation": Recipe(learning_rate=1e-2)}
 """By table."""

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from crossd.benchmark.segmentation.methods import METHODS, build_network, parameters_used
-from crossd.benchmark.segmentation.recipe import MaskRecipe
-from crossd.benchmark.segmentation.store import MaskResults
-from crossd.benchmark.segmentation.tasks import CLASSES, labelled_share, read_hippocampus
-from crossd.benchmark.segmentation.training import train_and_segment
-from crossd.benchmark.transfer.building import checkpoint_of
-from crossd.benchmark.transfer.grid import Block
-from crossd.benchmark.transfer.run import digest, normalisation
 from crossd.version import __version__
+
+from scripts.benchmarks.runs.checkpoints import checkpoint_of, digest, normalisation
+from scripts.benchmarks.runs.grid import Block
+from scripts.benchmarks.segmentation.methods import METHODS, build_network, parameters_used
+from scripts.benchmarks.segmentation.recipe import Recipe
+from scripts.benchmarks.segmentation.store import Results
+from scripts.benchmarks.segmentation.tasks import CLASSES, labelled_share, read_hippocampus
+from scripts.benchmarks.segmentation.training import train_and_segment
 
 
 @dataclass(frozen=True)
-class MaskInputs:
+class Inputs:
     """What runs are made of.
 
     Attributes:
@@ -33,14 +32,14 @@ class MaskInputs:
         same_rate: whether every method takes the recipe's learning rate, as when a rate is chosen.
     """
 
-    recipe: MaskRecipe
+    recipe: Recipe
     folder: Path
     pretrained: Mapping[str, Path] = field(default_factory=dict)
     device: str = "cpu"
     same_rate: bool = False
 
 
-def perform_masks(block: Block, method: str, inputs: MaskInputs, results: MaskResults) -> dict[str, Any]:
+def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict[str, Any]:
     """Do one run and store it; a run that is stored already is not repeated.
 
     Returns:
@@ -81,5 +80,5 @@ def perform_masks(block: Block, method: str, inputs: MaskInputs, results: MaskRe
         "val": made["val"],
         "seconds": made["seconds"],
     }
-    results.write_cases(block, method, result, parts["test"].names, made["rows"])
+    results.write(block, method, result, parts["test"].names, made["rows"])
     return results.read(block, method)

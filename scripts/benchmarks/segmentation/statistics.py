@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
-from crossd.benchmark.segmentation.store import TestedMasks
-from crossd.benchmark.transfer.statistics import SAMPLES, Difference, over_seeds
 from crossd.errors import CrossDError
 
+from scripts.benchmarks.runs.statistics import SAMPLES, Difference, over_seeds
+from scripts.benchmarks.segmentation.store import Tested
 
-def paired_dice(
-    one: Sequence[TestedMasks], other: Sequence[TestedMasks], samples: int = SAMPLES, seed: int = 0
-) -> Difference:
+
+def paired_dice(one: Sequence[Tested], other: Sequence[Tested], samples: int = SAMPLES, seed: int = 0) -> Difference:
     """How much larger the mean Dice of one method is than that of another, on the same seeds and test cases.
 
     Each draw takes seeds with replacement and, independently, test cases with replacement, the same for both methods.
-    p and sources: see `crossd.benchmark.transfer.statistics.paired_difference`.
+    p and sources: see `scripts.benchmarks.transfer.statistics.paired_difference`.
 
     Args:
         one, other: a run for each seed, in the same order.

@@ -1,4 +1,4 @@
-"""The stored runs of the segmentation benchmark: one JSON file a run, with the metrics of every test case."""
+"""The stored runs of the segmentation benchmark, with the metrics of every test case."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from crossd.benchmark.transfer.grid import Block
-from crossd.benchmark.transfer.store import DIGITS, Results, read_json, write_json
 from crossd.segmentation.metrics import METRICS
+
+from scripts.benchmarks.runs.grid import Block
+from scripts.benchmarks.runs.store import DIGITS, StoredRuns
 
 
 @dataclass(frozen=True)
-class TestedMasks:
+class Tested:
     """The test cases of a run.
 
     Attributes:
@@ -35,10 +35,10 @@ class TestedMasks:
         return np.nanmean(self.values["dice"], axis=1)
 
 
-class MaskResults(Results):
-    """A folder of segmentation results, all of one recipe; see `Results`."""
+class Results(StoredRuns):
+    """A file of segmentation runs; see `StoredRuns`."""
 
-    def write_cases(
+    def write(
         self, block: Block, method: str, result: Mapping[str, Any], cases: Sequence[str], rows: Sequence[Mapping]
     ) -> None:
         """Store a run: `result`, and of its test cases what `case_metrics` says."""
@@ -47,13 +47,13 @@ class MaskResults(Results):
         for metric in METRICS:
             values = [[float(row[name][metric]) for name in classes] for row in rows]
             stored[metric] = [[None if v != v else round(v, DIGITS) for v in line] for line in values]
-        write_json(self.folder / block.path(method), {**result, "test": stored})
+        self.put(block, method, result, stored)
 
-    def read_cases(self, block: Block, method: str) -> TestedMasks:
+    def read_test(self, block: Block, method: str) -> Tested:
         """The test cases of a run."""
-        test = read_json(self.folder / block.path(method))["test"]
+        test = self.test_of(block, method)
         values = {
             metric: np.array([[np.nan if v is None else v for v in line] for line in test[metric]], dtype=float)
             for metric in METRICS
         }
-        return TestedMasks(tuple(test["cases"]), tuple(test["classes"]), values)
+        return Tested(tuple(test["cases"]), tuple(test["classes"]), values)

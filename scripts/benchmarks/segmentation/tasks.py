@@ -8,13 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
-
-from crossd.benchmark.transfer.tasks import INTENSITY, UNCHANGED
 from crossd.data import LoadMaskd, preprocessing
 from crossd.data.sets.hippocampus_parts import hippocampus_splits
 from crossd.data.splits import SPLITS, stratified_split
 from crossd.errors import CrossDError
+from torch import Tensor
+
+from scripts.benchmarks.runs.reading import VOLUMES
 
 CLASSES = ("background", "anterior", "posterior")
 
@@ -66,7 +66,7 @@ def read_hippocampus(folder: Path, size: tuple[int, int, int]) -> dict[str, Mask
     Raises:
         CrossDError: when there are none, or one is larger.
     """
-    read, load = preprocessing({**UNCHANGED, "intensity": INTENSITY}), LoadMaskd((0, 1, 2))
+    read, load = preprocessing(VOLUMES), LoadMaskd((0, 1, 2))
     found: dict[str, list[tuple[str, Tensor, Tensor, tuple[float, ...]]]] = {split: [] for split in SPLITS}
     for name, split in hippocampus_splits(folder).items():
         image, mask = (str(folder / kind / f"{name}.nii.gz") for kind in ("images", "labels"))

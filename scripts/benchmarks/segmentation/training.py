@@ -7,6 +7,9 @@ import time
 from typing import Any
 
 import torch
+from crossd.errors import CrossDError
+from crossd.segmentation import case_metrics
+from crossd.training.randomness import derive_seed
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import LrScheduleHandler, MeanDice, ValidationHandler
@@ -16,11 +19,8 @@ from monai.utils import CommonKeys
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from crossd.benchmark.segmentation.recipe import MaskRecipe
-from crossd.benchmark.segmentation.tasks import CLASSES, Masked
-from crossd.errors import CrossDError
-from crossd.segmentation import case_metrics
-from crossd.training.randomness import derive_seed
+from scripts.benchmarks.segmentation.recipe import Recipe
+from scripts.benchmarks.segmentation.tasks import CLASSES, Masked
 
 EVALUATED_AT_ONCE = 4  # volumes; of no account for the result
 
@@ -38,9 +38,7 @@ class Crops(Dataset):
         seed: of everything random.
     """
 
-    def __init__(
-        self, part: Masked, draws: int, recipe: MaskRecipe, normalisation: tuple[float, float], seed: int
-    ) -> None:
+    def __init__(self, part: Masked, draws: int, recipe: Recipe, normalisation: tuple[float, float], seed: int) -> None:
         self.part, self.crop, self.normalisation = part, recipe.crop, normalisation
         random = torch.Generator().manual_seed(derive_seed(seed, 0))
         cases = len(part.names)
@@ -122,7 +120,7 @@ def train_and_segment(
     network: nn.Module,
     parts: dict[str, Masked],
     steps: int,
-    recipe: MaskRecipe,
+    recipe: Recipe,
     normalisation: tuple[float, float],
     seed: int,
     device: str = "cpu",

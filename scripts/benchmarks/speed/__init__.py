@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crossd.benchmark.speed.memory import Peak, peak_memory
-from crossd.benchmark.speed.rows import Row, rows
-from crossd.benchmark.speed.timing import Quartiles, ratios, take_turns
+from scripts.benchmarks.speed.memory import Peak, peak_memory
+from scripts.benchmarks.speed.rows import Row, rows
+from scripts.benchmarks.speed.timing import Quartiles, ratios, take_turns
 
 __all__ = ["Peak", "Quartiles", "Row", "peak_memory", "ratios", "rows", "take_turns"]

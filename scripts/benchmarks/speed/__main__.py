@@ -1,6 +1,6 @@
 """Time and weigh the operator and its networks against the plain ones, and write the tables of docs/performance.md.
 
-python scripts/benchmark_speed.py --section table3
+python -m scripts.benchmarks.speed --section table3
 
 Every measured row is kept in OUTPUT_DIR; a later run measures what is missing. The tables go into the page
 OUTPUT_DIR.md.
@@ -13,10 +13,11 @@ import re
 import sys
 from pathlib import Path
 
-from crossd.benchmark.speed.results import Results, measure_rows
-from crossd.benchmark.speed.rows import SECTIONS, rows
-from crossd.benchmark.speed.tables import update_page
 from crossd.errors import CrossDError
+
+from scripts.benchmarks.speed.results import Results, measure_rows
+from scripts.benchmarks.speed.rows import SECTIONS, rows
+from scripts.benchmarks.speed.tables import update_page
 
 
 def main() -> int:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
-from monai.networks.nets import resnet18
-from torch import nn
-
 from crossd.inference import BACKENDS, accelerate
 from crossd.networks import CrossDResNet
+from monai.networks.nets import resnet18
+from torch import nn
 
 BY_NAME = tuple(name for name in BACKENDS if name != "auto")
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossd.benchmark.speed.contestants import build
-from crossd.benchmark.speed.rows import Row
+from scripts.benchmarks.speed.contestants import build
+from scripts.benchmarks.speed.rows import Row
 
 
 @dataclass

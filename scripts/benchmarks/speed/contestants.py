@@ -11,17 +11,17 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from monai.networks.nets import resnet18
-from torch import Tensor, nn
-
 from crossd.baselines import ACSConv
-from crossd.benchmark.speed import backends
-from crossd.benchmark.speed.fft import FFTConv2d, moved_by_fft, with_fft
-from crossd.benchmark.speed.parts import PARTS
-from crossd.benchmark.speed.ways import WAYS
 from crossd.conv import CrossDConv, fold
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
+from monai.networks.nets import resnet18
+from torch import Tensor, nn
+
+from scripts.benchmarks.speed import backends
+from scripts.benchmarks.speed.fft import FFTConv2d, moved_by_fft, with_fft
+from scripts.benchmarks.speed.parts import PARTS
+from scripts.benchmarks.speed.ways import WAYS
 
 
 class DepthOne(nn.Module):

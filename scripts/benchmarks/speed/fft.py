@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from crossd.conv import CrossDConv
+from torch import Tensor, nn
 
 
 def moved_by_fft(weight: Tensor, axis: Tensor, angle: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ def peak_memory(
     'ValueError: sleep length must be non-negative'
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["crossd.benchmark.speed.contestants"])
+    context.set_forkserver_preload(["scripts.benchmarks.speed.contestants"])
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(
         target=_measure, args=(sender, prepare, arguments, threads, calls, limit or available()), daemon=True

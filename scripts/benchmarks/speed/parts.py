@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
-from torch import Tensor, nn
-
 from crossd.conv import CrossDConv
 from crossd.conv.per_sample import convolve_per_sample
 from crossd.conv.products import moved_kernels, times_transposed
 from crossd.conv.separable import slice_blocks
 from crossd.conv.windows import gather, mix_positions, windows_pay
 from crossd.motion import motion_matrix, shift_factors, translation
+from torch import Tensor, nn
 
 
 class Part(nn.Module):

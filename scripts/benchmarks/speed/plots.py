@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
-from crossd.benchmark.speed.results import Results
-from crossd.benchmark.speed.rows import PASSES, Row, rows
+from scripts.benchmarks.speed.results import Results
+from scripts.benchmarks.speed.rows import PASSES, Row, rows
 
 AXES = ("batch", "channels", "kernel size")
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from crossd.benchmark.speed.calls import prepare
-from crossd.benchmark.speed.memory import peak_memory
-from crossd.benchmark.speed.rows import Row
-from crossd.benchmark.speed.timing import take_turns
 from crossd.errors import CrossDError
+
+from scripts.benchmarks.speed.calls import prepare
+from scripts.benchmarks.speed.memory import peak_memory
+from scripts.benchmarks.speed.rows import Row
+from scripts.benchmarks.speed.timing import take_turns
 
 Result = dict[str, Any]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crossd.benchmark.speed.backends import BY_NAME
-from crossd.benchmark.speed.ways import WAYS
 from crossd.errors import one_of
+
+from scripts.benchmarks.speed.backends import BY_NAME
+from scripts.benchmarks.speed.ways import WAYS
 
 PASSES = ("forward", "training")
 
@@ -18,7 +19,7 @@ class Row:
 
     Attributes:
         section: the table.
-        kind, arguments: what `crossd.benchmark.speed.contestants.build` makes of the names in `contestants`.
+        kind, arguments: what `scripts.benchmarks.speed.contestants.build` makes of the names in `contestants`.
         contestants: the first is what the others are compared with.
         shape: of the input.
         mode: `"forward"`, in evaluation mode without gradients; or `"training"`: forward and backward, for networks

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
+from crossd.inference import predictions
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
-
-from crossd.inference import predictions
 
 
 def run_by_stages(workflow: ConfigWorkflow) -> dict[str, float]:

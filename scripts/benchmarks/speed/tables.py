@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossd.benchmark.speed.plots import plot_growth
-from crossd.benchmark.speed.results import Result, Results
-from crossd.benchmark.speed.rows import SECTIONS, Row, rows
-from crossd.benchmark.speed.timing import Quartiles, ratios
+from scripts.benchmarks.speed.plots import plot_growth
+from scripts.benchmarks.speed.results import Result, Results
+from scripts.benchmarks.speed.rows import SECTIONS, Row, rows
+from scripts.benchmarks.speed.timing import Quartiles, ratios
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def update_page(page: str | os.PathLike[str], results: Results) -> None:
     page = Path(page)
     text = page.read_text(encoding="utf-8") if page.exists() else "# Performance\n"
     for name, made in blocks(results).items():
-        begin, end = f"<!-- {name}:begin (made by scripts/benchmark_speed.py: do not edit) -->", f"<!-- {name}:end -->"
+        begin, end = f"<!-- {name}:begin (made by scripts.benchmarks.speed: do not edit) -->", f"<!-- {name}:end -->"
         block = f"{begin}\n{made}\n{end}"
         if begin in text and end in text:
             text = text[: text.index(begin)] + block + text[text.index(end) + len(end) :]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-
 from crossd.errors import CrossDError
 
 Timed = Callable[[], float]  # one call; returns the seconds that count

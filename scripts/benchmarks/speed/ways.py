@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
-from crossd.benchmark.speed.parts import Part
 from crossd.conv import CrossDConv
 from crossd.conv.on_input import MotionOnInput
 from crossd.conv.separable import SeparableConvolution
 from crossd.motion import motion_matrix, shift_factors, translation
+from torch import Tensor
+
+from scripts.benchmarks.speed.parts import Part
 
 
 class InTurn(Part):

@@ -1,12 +1,19 @@
-"""The whole run from a folder of scans to the last file, a process for each contestant, and its parts on their own."""
+"""The whole run from a folder of scans to the last file, a process for each contestant, and its parts on their own.
+
+python -m scripts.benchmarks.speed.whole_run --images scans/ct_chest
+
+One DICOM series is timed against its parts alone; without --images, NIfTI cases against a config in the zoo's style.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,12 +21,6 @@ from statistics import median
 from typing import Any, TypeVar
 
 import torch
-from monai.bundle import ConfigWorkflow
-from monai.data import MetaTensor
-from monai.data.utils import dense_patch_slices
-from monai.transforms import Spacingd
-
-from crossd.benchmark.speed.stages import run_by_stages
 from crossd.checkpoints import load_pretrained, read_card
 from crossd.data import find_cases, preprocessing
 from crossd.data.nifti_writing import write_nifti
@@ -27,7 +28,15 @@ from crossd.data.phantoms import vessel_phantom
 from crossd.data.resampling import SeparableSpacingd
 from crossd.errors import CrossDError
 from crossd.inference import Accelerated, network_from_card
+from monai.bundle import ConfigWorkflow
+from monai.data import MetaTensor
+from monai.data.utils import dense_patch_slices
+from monai.transforms import Spacingd
 
+from scripts.benchmarks.speed.stages import run_by_stages
+
+ROOT = Path(__file__).resolve().parents[3]
+OURS = str(ROOT / "configs" / "inference.json")
 ZOO_STYLE = Path(__file__).with_name("zoo_style.json")
 FOLDED = {
     "handlers#0": {
@@ -47,7 +56,7 @@ import crossd
 own = time.perf_counter()
 task, options, threads = json.loads(sys.argv[1])
 torch.set_num_threads(threads)
-from crossd.benchmark.speed import whole_run
+from scripts.benchmarks.speed import whole_run
 imports = {"import torch, monai, itk": stack - start, "import crossd": own - stack}
 print("RESULT" + json.dumps({**imports, **getattr(whole_run, task)(**options)}))
 """
@@ -62,7 +71,8 @@ def in_a_process(task: str, threads: int = 2, **options: Any) -> dict[str, float
     Raises:
         CrossDError: when the process fails.
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # from any folder
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
     start = time.perf_counter()
     arguments = [sys.executable, "-c", _CHILD, json.dumps([task, options, threads])]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
@@ -182,3 +192,46 @@ def _timed(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
 
 def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", help="a folder with one DICOM series; without it phantoms are made")
+    parser.add_argument("--cases", type=int, default=50, help="phantoms; default: %(default)s")
+    parser.add_argument("--size", type=int, default=71, help="voxels of a phantom's side; default: %(default)s")
+    parser.add_argument("--spacing", type=float, default=0.9, help="mm between its voxels; default: %(default)s")
+    parser.add_argument("--weights", default=str(ROOT / "models" / "model.pt"), help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each contestant; default: %(default)s")
+    parser.add_argument("--folded", action="store_true", help="the zoo style's kernels are fixed once, as the bundle's")
+    parser.add_argument("--no_report", action="store_true", help="the bundle writes no report.html, as the zoo style")
+    parser.add_argument("--stages", action="store_true", help="say where the bundle's time goes")
+    parser.add_argument("--threads", type=int, default=2, help="of torch; default: %(default)s")
+    arguments = parser.parse_args()
+    turns, alone = [], arguments.images is not None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            images = arguments.images or make_cases(f"{folder}/in", arguments.cases, arguments.size, arguments.spacing)
+            shared = {"images": str(images), "weights": arguments.weights}
+            bundle: dict = {"config": OURS, "output_dir": f"{folder}/ours", "stages": arguments.stages, **shared}
+            bundle |= {"report": False} if arguments.no_report else {}
+            folded = FOLDED if arguments.folded else {}
+            zoo: dict = {"config": str(ZOO_STYLE), "output_dir": f"{folder}/zoo", **shared, **folded}
+            task, options = ("parts_alone", shared) if alone else ("run_config", zoo)
+            for _ in range(arguments.rounds):
+                ours = in_a_process("run_config", arguments.threads, **bundle)
+                turns.append((ours, in_a_process(task, arguments.threads, **options)))
+    except CrossDError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    runs, others = zip(*turns, strict=True)
+    print(describe("bundle", runs), describe("parts alone" if alone else "zoo style", others), sep="\n")
+    if alone:
+        parts = [turn["read"] + turn["resample"] + turn["network"] for turn in others]
+        print(ratio("bundle's run / (read + resample + network)", [turn["run"] for turn in runs], parts))
+    for key in () if alone else ("process", "run"):
+        print(ratio(f"{key}: zoo style / bundle", [turn[key] for turn in others], [turn[key] for turn in runs]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

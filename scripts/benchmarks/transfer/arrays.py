@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from crossd.data.sets.enhanced_medmnist import layout
+from crossd.data.sets.npz_arrays import NpzArray
+from crossd.errors import CrossDError
 from monai.transforms import Resize, ScaleIntensityRangePercentiles
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from crossd.data.sets.enhanced_medmnist import layout
-from crossd.data.sets.npz_arrays import NpzArray
-from crossd.errors import CrossDError
-
-PERCENTILES = (0.5, 99.5)  # that become 0 and 1 where the values have no range of their own
+from scripts.benchmarks.runs.reading import PERCENTILES
 
 
 def one_channel(images: np.ndarray, source: Path, image_size: int) -> Tensor:

@@ -4,48 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from monai.networks.nets import ResNet
-from torch import nn
-
-from crossd.benchmark.transfer.methods import Method
 from crossd.checkpoints import load_pretrained, read_checkpoint
 from crossd.checkpoints.layouts import recognise, without_wrapper
 from crossd.convert import convert
 from crossd.errors import CrossDError, one_of
 from crossd.networks import STAGES, CrossDResNet
+from monai.networks.nets import ResNet
+from torch import nn
+
+from scripts.benchmarks.transfer.methods import Method
 
 LAYERS = ("conv", "crossd", "acs", "conv2.5d")
-
-
-class StartsFrom(Protocol):
-    """What is asked of a method of any benchmark: what it is, and the name of its pre-training."""
-
-    @property
-    def about(self) -> str: ...
-
-    @property
-    def pretraining(self) -> str | None: ...
-
-
-def checkpoint_of(method: StartsFrom, pretrained: Mapping[str, Path]) -> Path | None:
-    """The file of the method's pre-trained weights; None for random ones.
-
-    Raises:
-        CrossDError: when there is none of that name.
-    """
-    if method.pretraining is None:
-        return None
-    path = pretrained.get(method.pretraining)
-    if path is None or not path.is_file():
-        raise CrossDError(
-            f"{method.about} starts from the pre-training {method.pretraining!r}, which is not there; found are "
-            f"{sorted(pretrained) or 'none'}. Pass --pretrained DIR with {method.pretraining}.pt, made as "
-            "docs/results.md says, or leave the method out."
-        )
-    return path
 
 
 def build_network(
@@ -65,7 +37,7 @@ def build_network(
     Raises:
         CrossDError: for an unknown layer, or a checkpoint that does not fit.
 
-    >>> from crossd.benchmark.transfer.methods import METHODS
+    >>> from scripts.benchmarks.transfer.methods import METHODS
     >>> narrow = {"depth": 10, "width": 4, "conv1_t_size": 3, "conv1_t_stride": 2, "no_max_pool": True}
     >>> build_network(METHODS["scratch"], None, narrow, 2, 0).eval()(torch.zeros(1, 1, 16, 16, 16)).shape
     torch.Size([1, 2])

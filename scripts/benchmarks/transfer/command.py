@@ -1,4 +1,4 @@
-"""The options of `scripts/benchmark_transfer.py` and what they do."""
+"""The options of `python -m scripts.benchmarks.transfer` and what they do."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossd.benchmark.transfer.grid import PAPER, PROTOCOLS, Block, Cell, blocks
-from crossd.benchmark.transfer.methods import METHODS, find_methods
-from crossd.benchmark.transfer.page import write_report
-from crossd.benchmark.transfer.recipe import RECIPES
-from crossd.benchmark.transfer.run import Inputs, digests, find_pretrained
-from crossd.benchmark.transfer.schedule import execute
-from crossd.benchmark.transfer.store import Results, recommend
-from crossd.benchmark.transfer.tables import validation_table
-from crossd.errors import CrossDError, one_of
+from crossd.errors import CrossDError
+
+from scripts.benchmarks.runs.checkpoints import digests, find_pretrained
+from scripts.benchmarks.runs.command import add_run_options, check_device, seeds_of, told
+from scripts.benchmarks.runs.grid import PAPER, PROTOCOLS, Block, Cell, blocks
+from scripts.benchmarks.runs.schedule import execute
+from scripts.benchmarks.runs.tables import validation_table
+from scripts.benchmarks.transfer.methods import METHODS, find_methods
+from scripts.benchmarks.transfer.page import write_report
+from scripts.benchmarks.transfer.recipe import RECIPES
+from scripts.benchmarks.transfer.run import Inputs, perform
+from scripts.benchmarks.transfer.store import Results, recommend
 
 SETS = ("vesselmnist3d", "adrenalmnist3d", "hippocampusparts")
 FIRST = ("scratch", "i3d-mean", "acs", "raw", "running", "rest", "axes-projection", "rotate-projection")
@@ -39,12 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol", nargs="+", default=list(PROTOCOLS), help="probe, full, or paper (default: probe full)"
     )
-    parser.add_argument(
-        "--seeds", nargs="+", default=["0.1=10", "1.0=5"], metavar="FRACTION=COUNT", help="default: 0.1=10 1.0=5"
-    )
-    parser.add_argument(
-        "--pretrained", default="pretrained", help="folder of checkpoints <name>.pt (default: %(default)s)"
-    )
+    add_run_options(parser, ["0.1=10", "1.0=5"], "cpu", RECIPES, "docs/results/cpu.jsonl.gz")
     parser.add_argument(
         "--images",
         nargs="+",
@@ -53,43 +51,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="2D sources of the hybrid methods, as for pretrain_2d.json",
     )
     parser.add_argument("--medicalnet", metavar="FILE", help="a MedicalNet ResNet: adds the row")
-    parser.add_argument(
-        "--table", default="cpu", choices=RECIPES, help="recipe, and mark in the page (default: %(default)s)"
-    )
-    parser.add_argument("--learning_rate", type=float, help="instead of the recipe's; the same for all methods")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, help="instead of the recipe's")
-    parser.add_argument("--results", default="docs/results/cpu", help="folder (default: %(default)s)")
-    parser.add_argument(
-        "--budget", type=float, metavar="HOURS", help="begin no block that would not be finished in time"
-    )
-    parser.add_argument("--workers", type=int, default=1, help="processes of one thread each (default: %(default)s)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    parser.add_argument("--report", action="store_true", help="fix the variant, make the tables, run nothing")
-    parser.add_argument("--validation", action="store_true", help="show validation figures, run nothing, fix nothing")
     parser.add_argument("--choose_again", action="store_true", help="fix the recommended variant anew, by validation")
-    parser.add_argument("--page", metavar="FILE", help="page whose marks the tables go between: docs/results.md")
     parser.add_argument(
         "--mark", metavar="NAME", help="which marks (default: the table's name, with -paper by that protocol)"
     )
 
 
 def _grid(arguments: argparse.Namespace) -> tuple[list[Block], list[str]]:
-    seeds = {}
-    for entry in arguments.seeds:
-        fraction, _, count = entry.partition("=")
-        try:
-            seeds[float(fraction)] = int(count)
-        except ValueError as error:
-            raise CrossDError(f"--seeds takes FRACTION=COUNT, got {entry!r}. Example: --seeds 0.1=10 1.0=5.") from error
     names = [*(arguments.methods or FIRST), *(["medicalnet"] if arguments.medicalnet else [])]
-    return blocks([name.partition("=")[0] for name in arguments.sets], arguments.protocol, seeds), list(
-        find_methods(names)
-    )
+    sets = [name.partition("=")[0] for name in arguments.sets]
+    return blocks(sets, arguments.protocol, seeds_of(arguments.seeds)), list(find_methods(names))
 
 
 def benchmark(arguments: argparse.Namespace) -> int:
     """Do the runs; how many are left."""
-    one_of("device", arguments.device.partition(":")[0], ("cpu", "cuda"))
+    check_device(arguments.device)
     grid, methods = _grid(arguments)
     if "medicalnet" in (arguments.methods or ()) and not arguments.medicalnet:
         raise CrossDError("The method 'medicalnet' needs its weights, got none. Pass --medicalnet FILE.")
@@ -101,9 +78,7 @@ def benchmark(arguments: argparse.Namespace) -> int:
     used = {METHODS[name].pretraining for name in methods}
     results.made_of(digests(inputs.sets, {name: path for name, path in pretrained.items() if name in used}))
     with results.alone():
-        outcome = execute(grid, methods, inputs, results, arguments.budget, arguments.workers)
-    print(f"{outcome.done} runs done, {outcome.left} left; {outcome.complete} of {len(grid)} blocks are complete")
-    return outcome.left
+        return told(execute(grid, methods, perform, inputs, results, arguments.budget, arguments.workers), grid)
 
 
 def report(arguments: argparse.Namespace) -> str:
@@ -114,7 +89,7 @@ def report(arguments: argparse.Namespace) -> str:
         methods = list(find_methods([*methods, *LATER, *{name for _, name in results.runs()}]))
     candidates = [name for name in methods if METHODS[name].ours]
     if not arguments.report:
-        return validation_table(results, methods)
+        return validation_table(results, methods, "auc", "AUC", 3)
     if not candidates:
         raise CrossDError(
             f"Tables are made around a variant of ours, got the methods {', '.join(methods)}. Name one of "
@@ -123,7 +98,7 @@ def report(arguments: argparse.Namespace) -> str:
     chosen = recommend(results, candidates, again=arguments.choose_again)
     if chosen.method not in methods:
         raise CrossDError(
-            f"Tables are made around the recommended variant, {chosen.method} in {results.folder}; --methods are "
+            f"Tables are made around the recommended variant, {chosen.method} in {results.path}; --methods are "
             f"{', '.join(methods)}. Name it too."
         )
     cells: Sequence[Cell] = list(dict.fromkeys(block.cell for block in grid))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from crossd.training.randomness import derive_seed
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from crossd.benchmark.transfer.tasks import Part
-from crossd.training.randomness import derive_seed
+from scripts.benchmarks.transfer.tasks import Part
 
 
 class Draws(Dataset):

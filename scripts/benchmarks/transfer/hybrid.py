@@ -10,13 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.engines import default_prepare_batch
-from monai.utils import CommonKeys
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
-
-from crossd.benchmark.transfer.draws import Draws
-from crossd.benchmark.transfer.tasks import Part
 from crossd.checkpoints import load_pretrained, read_checkpoint
 from crossd.data.images import CentreResizedCropd, read_corpus
 from crossd.errors import CrossDError
@@ -25,6 +18,13 @@ from crossd.training import classification_loss
 from crossd.training.hybrid import HybridLoss, HybridNetwork, PairedLoader, PrepareBoth, image_twin
 from crossd.training.randomness import derive_seed
 from crossd.training.through_plane import RandomThroughPlane
+from monai.engines import default_prepare_batch
+from monai.utils import CommonKeys
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from scripts.benchmarks.transfer.draws import Draws
+from scripts.benchmarks.transfer.tasks import Part
 
 
 @dataclass(frozen=True)

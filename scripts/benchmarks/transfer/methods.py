@@ -7,15 +7,11 @@ from dataclasses import dataclass, field
 from math import pi
 from typing import Any
 
-from crossd.benchmark.transfer.hybrid import Hybrid
-from crossd.benchmark.transfer.variants import (
-    ROTATE,
-    align_to_volumes,
-    drop_unseen_at_mean_motion,
-    drop_unseen_on_all_axes,
-    spread_over_axes,
-)
 from crossd.errors import one_of
+
+from scripts.benchmarks.runs.variants import ROTATE, drop_unseen_on_all_axes
+from scripts.benchmarks.transfer.hybrid import Hybrid
+from scripts.benchmarks.transfer.variants import align_to_volumes, drop_unseen_at_mean_motion, spread_over_axes
 
 
 @dataclass(frozen=True)

@@ -6,31 +6,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossd.benchmark.transfer.grid import Cell
-from crossd.benchmark.transfer.methods import METHODS
-from crossd.benchmark.transfer.pretrainings import pretraining_table
-from crossd.benchmark.transfer.published import published_tables
-from crossd.benchmark.transfer.store import Recommendation, Results
-from crossd.benchmark.transfer.tables import all_tables, metrics_of
-from crossd.benchmark.transfer.trained import trained_table
-from crossd.errors import CrossDError
-
-
-def update_page(
-    page: str | os.PathLike[str], name: str, content: str, script: str = "scripts/benchmark_transfer.py"
-) -> None:
-    """Put `content` between the marks `<!-- name:begin (made by script: do not edit) -->` and `<!-- name:end -->`.
-
-    Raises:
-        CrossDError: when the page or its marks are not there.
-    """
-    page = Path(page)
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    begin, end = f"<!-- {name}:begin (made by {script}: do not edit) -->", f"<!-- {name}:end -->"
-    if begin not in text or end not in text:
-        raise CrossDError(f"A page is written between its marks; {page} lacks {begin!r} or {end!r}. Put both in it.")
-    head, tail = text[: text.index(begin)], text[text.index(end) :]
-    page.write_text(f"{head}{begin}\n{content}\n{tail}", encoding="utf-8")
+from scripts.benchmarks.runs.grid import Cell
+from scripts.benchmarks.runs.lines import SUFFIX
+from scripts.benchmarks.transfer.methods import METHODS
+from scripts.benchmarks.transfer.pretrainings import pretraining_table
+from scripts.benchmarks.transfer.published import published_tables
+from scripts.benchmarks.transfer.store import Recommendation, Results
+from scripts.benchmarks.transfer.tables import all_tables, metrics_of
+from scripts.benchmarks.transfer.trained import trained_table
+from scripts.pages import update_page
 
 
 def write_report(
@@ -41,15 +25,16 @@ def write_report(
     page: str | os.PathLike[str] | None,
     name: str,
 ) -> str:
-    """Tables to the page, where one is given, and a picture to the results; the tables."""
+    """Tables to the page, where one is given, and a picture beside the results; the tables."""
     text = all_tables(results, cells, methods, chosen)
-    picture = results.folder / "auc.png"
+    folder, table = results.path.parent, results.path.name.removesuffix(SUFFIX)
+    picture = folder / f"{table}.png"
     plot_aucs(picture, results, cells, methods, chosen)
     if page is not None:
         shown = os.path.relpath(picture, Path(page).parent)
         update_page(page, name, f"{text}\n\n![Test AUC of every run, {name}]({Path(shown).as_posix()})")
-        update_page(page, "pretraining", pretraining_table(results.folder.parent / "pretraining"))
-        update_page(page, "full", trained_table(results.folder.parent / "full"))
+        update_page(page, "pretraining", pretraining_table(folder / f"pretraining{SUFFIX}"))
+        update_page(page, "full", trained_table(folder / f"full{SUFFIX}"))
         update_page(page, "published", published_tables())
     return text
 

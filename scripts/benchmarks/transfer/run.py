@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-
-from crossd.benchmark.transfer.building import build_network, checkpoint_of
-from crossd.benchmark.transfer.grid import FOLDS, PAPER, Block
-from crossd.benchmark.transfer.hybrid import ImageSide, read_images
-from crossd.benchmark.transfer.methods import METHODS
-from crossd.benchmark.transfer.recipe import Recipe
-from crossd.benchmark.transfer.store import Results
-from crossd.benchmark.transfer.tasks import labelled_subset, paper_fold, read_task
-from crossd.benchmark.transfer.tested import as_tested
-from crossd.benchmark.transfer.training import train_and_predict
-from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
 from crossd.version import __version__
+
+from scripts.benchmarks.runs.checkpoints import card_of, checkpoint_of, digest, normalisation
+from scripts.benchmarks.runs.grid import FOLDS, PAPER, Block
+from scripts.benchmarks.transfer.building import build_network
+from scripts.benchmarks.transfer.hybrid import ImageSide, read_images
+from scripts.benchmarks.transfer.methods import METHODS
+from scripts.benchmarks.transfer.recipe import Recipe
+from scripts.benchmarks.transfer.store import Results
+from scripts.benchmarks.transfer.tasks import labelled_subset, paper_fold, read_task
+from scripts.benchmarks.transfer.tested import as_tested
+from scripts.benchmarks.transfer.training import train_and_predict
 
 PAPER_EPOCHS, PAPER_BATCH, PAPER_LEARNING_RATE = 15, 8, 1e-3
 
@@ -46,59 +43,6 @@ class Inputs:
     pretrained: Mapping[str, Path] = field(default_factory=dict)
     device: str = "cpu"
     images: tuple[Path, ...] = ()
-
-
-def find_pretrained(folder: str | os.PathLike[str], medicalnet: str | None = None) -> dict[str, Path]:
-    """The checkpoints `<name>.pt` and `<name>/model.pt` in a folder, and MedicalNet's file where one is given."""
-    found = {path.parent.name: path for path in sorted(Path(folder).glob("*/model.pt"))}
-    found |= {path.stem: path for path in sorted(Path(folder).glob("*.pt"))}
-    return found if medicalnet is None else {**found, "medicalnet": Path(medicalnet)}
-
-
-def normalisation(pretrained: Mapping[str, Path], name: str | None) -> tuple[float, float]:
-    """Mean and standard deviation that a network expects: those of its own pre-training.
-
-    They are on the checkpoint's card, or known of its kind where it has none. Random weights and MedicalNet's expect
-    nothing, so they take those of the first of the other checkpoints by name; without any, 0 and 1.
-    """
-    own = name in pretrained and name != "medicalnet"
-    others = sorted(key for key in pretrained if key != "medicalnet")
-    key = name if own else next(iter(others), None)
-    seen = _card(pretrained[key])["input"] if key is not None else {}
-    values = [seen.get("mean", 0.0), seen.get("std", 1.0)]
-    mean, std = (float(value[0] if isinstance(value, list) else value) for value in values)
-    return mean, std
-
-
-@lru_cache(maxsize=32)
-def _card(path: Path) -> dict[str, Any]:
-    """Of a checkpoint; of one without, what is known of its kind."""
-    from crossd.training.cards import base_card
-
-    card = read_checkpoint(path).get("card")
-    return card or {**base_card(str(path), "", spatial_dims=2), "data": ""}
-
-
-@lru_cache(maxsize=32)
-def digest(path: Path) -> str:
-    """Of a file's bytes; of a folder the names and sizes of its files.
-
-    Raises:
-        CrossDError: when there is none.
-    """
-    if not path.exists():
-        raise CrossDError(f"What runs are made of must be there, got {path}. Pass --data, --sets or --pretrained.")
-    if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    files = sorted((file.relative_to(path).as_posix(), file.stat().st_size) for file in path.rglob("*.nii*"))
-    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
-
-
-def digests(sets: Mapping[str, Path], checkpoints: Mapping[str, Path]) -> dict[str, str]:
-    """By what `Results.made_of` tells other data and weights from those of the stored runs."""
-    named = {f"set {name}": path for name, path in sets.items()}
-    named |= {f"pre-training {name}": path for name, path in checkpoints.items()}
-    return {name: digest(path) for name, path in named.items()}
 
 
 def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict[str, Any]:
@@ -128,10 +72,10 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
         parts = {**task.parts, "train": train}
         steps = recipe.steps_at(cell.fraction)
     checkpoint = checkpoint_of(entry, inputs.pretrained)
-    if checkpoint is not None and inputs.sets[cell.set].name in str(_card(checkpoint).get("data")).split(", "):
+    if checkpoint is not None and inputs.sets[cell.set].name in str(card_of(checkpoint).get("data")).split(", "):
         raise CrossDError(
             f"A set is tested with networks that were pre-trained on others; {checkpoint} was pre-trained on "
-            f"{_card(checkpoint)['data']}, {cell.set} among them. Name a folder without it by --pretrained."
+            f"{card_of(checkpoint)['data']}, {cell.set} among them. Name a folder without it by --pretrained."
         )
     network = build_network(entry, checkpoint, recipe.network_options(), task.classes, block.seed)
     mean_std = normalisation(inputs.pretrained, entry.pretraining)

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-
-from crossd.benchmark.transfer.grid import PAPER, Block, Cell
-from crossd.benchmark.transfer.methods import METHODS
-from crossd.benchmark.transfer.statistics import Difference, paired_difference, weighted_aucs, with_correction
-from crossd.benchmark.transfer.store import Recommendation, Results
-from crossd.benchmark.transfer.tested import Tested
 from crossd.evaluation import classification_metrics, majority_rate
 
-NOT_RUN = "not run"
+from scripts.benchmarks.runs.grid import PAPER, Block, Cell
+from scripts.benchmarks.runs.statistics import Difference, with_correction
+from scripts.benchmarks.runs.tables import NOT_RUN, Pair, comparison_table, paired
+from scripts.benchmarks.transfer.methods import METHODS
+from scripts.benchmarks.transfer.statistics import paired_difference, weighted_aucs
+from scripts.benchmarks.transfer.store import Recommendation, Results
+from scripts.benchmarks.transfer.tested import Tested
+
 METRICS = ("auc", "balanced_accuracy", "accuracy")
 COMPARISONS = (  # beside those with the recommended variant: hybrid training, and what it is to be told from
     ("hybrid", "scratch"),
@@ -24,6 +25,7 @@ COMPARISONS = (  # beside those with the recommended variant: hybrid training, a
     ("hybrid-axes-projection", "scratch"),
     ("hybrid-axes-projection", "axes-projection"),
 )
+COLUMNS = {"cell": lambda cell, gap: str(cell), "seeds": lambda cell, gap: str(gap.runs)}
 PROTOCOL_NAMES = {
     "probe": "weak probing (head and norms)",
     "full": "full fine-tuning",
@@ -48,16 +50,6 @@ def metrics_of(tested: Tested) -> dict[str, float]:
     return {**{name: every[name] for name in METRICS}, "auc": auc}
 
 
-def complete_blocks(results: Results, methods: Sequence[str]) -> dict[Cell, list[Block]]:
-    """By cell, the blocks in which all of these methods ran, by seed."""
-    every = results.runs()
-    found: dict[Cell, list[Block]] = {}
-    for block in sorted({block for block, _ in every}):
-        if all((block, name) in every for name in methods):
-            found.setdefault(block.cell, []).append(block)
-    return found
-
-
 def summarise(results: Results, blocks: Iterable[Block], method: str, chosen: Recommendation) -> Summary:
     """Test metrics of a method over blocks."""
     blocks = list(blocks)
@@ -76,22 +68,13 @@ def differences(results: Results, cell: Cell, methods: Sequence[str], chosen: Re
     Each pair is compared on the seeds that both have. Methods that are no baselines of the recommended variant, further
     variants of our own, keep `corrected` None.
     """
-    pairs = [(chosen.method, name) for name in methods if name != chosen.method]
+    pairs = [(chosen.method, name) for name in methods]
     found = {name: gap for (_, name), gap in _paired(results, cell, pairs, chosen).items()}
     return with_correction(found, {name for name in found if METHODS[name].baseline})
 
 
-def _paired(
-    results: Results, cell: Cell, pairs: Sequence[tuple[str, str]], chosen: Recommendation
-) -> dict[tuple[str, str], Difference]:
-    """First minus second, for the pairs that share seeds, without correction."""
-    found = {}
-    for one, other in pairs:
-        shared = complete_blocks(results, [one, other]).get(cell, [])
-        if shared:
-            ours, theirs = ([results.read_test(block, side, chosen) for block in shared] for side in (one, other))
-            found[one, other] = paired_difference(ours, theirs)
-    return found
+def _paired(results: Results, cell: Cell, pairs: Sequence[Pair], chosen: Recommendation) -> dict[Pair, Difference]:
+    return paired(results, cell, pairs, lambda block, name: results.read_test(block, name, chosen), paired_difference)
 
 
 def cell_table(results: Results, cell: Cell, methods: Sequence[str], chosen: Recommendation) -> str:
@@ -121,36 +104,15 @@ def cell_table(results: Results, cell: Cell, methods: Sequence[str], chosen: Rec
     return "\n".join(lines)
 
 
-def comparison_table(results: Results, cells: Sequence[Cell], methods: Sequence[str], chosen: Recommendation) -> str:
+def comparisons(results: Results, cells: Sequence[Cell], methods: Sequence[str], chosen: Recommendation) -> str:
     """The pairs of `COMPARISONS` whose methods are in the tables, where both ran; empty when there are none.
 
     Holm's correction is over the pairs of a cell.
     """
     pairs = [pair for pair in COMPARISONS if set(pair) <= set(methods)]
-    lines = [
-        "| test AUC of one minus the other | cell | seeds | difference | p | p, Holm |",
-        "|---|---|---|---|---|---|",
-    ]
-    for cell in cells:
-        found = _paired(results, cell, pairs, chosen)
-        for (one, other), gap in with_correction(found, found).items():
-            lines.append(f"| {one} − {other} | {cell} | {gap.runs} | {gap.cells()} |")
-    return "\n".join(lines) if len(lines) > 2 else ""
-
-
-def validation_table(results: Results, methods: Sequence[str]) -> str:
-    """Mean validation AUC by method and cell: what may be looked at before a variant is fixed."""
-    every = results.runs()
-    cells = sorted({block.cell for block, _ in every})
-    lines = [f"| validation AUC | {' | '.join(map(str, cells))} |", "|---|" + "---|" * len(cells)]
-    for name in methods:
-        row = []
-        for cell in cells:
-            blocks = [block for block, method in every if block.cell == cell and method == name]
-            values = [results.read(block, name)["val"]["auc"] for block in blocks]
-            row.append(f"{np.mean(values):.3f} (n {len(values)})" if values else NOT_RUN)
-        lines.append(f"| {name} | {' | '.join(row)} |")
-    return "\n".join(lines)
+    gaps = {cell: _paired(results, cell, pairs, chosen) for cell in cells}
+    corrected = {cell: with_correction(found, found) for cell, found in gaps.items()}
+    return comparison_table("test AUC", COLUMNS, corrected) if any(gaps.values()) else ""
 
 
 def all_tables(results: Results, cells: Sequence[Cell], methods: Sequence[str], chosen: Recommendation) -> str:
@@ -167,7 +129,7 @@ def all_tables(results: Results, cells: Sequence[Cell], methods: Sequence[str], 
         else f"The differences are those of **{chosen.method}**, the only candidate; nothing was chosen."
     )
     tables = [cell_table(results, cell, methods, chosen) for cell in cells]
-    return "\n\n".join(filter(None, [head, *tables, comparison_table(results, cells, methods, chosen)]))
+    return "\n\n".join(filter(None, [head, *tables, comparisons(results, cells, methods, chosen)]))
 
 
 def _majority(tested: Tested) -> float:

@@ -9,16 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-
-from crossd.benchmark.transfer.arrays import PERCENTILES, one_channel, one_label
 from crossd.data import preprocessing, read_labels
 from crossd.data.sets import prepare_datalist
 from crossd.data.splits import SPLITS, stratified_split
 from crossd.errors import CrossDError
+from torch import Tensor
 
-UNCHANGED = {"channels": ["image"], "plane": "axial", "spacing": None, "mean": 0.0, "std": 1.0}
-INTENSITY = {"mode": "percentile", "lower": PERCENTILES[0], "upper": PERCENTILES[1]}
+from scripts.benchmarks.runs.reading import VOLUMES
+from scripts.benchmarks.transfer.arrays import one_channel, one_label
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def _hippocampus(name: str, source: Path) -> Task:
     with tempfile.TemporaryDirectory() as folder:
         labels = prepare_datalist("hippocampusparts", source, folder)
         table = read_labels(folder, str(labels))
-        read = preprocessing({**UNCHANGED, "intensity": INTENSITY})
+        read = preprocessing(VOLUMES)
         parts = {}
         for split in SPLITS:
             images = [torch.as_tensor(read({"image": case["image"]})["image"]) for case in table[split]]

@@ -1,28 +1,35 @@
-"""Models of full size, one run each: what their evaluation said, and the file, which is too large to be shipped."""
+"""Models of full size, one run each: what their evaluation said, and the file, which is too large to be shipped.
+
+python -m scripts.benchmarks.transfer.trained --output_dir output/vessel --name vesselmnist3d_28
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
-from crossd.benchmark.transfer.published import OFFICIAL_AUC
-from crossd.benchmark.transfer.records import read_reports
 from crossd.checkpoints import read_card
 from crossd.errors import CrossDError
+
+from scripts.benchmarks.runs.records import record, recorded
+from scripts.benchmarks.transfer.published import OFFICIAL_AUC
 
 SHOWN = ("auc", "balanced_accuracy", "accuracy")
 PATHS = ("weights", "labels")  # of the machine that evaluated
 
 
-def record_trained(output_dir: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Write a JSON file of a run of `configs/train.json` that `configs/evaluate.json` has tested.
+def record_trained(output_dir: str | os.PathLike[str], records: str | os.PathLike[str], name: str) -> dict[str, Any]:
+    """Record a run of `configs/train.json` that `configs/evaluate.json` has tested.
 
     Args:
         output_dir: of the run: `model.pt`, `datalist.csv`, and `evaluation/metrics.json`.
-        path: `<set>_<voxels a side>.json`.
+        records: the file of records.
+        name: `<set>_<voxels a side>`.
 
     Returns:
         `model` (bytes, sha256, network, input, pre-training it says it had), and the evaluation's report.
@@ -30,7 +37,7 @@ def record_trained(output_dir: str | os.PathLike[str], path: str | os.PathLike[s
     Raises:
         CrossDError: when the run was not trained or not tested.
     """
-    folder, path = Path(output_dir), Path(path)
+    folder = Path(output_dir)
     weights, report = folder / "model.pt", folder / "evaluation" / "metrics.json"
     for needed in (weights, report):
         if not needed.is_file():
@@ -39,7 +46,7 @@ def record_trained(output_dir: str | os.PathLike[str], path: str | os.PathLike[s
                 "then configs/evaluate.json over it, with the same --output_dir."
             )
     card, content = read_card(weights), weights.read_bytes()
-    recorded = {
+    made = {
         "model": {
             "bytes": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
@@ -49,32 +56,31 @@ def record_trained(output_dir: str | os.PathLike[str], path: str | os.PathLike[s
         },
         **{name: value for name, value in json.loads(report.read_text(encoding="utf-8")).items() if name not in PATHS},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(recorded, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return recorded
+    record(records, name, made)
+    return made
 
 
-def trained_table(folder: str | os.PathLike[str]) -> str:
-    """A Markdown row for each `<set>_<voxels>.json` in a folder, and what `large_files.yml` needs to know of the files.
+def trained_table(records: str | os.PathLike[str]) -> str:
+    """A Markdown row for each record, and what `large_files.yml` needs to know of the models' files.
 
     Raises:
-        CrossDError: for a file that `record_trained` did not write.
+        CrossDError: for a record that `record_trained` did not write.
     """
 
-    def rows(file: Path, report: dict[str, Any]) -> tuple[str, str]:
+    def rows(record_name: str, report: dict[str, Any]) -> tuple[str, str]:
         model, metrics = report["model"], report["metrics"]
-        name, _, size = file.stem.rpartition("_")
+        name, _, size = record_name.rpartition("_")
         best = f"{OFFICIAL_AUC[name][2]:.3f}" if name in OFFICIAL_AUC else "–"
         figures = [f"{m['value']:.3f} ({m['low']:.3f} to {m['high']:.3f})" for m in (metrics[key] for key in SHOWN)]
         network = f"ResNet-{model['network']['depth']}, width {model['network']['width']}"
         seen = model["validation"]
         cells = [f"{name}, {size}³", network, str(seen["epoch"]), f"{seen['val_auc']:.3f}", *figures]
-        place = f"| {file.stem}.pt | {model['bytes']} | `{model['sha256']}` |"
+        place = f"| {record_name}.pt | {model['bytes']} | `{model['sha256']}` |"
         majority = f"{report['majority_rate']:.3f}"
         return f"| {' | '.join([*cells, majority, best])} |", place
 
-    remedy = "Write it with scripts/record_trained_model.py."
-    made = read_reports(folder, rows, "record of a trained model", remedy)
+    remedy = "Write it with python -m scripts.benchmarks.transfer.trained."
+    made = recorded(records, rows, "record of a trained model", remedy)
     head = [
         "| set | network | epochs | validation AUC | test AUC (95 %) | balanced accuracy (95 %) | accuracy (95 %) | "
         "always the majority | best public AUC, 28³ |",
@@ -83,3 +89,22 @@ def trained_table(folder: str | os.PathLike[str]) -> str:
     files = ["", "| file | bytes | SHA-256 |", "|---|---|---|"]
     lines = [*head, *(row for row, _ in made), *files, *(place for _, place in made)]
     return "\n".join(lines) if made else "not run"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output_dir", required=True, help="of the run, with its evaluation in it")
+    parser.add_argument("--name", required=True, help="of the record: <set>_<voxels a side>")
+    parser.add_argument("--records", default="docs/results/full.jsonl.gz", help="default: %(default)s")
+    arguments = parser.parse_args()
+    try:
+        made = record_trained(arguments.output_dir, arguments.records, arguments.name)
+    except CrossDError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{arguments.name}: AUC {made['metrics']['auc']['value']:.3f}, {made['model']['bytes']} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

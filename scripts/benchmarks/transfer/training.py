@@ -9,6 +9,10 @@ from math import isfinite
 from typing import Any
 
 import torch
+from crossd.errors import CrossDError
+from crossd.evaluation import NegativeLogLikelihood, PresentClassAUC
+from crossd.training import classification_loss, set_trainable
+from crossd.training.randomness import derive_seed
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer, default_prepare_batch
 from monai.handlers import IgniteMetricHandler, LrScheduleHandler, ValidationHandler
@@ -19,15 +23,11 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader, Dataset
 
-from crossd.benchmark.transfer.draws import Draws
-from crossd.benchmark.transfer.grid import PAPER
-from crossd.benchmark.transfer.hybrid import ImageSide
-from crossd.benchmark.transfer.recipe import Recipe
-from crossd.benchmark.transfer.tasks import Part
-from crossd.errors import CrossDError
-from crossd.evaluation import NegativeLogLikelihood, PresentClassAUC
-from crossd.training import classification_loss, set_trainable
-from crossd.training.randomness import derive_seed
+from scripts.benchmarks.runs.grid import PAPER
+from scripts.benchmarks.transfer.draws import Draws
+from scripts.benchmarks.transfer.hybrid import ImageSide
+from scripts.benchmarks.transfer.recipe import Recipe
+from scripts.benchmarks.transfer.tasks import Part
 
 TRAINED = {"probe": "norms", "full": "all", PAPER: "norms"}
 CLASS_WEIGHTS = {"probe": "balanced", "full": "balanced", PAPER: None}  # the paper reports plain accuracy

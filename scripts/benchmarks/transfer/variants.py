@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
+from crossd.conv import CrossDConv, calibrate
 from torch import Tensor, nn
 
-from crossd.conv import CrossDConv, calibrate, drop_unseen
-
-ROTATE: dict[str, Any] = {"motion": "rotate", "view": "projection"}
 BATCH = 32  # cases; of no account for the result
-
-
-def drop_unseen_on_all_axes(network: nn.Module, checkpoint: Path | None, images: Tensor) -> None:
-    """Take from each kernel what axial, coronal and sagittal images do not see: it is as it was initialised."""
-    drop_unseen(network, (0, 1, 2))
 
 
 @torch.no_grad()

@@ -1,11 +1,14 @@
 """Is a network that was trained on volumes of use on images? The paper's "or vice versa", measured.
 
+python -m scripts.benchmarks.transfer.volume_to_image --images breastmnist.npz --weights model.pt --output_dir output
+
 Every run is `configs/train_2d.json` as a user would start it, and its figures are those of its test report. A run whose
 report is there already, of the same options, images and weights, is not repeated.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import statistics
@@ -147,3 +150,43 @@ def table(reports: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 def _spread(values: Sequence[float]) -> str:
     mean = f"{statistics.fmean(values):.3f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
+
+
+def main() -> int:
+    root = Path(__file__).resolve().parents[3]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", required=True, help="2D data set with a test split, as for configs/train_2d.json")
+    parser.add_argument(
+        "--output_dir", type=Path, required=True, help="one folder per run in it, table.md, results.json"
+    )
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="trained on volumes, and not on these images before that"
+    )
+    parser.add_argument("--images_weights", type=Path, help="trained on images: adds a row")
+    parser.add_argument("--trainable", default="norms", help="norms (weak probing), all or head; default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=15, help="default: %(default)s")
+    parser.add_argument("--image_size", type=int, default=64, help="pixels; default: %(default)s")
+    arguments = parser.parse_args()
+    names = ("images", "trainable", "epochs", "image_size")
+    common = {name: getattr(arguments, name) for name in names}
+    common |= {"images": str(Path(arguments.images).resolve()), "bootstrap_samples": 100}
+    reports: dict[str, list[dict[str, Any]]] = {}
+    try:
+        for name, options in starts(arguments.weights, arguments.images_weights).items():
+            folder = arguments.output_dir.resolve() / name.replace(", ", "_").replace(" ", "_")
+            reports[name] = []
+            for seed in range(arguments.seeds):
+                reports[name].append(run(root, folder / f"seed_{seed}", {**common, **options, "seed": seed}))
+                print(f"{name}, seed {seed}: {reports[name][-1]['metrics']['auc']['value']:.3f}", flush=True)
+    except CrossDError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    (arguments.output_dir / "table.md").write_text(table(reports) + "\n", encoding="utf-8")
+    (arguments.output_dir / "results.json").write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
+    print(table(reports))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,18 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from crossd.benchmark.faults import Outcome, run_campaign, runs, update_page
-from crossd.benchmark.faults.campaign import DAMAGE, Campaign
-from crossd.benchmark.faults.file_damage import FILE_DAMAGE, NotPossible
-from crossd.benchmark.faults.judgement import DEFECTS, judge
-from crossd.benchmark.faults.sources import make_sources
-from crossd.benchmark.faults.table import table
-from crossd.benchmark.faults.watch import Watched, watch
 from crossd.errors import CrossDError
 from monai.bundle import ConfigWorkflow
 
+from scripts.benchmarks.faults import Outcome, run_campaign, runs, update_page
+from scripts.benchmarks.faults.campaign import DAMAGE, Campaign
+from scripts.benchmarks.faults.file_damage import FILE_DAMAGE, NotPossible
+from scripts.benchmarks.faults.judgement import DEFECTS, judge
+from scripts.benchmarks.faults.sources import make_sources
+from scripts.benchmarks.faults.table import table
+from scripts.benchmarks.faults.watch import Watched, watch
+
 KINDS = {kind for damages in DAMAGE.values() for kind in damages}
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "inference.json"
+CONFIG = Path(__file__).resolve().parents[3] / "configs" / "inference.json"
 
 
 def content(folder):
@@ -58,7 +59,7 @@ def test_every_damage_damages(sources, tmp_path):
 
 
 def test_phantoms_and_scans_of_ones_own(sources, tmp_path):
-    from crossd.benchmark.faults.sources import copy_sources
+    from scripts.benchmarks.faults.sources import copy_sources
 
     copied = copy_sources(sources[0].folder.parent, tmp_path / "copies")
     assert sorted(source.kind for source in copied) == sorted(source.kind for source in sources)

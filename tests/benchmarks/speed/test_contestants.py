@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from crossd import CrossDConv, CrossDResNet
-from crossd.benchmark.speed.contestants import KINDS, build
-from crossd.benchmark.speed.fft import FFTConv2d, moved_by_fft, with_fft
 from crossd.errors import CrossDError
+
+from scripts.benchmarks.speed.contestants import KINDS, build
+from scripts.benchmarks.speed.fft import FFTConv2d, moved_by_fft, with_fft
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from crossd.benchmark.speed.calls import prepare
-from crossd.benchmark.speed.results import Results
-from crossd.benchmark.speed.rows import rows
-from crossd.benchmark.speed.timing import Quartiles, ratios, take_turns
+
+from scripts.benchmarks.speed.calls import prepare
+from scripts.benchmarks.speed.results import Results
+from scripts.benchmarks.speed.rows import rows
+from scripts.benchmarks.speed.timing import Quartiles, ratios, take_turns
 
 REGRESSION = 2.0
 ROUNDS = 5

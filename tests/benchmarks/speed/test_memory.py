@@ -7,9 +7,10 @@ import time
 
 import numpy as np
 import pytest
-from crossd.benchmark.speed.calls import prepare
-from crossd.benchmark.speed.memory import available, peak_memory
-from crossd.benchmark.speed.rows import Row
+
+from scripts.benchmarks.speed.calls import prepare
+from scripts.benchmarks.speed.memory import available, peak_memory
+from scripts.benchmarks.speed.rows import Row
 
 MB = 10**6
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from crossd import CrossDConv
-from crossd.benchmark.speed.parts import PARTS
-from crossd.benchmark.speed.ways import WAYS
 from crossd.conv.per_sample import convolve_per_sample
+
+from scripts.benchmarks.speed.parts import PARTS
+from scripts.benchmarks.speed.ways import WAYS
 
 
 @pytest.mark.parametrize(("channels", "width"), [(8, 12), (192, 5)], ids=["whole kernels", "windows"])

@@ -6,11 +6,12 @@ import json
 import runpy
 
 import pytest
-from crossd.benchmark.speed.plots import growth_lines
-from crossd.benchmark.speed.results import Results, measure_memory, measure_rows, measure_time
-from crossd.benchmark.speed.rows import Row, rows
-from crossd.benchmark.speed.tables import BOUNDS, blocks, bounds_table, section_table, update_page
 from crossd.errors import CrossDError
+
+from scripts.benchmarks.speed.plots import growth_lines
+from scripts.benchmarks.speed.results import Results, measure_memory, measure_rows, measure_time
+from scripts.benchmarks.speed.rows import Row, rows
+from scripts.benchmarks.speed.tables import BOUNDS, blocks, bounds_table, section_table, update_page
 
 SMALL = [
     Row("table3", "layer", (2, 3, 3), ("Conv2d", "CrossDConv"), (2, 2, 6, 6), mode, memory=False)
@@ -50,7 +51,7 @@ def test_a_row_is_measured_and_kept(tmp_path):
 def test_a_stop_loses_nothing_and_a_measured_row_is_not_measured_again(tmp_path, monkeypatch):
     measured = []
     monkeypatch.setattr(
-        "crossd.benchmark.speed.results.measure_time",
+        "scripts.benchmarks.speed.results.measure_time",
         lambda row, *_: measured.append(row.name) or made_up(row, Conv2d=1.0),
     )
 
@@ -75,10 +76,10 @@ def test_damaged_results(tmp_path):
 
 
 def test_what_did_not_run_is_not_timed(monkeypatch):
-    from crossd.benchmark.speed.memory import Peak
+    from scripts.benchmarks.speed.memory import Peak
 
     monkeypatch.setattr(
-        "crossd.benchmark.speed.results.peak_memory",
+        "scripts.benchmarks.speed.results.peak_memory",
         lambda prepare, row, name, threads: Peak(reason="memory") if name == "CrossDConv" else Peak(1, 2, 0.1),
     )
     row = Row("table3", "layer", (2, 3, 3), ("Conv2d", "CrossDConv"), (1, 2, 5, 5), "forward")
@@ -137,7 +138,7 @@ def test_the_page_keeps_its_text(tmp_path):
     row = rows("growth")[0]
     results[row] = made_up(row, Conv2d=1.0, CrossDConv=2.0)
     page.write_text(
-        "# Title\n\n<!-- growth:begin (made by scripts/benchmark_speed.py: do not edit) -->\nold\n"
+        "# Title\n\n<!-- growth:begin (made by scripts.benchmarks.speed: do not edit) -->\nold\n"
         "<!-- growth:end -->\n\n## After\n"
     )
     update_page(page, results)
@@ -156,14 +157,14 @@ def test_the_committed_tables_are_made_from_the_committed_results(root):
     made = blocks(Results(root / "docs" / "performance"))
     assert {"bounds", "table3", "stages", "resnet", "volumes", "growth", "guard"} <= set(made)
     for name, block in made.items():
-        assert block in text, f"run scripts/benchmark_speed.py --stop_after 0 ({name})"
+        assert block in text, f"run python -m scripts.benchmarks.speed --stop_after 0 ({name})"
 
 
 def test_the_script(root, tmp_path, monkeypatch, capsys):
     def script(*arguments):
-        monkeypatch.setattr("sys.argv", ["benchmark_speed.py", "--output_dir", str(tmp_path / "speed"), *arguments])
+        monkeypatch.setattr("sys.argv", ["speed", "--output_dir", str(tmp_path / "speed"), *arguments])
         with pytest.raises(SystemExit) as stopped:
-            runpy.run_path(str(root / "scripts" / "benchmark_speed.py"), run_name="__main__")
+            runpy.run_module("scripts.benchmarks.speed", run_name="__main__")
         return stopped.value.code, capsys.readouterr()
 
     status, shown = script("--section", "growth", "--only", "16-16-3 .*forward", "--rounds", "1", "--threads", "1")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from crossd.benchmark.speed.timing import Quartiles, ratios, take_turns
 from crossd.errors import CrossDError
+
+from scripts.benchmarks.speed.timing import Quartiles, ratios, take_turns
 
 
 class Recorded:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from crossd.benchmark.speed.whole_run import FOLDED, ZOO_STYLE, in_a_process, make_cases, parts_alone, run_config
 from crossd.checkpoints import save_checkpoint
 from crossd.data import write_dicom_series
 from crossd.data.phantoms import vessel_phantom
 from crossd.errors import CrossDError
 from crossd.inference import network_from_card
+
+from scripts.benchmarks.speed.whole_run import FOLDED, ZOO_STYLE, in_a_process, make_cases, parts_alone, run_config
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = str(ROOT / "configs" / "inference.json")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from crossd import CrossDResNet
-from crossd.benchmark.transfer import METHODS, Inputs, Recipe
 from crossd.checkpoints import save_checkpoint
 from monai.networks.nets import ResNet
+
+from scripts.benchmarks.transfer import METHODS, Inputs, Recipe
 
 NARROW = {"depth": 10, "width": 4, "conv1_t_size": 3, "conv1_t_stride": 2, "no_max_pool": True}
 

@@ -6,14 +6,15 @@ import argparse
 import re
 from pathlib import Path
 
-import crossd.benchmark.transfer.command as command
 import pytest
-from crossd.benchmark.transfer import RECIPES, Recipe
-from crossd.benchmark.transfer.published import OFFICIAL_AUC, VOLUME_ACCURACY, published_tables
 from crossd.errors import CrossDError
 
+import scripts.benchmarks.transfer.command as command
+from scripts.benchmarks.transfer import RECIPES, Recipe, Results
+from scripts.benchmarks.transfer.published import OFFICIAL_AUC, VOLUME_ACCURACY, published_tables
+
 PAGE = "".join(
-    f"<!-- {name}:begin (made by scripts/benchmark_transfer.py: do not edit) -->\nold\n<!-- {name}:end -->\nkept\n"
+    f"<!-- {name}:begin (made by scripts.benchmarks.transfer: do not edit) -->\nold\n<!-- {name}:end -->\nkept\n"
     for name in ("cpu", "pretraining", "full", "published")
 )
 
@@ -26,7 +27,14 @@ def options(made, tmp_path, monkeypatch):
     def parsed(*more: str) -> argparse.Namespace:
         parser = argparse.ArgumentParser()
         command.add_arguments(parser)
-        common = ["--data", str(made), "--pretrained", str(made / "pretrained"), "--results", str(tmp_path / "cpu")]
+        common = [
+            "--data",
+            str(made),
+            "--pretrained",
+            str(made / "pretrained"),
+            "--results",
+            str(tmp_path / "cpu.jsonl.gz"),
+        ]
         return parser.parse_args([*common, "--sets", "solid", "--seeds", "0.5=2", "--protocol", "full", *more])
 
     return parsed
@@ -38,7 +46,7 @@ def test_from_data_to_the_page(options, tmp_path):
     some = ["scratch", "raw", "rest"]
     assert command.benchmark(options("--methods", *some)) == 0
     assert "| rest | 0." in command.report(options("--methods", *some))
-    assert not (tmp_path / "cpu" / "recommended.json").exists(), "looking at validation fixes nothing"
+    assert "recommended" not in Results(tmp_path / "cpu.jsonl.gz").head, "looking at validation fixes nothing"
 
     command.report(options("--report", "--methods", *some, "acs", "--seeds", "0.5=2", "1.0=1", "--page", str(page)))
     text = page.read_text()
@@ -51,8 +59,8 @@ def test_from_data_to_the_page(options, tmp_path):
     row = r"\| scratch: random weights \| 0\.\d{3} ± 0\.\d{3} .*\| 2 \| [+-]0\.\d{3} \| – \| – \|"
     assert re.search(row, text), "no p of two seeds"
     assert "| always the majority | 0.500 | 0.500 | 0.500 |" in text
-    assert (tmp_path / "cpu" / "auc.png").stat().st_size > 5000
-    assert "![Test AUC of every run, cpu](cpu/auc.png)" in text
+    assert (tmp_path / "cpu.png").stat().st_size > 5000
+    assert "![Test AUC of every run, cpu](cpu.png)" in text
     assert "| vesselmnist3d | 0.874 | 0.930 | 0.951 | ArkMedMNIST |" in text
 
 
@@ -63,9 +71,9 @@ def test_another_mark_leaves_the_tables_own_alone(options, tmp_path):
     report = ["--report", "--methods", "rest", "--page", str(page)]
     command.report(options(*report, "--mark", "cpu-again"))
     own, _, other = page.read_text().partition("<!-- cpu-again:begin")
-    assert "cpu:begin (made by scripts/benchmark_transfer.py: do not edit) -->\nold\n" in own
+    assert "cpu:begin (made by scripts.benchmarks.transfer: do not edit) -->\nold\n" in own
     assert "| solid, full fine-tuning" in other
-    with pytest.raises(CrossDError, match=r"lacks '<!-- cpu-third:begin"):
+    with pytest.raises(CrossDError, match=r"one block from <!-- cpu-third:begin --> .*, found 0"):
         command.report(options(*report, "--mark", "cpu-third"))
 
 
@@ -95,7 +103,7 @@ def test_messages(options, tmp_path):
         command.report(options("--report", "--methods", "scratch", "raw"))
     page = tmp_path / "bare.md"
     page.write_text("# Results\n")
-    with pytest.raises(CrossDError, match=r"written between its marks; .*bare.md lacks"):
+    with pytest.raises(CrossDError, match=r"written between its marks; .*bare.md holds one block"):
         command.report(options("--report", "--methods", "rest", "--page", str(page)))
 
 
@@ -117,4 +125,4 @@ def test_published_figures_are_those_of_the_sources():
 def test_the_page_of_results_has_the_marks(root: Path):
     text = (root / "docs" / "results.md").read_text()
     for name in ("cpu", "gpu", "2d", "ssl", "cpu-paper", "pretraining", "published"):
-        assert f"<!-- {name}:begin (made by scripts/benchmark_transfer.py: do not edit) -->" in text
+        assert f"<!-- {name}:begin (made by scripts.benchmarks.transfer: do not edit) -->" in text

@@ -7,12 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from crossd.benchmark.transfer import METHODS, RECIPES, Block, Cell, Recipe, Results, build_network, perform, recommend
-from crossd.benchmark.transfer.hybrid import Hybrid, ImageSide, read_images
-from crossd.benchmark.transfer.tables import comparison_table
-from crossd.benchmark.transfer.tested import Tested
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
+
+from scripts.benchmarks.transfer import (
+    METHODS,
+    RECIPES,
+    Block,
+    Cell,
+    Recipe,
+    Results,
+    build_network,
+    perform,
+    recommend,
+)
+from scripts.benchmarks.transfer.hybrid import Hybrid, ImageSide, read_images
+from scripts.benchmarks.transfer.tables import comparisons
+from scripts.benchmarks.transfer.tested import Tested
 
 from .conftest import NARROW
 
@@ -31,13 +42,13 @@ def test_without_a_weight_for_images_it_is_the_same_run(inputs, tmp_path, monkey
     for name, plain in (("hybrid-running", "running"), ("hybrid-axes-projection", "axes-projection")):
         off = replace(METHODS[name], hybrid=replace(METHODS[name].hybrid, image_weight=0.0))
         monkeypatch.setitem(METHODS, name, off)
-        results = Results(tmp_path / name, inputs.recipe)
+        results = Results(tmp_path / f"{name}.jsonl.gz", inputs.recipe)
         assert perform(block, name, inputs, results)["val"] == perform(block, plain, inputs, results)["val"]
 
 
 @pytest.mark.slow
 def test_a_run_says_what_images_it_saw(inputs, tmp_path):
-    results = Results(tmp_path, inputs.recipe)
+    results = Results(tmp_path / "runs.jsonl.gz", inputs.recipe)
     run = perform(BLOCK, "hybrid-axes-projection", inputs, results)
     assert (run["hybrid"]["images"], run["hybrid"]["classes"], run["hybrid"]["sources"]) == (24, 3, ["flat.npz"])
     assert run["hybrid"]["images_per_step"] == 32
@@ -68,7 +79,7 @@ def test_the_sub_sample_is_fixed(inputs):
 
 def test_each_is_told_from_what_it_is_compared_with(tmp_path):
     """`hybrid` ranks every case rightly, `running` wrongly; `scratch` was not run, and only four seeds are shared."""
-    results, cell, labels = Results(tmp_path, Recipe()), Cell("a", "probe", 0.1), np.arange(20) % 2
+    results, cell, labels = Results(tmp_path / "runs.jsonl.gz", Recipe()), Cell("a", "probe", 0.1), np.arange(20) % 2
     for seed in range(5):
         for name, sign in (("hybrid", 1), ("running", -1)):
             if (seed, name) != (4, "running"):
@@ -76,16 +87,18 @@ def test_each_is_told_from_what_it_is_compared_with(tmp_path):
                 test = Tested(labels, logits, tuple(map(str, range(20))))
                 results.write(Block(cell, seed), name, {"val": {"auc": 0.5}, "seconds": 1.0}, test)
     chosen = recommend(results, ["running"])
-    table = comparison_table(results, [cell], ["scratch", "running", "hybrid"], chosen)
+    table = comparisons(results, [cell], ["scratch", "running", "hybrid"], chosen)
     row = "| hybrid − running | a, probe, 10% | 4 | +1.000 (+1.000 to +1.000) | 0.001 | 0.001 |"
     assert table.splitlines()[2:] == [row]
-    assert comparison_table(results, [cell], ["scratch", "running"], chosen) == ""
+    assert comparisons(results, [cell], ["scratch", "running"], chosen) == ""
 
 
 def test_images_are_needed(inputs, tmp_path):
     with pytest.raises(CrossDError, match=r"Hybrid methods train on images too, got none\. Pass --images FILE"):
-        perform(BLOCK, "hybrid", replace(inputs, images=()), Results(tmp_path, inputs.recipe))
+        perform(BLOCK, "hybrid", replace(inputs, images=()), Results(tmp_path / "runs.jsonl.gz", inputs.recipe))
 
 
 def test_the_stored_runs_can_be_gone_on_with(root):
-    assert Results(root / "docs" / "results" / "cpu", RECIPES["cpu"]).runs()  # refused where the recipes differ
+    assert Results(
+        root / "docs" / "results" / "cpu.jsonl.gz", RECIPES["cpu"]
+    ).runs()  # refused where the recipes differ

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -10,17 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import crossd.benchmark.transfer.schedule as schedule
 import numpy as np
 import pytest
 import torch
 from crossd import CrossDResNet
-from crossd.benchmark.transfer import METHODS, Block, Cell, Results, blocks, build_network, execute, perform
-from crossd.benchmark.transfer.run import find_pretrained, normalisation
-from crossd.benchmark.transfer.tasks import Part, Task, labelled_subset, paper_fold, read_task
-from crossd.benchmark.transfer.training import BestCheck, Draws, Forward
 from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
+
+from scripts.benchmarks.runs.checkpoints import find_pretrained, normalisation
+from scripts.benchmarks.runs.grid import Block, Cell, blocks
+from scripts.benchmarks.runs.lines import read_lines
+from scripts.benchmarks.runs.schedule import execute
+from scripts.benchmarks.transfer import METHODS, Results, build_network, perform
+from scripts.benchmarks.transfer.tasks import Part, Task, labelled_subset, paper_fold, read_task
+from scripts.benchmarks.transfer.training import BestCheck, Draws, Forward
 
 from .conftest import NARROW, plain_resnet
 
@@ -33,7 +35,7 @@ SLOW = ("dynamic", "hybrid", "hybrid-running")  # they predict motion; test_hybr
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in VOLUMES])
 def test_a_method_runs(name, inputs, tmp_path):
-    results = Results(tmp_path, inputs.recipe)
+    results = Results(tmp_path / "runs.jsonl.gz", inputs.recipe)
     run = perform(Block(HALF, 0), name, inputs, results)
     assert run["cases"] == {"train": 12, "val": 12, "test": 18}
     assert 0 <= run["val"]["auc"] <= 1
@@ -44,16 +46,18 @@ def test_a_method_runs(name, inputs, tmp_path):
 
 @pytest.mark.parametrize("name", ["conv2d", "crossd2d"])
 def test_two_dimensional_sets(name, inputs, tmp_path):
-    run = perform(Block(Cell("flat", "probe", 0.5), 0), name, inputs, Results(tmp_path, inputs.recipe))
+    run = perform(
+        Block(Cell("flat", "probe", 0.5), 0), name, inputs, Results(tmp_path / "runs.jsonl.gz", inputs.recipe)
+    )
     assert run["parameters"] > 0
 
 
 def test_the_same_run_gives_the_same_result(inputs, tmp_path):
-    files = []
-    for folder in ("one", "two"):
-        perform(Block(HALF, 1), "rest", inputs, Results(tmp_path / folder, inputs.recipe))
-        files.append(json.loads((tmp_path / folder / Block(HALF, 1).path("rest")).read_text()) | {"seconds": 0})
-    assert files[0] == files[1]
+    lines = []
+    for name in ("one.jsonl.gz", "two.jsonl.gz"):
+        perform(Block(HALF, 1), "rest", inputs, Results(tmp_path / name, inputs.recipe))
+        lines.append([{**line, "seconds": 0} for line in read_lines(tmp_path / name)])
+    assert lines[0] == lines[1]
 
 
 def test_methods_differ_in_the_backbone_only(inputs):
@@ -72,25 +76,23 @@ def test_methods_differ_in_the_backbone_only(inputs):
     assert centre[:, :, 0].abs().max() == 0
 
 
-def test_a_stored_run_is_not_repeated(inputs, tmp_path, monkeypatch):
-    results = Results(tmp_path, inputs.recipe)
+def test_a_stored_run_is_not_repeated(inputs, tmp_path):
+    results = Results(tmp_path / "runs.jsonl.gz", inputs.recipe)
     grid = blocks(["solid"], ["full"], {0.5: 2})
     methods = ["scratch", "rest"]
-    monkeypatch.setattr(schedule, "perform", stop_after(3, schedule.perform))
     with pytest.raises(KeyboardInterrupt):
-        execute(grid, methods, inputs, results)
-    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*/*.json")}
-    assert len(stamps) == 3
-    monkeypatch.undo()
-    outcome = execute(grid, methods, inputs, results)
+        execute(grid, methods, stop_after(3, perform), inputs, results)
+    before = {run: results.read(*run) for run in results.runs()}
+    assert len(before) == 3
+    outcome = execute(grid, methods, perform, inputs, results)
     assert (outcome.done, outcome.left, outcome.complete) == (1, 0, 2)
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert {run: results.read(*run) for run in before} == before, "seconds too"
 
 
 def test_another_process_may_have_done_it(inputs, tmp_path, monkeypatch):
-    results = Results(tmp_path, inputs.recipe)
+    results = Results(tmp_path / "runs.jsonl.gz", inputs.recipe)
     first = perform(Block(HALF, 0), "scratch", inputs, results)
-    monkeypatch.setattr("crossd.benchmark.transfer.run.train_and_predict", None)
+    monkeypatch.setattr("scripts.benchmarks.transfer.run.train_and_predict", None)
     assert perform(Block(HALF, 0), "scratch", inputs, results) == first
 
 
@@ -107,32 +109,29 @@ def stop_after(runs, perform):
     return counted
 
 
-def test_a_budget_leaves_whole_blocks(inputs, tmp_path, monkeypatch):
+def test_a_budget_leaves_whole_blocks(inputs, tmp_path):
     """A run takes 10 s by a made clock; 45 s hold two blocks of two runs, not a third."""
     now = 0.0
 
     def pretended(block, method, inputs, results):
         nonlocal now
         now += 10
-        path = tmp_path / block.path(method)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"seconds": 10.0}))
+        results.put(block, method, {"seconds": 10.0}, {})
         return {"seconds": 10.0}
 
-    monkeypatch.setattr(schedule, "perform", pretended)
     grid = blocks(["solid", "flat"], ["full"], {0.5: 2})
-    results = Results(tmp_path, inputs.recipe)
-    outcome = execute(grid, ["scratch", "rest"], inputs, results, 45 / 3600, clock=lambda: now)
+    results = Results(tmp_path / "runs.jsonl.gz", inputs.recipe)
+    outcome = execute(grid, ["scratch", "rest"], pretended, inputs, results, 45 / 3600, clock=lambda: now)
     assert (outcome.done, outcome.left, outcome.complete) == (4, 4, 2)
     assert {block for block, _ in results.runs()} == set(grid[:2])
 
 
 @pytest.mark.slow
 def test_several_processes_do_the_same(inputs, tmp_path):
-    one, two = Results(tmp_path / "one", inputs.recipe), Results(tmp_path / "two", inputs.recipe)
+    one, two = (Results(tmp_path / f"{name}.jsonl.gz", inputs.recipe) for name in ("one", "two"))
     grid = blocks(["solid"], ["probe"], {0.5: 1})
-    execute(grid, ["scratch", "raw"], inputs, one)
-    outcome = execute(grid, ["scratch", "raw"], inputs, two, workers=2)
+    execute(grid, ["scratch", "raw"], perform, inputs, one)
+    outcome = execute(grid, ["scratch", "raw"], perform, inputs, two, workers=2)
     assert outcome.left == 0
     for name in ("scratch", "raw"):
         assert one.read(grid[0], name)["val"] == two.read(grid[0], name)["val"]
@@ -145,7 +144,7 @@ def test_workers_end_with_a_killed_benchmark(tmp_path):
     program.write_text(
         "import multiprocessing, os, time\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "from crossd.benchmark.transfer.schedule import _begin_worker\n"
+        "from scripts.benchmarks.runs.schedule import _begin_worker\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
         "    with ProcessPoolExecutor(2, context, initializer=_begin_worker) as pool:\n"
@@ -171,7 +170,7 @@ def test_a_medicalnet_file(tmp_path, inputs):
     state["module.conv_seg.0.weight"] = torch.zeros(4, 32, 2, 2, 2)
     torch.save({"state_dict": state}, tmp_path / "resnet_10.pth")
     pretrained = find_pretrained(inputs.pretrained["plain"].parent, str(tmp_path / "resnet_10.pth"))
-    results = Results(tmp_path / "results", inputs.recipe)
+    results = Results(tmp_path / "results.jsonl.gz", inputs.recipe)
     run = perform(Block(HALF, 0), "medicalnet", replace(inputs, pretrained=pretrained), results)
     assert run["pretraining"]["file"] == "resnet_10.pth"
     made = build_network(METHODS["medicalnet"], tmp_path / "resnet_10.pth", NARROW, 2, 0)
@@ -187,13 +186,13 @@ def test_a_missing_pretraining_is_named(inputs, tmp_path):
             Block(HALF, 0),
             "acs",
             replace(inputs, pretrained={"shift": inputs.pretrained["shift"]}),
-            Results(tmp_path, inputs.recipe),
+            Results(tmp_path / "runs.jsonl.gz", inputs.recipe),
         )
 
 
 def test_a_method_fits_the_axes(inputs, tmp_path):
     with pytest.raises(CrossDError, match="'conv2d' is 2D and solid 3D"):
-        perform(Block(HALF, 0), "conv2d", inputs, Results(tmp_path, inputs.recipe))
+        perform(Block(HALF, 0), "conv2d", inputs, Results(tmp_path / "runs.jsonl.gz", inputs.recipe))
 
 
 def test_the_subset_is_stratified_shared_and_of_its_seed():
@@ -229,7 +228,9 @@ def test_folds_of_the_paper(made):
 
 @pytest.mark.slow
 def test_the_paper_protocol(inputs, tmp_path):
-    run = perform(Block(Cell("solid", "paper", 1.0), 7), "raw", inputs, Results(tmp_path, inputs.recipe))
+    run = perform(
+        Block(Cell("solid", "paper", 1.0), 7), "raw", inputs, Results(tmp_path / "runs.jsonl.gz", inputs.recipe)
+    )
     assert run["steps"] == 15 * 5  # 35 training cases in batches of 8
     assert len(run["val"]["curve"]) == 15
 
@@ -299,7 +300,7 @@ def test_a_set_of_the_pre_training_is_refused(inputs, made, tmp_path):
     torch.save(content, tmp_path / "shift.pt")
     seen = replace(inputs, pretrained={"shift": tmp_path / "shift.pt"})
     with pytest.raises(CrossDError, match=r"pre-trained on others; .*shift.pt was pre-trained on other.zip, solid.npz"):
-        perform(Block(Cell("solid", "probe", 0.5), 0), "raw", seen, Results(tmp_path, inputs.recipe))
+        perform(Block(Cell("solid", "probe", 0.5), 0), "raw", seen, Results(tmp_path / "runs.jsonl.gz", inputs.recipe))
 
 
 def test_two_key_files_and_colours(tmp_path):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from crossd.benchmark.transfer import holm, paired_difference
-from crossd.benchmark.transfer.statistics import weighted_aucs
-from crossd.benchmark.transfer.tables import metrics_of
-from crossd.benchmark.transfer.tested import Tested, from_json, to_json
 from crossd.errors import CrossDError
 from crossd.evaluation.metrics import class_aucs, nan_mean
+
+from scripts.benchmarks.runs.statistics import holm
+from scripts.benchmarks.transfer import paired_difference
+from scripts.benchmarks.transfer.statistics import weighted_aucs
+from scripts.benchmarks.transfer.tables import metrics_of
+from scripts.benchmarks.transfer.tested import Tested, from_json, to_json
 
 
 def made(labels, scores, patients=None) -> Tested:

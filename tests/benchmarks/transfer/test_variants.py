@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from crossd import CrossDResNet
-from crossd.benchmark.transfer import METHODS, build_network
 from crossd.checkpoints import save_checkpoint
 from crossd.conv import unseen_penalty
+
+from scripts.benchmarks.transfer import METHODS, build_network
 
 from .conftest import NARROW, card
 

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from crossd.benchmark import volume_to_image
-from crossd.benchmark.volume_to_image import run, starts, table
 from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
+
+from scripts.benchmarks.transfer import volume_to_image
+from scripts.benchmarks.transfer.volume_to_image import run, starts, table
 
 STEM = {"conv1_t_size": 3, "no_max_pool": True}
 SEEN = {"channels": ["ct"], "plane": "axial", "spacing": None, "roi_size": [16, 16, 16]}
