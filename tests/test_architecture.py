@@ -1,4 +1,4 @@
-"""The dependency arrows of the library and of scripts, their shortest description: a module imports only from its left."""
+"""The dependency arrows of the library and of scripts, and their shortest description: imports come from the left."""
 
 from __future__ import annotations
 

@@ -78,6 +78,11 @@ def test_the_sdist_has_what_the_wheel_is_made_of(built):
     assert not [name for name in names if name.startswith("tests")]
 
 
+def test_the_package_has_no_measurements_and_no_tools_of_maintainers():
+    parts = {part.removesuffix(".py") for name in package_files() for part in name.split("/")}
+    assert not parts & {"benchmark", "benchmarks", "faults", "zoo", "licences", "maintain"}
+
+
 def test_the_targets_are_there_and_check_what_they_build():
     made = subprocess.run(["make", "-n", "check-release"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     steps = ["-m build --outdir dist/release", "--zip dist/release", "> SHA256SUMS", "check_release.sh dist/release"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -41,7 +42,7 @@ def repository(root, tmp_path_factory):
 @pytest.fixture
 def crowded(monkeypatch, repository):
     """A zoo that takes nothing as large as `model.pt` and `model.ts`."""
-    others = [path for path in repository.rglob("*") if path.is_file() and path.suffix != ".pt"]
+    others = [path for path in repository.rglob("*") if path.is_file() and path.suffix not in (".pt", ".gz")]
     largest = max(path.stat().st_size for path in others)
     assert (repository / "models" / "model.pt").stat().st_size > largest
     monkeypatch.setattr(zoo, "LARGEST_FILE", largest)
@@ -69,6 +70,20 @@ def test_model_ts_is_the_model_and_the_config_of_this_bundle(repository, tmp_pat
     written = json.loads((bundle / "configs" / "inference.json").read_text())
     assert {**config, "card": written["card"]} == written
     assert load_bundle_config(str(bundle / "models" / "model.ts"), "inference.json").get_parsed_content("card") == card
+
+
+def test_it_holds_what_a_run_needs_and_the_model_card(repository, tmp_path):
+    """No guide, no measurement, no tool of maintainers; and what its pages link to is in it."""
+    bundle = build_zoo_bundle(repository, tmp_path)
+    files = [path for path in bundle.rglob("*") if path.is_file()]
+    assert len(files) <= 300
+    assert sorted(path.name for path in (bundle / "docs").rglob("*")) == ["README.md", "data_license.txt"]
+    assert not [path for path in files if {"benchmark", "benchmarks", "maintain", "scripts"} & set(path.parts)]
+    pages = [path for path in files if path.suffix == ".md"]
+    assert len(pages) == 2
+    for page in pages:
+        targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+        assert [target for target in targets if not (page.parent / target).exists()] == [], page
 
 
 def test_model_ts_is_made_anew(repository, tmp_path):

@@ -108,7 +108,7 @@ def test_the_page(tmp_path):
     assert text.endswith("<!-- faults:end -->\nafter\n")
     assert table(outcomes) in text
     page.write_text("nothing")
-    with pytest.raises(CrossDError, match=r"needs lines with faults:begin and faults:end: '.*page.md' has none. Add"):
+    with pytest.raises(CrossDError, match=r"written between its marks; .*page\.md holds one block .* found 0\. Put"):
         update_page(page, Campaign([]), "")
 
 

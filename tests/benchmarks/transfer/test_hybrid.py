@@ -10,11 +10,10 @@ import torch
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
 
+from scripts.benchmarks.runs.grid import Block, Cell
 from scripts.benchmarks.transfer import (
     METHODS,
     RECIPES,
-    Block,
-    Cell,
     Recipe,
     Results,
     build_network,
