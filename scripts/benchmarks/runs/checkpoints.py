@@ -9,9 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
 from crossd.training.cards import base_card
+from crossd.version import __version__
 
 
 class StartsFrom(Protocol):
@@ -92,3 +94,13 @@ def digests(sets: Mapping[str, Path], checkpoints: Mapping[str, Path]) -> dict[s
     named = {f"set {name}": path for name, path in sets.items()}
     named |= {f"pre-training {name}": path for name, path in checkpoints.items()}
     return {name: digest(path) for name, path in named.items()}
+
+
+def made_from(checkpoint: Path | None, mean_std: tuple[float, float], device: str) -> dict[str, Any]:
+    """What a stored run says of what it was made of: weights, normalisation, versions, device."""
+    return {
+        "pretraining": checkpoint and {"file": checkpoint.name, "sha256": digest(checkpoint)},
+        "normalisation": mean_std,
+        "versions": {"crossd": __version__, "torch": torch.__version__},
+        "device": device,
+    }

@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from crossd.version import __version__
-
-from scripts.benchmarks.runs.checkpoints import checkpoint_of, digest, normalisation
+from scripts.benchmarks.runs.checkpoints import checkpoint_of, made_from, normalisation
 from scripts.benchmarks.runs.grid import Block
 from scripts.benchmarks.segmentation.methods import METHODS, build_network, parameters_used
 from scripts.benchmarks.segmentation.recipe import Recipe
@@ -64,19 +61,11 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
         made = train_and_segment(network, parts, steps, recipe, mean_std, block.seed, inputs.device)
     result = {
         "format": 1,
-        "method": method,
-        "set": block.cell.set,
-        "protocol": block.cell.protocol,
-        "fraction": fraction,
-        "seed": block.seed,
         "cases": {split: len(part.names) for split, part in parts.items()},
         "steps": steps,
         "learning_rate": recipe.learning_rate,
         "parameters": parameters_used(network),
-        "pretraining": checkpoint and {"file": checkpoint.name, "sha256": digest(checkpoint)},
-        "normalisation": mean_std,
-        "versions": {"crossd": __version__, "torch": torch.__version__},
-        "device": inputs.device,
+        **made_from(checkpoint, mean_std, inputs.device),
         "val": made["val"],
         "seconds": made["seconds"],
     }

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from crossd.errors import CrossDError
-from crossd.version import __version__
 
-from scripts.benchmarks.runs.checkpoints import card_of, checkpoint_of, digest, normalisation
+from scripts.benchmarks.runs.checkpoints import card_of, checkpoint_of, made_from, normalisation
 from scripts.benchmarks.runs.grid import FOLDS, PAPER, Block
 from scripts.benchmarks.transfer.building import build_network
 from scripts.benchmarks.transfer.hybrid import ImageSide, read_images
@@ -103,18 +101,10 @@ def perform(block: Block, method: str, inputs: Inputs, results: Results) -> dict
         )
     result = {
         "format": 2,
-        "method": method,
-        "set": cell.set,
-        "protocol": cell.protocol,
-        "fraction": cell.fraction,
-        "seed": block.seed,
         "cases": {split: len(part.labels) for split, part in parts.items()},
         "steps": steps,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "pretraining": checkpoint and {"file": checkpoint.name, "sha256": digest(checkpoint)},
-        "normalisation": mean_std,
-        "versions": {"crossd": __version__, "torch": torch.__version__},
-        "device": inputs.device,
+        **made_from(checkpoint, mean_std, inputs.device),
         "val": made["val"],
         "seconds": made["seconds"],
     }
