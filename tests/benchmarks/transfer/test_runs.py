@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -138,7 +139,7 @@ def test_several_processes_do_the_same(inputs, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_end_with_a_killed_benchmark(tmp_path):
+def test_workers_end_with_a_killed_benchmark(tmp_path, root):
     """Two workers asleep in a pool whose process is killed: both are gone within seconds."""
     program = tmp_path / "sleepers.py"
     program.write_text(
@@ -152,7 +153,9 @@ def test_workers_end_with_a_killed_benchmark(tmp_path):
         "        pool.submit(time.sleep, 600), pool.submit(time.sleep, 600)\n"
         "        time.sleep(600)\n"
     )
-    benchmark = subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True)
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+    benchmark = subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True, env=environment)
     workers = [int(number) for number in benchmark.stdout.readline().split()]
     benchmark.kill()
     benchmark.wait()
