@@ -22,6 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OTHER_PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "models").glob("*.md")),
+    *sorted((ROOT / "scripts").rglob("*.md")),
     *sorted((ROOT / "tests").rglob("*.md")),
 ]
 BLOCK = re.compile(

@@ -216,13 +216,13 @@ def test_pages_that_load_a_bundle_say_that_configs_run_code(page):
 
 
 def audited(tmp_path, answer, code=0, errors=""):
-    """What `scripts/audit.py` makes of a pip-audit that gives this answer."""
+    """What `scripts/maintain/audit.py` makes of a pip-audit that gives this answer."""
     tool = tmp_path / "pip-audit"
     (tmp_path / "answer").write_text(answer)
     (tmp_path / "errors").write_text(errors)
     tool.write_text(f'#!/bin/sh\ncat "{tmp_path}/answer"\ncat "{tmp_path}/errors" >&2\nexit {code}\n')
     tool.chmod(0o755)
-    script = [sys.executable, str(ROOT / "scripts" / "audit.py"), "--pip_audit", str(tool)]
+    script = [sys.executable, str(ROOT / "scripts" / "maintain" / "audit.py"), "--pip_audit", str(tool)]
     return subprocess.run(script, capture_output=True, text=True)
 
 
