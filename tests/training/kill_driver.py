@@ -22,7 +22,7 @@ import crossd.ssl
 import crossd.training  # noqa: F401
 import ignite.handlers  # noqa: F401 - imported before the forks, as are crossd's parts
 import torch
-import torch._dynamo
+import torch._dynamo  # the first optimizer imports it
 from crossd.checkpoints import read_checkpoint
 from monai.bundle import ConfigWorkflow
 
