@@ -12,6 +12,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# As many processes as the machine has cores, each with one thread; WORKERS=0 is one process, for a debugger
+WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
+test test-all: export OMP_NUM_THREADS = 1
 # ITK's wrappers warn once more while Python shuts down, after pytest's last line
 test test-all test-clients: export PYTHONWARNINGS = ignore:builtin type:DeprecationWarning
 
@@ -36,10 +40,10 @@ demo: $(READY) ## classify phantom vessels (NIfTI files and a DICOM series) with
 	$(BIN)/python scripts/show_predictions.py demo/output
 
 test: $(READY) ## the tests CI runs
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(READY) ## all tests, the slow ones included
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff format, ruff check, mypy: report only
 	$(BIN)/ruff format --check .
