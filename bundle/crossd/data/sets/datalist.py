@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from crossd.data.delimited import write_table
 from crossd.data.sets.facts import Case, DatasetFacts
 from crossd.data.splits import check_fractions, check_patients, stratified_split
 from crossd.errors import CrossDError
@@ -97,15 +97,13 @@ def write_datalist(
     columns = [image_column] if count == 1 else [f"image_{i + 1}" for i in range(count)]
     named, patients = any(case.name for case in cases), any(case.patient for case in cases)
     header = [*["case"][:named], *columns, *(facts.class_names if facts.multilabel else ["label"])]
-    rows = [[*header, *["patient"][:patients], "split"]]
+    rows = []
     folder = path.parent.absolute()
     for case in cases:
         row = [case.name][:named] + [_path(image, folder) for image in case.images]
         row += [str(int(c in case.label)) for c in facts.class_names] if facts.multilabel else [str(case.label)]
         rows.append([*row, *[case.patient or case.name or str(case.images[0])][:patients], case.split])
-    folder.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
+    write_table(path, [*header, *["patient"][:patients], "split"], rows)
     return path
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from crossd.data.delimited import read_table
 from crossd.errors import CrossDError
 
 _SEXES = {1: "male", 2: "female"}
@@ -28,10 +28,9 @@ def read_sexes(path: str | Path) -> tuple[dict[int, str], list[int]]:
         CrossDError: no columns IXI_ID and SEX_ID, or a .xls without the package that reads it.
     """
     path = Path(path)
-    rows = _from_xls(path) if path.suffix.lower() == ".xls" else _from_csv(path)
-    header = [str(cell).strip() for cell in next(rows, [])]
-    number = next((i for i, name in enumerate(header) if name.upper() == "IXI_ID"), None)
-    sex = next((i for i, name in enumerate(header) if name.upper().startswith("SEX_ID")), None)
+    header, rows = _from_xls(path) if path.suffix.lower() == ".xls" else _from_csv(path)
+    number = next((name for name in header if name.upper() == "IXI_ID"), None)
+    sex = next((name for name in header if name.upper().startswith("SEX_ID")), None)
     if number is None or sex is None:
         raise CrossDError(
             f"IXI's table has the columns IXI_ID and SEX_ID (1=m, 2=f), {path} has {', '.join(header)}. "
@@ -39,8 +38,6 @@ def read_sexes(path: str | Path) -> tuple[dict[int, str], list[int]]:
         )
     said: dict[int, set[str]] = defaultdict(set)
     for row in rows:
-        if len(row) <= max(number, sex):  # an empty line
-            continue
         code = _number(row[sex])
         if (subject := _number(row[number])) is not None and code in _SEXES:
             said[subject].add(_SEXES[code])
@@ -50,7 +47,7 @@ def read_sexes(path: str | Path) -> tuple[dict[int, str], list[int]]:
     )
 
 
-def _from_xls(path: Path) -> Iterator[list[object]]:
+def _from_xls(path: Path) -> tuple[Sequence[str], Sequence[Mapping[str, object]]]:
     try:
         import xlrd
     except ImportError as error:
@@ -63,14 +60,14 @@ def _from_xls(path: Path) -> Iterator[list[object]]:
     except (xlrd.XLRDError, OSError) as error:
         raise CrossDError(f"IXI.xls is an Excel file, {path} is not ({error}). Download it again.") from error
     sheet = book.sheet_by_name("Table") if "Table" in book.sheet_names() else book.sheet_by_index(0)
-    return iter([sheet.row_values(row) for row in range(sheet.nrows)])
+    header, *rows = [sheet.row_values(row) for row in range(sheet.nrows)] or [[]]
+    names = [str(name).strip() for name in header]
+    return names, [dict(zip(names, row, strict=False)) for row in rows]
 
 
-def _from_csv(path: Path) -> Iterator[list[object]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        first = file.readline()
-        file.seek(0)
-        return iter([[*row] for row in csv.reader(file, delimiter=max(",;\t", key=first.count))])
+def _from_csv(path: Path) -> tuple[Sequence[str], Sequence[Mapping[str, object]]]:
+    table = read_table(path, "IXI's table")
+    return table.columns, table.rows
 
 
 def _number(cell: object) -> int | None:

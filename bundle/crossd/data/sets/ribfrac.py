@@ -12,13 +12,13 @@ originals, in their own voxels and Hounsfield units, so that nothing is resample
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 
+from crossd.data.delimited import read_table
 from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
 from crossd.errors import CrossDError
 
@@ -77,13 +77,12 @@ def _kinds(root: Path) -> dict[str, tuple[str, dict[int, int]]]:
     codes: dict[str, dict[int, int]] = defaultdict(dict)
     split_of = {}
     for table in tables:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-        if not rows or not {"public_id", "label_id", "label_code"} <= rows[0].keys():
+        read = read_table(table, "RibFrac's info")
+        if not read.rows or read.lacking(("public_id", "label_id", "label_code")):
             raise CrossDError(
                 f"RibFrac's info has public_id, label_id and label_code, {table} has not. Download it again."
             )
-        for row in rows:
+        for row in read.rows:
             if row["public_id"] != "public_id":  # a header in the middle of joined files
                 codes[row["public_id"]][int(row["label_id"])] = int(row["label_code"])
                 split_of[row["public_id"]] = "val" if "-val-" in table.name else "train"
