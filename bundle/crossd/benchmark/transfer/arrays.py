@@ -10,8 +10,8 @@ from monai.transforms import Resize, ScaleIntensityRangePercentiles
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
+from crossd.data.npz_arrays import NpzArray
 from crossd.data.sets.enhanced_medmnist import layout
-from crossd.data.sets.npz_arrays import NpzArray
 from crossd.errors import CrossDError
 
 PERCENTILES = (0.5, 99.5)  # that become 0 and 1 where the values have no range of their own

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossd.data.npz_arrays import NpzArray, load_small, npz_array, npz_keys
 from crossd.data.sets.array_files import ArrayFiles
 from crossd.data.sets.brats21 import FACTS as BRATS21
 from crossd.data.sets.busv import FACTS as BUSV
@@ -25,7 +26,6 @@ from crossd.data.sets.ixi import FACTS as IXI
 from crossd.data.sets.lung_adenocarcinoma import FACTS as LUNG
 from crossd.data.sets.medmnist import PAPER as MEDMNIST
 from crossd.data.sets.mosmed import FACTS as MOSMED
-from crossd.data.sets.npz_arrays import NpzArray, load_small, npz_array, npz_keys
 from crossd.errors import CrossDError, one_of
 
 FACTS = DatasetFacts(

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from crossd.data.npz_arrays import load_small, npz_array, npz_keys
 from crossd.data.sets.array_files import ArrayFiles
 from crossd.data.sets.downloads import OfficialFile, official_file
 from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
 from crossd.data.sets.medmnist_info import INFO
-from crossd.data.sets.npz_arrays import load_small, npz_array, npz_keys
 from crossd.errors import CrossDError
 
 URL = "https://zenodo.org/records/10519652/files"
