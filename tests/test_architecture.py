@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bundle" / "crossd"
 ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
     {"errors", "version"},
     {"files"},  # every file that is written whole, held or digested
-    {"bundle", "processes"},  # processes: how those that torchrun starts meet; inference and training both need it
+    {"bundle", "processes", "precision"},  # how processes meet, and where amp may be: inference and training ask both
     {"motion", "pseudo3d"},  # mathematics that `import crossd` offers: pseudo3d must not load what reads scans (data)
     {"conv"},
     {"baselines"},

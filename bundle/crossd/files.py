@@ -17,7 +17,6 @@ from crossd.errors import CrossDError
 logger = logging.getLogger(__name__)
 
 _UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)  # of a folder that its file system cannot synchronise
-_CHUNK = 2**20
 _held: dict[str, tuple[int, int]] = {}  # real path of a locked file: its descriptor, and how often it is held
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_held.clear)  # locks of files are not inherited
@@ -159,7 +158,7 @@ def _let_go(name: str) -> None:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal digits; memory: 1 MiB."""
+    """SHA-256 of a file's bytes, in hexadecimal digits."""
     return _digest(path, hashlib.sha256())
 
 
@@ -181,9 +180,7 @@ def digest(path: str | os.PathLike[str]) -> str:
 
 def _digest(path: str | os.PathLike[str], found: Any) -> str:
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            found.update(chunk)
-    return str(found.hexdigest())
+        return str(hashlib.file_digest(file, lambda: found).hexdigest())
 
 
 def replace_marked(text: str, mark: str, new: str, where: str | os.PathLike[str] = "the text") -> str:
