@@ -13,7 +13,7 @@ from monai.transforms import Spacingd, SpatialResample
 from monai.transforms.inverse import TraceableTransform
 from monai.utils import convert_to_tensor
 
-from crossd.data.sizes import check_voxels
+from crossd.data.declared_sizes import check_voxels
 
 _TOLERANCE = 1e-3  # voxels, over the whole volume: rounding of affines stays below, a rotation of 0.001° does not
 

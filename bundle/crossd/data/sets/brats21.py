@@ -18,7 +18,7 @@ import os
 from pathlib import Path
 
 from crossd.data.delimited import read_table
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
 from crossd.errors import CrossDError, one_of
 
 FACTS = DatasetFacts(
@@ -73,7 +73,7 @@ def find_brats21(
         if images is None:
             absent.append(subject)
         else:
-            cases.append(Case(images, FACTS.class_names[label], patient=subject, name=f"BraTS2021_{subject}"))
+            cases.append(ReleasedCase(images, FACTS.class_names[label], patient=subject, name=f"BraTS2021_{subject}"))
     if not cases:
         raise FACTS.missing(f"the folders BraTS2021_00000 or train/00000 with {', '.join(chosen)}", root)
     notes = []

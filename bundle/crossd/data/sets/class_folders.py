@@ -14,7 +14,7 @@ from pathlib import Path
 
 from crossd.data.case_names import unique_names
 from crossd.data.cases import find_cases
-from crossd.data.sets.facts import Case, DatasetFacts, Found
+from crossd.data.sets.facts import DatasetFacts, Found, ReleasedCase
 from crossd.data.splits import split_folders
 from crossd.errors import CrossDError
 
@@ -71,7 +71,7 @@ def find_class_folders(
                 below = path.relative_to(folder.absolute()).as_posix()
                 rows.append((path, folder.name, _patient(below, patient_pattern), split))
     cases = [
-        Case((path,), label, patient, split, name)
+        ReleasedCase((path,), label, patient, split, name)
         for (path, label, patient, split), name in zip(
             rows, unique_names(path.relative_to(root.absolute()).as_posix() for path, *_ in rows), strict=True
         )

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from crossd.data.sets.downloads import OfficialFile, official_file
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
 from crossd.data.sets.ixi_sexes import read_sexes
 from crossd.errors import one_of
 
@@ -66,7 +66,7 @@ def find_ixi(
     complete = sorted(set.intersection(*(set(files) for files in found.values())))
     seen = set.union(*(set(files) for files in found.values()))
     cases = [
-        Case(
+        ReleasedCase(
             tuple(found[contrast][subject] for contrast in chosen),
             sexes[subject],
             patient=f"IXI{subject:03d}",

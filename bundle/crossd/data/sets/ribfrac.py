@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from crossd.data.delimited import read_table
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
 from crossd.errors import CrossDError
 
 FACTS = DatasetFacts(
@@ -62,7 +62,7 @@ def find_ribfrac(root: str | os.PathLike[str], output_dir: str | os.PathLike[str
         wanted = {value: _KINDS[code] for value, code in labels.items() if code in _KINDS}
         left_out.update("segmental" if code == 4 else "unknown" for code in labels.values() if code in (4, -1))
         for value, path in _cut(scan, scans[scan], maps[scan], list(wanted), size, Path(output_dir)).items():
-            cases.append(Case((path,), wanted[value], patient=scan, split=split))
+            cases.append(ReleasedCase((path,), wanted[value], patient=scan, split=split))
     notes = [f"{count} {kind} fractures are left out." for kind, count in sorted(left_out.items())]
     if len(ready) < len(kinds):
         notes.append(f"{len(kinds) - len(ready)} scans of the CSV files are not here.")
