@@ -73,6 +73,8 @@ class Report:
 class Ledger:
     """The memory of a watcher; every method is one transaction, and any thread may call it.
 
+    Its file is called `journal.sqlite`, and messages call it so; a run over cases has a journal of another kind.
+
     Args:
         path: of the SQLite file, made when it is not there; on a local disk, as SQLite's locks need it.
 

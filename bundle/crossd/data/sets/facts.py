@@ -74,7 +74,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class ReleasedCase:
-    """One case of a data set.
+    """One case of a published data set, before it is in a list.
 
     Attributes:
         images: a path for each channel.
@@ -126,7 +126,7 @@ def differences(facts: DatasetFacts, found: Found) -> list[str]:
 
     >>> row = PaperRow("V", 200, (1, 128, 128, 64), (0, 1), 2)
     >>> facts = DatasetFacts("a", "A", "b", "c", "d", ("x", "y"), "", "", count=3, paper=row)
-    >>> differences(facts, Found([ReleasedCase(("1.nii",), "x"), ReleasedCase(("2.nii",), "y"), ReleasedCase(("3.nii",), "y")]))
+    >>> differences(facts, Found([ReleasedCase((f"{number}.nii",), "xyy"[number]) for number in range(3)]))
     ['A: 3 cases here, 200 in Table V of the paper.']
     """
     count = len(found.cases)
