@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossd.cards.rules import CLASSIFICATION, SEGMENTATION
 from crossd.data.case_table import image_columns
 from crossd.data.delimited import Table, read_table
 from crossd.errors import CrossDError
 
 OWN_COLUMNS = ("case", "label", "patient", "split")
 MASK_COLUMNS = ("case", "mask", "patient", "split")  # of segmentation, where a label map is the label
-TASKS = ("multiclass", "multilabel", "segmentation")
+TASKS = (*CLASSIFICATION, SEGMENTATION)
 NO_CLASS = "none"  # what a multilabel `label` says of a case that has none of the classes
 
 
@@ -70,14 +71,14 @@ def _check_columns(path: Path, header: list[str], task: str) -> tuple[tuple[str,
             f"labels need a column 'image', or 'image_1' to 'image_n' without gaps for several channels, got {header} "
             f"in {path}. Rename the columns."
         )
-    own = MASK_COLUMNS if task == "segmentation" else OWN_COLUMNS
+    own = MASK_COLUMNS if task == SEGMENTATION else OWN_COLUMNS
     others = tuple(name for name in header if name not in images and name not in own)
-    if task == "segmentation" and ("mask" not in header or others):
+    if task == SEGMENTATION and ("mask" not in header or others):
         raise CrossDError(
             f"Cases with masks have the columns {', '.join(images + own)}, image and mask at least, got {header} in "
             f"{path}. Rename, add or drop columns."
         )
-    if task == "segmentation":
+    if task == SEGMENTATION:
         return images, ()
     if "label" in header and others:
         raise CrossDError(
