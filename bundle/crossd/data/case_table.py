@@ -10,7 +10,7 @@ from typing import Any
 
 from crossd.data.case_names import safe_name, unique_names
 from crossd.data.delimited import Table, read_table
-from crossd.data.volume_files import VOLUME_SUFFIXES, split_volume
+from crossd.data.volume import VOLUME_SUFFIXES, split_volume
 from crossd.errors import CrossDError
 
 

@@ -16,8 +16,7 @@ from crossd.data.dicom.series import Series
 from crossd.data.dicom.series_volume import check_tilt
 from crossd.data.dicom.straightening import TILT
 from crossd.data.folders import files_below, natural
-from crossd.data.volume import header_of
-from crossd.data.volume_files import VOLUME_SUFFIXES, split_volume
+from crossd.data.volume import VOLUME_SUFFIXES, header_of, split_volume
 from crossd.errors import CrossDError, one_of
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import SpaceKeys, TraceKeys
 
-from crossd.data.affines import tidy_affine
 from crossd.data.channels import stack_channels
 from crossd.data.declared_sizes import check_voxels
 from crossd.data.dicom import find_series
@@ -24,7 +23,9 @@ from crossd.data.dicom.series import Series
 from crossd.data.dicom.series_volume import read_series
 from crossd.data.dicom.straightening import TILT
 from crossd.data.folders import files_below, no_file
-from crossd.data.volume_files import VOLUME_SUFFIXES, Volume, read_volume_file, split_volume
+from crossd.data.resampling import tidy_affine
+from crossd.data.volume import VOLUME_SUFFIXES, Volume, split_volume
+from crossd.data.volume_files import read_volume_file
 from crossd.errors import CrossDError, one_of
 
 # What MONAI writes into the meta data of images, besides its own classes: names and arrays. Without this,

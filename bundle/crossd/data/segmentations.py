@@ -12,7 +12,7 @@ from typing import Any
 from crossd.data.label_table import LabelTable, read_label_table
 from crossd.data.labels import listed_cases, resolve_cell, splits_of
 from crossd.data.splits import SPLITS
-from crossd.data.volume_files import split_volume
+from crossd.data.volume import split_volume
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
