@@ -14,7 +14,7 @@ from monai.transforms import SpatialResample
 from torch import Tensor
 
 from crossd.data.resampling import parallel_grids, resample_axis
-from crossd.data.volume_files import NIFTI_SUFFIXES
+from crossd.data.volume import NIFTI_SUFFIXES
 from crossd.inference.window_map import WindowMap
 
 SLAB = 2**24  # voxels resampled at a time: the sampling grid takes 12 bytes for each, whatever the volume's size

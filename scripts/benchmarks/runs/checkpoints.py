@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from crossd.cards.from_weights import base_card
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
-from crossd.training.cards import base_card
 from crossd.version import __version__
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.checkpoints import read_card
-from crossd.data.images.folders import files_of
+from crossd.data.images.trees import files_of
 from crossd.errors import CrossDError
 from crossd.training.run_files import checkpoints, write_whole
 

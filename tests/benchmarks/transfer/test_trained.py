@@ -6,11 +6,11 @@ import hashlib
 import json
 
 import pytest
+from crossd.cards.from_weights import FROM_SCRATCH
 from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.training import model_card
-from crossd.training.cards import FROM_SCRATCH
 
 from scripts.benchmarks.runs.lines import read_lines
 from scripts.benchmarks.runs.records import record

@@ -1,25 +1,26 @@
-"""Where a new model's card comes from: the card of the weights it starts from, and what the user changed."""
+"""What a new model's card takes over from the weights that training starts from."""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from crossd.checkpoints import check_card, read_card, read_checkpoint
-from crossd.checkpoints.card import SELF_SUPERVISED
+from crossd.cards.own_model import bundle_card, metadata_beside
+from crossd.cards.rules import SEGMENTATION, SELF_SUPERVISED
+from crossd.checkpoints import read_card, read_checkpoint
 from crossd.checkpoints.layouts import recognise, without_wrapper
 from crossd.errors import CrossDError
 from crossd.networks import STAGES
-from crossd.version import __version__
+from crossd.networks.monai_encoders import MONAI_ENCODERS, encoder_arguments
 
 logger = logging.getLogger(__name__)
 
+RADIMAGENET = {"mean": 0.3162, "std": 0.3213}  # of the official Cross-D pre-training set, grey values in [0, 1]
 FROM_SCRATCH: dict[str, Any] = {
     "class_names": [],
     "network": {"depth": 18, "width": 64},
@@ -39,12 +40,11 @@ FROM_SCRATCH_2D: dict[str, Any] = {
         **FROM_SCRATCH["input"],
         "plane": "acquired",
         "intensity": {"mode": "range"},
-        "mean": 0.3162,
-        "std": 0.3213,
+        **RADIMAGENET,
     },
 }
-RADIMAGENET = {"mean": 0.3162, "std": 0.3213}  # of the official Cross-D pre-training set, grey values in [0, 1]
 IMAGENET = {"mean": 0.449, "std": 0.226}  # torchvision's three channels, averaged
+_CHANNELS = ("spatial_dims", "in_channels", "out_channels", "num_classes")  # these follow from the new data
 
 
 def is_none(weights: str | None) -> bool:
@@ -84,8 +84,7 @@ def base_card(
         return FROM_SCRATCH if spatial_dims == 3 and pseudo_3d is None else FROM_SCRATCH_2D
     path = Path(str(weights))
     if not path.is_file():
-        metadata = Path(bundle_root) / "configs" / "metadata.json"
-        card = json.loads(metadata.read_text(encoding="utf-8")).get("card") if metadata.is_file() else None
+        card = bundle_card(Path(bundle_root) / "configs" / "metadata.json")
         if card is not None and path.absolute() == Path(bundle_root).absolute() / "models" / "model.pt":
             return _adapted(card, spatial_dims, pseudo_3d)
         raise CrossDError(
@@ -93,8 +92,7 @@ def base_card(
             "none to train from scratch."
         )
     content = read_checkpoint(path)
-    metadata = path.resolve().parent.parent / "configs" / "metadata.json"
-    if content.get("card") is not None or (set(content) == {"model"} and metadata.is_file()):
+    if content.get("card") is not None or (set(content) == {"model"} and metadata_beside(path).is_file()):
         return _adapted(_of_classifier(read_card(path), path), spatial_dims, pseudo_3d)
     return _guess(path, content["model"])
 
@@ -111,6 +109,63 @@ def trained_card(weights: str | None) -> dict[str, Any]:
             "training run, or --weights FILE."
         )
     return read_card(str(weights))
+
+
+def trained_segmentation(weights: str | None) -> dict[str, Any]:
+    """The card of a trained segmentation model.
+
+    Raises:
+        CrossDError: when there is no such file, it has no card, or it does not segment.
+    """
+    card = trained_card(weights)
+    if card["task"] != SEGMENTATION:
+        raise CrossDError(
+            f"A mask needs a model that segments; {weights} is one for {card['task']}. Pass --weights of "
+            "a run of configs/train_segmentation.json, or use configs/inference.json."
+        )
+    return card
+
+
+def segmentation_base(weights: str | None, bundle_root: str) -> dict[str, Any]:
+    """What is known of the input and the network from the weights that training starts from.
+
+    Args:
+        weights: a segmentation model of ours, any checkpoint that `crossd.training.base_card` knows (a classifier, a
+            self-supervised encoder), the self-supervised encoder of a network of MONAI, or `"none"`.
+        bundle_root: of the running bundle.
+
+    Returns:
+        `{"class_names", "label_values", "network", "input"}`; the classes are None unless the weights segment.
+
+    Raises:
+        CrossDError: when the file is missing or is no checkpoint.
+    """
+    pretrained = monai_encoder(weights)
+    if pretrained is not None:
+        return {"class_names": None, "label_values": None, **pretrained}
+    card = base_card(weights, bundle_root)
+    segments = card.get("task") == SEGMENTATION
+    left_out = _CHANNELS if segments else (*_CHANNELS, "name", "convs", "conv")
+    return {
+        "class_names": card["class_names"] if segments else None,
+        "label_values": card["label_values"] if segments else None,
+        "network": {key: value for key, value in card["network"].items() if key not in left_out},
+        "input": card["input"],
+    }
+
+
+def monai_encoder(weights: str | None) -> dict[str, Any] | None:
+    """What is known from a self-supervised encoder of one of MONAI's networks; None for any other weights.
+
+    Returns:
+        `{"network", "input"}`, the network with its name, kind of convolutions and arguments but channels.
+    """
+    card = {} if is_none(weights) or not Path(str(weights)).is_file() else read_checkpoint(str(weights)).get("card")
+    if not card or card.get("task") != SELF_SUPERVISED or card.get("encoder") not in MONAI_ENCODERS:
+        return None
+    options = {key: value for key, value in card["network"].items() if key not in (*_CHANNELS, "conv")}
+    network = {"name": MONAI_ENCODERS[card["encoder"]], "convs": card["network"].get("conv", "plain")}
+    return {"network": {**network, **encoder_arguments(card["encoder"], options)}, "input": card["input"]}
 
 
 def _of_classifier(card: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -178,67 +233,3 @@ def resnet_arguments(state: Mapping[str, Tensor]) -> dict[str, int]:
     if not depths or "conv1.weight" not in state:
         return {}
     return {"depth": depths[0], "width": int(state["conv1.weight"].shape[0])}
-
-
-def model_card(
-    task: str,
-    class_names: Sequence[str],
-    network: Mapping[str, Any],
-    input: Mapping[str, Any],
-    negative_class: str | int | None = None,
-    data: str = "",
-) -> dict[str, Any]:
-    """The card of the model to be trained, checked.
-
-    Args:
-        task: `"multiclass"` or `"multilabel"`.
-        class_names: in the order of the network's outputs.
-        network: arguments of `CrossDResNet` but the number of channels and classes, which follow.
-        input: as in `crossd.checkpoints.check_card`.
-        negative_class: the class that means "absent", by name or index; None where there is none.
-        data: what it is trained on, in words.
-
-    Raises:
-        CrossDError: when an entry breaks a rule.
-
-    >>> card = model_card("multiclass", ["well", "ill"], {"width": 8}, FROM_SCRATCH["input"], "well")
-    >>> card["negative_class"], card["network"]
-    (0, {'spatial_dims': 3, 'in_channels': 1, 'num_classes': 2, 'width': 8})
-    """
-    names = list(class_names)
-    if isinstance(negative_class, str):
-        if negative_class not in names:
-            raise CrossDError(
-                f"negative_class must be one of {names}, got {negative_class!r}. Correct it or leave it out."
-            )
-        negative_class = names.index(negative_class)
-    return check_card(
-        {
-            "format": 1,
-            "crossd_version": __version__,
-            "task": task,
-            "class_names": names,
-            "negative_class": negative_class,
-            "network": {
-                "spatial_dims": 3,
-                "in_channels": len(input["channels"]),
-                "num_classes": len(names),
-                **network,
-            },
-            "input": dict(input),
-            "data": data,
-            "metrics": {},
-        },
-        "the configuration",
-    )
-
-
-def channel_names(known: Sequence[str], channels: int | None) -> list[str]:
-    """Names of the image columns: those of the weights' card where their number fits.
-
-    >>> channel_names(["t1", "t2"], 2), channel_names(["image"], 2), channel_names(["image"], None)
-    (['t1', 't2'], ['image_1', 'image_2'], ['image'])
-    """
-    if channels is None or channels == len(known):
-        return list(known)
-    return ["image"] if channels == 1 else [f"image_{i + 1}" for i in range(channels)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from crossd.bundle import check_version
 from crossd.errors import CrossDError
-from crossd.serve.versions import content_digest
+from crossd.serve.series_versions import content_digest
 
 # Of the configuration's handlers those that a watcher needs: no tables, maps, pages and progress bars.
 _KEPT = ("crossd.inference.LoadWeights", "crossd.inference.StructuredReports")
