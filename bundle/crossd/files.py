@@ -1,4 +1,4 @@
-"""Files written whole or not at all, held by one process, told apart by a digest, and changed between marks."""
+"""Files written whole or not at all, held by one process, and told apart by a digest."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import errno
 import hashlib
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
-
-from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
 
@@ -181,31 +178,3 @@ def digest(path: str | os.PathLike[str]) -> str:
 def _digest(path: str | os.PathLike[str], found: Any) -> str:
     with open(path, "rb") as file:
         return str(hashlib.file_digest(file, lambda: found).hexdigest())
-
-
-def replace_marked(text: str, mark: str, new: str, where: str | os.PathLike[str] = "the text") -> str:
-    """The text with what stands between two marks replaced.
-
-    The marks are the lines `<!-- mark:begin … -->` and `<!-- mark:end -->`; they stay.
-
-    Args:
-        text: Markdown or HTML.
-        mark: their name.
-        new: what comes between, without the last end of line.
-        where: where the text is from, for messages.
-
-    Raises:
-        CrossDError: unless there is one such pair.
-
-    >>> replace_marked("<!-- a:begin (made) -->\\nold\\n<!-- a:end -->\\n", "a", "new")
-    '<!-- a:begin (made) -->\\nnew\\n<!-- a:end -->\\n'
-    """
-    name = re.escape(mark)
-    pattern = re.compile(rf"(<!-- {name}:begin\b[^>]*-->\n).*?(<!-- {name}:end -->)", re.DOTALL)
-    replacement, count = pattern.subn(lambda found: f"{found[1]}{new}\n{found[2]}", text)
-    if count != 1:
-        raise CrossDError(
-            f"{where} holds one block from <!-- {mark}:begin --> to <!-- {mark}:end -->, found {count}. Put the two "
-            "lines where the block belongs, once."
-        )
-    return replacement
