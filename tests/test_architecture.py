@@ -10,9 +10,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "bundle" / "crossd"
 ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
-    {"errors", "version"},
+    {"errors", "version", "callers"},  # callers: who on the call stack is running what asks
     {"files"},  # every file that is written whole, held or digested
-    {"bundle", "processes"},  # processes: how those that torchrun starts meet; inference and training both need it
+    {"bundle", "options", "processes"},  # processes: how those that torchrun starts meet; inference and training need it
     {"motion", "pseudo3d"},  # mathematics that `import crossd` offers: pseudo3d must not load what reads scans (data)
     {"conv"},
     {"baselines"},
