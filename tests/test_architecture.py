@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bundle" / "crossd"
 ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
     {"errors", "version", "callers"},  # callers: who on the call stack is running what asks
     {"files"},  # every file that is written whole, held or digested
-    {"bundle", "options", "processes"},  # processes: how those that torchrun starts meet; inference and training need it
+    {"bundle", "options", "processes"},  # processes: how those that torchrun starts meet, for inference and training
     {"motion", "pseudo3d"},  # mathematics that `import crossd` offers: pseudo3d must not load what reads scans (data)
     {"conv"},
     {"baselines"},
@@ -23,6 +23,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"training", "evaluation"},
     {"ssl", "segmentation"},  # runs of their own, by the parts of training: how they are resumed, seeded and shared
     {"report", "export", "model_card", "licences", "pictures", "benchmark"},  # benchmark trains and evaluates
+    {"runs"},  # the inference of a bundle, made of the parts of all of these
     {"zoo"},  # its bundles hold an export
     {"serve"},  # its log tells reasons as the report does, without names
     {"cli"},

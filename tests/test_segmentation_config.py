@@ -259,7 +259,7 @@ def test_a_missing_mask_is_named(workflow, volumes, tmp_path):
     assert "x03" in cause(error.value)
 
 
-@pytest.mark.parametrize("name", ["train_segmentation", "evaluate_segmentation", "inference_segmentation"])
+@pytest.mark.parametrize("name", ["train_segmentation", "evaluate_segmentation"])
 def test_each_option_is_described(root, name):
     config = json.loads((root / "configs" / f"{name}.json").read_text())
     described = {part.strip() for key in config["_desc_"] for part in key.split(",")}

@@ -66,7 +66,7 @@ INFERENCE = (
     ),
     Option(
         "evidence_class",
-        ("integer", "text"),
+        "text",
         None,
         "class that the evidence maps show; null: the finding, or the predicted class where there are several",
         compared=True,
@@ -87,7 +87,7 @@ INFERENCE = (
     NUM_WORKERS,
     AMP,
     Option("backend", "text", "auto", "auto, or one of crossd.inference.BACKENDS", compared=True),
-    *PROCESS,
+    PROCESS[0],
 )
 
 INFERENCE_SEGMENTATION = (
@@ -123,7 +123,7 @@ INFERENCE_SEGMENTATION = (
         "(CrossDUNet runs eager)",
         compared=True,
     ),
-    *PROCESS,
+    PROCESS[0],
 )
 
 INFERENCE_TRT = (

@@ -1,7 +1,9 @@
 """Segmentation: networks and their cards, masks in the input's own space, and how good they are."""
 
+from crossd.segmentation.case_scores import SegmentationReport, summarise
 from crossd.segmentation.input_space import mask_in_input_space
 from crossd.segmentation.iteration import segment_cases
+from crossd.segmentation.mask_answers import Segmentation
 from crossd.segmentation.metrics import case_metrics
 from crossd.segmentation.networks import (
     network_arguments,
@@ -10,12 +12,10 @@ from crossd.segmentation.networks import (
     segmentation_network,
     trained_segmentation,
 )
-from crossd.segmentation.report import SegmentationReport, summarise
 from crossd.segmentation.weights import SegmentationWeightsLoader
-from crossd.segmentation.writer import MaskWriter
 
 __all__ = [
-    "MaskWriter",
+    "Segmentation",
     "SegmentationReport",
     "SegmentationWeightsLoader",
     "case_metrics",

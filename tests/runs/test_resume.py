@@ -19,16 +19,16 @@ from crossd.errors import CrossDError
 from crossd.inference import (
     CaseDataset,
     CaseLoader,
-    Journal,
-    PendingCases,
-    PredictionWriter,
+    Classification,
+    RunJournal,
     WindowInferer,
     classify_cases,
     run_cases,
 )
 from crossd.processes import join_processes
-from crossd.report import ReportWriter
+from crossd.report import ReportPage
 from crossd.report.merging import pieces
+from crossd.runs import CaseRun
 from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
@@ -79,17 +79,16 @@ def images(tmp_path: Path) -> Path:
 def run(images: Path, output: Path, stop: int | None = None, names: bool = True, **options: Any) -> list[str]:
     """Classify; `stop` ends the run after so many cases, as a kill would. Returns the files that were read."""
     READ.clear()
-    journal = Journal(output, {"images": str(images), "overlap": 0.5, **options.pop("settings", {})}, **options)
+    journal = RunJournal(output, {"images": str(images), "overlap": 0.5, **options.pop("settings", {})}, **options)
     dataset = CaseDataset(find_cases(images), read)
-    writer = PredictionWriter(output, CARD, journal=journal)
-    report = ReportWriter(output, CARD, journal=journal, names=names, slices=1)
+    case_run = CaseRun(output, Classification(CARD), journal, page=ReportPage(output, CARD, names=names, slices=1))
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
-        val_data_loader=CaseLoader(dataset, sampler=PendingCases(dataset, journal)),
+        val_data_loader=CaseLoader(dataset, journal=journal),
         network=Mean(),
         inferer=WindowInferer(8),
         iteration_update=classify_cases,
-        val_handlers=[writer, report],
+        val_handlers=[case_run],
         decollate=False,
     )
 
@@ -280,13 +279,9 @@ def test_switches_are_off_when_they_say_false(images: Path, tmp_path: Path, no: 
     options = {"images": str(images), "output_dir": str(tmp_path), "logging_file": False, **switches}
     workflow = ConfigWorkflow(str(ROOT / "configs" / "inference.json"), workflow_type="inference", **options)
     workflow.initialize()
-    journal = workflow.parser.get_parsed_content("journal")
-    assert (journal.resume, journal.retry_failed) == (False, False)
-    assert [type(handler).__name__ for handler in workflow.handlers] == [
-        "LoadWeights",
-        "PredictionWriter",
-        "ProgressBar",
-    ]
+    case_run = workflow.parser.get_parsed_content("case_run")
+    assert (case_run.journal.resume, case_run.journal.retry_failed) == (False, False)
+    assert (case_run.page, case_run.structured_reports) == (None, None)
     assert workflow.evaluator.amp is False
 
 
