@@ -11,7 +11,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "bundle" / "crossd"
 ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
     {"errors", "version", "callers"},  # callers: who on the call stack is running what asks
-    {"bundle", "options", "processes"},  # processes: how those that torchrun starts meet; inference and training both need it
+    {"bundle", "options", "precision"},  # where a bundle is, what it is run with, and where amp may be
+    {"processes"},  # how those that torchrun starts meet; inference and training both need it
     {"motion", "pseudo3d"},  # mathematics that `import crossd` offers: pseudo3d must not load what reads scans (data)
     {"conv"},
     {"baselines"},

@@ -6,7 +6,7 @@ import logging
 import os
 from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -101,7 +101,7 @@ class ReportWriter:
         total = len(dataset) if hasattr(dataset, "__len__") else None
         around = page(
             self.facts["Model"],
-            datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+            datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             total,
             self.classes,
             {**self.facts, "Run": _run(engine)},

@@ -11,12 +11,11 @@ from crossd.training.pretrained import PretrainedCheckpointLoader, TrainedCheckp
 from crossd.training.progress import TrainingProgress
 from crossd.training.randomness import SeededDataset, SeedEpochs
 from crossd.training.readable import cache_rate, readable_cases
-from crossd.training.recipes import AutocastInferer, PrepareImages, epoch_schedule
+from crossd.training.recipes import PrepareImages, epoch_schedule
 from crossd.training.sampling import validation_sampler
 from crossd.training.trainable import set_trainable
 
 __all__ = [
-    "AutocastInferer",
     "EpochTable",
     "LossBar",
     "PrepareImages",
