@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from crossd.cards.from_weights import FROM_SCRATCH
 from crossd.checkpoints import read_card
 from crossd.errors import CrossDError
 from crossd.training import (
@@ -21,7 +22,6 @@ from crossd.training import (
     image_metrics,
     model_card,
 )
-from crossd.training.cards import FROM_SCRATCH
 from crossd.training.image_metrics import table_one
 from crossd.training.pretrained import contradictions
 from ignite.engine import Engine, Events
