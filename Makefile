@@ -1,7 +1,7 @@
 # Everything here works in a fresh clone: the first target to need it makes .venv and installs the pinned packages.
 #   make demo      classify phantom volumes with the shipped model        make test      the tests CI runs
 #   make help      all targets
-# PYTHON=python3.12 chooses the interpreter of a new .venv (3.10 or later).
+# PYTHON=python3.12 chooses the interpreter of a new .venv (3.11 or later).
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu takes torch from that index: the CPU build is a fraction of the default.
 
 PYTHON ?= python3

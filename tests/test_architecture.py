@@ -12,12 +12,15 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bundle" / "crossd"
 ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
     {"errors", "version", "callers"},  # callers: who on the call stack is running what asks
     {"files"},  # every file that is written whole, held or digested
-    {"bundle", "options", "processes"},  # processes: how those that torchrun starts meet, for inference and training
+    {"bundle", "options", "precision"},  # where a bundle is, what it is run with, and where amp may be
+    {"processes"},  # how those that torchrun starts meet; inference and training both need it
     {"motion", "pseudo3d"},  # mathematics that `import crossd` offers: pseudo3d must not load what reads scans (data)
     {"conv"},
     {"baselines"},
+    {"cards.rules", "cards.own_model"},  # what a checkpoint's card must be; the rest of cards reads checkpoints
     {"convert", "checkpoints"},
     {"networks"},
+    {"cards"},
     {"data"},
     {"inference"},
     {"training", "evaluation"},
@@ -44,9 +47,16 @@ def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
+def place_of(module: str) -> str:
+    """The name in the arrow that a module, or what it holds, belongs to: `conv.layer` is of `conv`."""
+    first, *rest = module.split(".")
+    inner = ".".join([first, *rest[:1]])
+    return inner if inner in STEP else first
+
+
 def part_of(path: Path) -> str:
-    """The name in the arrow that a file belongs to: `conv/layer.py` is `conv`."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+    """That of a file: `conv/layer.py` is of `conv`."""
+    return place_of(".".join(path.relative_to(PACKAGE).with_suffix("").parts))
 
 
 def imported(tree: ast.AST) -> list[str]:
@@ -70,7 +80,7 @@ def test_a_module_imports_only_from_its_left(path):
         assert not name.startswith("."), f"{path} imports {name}: imports are absolute here"
         root, _, rest = name.partition(".")
         if root == "crossd":
-            other = rest.split(".")[0]
+            other = place_of(rest)
             assert other in STEP, f"{path} imports {name}, which is not in the arrow"
             assert other == part or STEP[other] < STEP[part], f"{path} imports {name}, which is not on its left"
 

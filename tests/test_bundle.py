@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import crossd
@@ -96,7 +97,6 @@ def is_code(path):
 
 def test_what_is_no_python_is_installed_too():
     """Of the package's data files: those of the zoo form are those of a wheel."""
-    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
     package = ROOT / "bundle" / "crossd"
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["crossd"]
     installed = {path for pattern in patterns for path in package.glob(pattern)}

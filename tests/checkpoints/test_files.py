@@ -84,7 +84,7 @@ def test_killed_at_any_moment_the_file_is_whole(tmp_path: Path) -> None:
         os.waitpid(child, 0)
         assert read_checkpoint(path)["model"]["weight"].shape == (50_000,)
     assert read_checkpoint(path)["epoch"] == 1
-    assert set(os.listdir(tmp_path)) <= {"last.pt", ".last.pt.partial"}
+    assert set(os.listdir(tmp_path)) <= {"last.pt", ".last.pt.part"}
 
 
 @pytest.mark.parametrize("key", ["model", "state_dict", "model_state_dict", "network", "net", None])

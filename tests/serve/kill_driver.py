@@ -20,7 +20,6 @@ import highdicom.sr  # noqa: F401 - imported before the forks, as are ITK and py
 import pynetdicom  # noqa: F401
 from crossd.data import read_volume
 from crossd.serve import Node, Settings, watch
-from crossd.serve import outbox as outbox_module
 from crossd.serve.journal import Journal
 from crossd.serve.outbox import Outbox
 
@@ -43,8 +42,13 @@ def after(holder: object, name: str) -> None:
     setattr(holder, name, call_and_end)
 
 
+def before_rename(holder: object, name: str) -> None:
+    replace = os.replace
+    os.replace = lambda source, target: end() if name in Path(target).parts else replace(source, target)
+
+
 POINTS = {
-    "the report is written and has no name yet": (before, outbox_module, "settle"),
+    "the report is written and has no name yet": (before_rename, None, "outbox"),
     "the report has its name and is not in the journal": (before, Journal, "answered"),
     "in the middle of the journal's transaction": (after, Journal, "_put"),
     "the journal knows the report": (after, Journal, "answered"),

@@ -209,7 +209,7 @@ def full(*arguments, **options):
 
 
 @pytest.mark.parametrize(
-    ("holder", "name"), [(outbox, "settle"), (structured_reports, "structured_report"), (JournalClass, "answered")]
+    ("holder", "name"), [(outbox, "replaced"), (structured_reports, "structured_report"), (JournalClass, "answered")]
 )
 def test_a_full_disk_loses_nothing(settings, sink, incoming, monkeypatch, caplog, holder, name):
     make_series(incoming / "a")

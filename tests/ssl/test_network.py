@@ -187,8 +187,13 @@ def _views():
 
 
 def test_lower_precision(network):
-    output = PCRLIteration(amp=True)(engine(network), {**batch(), "case": ["a", "b"], "kind": torch.zeros(2)})
-    assert torch.isfinite(output["loss"])
+    seen = []
+    network.encoder.register_forward_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    for amp in (False, True):  # configs allow it on a GPU only: here the forward pass counts
+        output = PCRLIteration(amp=amp)(engine(network), {**batch(), "case": ["a", "b"], "kind": torch.zeros(2)})
+        assert torch.isfinite(output["loss"])
+        assert set(seen) == {amp}
+        seen.clear()
 
 
 def test_a_loss_that_is_no_number_names_the_batch(network):

@@ -121,7 +121,7 @@ def main(spec: dict) -> dict:
                 status = fork(spec, output_dir, when, count=rng.randint(1, spec["latest"]))
             killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
             report["kills"].append([when, "killed" if killed else f"status {status}"])
-            report["partial"] += len(list(output_dir.glob(".*.partial")))
+            report["partial"] += len(list(output_dir.glob(".*.part")))
             for path in [*output_dir.glob("checkpoint_*.pt"), *output_dir.glob("model.pt")]:
                 try:
                     read_checkpoint(path)

@@ -7,6 +7,7 @@ import json
 
 import pytest
 import torch
+from crossd.cards.from_weights import FROM_SCRATCH, FROM_SCRATCH_2D
 from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
 from crossd.data import preprocessing
 from crossd.data.images.chest_xray14 import FINDINGS
@@ -15,7 +16,6 @@ from crossd.networks import CrossDResNet
 from crossd.pseudo3d import pseudo_3d
 from crossd.ssl.images import unlabelled_images
 from crossd.training import PrepareImages, base_card, image_card
-from crossd.training.cards import FROM_SCRATCH, FROM_SCRATCH_2D
 from crossd.training.images import window_options
 from monai.bundle import ConfigWorkflow
 

@@ -242,7 +242,6 @@ def test_all_options_at_once(pretrain, tmp_path):
         mixup=0.2,
         label_smoothing=0.1,
         ema=0.9,
-        amp=True,
         schedule="cosine",
         warmup_epochs=1,
         class_weights="balanced",

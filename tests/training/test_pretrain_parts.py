@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from crossd.cards.from_weights import FROM_SCRATCH
 from crossd.checkpoints import read_card
 from crossd.errors import CrossDError
 from crossd.training import (
-    AutocastInferer,
     EpochTable,
     PrepareImages,
     TrainingProgress,
@@ -22,7 +22,6 @@ from crossd.training import (
     image_metrics,
     model_card,
 )
-from crossd.training.cards import FROM_SCRATCH
 from crossd.training.image_metrics import table_one
 from crossd.training.pretrained import contradictions
 from ignite.engine import Engine, Events
@@ -226,15 +225,6 @@ def test_the_table_and_the_model_are_of_one_epoch(tmp_path, scores, losses, best
     assert progress.best_epoch == read_card(tmp_path / "model.pt")["metrics"]["epoch"] == best
 
 
-def test_autocast_on_a_cpu():
-    network = nn.Linear(4, 2)
-    network.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
-    seen = []
-    assert AutocastInferer(True)(torch.randn(3, 4), network).dtype == torch.float32
-    assert AutocastInferer(False)(torch.randn(3, 4), network).dtype == torch.float32
-    assert seen == [torch.bfloat16, torch.float32]
-
-
 def test_monais_trainer_takes_the_parts():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(18, 3))
@@ -245,7 +235,6 @@ def test_monais_trainer_takes_the_parts():
         network=network,
         optimizer=torch.optim.SGD(network.parameters(), 0.1),
         loss_function=nn.CrossEntropyLoss(label_smoothing=0.1),
-        inferer=AutocastInferer(True),
         prepare_batch=PrepareImages(3, mixup=0.5),
         decollate=False,
     )

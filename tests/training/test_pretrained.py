@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from crossd.cards.from_weights import FROM_SCRATCH
 from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.training import PretrainedCheckpointLoader, TrainedCheckpointLoader, model_card
-from crossd.training.cards import FROM_SCRATCH
 from ignite.engine import Engine
 
 

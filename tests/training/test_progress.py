@@ -7,10 +7,10 @@ import math
 
 import pytest
 import torch
+from crossd.cards.from_weights import FROM_SCRATCH
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
 from crossd.training import TrainingProgress, model_card, run_files
-from crossd.training.cards import FROM_SCRATCH
 from ignite.engine import Engine
 from monai.engines import SupervisedTrainer
 

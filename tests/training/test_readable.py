@@ -7,10 +7,10 @@ import csv
 import nibabel
 import numpy as np
 import pytest
+from crossd.cards.from_weights import FROM_SCRATCH
 from crossd.data import preprocessing, read_labels
 from crossd.errors import CrossDError
 from crossd.training import readable_cases
-from crossd.training.cards import FROM_SCRATCH
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossd.checkpoints.card import check_card
+from crossd.cards.rules import check_card
 from crossd.checkpoints.files import read_card, read_checkpoint, save_checkpoint
 from crossd.checkpoints.report import TransferReport
 from crossd.checkpoints.transfer import load_pretrained

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import pickle
 import re
 import warnings
@@ -15,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossd.checkpoints.card import check_card
+from crossd.cards.own_model import bundle_card, metadata_beside
+from crossd.cards.rules import check_card
 from crossd.errors import CrossDError
+from crossd.files import replaced
 
 # where the state dict lies in checkpoints of others: torch's references, MONAI and MedicalNet, Lightning, ignite
 STATE_KEYS = ("model", "state_dict", "model_state_dict", "network", "net")
@@ -29,8 +29,7 @@ def save_checkpoint(
 ) -> None:
     """Write `{"model": state_dict, "card": card, **extra}` so that the file is whole or not there.
 
-    The content goes to a hidden file beside `path`, is synchronised to disk, read back, and renamed over `path` in one
-    step: a process killed at any moment leaves the former file, and never a partial one, under that name.
+    It is read back before it gets its name; see `crossd.files.replaced`.
 
     Args:
         path: of the checkpoint; its folder is made when missing.
@@ -61,29 +60,16 @@ def save_checkpoint(
             "Pass the network or network.state_dict()."
         )
     tensors = {name: value.detach().cpu() for name, value in state.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            torch.save({"model": tensors, "card": card, **extra}, file)
-            file.flush()
-            os.fsync(file.fileno())
+    with replaced(path) as file:
+        torch.save({"model": tensors, "card": card, **extra}, file)
+        file.flush()
         try:
-            _load(partial, mmap=True)
+            _load(Path(file.name), mmap=True)
         except CrossDError as error:
             raise CrossDError(
                 f"A checkpoint holds tensors, numbers, strings, lists and dictionaries only; {path} would hold "
                 f"something else among {', '.join(extra) or 'its entries'}: {error}"
             ) from error
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    if os.name == "posix":  # the new name itself must survive a power cut
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -127,13 +113,9 @@ def read_card(path: str | Path) -> dict[str, Any]:
     content, where = _load(Path(path)), str(path)
     card = None
     if is_state_dict(content):
-        metadata = Path(path).resolve().parent.parent / "configs" / "metadata.json"
-        if metadata.is_file():
-            where = str(metadata)
-            try:
-                card = json.loads(metadata.read_text(encoding="utf-8")).get("card")
-            except (OSError, ValueError) as error:
-                raise CrossDError(f"A bundle's metadata is JSON; {metadata} is not: {error}. Repair it.") from error
+        metadata = metadata_beside(path)
+        card = bundle_card(metadata)
+        where = where if card is None else str(metadata)
     elif isinstance(content, Mapping):
         card = content.get("card")
     if card is None:

@@ -7,6 +7,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from monai.transforms import Compose, InvertibleTransform, MapTransform
 from crossd.data.content import content_key
 from crossd.data.volume import split_volume
 from crossd.errors import CrossDError
+from crossd.files import replaced
 
 _STALE = 3600.0  # seconds after which a part that nobody finished is removed
 
@@ -90,15 +92,12 @@ class VolumeCache(PersistentDataset):
         return kept
 
     def _write(self, entry: Path, made: dict[str, Any]) -> None:
-        """Write beside the others and rename in one step; a full disk is no error, the volume is there."""
-        part = entry.with_name(f".{entry.stem}.{os.getpid()}-{time.monotonic_ns()}.part")
-        try:
-            size = sum(image.numel() * image.element_size() for image in made.values())
+        """A full disk is no error, the volume is there."""
+        size = sum(image.numel() * image.element_size() for image in made.values())
+        with suppress(OSError, RuntimeError):
             if self._make_room(size):
-                torch.save(made, part)
-                os.replace(part, entry)
-        except (OSError, RuntimeError):
-            part.unlink(missing_ok=True)
+                with replaced(entry, shared=True) as file:
+                    torch.save(made, file)
 
     def _make_room(self, size: int) -> bool:
         """Remove what is not in use until so many bytes fit; whether they do."""

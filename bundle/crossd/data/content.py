@@ -17,6 +17,7 @@ from crossd.data.folders import files_below, no_file
 from crossd.data.text_headers import read_text_header
 from crossd.data.volume import ITK_SUFFIXES, header_of, split_volume
 from crossd.errors import CrossDError
+from crossd.files import digest
 from crossd.version import __version__
 
 _LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pydicom", "itk")
@@ -75,21 +76,6 @@ def content_key(sources: Mapping[str, Any], parameters: Mapping[str, Any]) -> st
     return whole.hexdigest()
 
 
-def digest(path: str) -> str:
-    """BLAKE2 of a file's bytes; memory: 1 MiB.
-
-    >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as file:
-    ...     digest(file.name)
-    'cae66941d9efbd404e4d88758ea67670'
-    """
-    found = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
-
-
 def _names(source: str | os.PathLike[str] | Series, files: Sequence[str]) -> list[str]:
     """What files are called below a folder, which decides what is read of it."""
     if isinstance(source, Series) or not os.path.isdir(source):
@@ -117,4 +103,4 @@ def _code() -> list[str]:
         except PackageNotFoundError:
             versions.append(f"{name} none")
     folder = Path(__file__).parent
-    return [*versions, *(digest(str(file)) for file in sorted(folder.rglob("*.py")))]
+    return [*versions, *(digest(file) for file in sorted(folder.rglob("*.py")))]

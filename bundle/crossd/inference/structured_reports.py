@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from crossd.cards.own_model import is_bundles_own
 from crossd.data import Series, find_series
 from crossd.data.folders import files_below
 from crossd.errors import CrossDError
@@ -154,5 +155,4 @@ def _bundles_intended_use(card: Mapping[str, Any], metadata: str | Path | None) 
     if metadata is None or not Path(metadata).is_file():
         return None
     said = json.loads(Path(metadata).read_text(encoding="utf-8"))
-    same = all(said.get("card", {}).get(key) == card.get(key) for key in ("class_names", "network", "data", "metrics"))
-    return said.get("intended_use") if same else None
+    return said.get("intended_use") if is_bundles_own(card, said) else None

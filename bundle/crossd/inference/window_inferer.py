@@ -18,6 +18,7 @@ from crossd.errors import CrossDError
 from crossd.inference.aggregate import Aggregation
 from crossd.inference.evidence import WindowEvidence
 from crossd.inference.model import background
+from crossd.processes import rank
 
 
 class WindowInferer(Inferer):
@@ -148,7 +149,8 @@ class WindowInferer(Inferer):
 
 
 def inferer_from_card(card: Mapping[str, Any], **options: Any) -> WindowInferer:
-    """The inferer of a model: window, what pads it, and what its logits mean, as its card says.
+    """The inferer of a model: window, what pads it, and what its logits mean, as its card says; the first process
+    shows how far it is.
 
     Args:
         card: the model's.
@@ -165,6 +167,7 @@ def inferer_from_card(card: Mapping[str, Any], **options: Any) -> WindowInferer:
         "pad_value": background(card["input"]),
         "activation": "sigmoid" if several else "softmax",
         "negative_class": None if several else card["negative_class"],
+        "progress": rank() == 0,
     }
     return WindowInferer(**{**found, **options})
 

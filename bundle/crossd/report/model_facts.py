@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crossd.cards.own_model import is_bundles_own
 from crossd.version import __version__
 
 _METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy"}
@@ -32,7 +33,7 @@ def model_facts(
     '1 channel (t1), axial slices, voxels as they are'
     """
     described = _metadata(metadata)
-    own = described.get("card") == card and described.get("card") is not None
+    own = is_bundles_own(card, described)
     classes = list(card["class_names"])
     negative = card.get("negative_class")
     named = [f"{name} (nothing found)" if index == negative else name for index, name in enumerate(classes)]

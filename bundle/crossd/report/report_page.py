@@ -7,7 +7,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ class ReportPage:
         """Write a page with the cases that a resumed run keeps, or without any."""
         dataset: Any = getattr(engine.data_loader, "dataset", None)
         total = len(dataset) if hasattr(dataset, "__len__") else None
-        date = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         facts = {**self.facts, "Run": _run(engine)}
         around = page(self.facts["Model"], date, total, self.view, facts, self._notes())
         # a checkpoint's name may hold bytes that are no text

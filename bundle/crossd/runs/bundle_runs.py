@@ -20,7 +20,7 @@ from crossd.segmentation import Segmentation
 Load = Callable[[SupervisedEvaluator], None]
 
 
-def check_run(bundle_root: str, config: str) -> None:
+def check_run(bundle_root: str, config: str = "inference") -> None:
     """What a run of the bundle needs before its parts are made; from here on errors are told plainly.
 
     Args:

@@ -1,5 +1,6 @@
 """Segmentation: networks and their cards, masks in the input's own space, and how good they are."""
 
+from crossd.cards.from_data import segmentation_card
 from crossd.segmentation.case_scores import SegmentationReport, summarise
 from crossd.segmentation.input_space import mask_in_input_space
 from crossd.segmentation.iteration import segment_cases
@@ -8,7 +9,6 @@ from crossd.segmentation.metrics import case_metrics
 from crossd.segmentation.networks import (
     network_arguments,
     segmentation_base,
-    segmentation_card,
     segmentation_network,
     trained_segmentation,
 )

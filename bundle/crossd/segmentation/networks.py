@@ -1,23 +1,22 @@
-"""Which network segments: `CrossDUNet`, or any of MONAI's; and the card that says so."""
+"""Which network segments: `CrossDUNet`, or any of MONAI's."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import monai.networks.nets
 from torch import nn
 
-from crossd.checkpoints import check_card, read_checkpoint
-from crossd.checkpoints.card import SELF_SUPERVISED
+from crossd.cards.from_weights import base_card, is_none, trained_card
+from crossd.cards.rules import SELF_SUPERVISED
+from crossd.checkpoints import read_checkpoint
 from crossd.conv import crossd_convs
 from crossd.errors import CrossDError, one_of
 from crossd.networks import CrossDUNet
 from crossd.networks.monai_encoders import MONAI_ENCODERS, encoder_arguments
-from crossd.training.cards import base_card, is_none, trained_card
-from crossd.version import __version__
 
 OWN = "CrossDUNet"
 CONVS = ("plain", "crossd")
@@ -142,43 +141,6 @@ def network_arguments(
     if name == OWN:
         return {"name": name, **known, **own, **options}
     return {"name": name, "convs": convs, **known, **options}
-
-
-def segmentation_card(
-    class_names: Sequence[str],
-    label_values: Sequence[int],
-    network: Mapping[str, Any],
-    input: Mapping[str, Any],
-    data: str = "",
-) -> dict[str, Any]:
-    """The card of a segmentation model, checked.
-
-    Args:
-        class_names: the background first.
-        label_values: the value of each class in masks.
-        network: `name` and arguments but channels.
-        input: as in `crossd.checkpoints.check_card`.
-        data: what it is trained on, in words.
-
-    Raises:
-        CrossDError: when an entry breaks a rule.
-    """
-    channels = {"spatial_dims": 3, "in_channels": len(input["channels"]), "out_channels": len(class_names)}
-    return check_card(
-        {
-            "format": 1,
-            "crossd_version": __version__,
-            "task": "segmentation",
-            "class_names": list(class_names),
-            "label_values": list(label_values),
-            "negative_class": 0,
-            "network": {**channels, **network},
-            "input": dict(input),
-            "data": data,
-            "metrics": {},
-        },
-        "the configuration",
-    )
 
 
 def trained_segmentation(weights: str | None) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any
 from ignite.engine import Engine, Events
 from torch import nn
 
+from crossd.cards.from_weights import is_none
+from crossd.cards.rules import SELF_SUPERVISED
 from crossd.checkpoints import load_pretrained, read_checkpoint
-from crossd.checkpoints.card import SELF_SUPERVISED
 from crossd.networks.monai_encoders import MONAI_ENCODERS
-from crossd.training.cards import is_none
 from crossd.training.pretrained import contradictions
 
 logger = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crossd.files import replaced
 from crossd.serve.journal import Journal, Report
 from crossd.serve.versions import Version
 from crossd.version import __version__
@@ -56,12 +57,8 @@ class Outbox:
         report = Report(
             str(dataset.SOPInstanceUID), str(dataset.SeriesInstanceUID), str(dataset.StudyInstanceUID), volume, answer
         )
-        part = self.waiting / f".{report.uid}.part"
-        try:
+        with replaced(self.path(report.uid)) as part:
             dataset.save_as(part, enforce_file_format=True)
-            settle(part, self.path(report.uid))
-        finally:
-            part.unlink(missing_ok=True)
         return report
 
     def path(self, uid: str) -> Path:
@@ -85,22 +82,6 @@ class Outbox:
         for uid in journal.waiting():
             if not self.path(uid).is_file():
                 journal.revoke(uid)
-
-
-def settle(part: Path, path: Path) -> None:
-    """Rename a written file to its name when its bytes are on the disk, and have the name there too.
-
-    Raises:
-        OSError: where the disk refuses.
-    """
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _references(reports: Sequence[Report], sop_class: str) -> list[Any]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from crossd.errors import CrossDError
+from crossd.files import replaced
 from crossd.serve.nodes import Node, check_ae_title
-from crossd.serve.outbox import settle
 
 _UID = re.compile(r"[0-9][0-9.]{0,63}")  # what may become a file name
 _IMAGES = (
@@ -142,15 +141,10 @@ class Receiver:
         return 0
 
     def _write(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
             return  # sent again
-        part = path.with_name(f".{path.name}.{os.urandom(4).hex()}")  # two callers may send the same
-        try:
-            part.write_bytes(content)
-            settle(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replaced(path, shared=True) as part:  # two callers may send the same
+            part.write(content)
 
     def _rejected(self, event: Any) -> None:
         logger.warning("rejected an association from %s: not allowed, or it called another AE title", _caller(event))

@@ -12,8 +12,8 @@ from crossd.data.case_names import printable
 from crossd.data.dicom.deflated import check_inflated_size
 from crossd.data.dicom.headers import DICOM_SUFFIXES, DICOMDIR
 from crossd.data.dicom.structure import BoundedReader
+from crossd.files import sha256
 
-_CHUNK = 2**20
 _TAGS = ["SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID"]
 
 Signature = tuple[int, int, int]
@@ -78,17 +78,13 @@ def digest_of(texts: Iterable[str]) -> str:
 
 def content_digest(path: str) -> str:
     """SHA-256 of a file; of one that cannot be read something that changes with its permissions."""
-    total = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
-            while chunk := file.read(_CHUNK):
-                total.update(chunk)
+        return sha256(path)
     except OSError as error:
         try:
             return f"unreadable {error.errno} {signature(os.stat(path))}"
         except OSError:
             return f"unreadable {error.errno}"
-    return total.hexdigest()
 
 
 def series_of(path: str) -> tuple[SeriesKey | None, str]:

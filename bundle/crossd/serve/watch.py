@@ -7,18 +7,19 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from crossd.data.dicom.selection import SeriesFilter
 from crossd.errors import CrossDError
+from crossd.files import lock
 from crossd.inference import Case
 from crossd.serve.desk import Desk
 from crossd.serve.folder import Folder
 from crossd.serve.inference import prepare_inference
 from crossd.serve.journal import Journal
-from crossd.serve.locking import alone
 from crossd.serve.nodes import Node
 from crossd.serve.outbox import Outbox
 from crossd.serve.receiver import Receiver
@@ -84,7 +85,7 @@ def watch(settings: Settings, stop: threading.Event | None = None) -> int:
     folder, stop = settings.folder.absolute(), stop or threading.Event()
     receiver = settings.listen and Receiver(settings.listen, settings.allow, folder / "received")
     state = make_state(folder, settings.state)
-    with alone(folder, state):
+    with _alone(folder), _alone(state):
         journal = Journal(state / JOURNAL)
         work = state / "work"
         shutil.rmtree(work, ignore_errors=True)
@@ -121,6 +122,17 @@ def watch(settings: Settings, stop: threading.Event | None = None) -> int:
             journal.close()
             shutil.rmtree(work, ignore_errors=True)
             logger.info("ended")
+
+
+def _alone(folder: Path) -> ExitStack:
+    """Hold a folder against a second watcher."""
+    try:
+        return lock(folder)
+    except BlockingIOError as error:
+        raise CrossDError(
+            f"One watcher works on a folder at a time: '{folder}' is held by another process. End that one, or watch "
+            "another folder with a state folder of its own (--state)."
+        ) from error
 
 
 def make_state(folder: Path, state: Path | None = None) -> Path:

@@ -1,6 +1,7 @@
 """Self-supervision: one objective a file, the views it compares, and the run that trains by it."""
 
-from crossd.ssl.cards import intensity_statistics, ssl_card, write_cases
+from crossd.cards.from_data import intensity_statistics
+from crossd.ssl.encoder_card import ssl_card
 from crossd.ssl.encoders import ENCODERS, EncoderCheckpointLoader, build_encoder
 from crossd.ssl.heads import MiddleHead, PCRLHeads, SimilarityHead
 from crossd.ssl.image_views import ImageViewsd, image_spatial_changes
@@ -10,7 +11,7 @@ from crossd.ssl.joint import JointBatches, JointDataset
 from crossd.ssl.network import PCRLNetwork, PlainDecoder
 from crossd.ssl.pcrl import PCRLObjective, ViewOutput, annealing, similarity
 from crossd.ssl.progress import PretrainingProgress, RestoredPlanes, TermTable
-from crossd.ssl.sides import Side, image_side, present, volume_side
+from crossd.ssl.sides import Side, image_side, present, volume_side, write_cases
 from crossd.ssl.sizes import image_sizes, volume_sizes, window_options
 from crossd.ssl.statistics import state_with_statistics
 from crossd.ssl.views import GlobalAndSubCropsd, intensity_changes, spatial_changes

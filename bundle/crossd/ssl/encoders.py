@@ -15,12 +15,12 @@ from ignite.engine import Engine, Events
 from monai.networks.nets import SegResNet, SwinUNETR, UNet
 from torch import Tensor, nn
 
+from crossd.cards.from_weights import is_none
 from crossd.checkpoints import load_pretrained
 from crossd.conv import crossd_convs
 from crossd.errors import CrossDError, one_of
 from crossd.networks import CrossDResNet, PlainResNet
 from crossd.networks.monai_encoders import encoder_arguments
-from crossd.training.cards import is_none
 
 logger = logging.getLogger(__name__)
 

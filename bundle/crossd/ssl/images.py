@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from monai.transforms import Compose, MapTransform
 from torch import Tensor
 
+from crossd.cards.from_weights import is_none
 from crossd.data.images import ImageStore, ReadImage2Dd
 from crossd.data.images.chest_xray14 import TABLE, ChestXray14Source, tables
 from crossd.data.images.decoding import is_image, to_channels
@@ -24,7 +25,6 @@ from crossd.data.images.zipped import ZipSource, names_in_zip
 from crossd.data.sets.npz_arrays import load_small, npz_keys
 from crossd.data.splits import split_called
 from crossd.errors import CrossDError
-from crossd.training.cards import is_none
 
 logger = logging.getLogger(__name__)
 

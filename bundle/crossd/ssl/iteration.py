@@ -19,8 +19,8 @@ class PCRLIteration:
 
     Args:
         seed: of the scales that are drawn for each step.
-        amp: whether the forward pass is in lower precision: bfloat16 on a CPU, float16 on a GPU, where the trainer's
-            own `amp` scales the loss.
+        amp: whether the forward pass is in lower precision, see `crossd.precision`; the trainer's own `amp` scales the
+            loss.
 
     The engine's output is that of `PCRLNetwork`, with `"target"` and `"kind"` of each case.
 

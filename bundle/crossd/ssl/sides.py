@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from monai.data import CacheDataset, Dataset
 from monai.transforms import Compose
 
+from crossd.data.delimited import write_table
 from crossd.errors import CrossDError
 from crossd.ssl.image_views import ImageViewsd
 from crossd.ssl.images import image_preprocessing
 from crossd.ssl.views import GlobalAndSubCropsd
 from crossd.ssl.volumes import volume_preprocessing
 from crossd.training.readable import cache_rate, readable_cases
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -122,3 +127,27 @@ def present(images: Side | None, volumes: Side | None) -> dict[str, Side]:
             "Pre-training needs images or volumes, got --images none and --volumes none. Leave one of them out."
         )
     return sides
+
+
+def write_cases(output_dir: str | None, sides: Mapping[str, Any], images: Mapping[str, Any] | None) -> None:
+    """Write `cases.csv` (kind, case, source) of all that is trained on, and `skipped_images.csv` if need be.
+
+    Args:
+        output_dir: of the run.
+        sides: by kind.
+        images: of `unlabelled_images`, for those that were skipped.
+
+    Raises:
+        CrossDError: without a folder.
+    """
+    if output_dir is None:
+        raise CrossDError("Training needs a folder for what it writes, got none. Pass --output_dir DIR.")
+    rows = [(kind, item["case"], str(item.get("source", ""))) for kind, side in sides.items() for item in side.items]
+    write_table(Path(output_dir) / "cases.csv", ("kind", "case", "source"), rows)
+    skipped = (images or {}).get("skipped", [])
+    path = Path(output_dir) / "skipped_images.csv"
+    if skipped:
+        write_table(path, ("source", "image", "reason"), skipped)
+        logger.warning("%d images cannot be read and are left out: see %s", len(skipped), path)
+    else:
+        path.unlink(missing_ok=True)

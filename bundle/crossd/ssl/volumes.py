@@ -14,11 +14,11 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform, SpatialPadd
 
+from crossd.cards.from_weights import is_none
 from crossd.data import find_cases, preprocessing
 from crossd.data.case_names import unique_names
 from crossd.data.sets.npz_arrays import load_small, npz_keys
 from crossd.errors import CrossDError
-from crossd.training.cards import is_none
 
 logger = logging.getLogger(__name__)
 WITH_LABEL_MAPS = (("images", "labels"), ("imagesTr", "labelsTr"))  # folders of a segmentation set: scans, label maps

@@ -1,8 +1,9 @@
 """Fine-tuning: what is trained, from which weights, on which cases, and how a run survives being killed."""
 
+from crossd.cards.from_data import channel_names, model_card
+from crossd.cards.from_weights import base_card, trained_card
 from crossd.processes import join_processes, leave_processes, process_device
 from crossd.training.averaging import WeightAverage, averaged_copy
-from crossd.training.cards import base_card, channel_names, model_card, trained_card
 from crossd.training.distributed import distributed_network
 from crossd.training.image_metrics import EpochTable, LossBar, image_metrics
 from crossd.training.images import image_card, write_image_lists
@@ -11,12 +12,11 @@ from crossd.training.pretrained import PretrainedCheckpointLoader, TrainedCheckp
 from crossd.training.progress import TrainingProgress
 from crossd.training.randomness import SeededDataset, SeedEpochs
 from crossd.training.readable import cache_rate, readable_cases
-from crossd.training.recipes import AutocastInferer, PrepareImages, epoch_schedule
+from crossd.training.recipes import PrepareImages, epoch_schedule
 from crossd.training.sampling import validation_sampler
 from crossd.training.trainable import set_trainable
 
 __all__ = [
-    "AutocastInferer",
     "EpochTable",
     "LossBar",
     "PrepareImages",

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crossd.cards.from_data import model_card
 from crossd.data.images.decoding import CHANNELS
 from crossd.errors import CrossDError
 from crossd.pseudo3d import Pseudo3D, window_grid
-from crossd.training.cards import model_card
 from crossd.training.run_files import write_whole
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def image_card(
     Raises:
         CrossDError: when an entry breaks a rule.
 
-    >>> from crossd.training.cards import FROM_SCRATCH_2D
+    >>> from crossd.cards.from_weights import FROM_SCRATCH_2D
     >>> card = image_card(FROM_SCRATCH_2D, ["ct", "mr"], {"width": 8}, 1, 64, 0.3162, 0.3213, ["/data/mednist.zip"])
     >>> card["network"]["spatial_dims"], card["input"]["roi_size"], card["data"]
     (2, [1, 64, 64], 'mednist.zip')

@@ -10,8 +10,8 @@ import numpy as np
 from ignite.engine import Engine, Events
 from torch import nn
 
+from crossd.cards.from_weights import is_none
 from crossd.checkpoints import load_pretrained, read_checkpoint
-from crossd.training.cards import is_none
 from crossd.training.federated import in_federated_round
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The parts of the 2D recipe that torch and MONAI have no single part for: learning rate, mixup and autocast."""
+"""The parts of the 2D recipe that torch and MONAI have no single part for: learning rate and mixup."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from monai.inferers import SimpleInferer
 from monai.transforms import MixUp
 from torch import Tensor
 from torch.optim import Optimizer
@@ -116,25 +115,3 @@ class PrepareImages:
             images, one_hot.to(images.dtype)[:, :, None, None]
         )  # MONAI's mixes arrays of four axes and more
         return torch.as_tensor(mixed), torch.as_tensor(weights)[:, :, 0, 0]
-
-
-class AutocastInferer(SimpleInferer):
-    """MONAI's `SimpleInferer` in bfloat16 where that is safe, with logits in float32.
-
-    MONAI's engines cast on CUDA only, so this is what `amp` means on a CPU. bfloat16 has float32's range, so nothing
-    has to scale the loss.
-
-    Args:
-        enabled: False: as `SimpleInferer`.
-        device: of the network.
-    """
-
-    def __init__(self, enabled: bool = False, device: torch.device | str = "cpu") -> None:
-        super().__init__()
-        self.enabled = enabled
-        self.device_type = torch.device(device).type
-
-    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
-        with torch.autocast(self.device_type, torch.bfloat16, enabled=self.enabled):
-            logits = super().__call__(inputs, network, *args, **kwargs)
-        return logits.float() if self.enabled else logits

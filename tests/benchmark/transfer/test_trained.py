@@ -7,11 +7,11 @@ import json
 
 import pytest
 from crossd.benchmark.transfer.trained import record_trained, trained_table
+from crossd.cards.from_weights import FROM_SCRATCH
 from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.training import model_card
-from crossd.training.cards import FROM_SCRATCH
 
 REPORT = {
     "weights": "/home/somebody/model.pt",

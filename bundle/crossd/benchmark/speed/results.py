@@ -112,7 +112,7 @@ def measure_time(row: Row, rounds: int, threads: int, memory: Result) -> Result:
         "threads": threads,
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "measured": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"),
+        "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
     }
 
 

@@ -73,7 +73,7 @@ def normalisation(pretrained: Mapping[str, Path], name: str | None) -> tuple[flo
 @lru_cache(maxsize=32)
 def _card(path: Path) -> dict[str, Any]:
     """Of a checkpoint; of one without, what is known of its kind."""
-    from crossd.training.cards import base_card
+    from crossd.cards.from_weights import base_card
 
     card = read_checkpoint(path).get("card")
     return card or {**base_card(str(path), "", spatial_dims=2), "data": ""}

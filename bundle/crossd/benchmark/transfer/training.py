@@ -26,6 +26,7 @@ from crossd.benchmark.transfer.recipe import Recipe
 from crossd.benchmark.transfer.tasks import Part
 from crossd.errors import CrossDError
 from crossd.evaluation import NegativeLogLikelihood, PresentClassAUC
+from crossd.precision import mixed_precision
 from crossd.training import classification_loss, set_trainable
 from crossd.training.randomness import derive_seed
 
@@ -35,7 +36,7 @@ EVALUATED_AT_ONCE = 64  # cases; of no account for the result
 
 
 class Forward(SimpleInferer):
-    """One forward pass, in bfloat16 where that is asked for, on the CPU as on a GPU; logits are float32.
+    """One forward pass, in bfloat16 where that is asked for, which takes a GPU; logits are float32.
 
     Args:
         bf16: see `Recipe`.
@@ -46,7 +47,8 @@ class Forward(SimpleInferer):
         self.bf16 = bf16
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bf16):
+        bf16 = mixed_precision(self.bf16, inputs.device)
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bf16):
             logits = super().__call__(inputs, network, *args, **kwargs)
         if not isinstance(logits, tuple):
             return logits.float()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 from crossd.errors import CrossDError
+from crossd.files import md5
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def official_file(
     path = Path(root) / file.name
     where = f"Download it from {file.url} (MD5 {file.md5}, {file.licence}) into {root}"
     if path.is_file():
-        if (found := _md5(path)) == file.md5:
+        if (found := md5(path)) == file.md5:
             return path
         if not unverified:
             raise CrossDError(
@@ -74,11 +74,3 @@ def official_file(
     if not path.is_file():  # MONAI passes over a folder that cannot be written
         raise CrossDError(f"{file.name} must be written, and {root} cannot be. Choose another --root.")
     return path
-
-
-def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

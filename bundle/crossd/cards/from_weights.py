@@ -1,22 +1,21 @@
-"""Where a new model's card comes from: the card of the weights it starts from, and what the user changed."""
+"""What a new model's card takes over from the weights that training starts from."""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from crossd.checkpoints import check_card, read_card, read_checkpoint
-from crossd.checkpoints.card import SELF_SUPERVISED
+from crossd.cards.own_model import bundle_card, metadata_beside
+from crossd.cards.rules import SELF_SUPERVISED
+from crossd.checkpoints import read_card, read_checkpoint
 from crossd.checkpoints.layouts import recognise, without_wrapper
 from crossd.errors import CrossDError
 from crossd.networks import STAGES
-from crossd.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +83,7 @@ def base_card(
         return FROM_SCRATCH if spatial_dims == 3 and pseudo_3d is None else FROM_SCRATCH_2D
     path = Path(str(weights))
     if not path.is_file():
-        metadata = Path(bundle_root) / "configs" / "metadata.json"
-        card = json.loads(metadata.read_text(encoding="utf-8")).get("card") if metadata.is_file() else None
+        card = bundle_card(Path(bundle_root) / "configs" / "metadata.json")
         if card is not None and path.absolute() == Path(bundle_root).absolute() / "models" / "model.pt":
             return _adapted(card, spatial_dims, pseudo_3d)
         raise CrossDError(
@@ -93,8 +91,7 @@ def base_card(
             "none to train from scratch."
         )
     content = read_checkpoint(path)
-    metadata = path.resolve().parent.parent / "configs" / "metadata.json"
-    if content.get("card") is not None or (set(content) == {"model"} and metadata.is_file()):
+    if content.get("card") is not None or (set(content) == {"model"} and metadata_beside(path).is_file()):
         return _adapted(_of_classifier(read_card(path), path), spatial_dims, pseudo_3d)
     return _guess(path, content["model"])
 
@@ -178,67 +175,3 @@ def resnet_arguments(state: Mapping[str, Tensor]) -> dict[str, int]:
     if not depths or "conv1.weight" not in state:
         return {}
     return {"depth": depths[0], "width": int(state["conv1.weight"].shape[0])}
-
-
-def model_card(
-    task: str,
-    class_names: Sequence[str],
-    network: Mapping[str, Any],
-    input: Mapping[str, Any],
-    negative_class: str | int | None = None,
-    data: str = "",
-) -> dict[str, Any]:
-    """The card of the model to be trained, checked.
-
-    Args:
-        task: `"multiclass"` or `"multilabel"`.
-        class_names: in the order of the network's outputs.
-        network: arguments of `CrossDResNet` but the number of channels and classes, which follow.
-        input: as in `crossd.checkpoints.check_card`.
-        negative_class: the class that means "absent", by name or index; None where there is none.
-        data: what it is trained on, in words.
-
-    Raises:
-        CrossDError: when an entry breaks a rule.
-
-    >>> card = model_card("multiclass", ["well", "ill"], {"width": 8}, FROM_SCRATCH["input"], "well")
-    >>> card["negative_class"], card["network"]
-    (0, {'spatial_dims': 3, 'in_channels': 1, 'num_classes': 2, 'width': 8})
-    """
-    names = list(class_names)
-    if isinstance(negative_class, str):
-        if negative_class not in names:
-            raise CrossDError(
-                f"negative_class must be one of {names}, got {negative_class!r}. Correct it or leave it out."
-            )
-        negative_class = names.index(negative_class)
-    return check_card(
-        {
-            "format": 1,
-            "crossd_version": __version__,
-            "task": task,
-            "class_names": names,
-            "negative_class": negative_class,
-            "network": {
-                "spatial_dims": 3,
-                "in_channels": len(input["channels"]),
-                "num_classes": len(names),
-                **network,
-            },
-            "input": dict(input),
-            "data": data,
-            "metrics": {},
-        },
-        "the configuration",
-    )
-
-
-def channel_names(known: Sequence[str], channels: int | None) -> list[str]:
-    """Names of the image columns: those of the weights' card where their number fits.
-
-    >>> channel_names(["t1", "t2"], 2), channel_names(["image"], 2), channel_names(["image"], None)
-    (['t1', 't2'], ['image_1', 'image_2'], ['image'])
-    """
-    if channels is None or channels == len(known):
-        return list(known)
-    return ["image"] if channels == 1 else [f"image_{i + 1}" for i in range(channels)]

@@ -6,10 +6,11 @@ import json
 
 import pytest
 import torch
+from crossd.cards.from_data import channel_names, model_card
+from crossd.cards.from_weights import FROM_SCRATCH, base_card, trained_card
 from crossd.checkpoints import read_card, save_checkpoint
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
-from crossd.training.cards import FROM_SCRATCH, base_card, channel_names, model_card, trained_card
 
 INPUT = {
     "channels": ["ct"],

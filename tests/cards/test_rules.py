@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from crossd.cards.own_model import is_bundles_own
 from crossd.checkpoints import check_card, read_card, save_checkpoint
 from crossd.errors import CrossDError
 from torch import nn
@@ -34,14 +35,48 @@ CARD: dict[str, Any] = {
 }
 
 
-def _changed(path: str, value: Any) -> dict[str, Any]:
-    card = copy.deepcopy(CARD)
+def _changed(path: str, value: Any, card: dict[str, Any] = CARD) -> dict[str, Any]:
+    card = copy.deepcopy(card)
     *parents, last = path.split(".")
     entry = card
     for parent in parents:
         entry = entry[parent]
     entry[last] = value
     return card
+
+
+OF_0_1_0: dict[str, Any] = {  # what version 0.1.0 wrote into models/model.pt
+    "format": 1,
+    "crossd_version": "0.1.0",
+    "task": "multiclass",
+    "class_names": ["healthy", "aneurysm"],
+    "negative_class": 0,
+    "network": {
+        "spatial_dims": 3,
+        "in_channels": 1,
+        "num_classes": 2,
+        "depth": 18,
+        "width": 24,
+        "motion": "rotate",
+        "view": "projection",
+    },
+    "input": {
+        "channels": ["image"],
+        "plane": "axial",
+        "spacing": [1.0, 1.0, 1.0],
+        "roi_size": [64, 64, 64],
+        "intensity": {"mode": "range", "lower": None, "upper": None},
+        "mean": 0.3162,
+        "std": 0.3213,
+    },
+    "data": "VesselMNIST3D 64",
+    "metrics": {"val_auc": 0.9225389957427979, "val_loss": 0.28276345133781433, "epoch": 18},
+}
+
+
+def test_a_card_of_version_0_1_0_still_loads(tmp_path: Path) -> None:
+    torch.save({"model": nn.Linear(1, 1).state_dict(), "card": OF_0_1_0}, tmp_path / "model.pt")
+    assert read_card(tmp_path / "model.pt") == OF_0_1_0
 
 
 def test_card_travels_in_the_file(tmp_path: Path) -> None:
@@ -119,6 +154,21 @@ BROKEN = [
     ("input.intensity.mode", "range", "`input.intensity` .* must be without lower and upper for mode 'range'"),
     ("input.mean", "0", "`input.mean` .* must be a number, or one per channel; the card has '0'"),
     ("input.std", 0, "`input.std` .* must be positive: a number, or one per channel; the card has 0"),
+    ("format", True, "`format` .* must be 1, the only one this version reads; the card has True"),
+    ("negative_class", True, "`negative_class` .* must be an index of class_names or null; the card has True"),
+    ("negative_class", "aneurysm", "`negative_class` .* must be an index of class_names or null"),
+    ("network.spatial_dims", "3", "`network.spatial_dims` .* must be 2 or 3; the card has '3'"),
+    ("network.in_channels", True, "`network.in_channels` .* must be 1, the number of input.channels"),
+    ("network", {3: "spatial_dims"}, "`network` .* must be the keyword arguments of CrossDResNet, by name"),
+    ("input.channels", [1], r"`input.channels` .* must be a list of channel names; the card has \[1\]"),
+    ("crossd_version", 1, "`crossd_version` .* must be a text; the card has 1. Correct it"),
+    ("data", ["made"], r"`data` .* must be a text; the card has \['made'\]"),
+    ("encoder", {}, "`encoder` .* must be a text; the card has {}"),
+    ("intended_use", False, "`intended_use` .* must be a text; the card has False"),
+    ("metrics", 0.9, "`metrics` .* must be a dictionary; the card has 0.9"),
+    ("pseudo_3d", 4, "`pseudo_3d` .* must be a dictionary; the card has 4"),
+    ("input.pseudo_3d", [4], "`input.pseudo_3d` .* must be a dictionary"),
+    ("finding_codes", {"aneurysm": "85659009"}, "`finding_codes` .* must be .code value, coding scheme, meaning. by"),
     ("metrics", {"auc": float("nan")}, "card must be plain JSON; the card is not: .*Convert that value"),
 ]
 
@@ -138,3 +188,48 @@ def test_the_file_with_the_broken_card_is_named(tmp_path: Path) -> None:
         read_card(tmp_path / "x.pt")
     with pytest.raises(CrossDError, match="`card` of a checkpoint's card must be a dictionary"):
         check_card(["no card"])
+
+
+WRONG = [None, True, -1, 2.5, float("nan"), "", "text", [], [None], [[]], {}, {"a": 1}, {1: 2}, (), object()]
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel", "segmentation", "self_supervised"])
+def test_whatever_stands_in_a_card_it_is_kept_or_refused_in_words(task: str) -> None:
+    """No sentence of a card, of whatever type, meets anything but a rule."""
+    valid = {**copy.deepcopy(CARD), "task": task}
+    if task == "self_supervised":
+        valid |= {"class_names": [], "negative_class": None}
+        del valid["network"]["num_classes"]
+    elif task == "segmentation":
+        valid["label_values"] = [0, 1]
+        valid["network"]["out_channels"] = valid["network"].pop("num_classes")
+    check_card(valid)
+    paths = [*valid, *(f"{part}.{name}" for part in ("network", "input") for name in valid[part])]
+    paths += [f"input.intensity.{name}" for name in ("mode", "lower", "upper")]
+    paths += ["encoder", "pseudo_3d", "input.pseudo_3d", "finding_codes", "intended_use", "label_values"]
+    refused = 0
+    for path in paths:
+        for value in [*WRONG, torch.ones(2)]:
+            try:
+                json.dumps(check_card(_changed(path, value, valid)), allow_nan=False)
+            except CrossDError as error:
+                assert "card" in str(error)  # noqa: PT017 - all of them are looked at
+                refused += 1
+    assert refused > 200
+
+
+def test_the_bundles_own_model_is_known_by_what_decides_and_measures_its_answers() -> None:
+    metadata = {"card": OF_0_1_0, "name": "a bundle"}
+    assert is_bundles_own(copy.deepcopy(OF_0_1_0), metadata)
+    assert is_bundles_own({**OF_0_1_0, "crossd_version": "9", "intended_use": "mine"}, metadata)
+    for entry, value in (
+        ("input", {**OF_0_1_0["input"], "spacing": None}),
+        ("negative_class", None),
+        ("metrics", {}),
+        ("data", "other"),
+        ("class_names", ["aneurysm", "healthy"]),
+        ("network", {**OF_0_1_0["network"], "width": 8}),
+    ):
+        assert not is_bundles_own({**OF_0_1_0, entry: value}, metadata)
+    for nothing in ({}, {"card": None}, {"card": {}}, {"card": "text"}):
+        assert not is_bundles_own({}, nothing)

@@ -1,0 +1,145 @@
+"""A new model's card, made from what it is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from crossd.cards.rules import FORMAT, SEGMENTATION, SELF_SUPERVISED, check_card
+from crossd.errors import CrossDError
+from crossd.version import __version__
+
+MEASURED = 64  # cases of each kind
+
+
+def new_card(
+    task: str,
+    class_names: Sequence[str],
+    network: Mapping[str, Any],
+    input: Mapping[str, Any],
+    negative_class: int | None = None,
+    data: str = "",
+    **further: Any,
+) -> dict[str, Any]:
+    """The card of a model to be trained, checked.
+
+    Args:
+        task: one of `crossd.cards.rules.TASKS`.
+        class_names: in the order of the network's outputs; none for a self-supervised encoder.
+        network: its arguments but the number of channels and classes, which follow.
+        input: as in `crossd.checkpoints.check_card`.
+        negative_class: index of the class that means "absent"; None where there is none.
+        data: what it is trained on, in words.
+        further: entries that only this task has.
+
+    Raises:
+        CrossDError: when an entry breaks a rule.
+    """
+    outputs = {SELF_SUPERVISED: {}, SEGMENTATION: {"out_channels": len(class_names)}}
+    return check_card(
+        {
+            "format": FORMAT,
+            "crossd_version": __version__,
+            "task": task,
+            "class_names": list(class_names),
+            "negative_class": negative_class,
+            "network": {
+                "spatial_dims": 3,
+                "in_channels": len(input["channels"]),
+                **outputs.get(task, {"num_classes": len(class_names)}),
+                **network,
+            },
+            "input": dict(input),
+            **further,
+            "data": data,
+            "metrics": {},
+        },
+        "the configuration",
+    )
+
+
+def model_card(
+    task: str,
+    class_names: Sequence[str],
+    network: Mapping[str, Any],
+    input: Mapping[str, Any],
+    negative_class: str | int | None = None,
+    data: str = "",
+) -> dict[str, Any]:
+    """The card of a classifier, checked.
+
+    Args:
+        task: `"multiclass"` or `"multilabel"`.
+        class_names, network, input, data: see `new_card`.
+        negative_class: the class that means "absent", by name or index; None where there is none.
+
+    Raises:
+        CrossDError: when an entry breaks a rule.
+
+    >>> from crossd.cards.from_weights import FROM_SCRATCH
+    >>> card = model_card("multiclass", ["well", "ill"], {"width": 8}, FROM_SCRATCH["input"], "well")
+    >>> card["negative_class"], card["network"]
+    (0, {'spatial_dims': 3, 'in_channels': 1, 'num_classes': 2, 'width': 8})
+    """
+    names = list(class_names)
+    if isinstance(negative_class, str):
+        if negative_class not in names:
+            raise CrossDError(
+                f"negative_class must be one of {names}, got {negative_class!r}. Correct it or leave it out."
+            )
+        negative_class = names.index(negative_class)
+    return new_card(task, names, network, input, negative_class, data)
+
+
+def segmentation_card(
+    class_names: Sequence[str],
+    label_values: Sequence[int],
+    network: Mapping[str, Any],
+    input: Mapping[str, Any],
+    data: str = "",
+) -> dict[str, Any]:
+    """The card of a segmentation model, checked.
+
+    Args:
+        class_names: the background first.
+        label_values: the value of each class in masks.
+        network: `name` and arguments but channels.
+        input, data: see `new_card`.
+
+    Raises:
+        CrossDError: when an entry breaks a rule.
+    """
+    return new_card(SEGMENTATION, class_names, network, input, 0, data, label_values=list(label_values))
+
+
+def channel_names(known: Sequence[str], channels: int | None) -> list[str]:
+    """Names of the image columns: those of the weights' card where their number fits.
+
+    >>> channel_names(["t1", "t2"], 2), channel_names(["image"], 2), channel_names(["image"], None)
+    (['t1', 't2'], ['image_1', 'image_2'], ['image'])
+    """
+    if channels is None or channels == len(known):
+        return list(known)
+    return ["image"] if channels == 1 else [f"image_{i + 1}" for i in range(channels)]
+
+
+def intensity_statistics(cases: Any, most: int = MEASURED) -> dict[str, float]:
+    """Mean and standard deviation of the grey values of cases in [0, 1].
+
+    Pre-training normalises every view by itself; fine-tuning normalises all by one mean and std. With the mean of the
+    cases' means and the root of the mean of their variances the two agree on average.
+
+    Args:
+        cases: data set of items with `"image"`, `(channel, …)`.
+        most: so many of them are measured, evenly spread.
+
+    Returns:
+        `{"mean", "std"}`, rounded to four digits.
+    """
+    chosen = np.unique(np.linspace(0, len(cases) - 1, min(most, len(cases))).round().astype(int))
+    images = [cases[int(index)]["image"].double() for index in chosen]
+    mean = float(np.mean([float(image.mean()) for image in images]))
+    variance = float(np.mean([float(image.var(unbiased=False)) for image in images]))
+    return {"mean": round(mean, 4), "std": max(round(variance**0.5, 4), 1e-4)}

@@ -1,0 +1,153 @@
+"""The card of a checkpoint: what its network is for and what it expects to see, as a plain JSON-able dictionary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from crossd.errors import CrossDError
+
+FORMAT = 1
+SELF_SUPERVISED = "self_supervised"  # the task of an encoder: there are no classes, and no rules on them
+SEGMENTATION = "segmentation"  # classes of voxels, the background first
+TASKS = ("multiclass", "multilabel", SELF_SUPERVISED, SEGMENTATION)
+PLANES = ("axial", "coronal", "sagittal", "acquired")
+INTENSITIES = ("range", "window", "percentile")
+_FEWEST = {"multiclass": 2, "multilabel": 1, SEGMENTATION: 2, SELF_SUPERVISED: 0}
+_TEXTS = ("crossd_version", "data", "encoder", "intended_use")
+_Rule = Callable[[str, Any, bool, str], None]
+
+
+def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
+    """Return the card when it keeps the rules.
+
+    Rules: `format` 1; `task` `"multiclass"`, `"multilabel"` or `"self_supervised"`, an encoder whose `class_names` are
+    empty and whose `network` has no `num_classes`, or `"segmentation"`, whose `network` has `out_channels` instead and
+    whose `label_values` are the values of the classes in masks, the background's 0 first; `class_names`, distinct (two
+    or more for multiclass and segmentation);
+    `negative_class` an index of them or null; `network`, the keyword arguments of `CrossDResNet`, its `num_classes` and
+    `in_channels` in agreement with the names of classes and channels; `input` with `channels`, `plane`, `spacing`
+    (millimetres, three numbers or null), `roi_size` (voxels, three), `intensity` (`mode`, and `lower` < `upper` unless
+    that is "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Where they are there,
+    `crossd_version`, `data`, `encoder` and `intended_use` are texts, `metrics` and `pseudo_3d` (here and in `input`)
+    dictionaries, and `finding_codes` lists of three texts by class. Further entries are kept.
+
+    Args:
+        card: anything.
+        where: what it was found in, for messages.
+
+    Raises:
+        CrossDError: naming the entry, its value and what it should be.
+    """
+    rule: _Rule = partial(_keep, where)
+    rule("card", card, isinstance(card, dict), "a dictionary")
+    version = card.get("format")
+    rule("format", version, _is_whole(version, FORMAT), f"{FORMAT}, the only one this version reads")
+    _check_classes(card, rule)
+    _check_network(card, rule)
+    _check_input(card["input"], rule)
+    _check_further(card, rule)
+    try:
+        json.dumps(card, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CrossDError(
+            f"A checkpoint's card must be plain JSON; {where} is not: {error}. Convert that value."
+        ) from error
+    return card
+
+
+def _keep(where: str, entry: str, value: Any, kept: bool, expected: str) -> None:
+    if not kept:
+        raise CrossDError(f"`{entry}` of a checkpoint's card must be {expected}; {where} has {value!r}. Correct it.")
+
+
+def _check_classes(card: Any, rule: _Rule) -> None:
+    task, names, negative = card.get("task"), card.get("class_names"), card.get("negative_class")
+    rule("task", task, task in TASKS, " or ".join(map(repr, TASKS)))
+    fewest = _FEWEST[task]
+    distinct = _are_texts(names) and len(set(names)) == len(names) >= fewest
+    rule("class_names", names, distinct, f"a list of {fewest} or more distinct names")
+    known = negative is None or (_is_whole(negative) and 0 <= negative < len(names))
+    rule("negative_class", negative, known, "an index of class_names or null")
+    if task == SEGMENTATION:
+        values = card.get("label_values")
+        kept = isinstance(values, list) and len(values) == len(names) and all(map(_is_whole, values))
+        kept = kept and len(set(values)) == len(values) and values[0] == min(values) == 0
+        rule("label_values", values, kept, f"{len(names)} distinct whole numbers, 0 first")
+
+
+def _check_network(card: Any, rule: _Rule) -> None:
+    network, seen = card.get("network"), card.get("input")
+    rule("network", network, isinstance(network, dict), "the keyword arguments of CrossDResNet")
+    texts = all(isinstance(name, str) for name in network)
+    rule("network", network, texts, "the keyword arguments of CrossDResNet, by name")
+    outputs, names = "out_channels" if card["task"] == SEGMENTATION else "num_classes", card["class_names"]
+    classes = network.get(outputs)
+    agree = classes is None if card["task"] == SELF_SUPERVISED else _is_whole(classes, len(names))
+    rule(f"network.{outputs}", classes, agree, f"{len(names)}, the number of class_names")
+    dims = network.get("spatial_dims", 3)
+    rule("network.spatial_dims", dims, _is_whole(dims) and dims in (2, 3), "2 or 3")
+    rule("input", seen, isinstance(seen, dict), "a dictionary")
+    channels, inputs = seen.get("channels"), network.get("in_channels")
+    rule("input.channels", channels, _are_texts(channels) and len(channels) > 0, "a list of channel names")
+    agree = _is_whole(inputs, len(channels))
+    rule("network.in_channels", inputs, agree, f"{len(channels)}, the number of input.channels")
+
+
+def _check_input(seen: Any, rule: _Rule) -> None:
+    channels, roi, spacing = seen["channels"], seen.get("roi_size"), seen.get("spacing")
+    rule("input.plane", seen.get("plane"), seen.get("plane") in PLANES, " or ".join(map(repr, PLANES)))
+    rule("input.spacing", spacing, spacing is None or _positive(spacing, 3), "three positive numbers (mm) or null")
+    whole = _positive(roi, 3) and all(map(_is_whole, roi))
+    rule("input.roi_size", roi, whole, "three positive whole numbers (voxels)")
+    intensity = seen.get("intensity")
+    rule("input.intensity", intensity, isinstance(intensity, dict), "a dictionary of mode, lower and upper")
+    mode, lower, upper = (intensity.get(name) for name in ("mode", "lower", "upper"))
+    rule("input.intensity.mode", mode, mode in INTENSITIES, " or ".join(map(repr, INTENSITIES)))
+    if mode == "range":
+        rule("input.intensity", intensity, lower is None and upper is None, "without lower and upper for mode 'range'")
+    else:
+        ordered = _is_number(lower) and _is_number(upper) and lower < upper
+        rule("input.intensity", intensity, ordered, "two numbers, lower < upper")
+    mean, std = seen.get("mean"), seen.get("std")
+    per_channel = isinstance(mean, list) and len(mean) == len(channels) and all(map(_is_number, mean))
+    rule("input.mean", mean, _is_number(mean) or per_channel, "a number, or one per channel")
+    positive = _positive([std], 1) or _positive(std, len(channels))
+    rule("input.std", std, positive, "positive: a number, or one per channel")
+
+
+def _check_further(card: Any, rule: _Rule) -> None:
+    """What need not be there."""
+    for name in _TEXTS:
+        rule(name, card.get(name), isinstance(card.get(name, ""), str | None), "a text")
+    for name, value in (
+        ("metrics", card.get("metrics")),
+        ("pseudo_3d", card.get("pseudo_3d")),
+        ("input.pseudo_3d", card["input"].get("pseudo_3d")),
+    ):
+        rule(name, value, isinstance(value, dict | None), "a dictionary")
+    codes = card.get("finding_codes")
+    kept = codes is None or (isinstance(codes, dict) and all(map(_is_code, codes.values())))
+    rule("finding_codes", codes, kept, "[code value, coding scheme, meaning] by class")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any, expected: int | None = None) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and expected in (None, value)
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
+def _is_code(value: Any) -> bool:
+    return value is None or (isinstance(value, list | tuple) and len(value) == 3)
+
+
+def _positive(values: Any, count: int) -> bool:
+    return isinstance(values, list | tuple) and len(values) == count and all(_is_number(v) and v > 0 for v in values)

@@ -1,0 +1,107 @@
+"""Tables in text files, separated by comma, semicolon or tab: read as they were written, each row with its line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossd.errors import CrossDError
+from crossd.files import write_whole
+
+_SEPARATORS = ",;\t"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text, without the blanks around names and cells.
+
+    Attributes:
+        path: the file.
+        columns: names in the first line, in their order.
+        rows: cells by column; `""` where a line ends early. Lines without any text are left out.
+        lines: the line of each row in the file.
+        widths: how many cells each row has.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, str], ...]
+    lines: tuple[int, ...]
+    widths: tuple[int, ...]
+
+    def lacking(self, columns: Iterable[str]) -> list[str]:
+        """Which of some columns are not there."""
+        return [name for name in columns if name not in self.columns]
+
+    def refuse(self, rule: str, wrong: Sequence[tuple[int, str]], remedy: str) -> None:
+        """Raise a `CrossDError` that names the line of every wrong row, if there is one.
+
+        Args:
+            rule: that was broken.
+            wrong: `(row index, what is wrong with it)`.
+            remedy: ends the message.
+        """
+        if wrong:
+            listed = "; ".join(f"line {self.lines[row]}: {what}" for row, what in wrong)
+            raise CrossDError(f"{rule}, got in {self.path}: {listed}. {remedy}")
+
+
+def read_table(path: str | os.PathLike[str], what: str = "A table", lower: bool = False) -> Table:
+    """Read a table, separated by what its first line has most of; the byte order mark of spreadsheets is passed over.
+
+    Args:
+        path: of the file, in UTF-8.
+        what: it is, for the message.
+        lower: names of columns in lower case, so that `Split` is `split`.
+
+    Raises:
+        CrossDError: for a file that cannot be read, is not in UTF-8 or no table.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.csv"
+    >>> _ = path.write_text("image;Label\\na.nii; x\\n\\nb.nii\\n")
+    >>> table = read_table(path, lower=True)
+    >>> table.rows, table.lines
+    (({'image': 'a.nii', 'label': 'x'}, {'image': 'b.nii', 'label': ''}), (2, 4))
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=max(_SEPARATORS, key=first.count))
+            header = [name.strip() for name in next(reader, [])]
+            read = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CrossDError(
+            f"{what} must be a readable CSV in UTF-8: '{path}' is not ({error}). Save it as CSV (UTF-8)."
+        ) from error
+    names = [name.lower() for name in header] if lower else header
+    kept = [(line, cells) for line, cells in read if any(cells)]
+    return Table(
+        path,
+        tuple(names),
+        tuple(dict(zip(names, [*cells, *[""] * (len(names) - len(cells))], strict=False)) for _, cells in kept),
+        tuple(line for line, _ in kept),
+        tuple(len(cells) for _, cells in kept),
+    )
+
+
+def write_table(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV, whole or not at all.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.csv"
+    >>> write_table(path, ["image", "label"], [("a,b.nii", 1)])
+    >>> path.read_text()
+    'image,label\\n"a,b.nii",1\\n'
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode(errors="backslashreplace"))
