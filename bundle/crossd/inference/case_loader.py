@@ -35,6 +35,7 @@ class CaseLoader(DataLoader):
         journal: of the run: cases that have their answers there are left out, and of several processes each takes its
             share (see `PendingCases`); None for all cases.
 
+    >>> import torch
     >>> def read(item):
     ...     return {"image": torch.zeros(1, 8, 8, item["image"])}
     >>> cases = [{"image": width} for width in (8, 5, 8, 20, 6)]
