@@ -25,10 +25,12 @@ from crossd.inference import (
     classify_cases,
     run_cases,
 )
+from crossd.inference.case_key import case_key
 from crossd.processes import join_processes
 from crossd.report import ReportPage
 from crossd.report.merging import pieces
 from crossd.runs import CaseRun
+from crossd.version import __version__
 from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
@@ -248,6 +250,43 @@ def test_one_run_at_a_time(images: Path, tmp_path: Path) -> None:
         other.communicate("")
     assert rows(tmp_path) == DONE
     run(images, tmp_path)
+
+
+def as_version_0_1_0_left_it(folder: Path, output: Path) -> None:
+    """An output folder of old, from what `run` has put into another: run.json and the lines, key by key."""
+    (output / "journal").mkdir(parents=True)
+    (output / "evidence").mkdir()
+    settings = {"images": str(folder), "overlap": 0.5, "crossd_version": __version__}
+    (output / "journal" / "run.json").write_text(json.dumps({"settings": settings, "starts": 1, "finished": False}))
+    with (output / "journal" / "process_0.jsonl").open("w") as file:
+        for name, predicted in (("a", "no"), ("b", "yes")):
+            path = folder / f"{name}.nii"
+            key = case_key({"case": name, "source": str(path), "error": None, "image": [str(path)]})
+            chances = {"no": 0.5, "yes": 0.5}
+            entry = {"case": name, "source": str(path), "probabilities": chances, "predicted_class": predicted}
+            entry |= {"status": "ok", "reason": None, "warnings": [], "windows": 1}
+            entry |= {"evidence": f"evidence/{name}.nii.gz", "evidence_class": "yes", "saliency": None}
+            (output / "evidence" / f"{name}.nii.gz").touch()
+            file.write(json.dumps({"name": name, "key": key, "start": 1, "entry": entry}) + "\n")
+
+
+def test_a_folder_of_old_is_taken_over(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    as_version_0_1_0_left_it(images, out)
+    assert run(images, out, resume=True) == ["c.nii", "d.nii"]
+    assert rows(out) == DONE
+    entries = {entry["case"]: entry for entry in json.loads((out / "predictions.json").read_text())["cases"]}
+    assert entries["b"]["predicted_class"] == "yes"  # as it was stored, not as it would be now
+    assert "No pictures: it was answered before this run was resumed" in (out / "report.html").read_text()
+
+
+def test_a_folder_of_another_version_is_refused_in_words(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    as_version_0_1_0_left_it(images, out)
+    record = out / "journal" / "run.json"
+    record.write_text(record.read_text().replace(f'"{__version__}"', '"0.0.9"'))
+    with pytest.raises(CrossDError, match=r"crossd_version was '0\.0\.9' and is .* or pass --resume false to start"):
+        run(images, out, resume=True)
 
 
 def message(error: BaseException | None) -> str:

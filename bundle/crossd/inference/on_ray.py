@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ class RayClassifier:
         load_pretrained(part("network"), part("weights"), strict_head=True)
         self.network = Accelerated(part("network"), part("backend")).eval()
         self.case_run = part("case_run")
+        self.case_run.task.start(SimpleNamespace(network=self.network, inferer=self.workflow.inferer))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row `{"name", "item"}` to `{"entry"}`, as `predictions.json` has it."""
