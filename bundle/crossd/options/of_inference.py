@@ -15,8 +15,8 @@ IMAGES = Option(
     compared=True,
 )
 SERIES = series(
-    "which DICOM series are meant, by description (* and ? as in file names), modality or UID; one or a list; "
-    "null: all but localizers"
+    "which DICOM series are meant, by description (* and ? as in file names), modality or UID; one or a list; null: "
+    "all but localizers",
 )
 RESUME = (
     Option(
@@ -66,7 +66,7 @@ INFERENCE = (
     ),
     Option(
         "evidence_class",
-        ("integer", "text"),
+        ("index", "text"),
         None,
         "class that the evidence maps show; null: the finding, or the predicted class where there are several",
         compared=True,
@@ -119,8 +119,8 @@ INFERENCE_SEGMENTATION = (
         "backend",
         "text",
         "eager",
-        "eager; or auto or another of crossd.inference.BACKENDS, for networks that these can take apart "
-        "(CrossDUNet runs eager)",
+        "eager; or auto or another of crossd.inference.BACKENDS, for networks that these can take apart (CrossDUNet "
+        "runs eager)",
         compared=True,
     ),
     *PROCESS,
@@ -139,7 +139,7 @@ INFERENCE_TRT = (
         "plan",
         "path",
         "$@output_dir + '/tensorrt/model'",
-        "folder and beginning of the name of the engine's file, which says model, precision and batch too; building it "
-        "takes minutes, and it fits this GPU only",
+        "folder and beginning of the name of the engine's file, which says model, precision and batch too; building "
+        "it takes minutes, and it fits this GPU only",
     ),
 )

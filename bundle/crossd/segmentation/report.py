@@ -17,9 +17,9 @@ from ignite.engine import Engine, Events
 from crossd.data.masks import read_mask
 from crossd.errors import CrossDError
 from crossd.evaluation import bootstrap_intervals
+from crossd.files import write_whole
 from crossd.inference.cases import reason
 from crossd.segmentation.metrics import METRICS, case_metrics
-from crossd.training.run_files import write_whole
 from crossd.version import __version__
 
 logger = logging.getLogger(__name__)
