@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
 WORDS = {"true": True, "1": True, "false": False, "0": False}
 NO_VALUE = ("none", "null")
@@ -61,6 +61,8 @@ class Option:
             if self.optional or self.default is None:
                 return None
             raise self._refused(value)
+        if self.kinds == ("choice",):
+            return one_of(self.name, value, self.choices)
         for kind in self.kinds:
             try:
                 return self._choice(value) if kind == "choice" else KINDS[kind][0](value)
