@@ -26,6 +26,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"training", "evaluation"},
     {"ssl", "segmentation"},  # runs of their own, by the parts of training: how they are resumed, seeded and shared
     {"report", "export", "model_card", "licences", "pictures", "benchmark"},  # benchmark trains and evaluates
+    {"runs"},  # the inference of a bundle, made of the parts of all of these
     {"zoo"},  # its bundles hold an export
     {"serve"},  # its log tells reasons as the report does, without names
     {"cli"},

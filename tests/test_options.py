@@ -80,7 +80,7 @@ def test_a_value_as_the_command_line_gives_it(option, typed, value):
         (
             Option("tilt", "choice", "correct", "", choices=("correct", "refuse")),
             "Correct",
-            r"`tilt` must be correct, refuse",
+            r"must be one of 'correct', 'refuse'; got 'Correct'\. Did",
         ),
         (
             Option("mean", "number", "$@base['mean']", ""),

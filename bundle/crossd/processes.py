@@ -65,7 +65,7 @@ def _meet(backend: str, timeout: timedelta) -> None:
     dist.init_process_group(backend, store=own, rank=number, world_size=count, timeout=timeout)
 
 
-def begin_run(bundle_root: str, config: str | None = None) -> None:
+def check_run(bundle_root: str, config: str | None = None) -> None:
     """What a config's `run` begins with: errors in plain words, this package's version, and that processes have met.
 
     Args:

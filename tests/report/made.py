@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from crossd.errors import CrossDError
-from crossd.inference import CaseDataset, PredictionWriter, SaliencyMaps, WindowInferer, classify_cases, collate_cases
-from crossd.report import ReportWriter
+from crossd.inference import CaseDataset, Classification, SaliencyMaps, WindowInferer, classify_cases, collate_cases
+from crossd.report import ReportPage
+from crossd.runs import CaseRun
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
@@ -67,21 +68,21 @@ def made_cases(count: int = 4) -> list[dict[str, Any]]:
     return made
 
 
-def run(folder: Path, items: list[dict[str, Any]], saliency: str | None = None, **options: Any) -> ReportWriter:
+def run(folder: Path, items: list[dict[str, Any]], saliency: str | None = None, **options: Any) -> ReportPage:
     """Classify the cases and write `folder/report.html`."""
     card = options.pop("card", CARD)
     window: int | None = options.pop("window", 16)
     transform: Callable[[dict[str, Any]], dict[str, Any]] = options.pop("transform", read)
     after: Callable[[SupervisedEvaluator], None] = options.pop("after", lambda evaluator: None)
-    report = ReportWriter(folder, card, saliency=saliency, **options)
-    handlers: list[Any] = [SaliencyMaps(card, saliency, "cells")] if saliency else []
+    report = ReportPage(folder, card, saliency=saliency is not None, **options)
+    task = Classification(card, saliency=SaliencyMaps(saliency, "cells") if saliency else None)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(CaseDataset(items, transform), batch_size=1, collate_fn=collate_cases),
         network=MeanOfCells(len(card["class_names"])),
         inferer=WindowInferer(window, overlap=0.5),
         iteration_update=classify_cases,
-        val_handlers=[*handlers, PredictionWriter(folder, card), report],
+        val_handlers=[CaseRun(folder, task, page=report)],
         decollate=False,
     )
     after(evaluator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from crossd.options.option import Option
-from crossd.options.shared import AGGREGATE, BUNDLE_MODEL, CACHE, PROCESS, TILT, VOLUME, WINDOWS, series
+from crossd.options.shared import AGGREGATE, BUNDLE_MODEL, CACHE, DEVICE, TILT, VOLUME, WINDOWS, series
 
 IMAGES = Option(
     "images",
@@ -66,7 +66,7 @@ INFERENCE = (
     ),
     Option(
         "evidence_class",
-        ("index", "text"),
+        "text",
         None,
         "class that the evidence maps show; null: the finding, or the predicted class where there are several",
         compared=True,
@@ -87,7 +87,7 @@ INFERENCE = (
     NUM_WORKERS,
     AMP,
     Option("backend", "text", "auto", "auto, or one of crossd.inference.BACKENDS", compared=True),
-    *PROCESS,
+    DEVICE,
 )
 
 INFERENCE_SEGMENTATION = (
@@ -123,7 +123,7 @@ INFERENCE_SEGMENTATION = (
         "runs eager)",
         compared=True,
     ),
-    *PROCESS,
+    DEVICE,
 )
 
 INFERENCE_TRT = (

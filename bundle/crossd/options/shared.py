@@ -14,11 +14,6 @@ DEVICE = Option(
     "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
     "cuda when there is one",
 )
-PROCESS = (
-    DEVICE,
-    Option("rank", "integer", 0, "of this process, set by the overlay for several processes"),
-    Option("world_size", "integer", 1, "how many processes there are, set by that overlay"),
-)
 CACHE = (
     Option("cache_dir", "path", None, "folder that keeps preprocessed volumes on disk for the next run; null: none"),
     Option("cache_dir_gb", "number", 100, "GiB that this folder may hold"),

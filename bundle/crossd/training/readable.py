@@ -14,16 +14,17 @@ from tqdm import tqdm
 
 from crossd.data.splits import SPLITS
 from crossd.errors import CrossDError
-from crossd.inference.cases import Case, CaseDataset
+from crossd.inference import CaseDataset
 from crossd.processes import on_first
 
 logger = logging.getLogger(__name__)
+Item = Mapping[str, Any]
 
 
 class _Trial(Dataset):
     """For each case why it cannot be read (None if it can) and the bytes of its preprocessed image."""
 
-    def __init__(self, cases: Sequence[Case], transform: Callable[[Case], Case]) -> None:
+    def __init__(self, cases: Sequence[Item], transform: Callable[[Any], Item]) -> None:
         self.dataset = CaseDataset(cases, transform)
 
     def __len__(self) -> int:
@@ -31,13 +32,13 @@ class _Trial(Dataset):
 
     def __getitem__(self, index: int) -> tuple[str | None, int]:
         item = self.dataset[index]
-        image = item["image"]
-        return item["error"], 0 if image is None else image.numel() * image.element_size()
+        image = item.image
+        return item.error, 0 if image is None else image.numel() * image.element_size()
 
 
 def readable_cases(
     cases: Mapping[str, Any],
-    transform: Callable[[Case], Case],
+    transform: Callable[[Any], Item],
     output_dir: str | None,
     skip_unreadable: bool = False,
     num_workers: int = 0,
@@ -73,7 +74,7 @@ def readable_cases(
 
 def _tried(
     cases: Mapping[str, Any],
-    transform: Callable[[Case], Case],
+    transform: Callable[[Any], Item],
     output_dir: str | None,
     skip_unreadable: bool,
     num_workers: int,
@@ -101,7 +102,7 @@ def _tried(
     return {**kept, "bytes": sum(size for _, size in outcomes)}
 
 
-def _write(folder: Path, skipped: Sequence[tuple[Case, str]]) -> None:
+def _write(folder: Path, skipped: Sequence[tuple[Item, str]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "skipped.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
