@@ -80,7 +80,7 @@ def test_a_value_as_the_command_line_gives_it(option, typed, value):
         (
             Option("tilt", "choice", "correct", "", choices=("correct", "refuse")),
             "Correct",
-            r"`tilt` must be correct, refuse",
+            r"must be one of 'correct', 'refuse'; got 'Correct'\. Did",
         ),
         (
             Option("mean", "number", "$@base['mean']", ""),
@@ -186,6 +186,15 @@ def test_each_change_is_named(tmp_path):
     assert changes({"images": "/a"}, {"images": "/b"}) == ["images was '/a' and is '/b'"]
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"), [("series", None, "CT"), ("tilt", "correct", "refuse"), ("volume", 0, 1)]
+)
+def test_how_files_are_read_may_not_change(tmp_path, name, old, new):
+    refuse_changes({name: old}, {name: old}, tmp_path)
+    with pytest.raises(CrossDError, match=rf"got other ones for .*: {name} was {old!r} and is {new!r}\. Give"):
+        refuse_changes({name: old}, {name: new}, tmp_path)
+
+
 def test_what_runs_of_old_do_not_say_is_taken_over_with_a_warning(tmp_path, caplog):
     given = {"seed": 0, "series": "CT", "tilt": "correct", "processes": 1}
     refuse_changes({"seed": 0}, given, tmp_path)
@@ -195,11 +204,23 @@ def test_what_runs_of_old_do_not_say_is_taken_over_with_a_warning(tmp_path, capl
     assert caplog.text == ""
 
 
+BASES = {
+    "inference_trt": ["inference"],
+    "train_segmentation": ["train"],
+    "train_hybrid": ["train"],
+    "evaluate": ["train"],
+    "evaluate_segmentation": ["train", "train_segmentation"],
+    "train_2d": ["pretrain_2d"],
+    "unseen_decay_2d": ["pretrain_2d"],
+}
+
+
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_config_holds_the_declared_defaults(root, name):
-    config = json.loads((root / "configs" / f"{name}.json").read_text())
+    config = {}
+    for file in [*BASES.get(name, []), name]:  # an overlay takes over what it does not say
+        config |= json.loads((root / "configs" / f"{file}.json").read_text())
     for option in OPTIONS[name]:
-        if option.name in config:
-            assert config[option.name] == option.default, option.name
+        assert config.get(option.name, "missing") == option.default, option.name
         if not (isinstance(option.default, str) and option.default[:1] in "$@"):
             assert option.parse(option.default) == option.default, option.name

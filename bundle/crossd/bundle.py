@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from crossd.callers import caller_of
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, report_plainly
 from crossd.version import __version__
 
 
@@ -41,6 +41,26 @@ def _root_of_workflow() -> Path | None:
         return None
     config_root = Path(workflow.config_root_path).absolute()
     return config_root.parent if config_root.name == "configs" else config_root
+
+
+def check_overlay(base: str, overlay: str) -> None:
+    """Refuse to run an overlay without the config that it changes.
+
+    Args:
+        base, overlay: names of the configs, without `.json`.
+
+    Raises:
+        CrossDError: with the command.
+    """
+    from monai.bundle import ConfigParser
+
+    report_plainly()
+    parser = caller_of(ConfigParser)
+    if parser is not None and "bundle_root" not in parser:
+        raise CrossDError(
+            f"{overlay}.json changes {base}.json and is run with it, got it alone. Pass --config_file "
+            f"\"['configs/{base}.json','configs/{overlay}.json']\"."
+        )
 
 
 def check_version(bundle_root: str) -> str:

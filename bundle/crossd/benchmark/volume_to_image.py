@@ -18,7 +18,8 @@ from typing import Any
 from crossd.checkpoints import read_card
 from crossd.data.images.folders import files_of
 from crossd.errors import CrossDError
-from crossd.training.run_files import checkpoints, write_whole
+from crossd.files import write_whole
+from crossd.training.run_files import checkpoints
 
 COLUMNS = ("auc", "balanced_accuracy", "accuracy")
 CONFIGS = ("pretrain_2d", "train_2d")

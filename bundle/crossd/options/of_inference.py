@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from crossd.options.option import Option
-from crossd.options.shared import AGGREGATE, BUNDLE_MODEL, CACHE, PROCESS, TILT, VOLUME, WINDOWS, series
+from crossd.options.shared import AGGREGATE, BUNDLE_MODEL, CACHE, DEVICE, TILT, VOLUME, WINDOWS, series
 
 IMAGES = Option(
     "images",
@@ -15,8 +15,8 @@ IMAGES = Option(
     compared=True,
 )
 SERIES = series(
-    "which DICOM series are meant, by description (* and ? as in file names), modality or UID; one or a list; "
-    "null: all but localizers"
+    "which DICOM series are meant, by description (* and ? as in file names), modality or UID; one or a list; null: "
+    "all but localizers",
 )
 RESUME = (
     Option(
@@ -87,7 +87,7 @@ INFERENCE = (
     NUM_WORKERS,
     AMP,
     Option("backend", "text", "auto", "auto, or one of crossd.inference.BACKENDS", compared=True),
-    PROCESS[0],
+    DEVICE,
 )
 
 INFERENCE_SEGMENTATION = (
@@ -119,11 +119,11 @@ INFERENCE_SEGMENTATION = (
         "backend",
         "text",
         "eager",
-        "eager; or auto or another of crossd.inference.BACKENDS, for networks that these can take apart "
-        "(CrossDUNet runs eager)",
+        "eager; or auto or another of crossd.inference.BACKENDS, for networks that these can take apart (CrossDUNet "
+        "runs eager)",
         compared=True,
     ),
-    PROCESS[0],
+    DEVICE,
 )
 
 INFERENCE_TRT = (
@@ -139,7 +139,7 @@ INFERENCE_TRT = (
         "plan",
         "path",
         "$@output_dir + '/tensorrt/model'",
-        "folder and beginning of the name of the engine's file, which says model, precision and batch too; building it "
-        "takes minutes, and it fits this GPU only",
+        "folder and beginning of the name of the engine's file, which says model, precision and batch too; building "
+        "it takes minutes, and it fits this GPU only",
     ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
 WORDS = {"true": True, "1": True, "false": False, "0": False}
 NO_VALUE = ("none", "null")
@@ -23,7 +23,7 @@ class Option:
         default: as the config holds it; text that begins with `$` or `@` is MONAI's expression or reference.
         help: what it does, in a sentence or two.
         compared: whether a run is only resumed under an equal value.
-        choices: the words that `"choice"` allows.
+        choices: the words that `"choice"` allows; `none` among them is a value of its own, which null is not.
         optional: whether `null` is a value. It is where it is the default.
     """
 
@@ -56,10 +56,13 @@ class Option:
             ...
         crossd.errors.CrossDError: `epochs` must be a whole number; got 'half'. Pass --epochs 50.
         """
-        if value is None or (isinstance(value, str) and value.lower() in NO_VALUE):
+        word = value.lower() if isinstance(value, str) else value
+        if word is None or (word in NO_VALUE and word not in self.choices):
             if self.optional or self.default is None:
                 return None
             raise self._refused(value)
+        if self.kinds == ("choice",):
+            return one_of(self.name, value, self.choices)
         for kind in self.kinds:
             try:
                 return self._choice(value) if kind == "choice" else KINDS[kind][0](value)
@@ -68,9 +71,8 @@ class Option:
         raise self._refused(value)
 
     def _choice(self, value: Any) -> str:
-        if str(value) not in self.choices:
-            raise ValueError
-        return str(value)
+        word = str(value).lower() if str(value).lower() in NO_VALUE else str(value)
+        return word if word in self.choices else str(_fail())
 
     @property
     def takes(self) -> str:
@@ -153,6 +155,7 @@ KINDS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "number": (_number, "a number"),
     "text": (_text, "text"),
     "path": (_path, "a path"),
+    "index": (lambda value: value if type(value) is int else _fail(), "a number counted from 0"),
     "integers": (_list(_integer), "a list of whole numbers, as in [64,64,64]"),
     "numbers": (_list(_number), "a list of numbers, as in [0.5,1]"),
     "texts": (_list(_text), "a list of names, as in ['a','b']"),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from crossd.options.option import Option
 
 BUNDLE_MODEL = "$@bundle_root + '/models/model.pt'"
-DEVICE = "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')"
 TILTS = ("correct", "refuse")
 AGGREGATES = ("mean", "max", "top_k", "noisy_or")
 
-PROCESS = (
-    Option("device", "device", DEVICE, "cuda when there is one"),
-    Option("rank", "integer", 0, "of this process, set by the overlay for several processes"),
-    Option("world_size", "integer", 1, "how many processes there are, set by that overlay"),
+DEVICE = Option(
+    "device",
+    "device",
+    "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
+    "cuda when there is one",
 )
 CACHE = (
     Option("cache_dir", "path", None, "folder that keeps preprocessed volumes on disk for the next run; null: none"),

@@ -39,6 +39,17 @@ class Options:
             self._read[name] = option.parse(self._parser.get_parsed_content(name))
         return self._read[name]
 
+    def __call__(self, *names: str) -> dict[str, Any]:
+        """Several of them, by name."""
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """What a resumed run compares of them; paths are absolute, so that they are the same from any folder."""
+        names = [name for name, option in self._declared.items() if option.compared]
+        paths = [name for name in names if "path" in self._declared[name].kinds]
+        return {**self(*names), **{name: _absolute(getattr(self, name)) for name in paths}}
+
     def __setattr__(self, name: str, _: Any) -> None:
         raise CrossDError(
             f"Options are read, not set, got {name!r}. Pass --{name} VALUE, or set the key of the config."
@@ -69,20 +80,13 @@ def options(config: str | Sequence[str]) -> Options:
 
 
 def settings(options: Options, **others: Any) -> dict[str, Any]:
-    """What a resumed run compares: the options that are declared as compared, and what else decides its results.
-
-    Paths are absolute, so that they are the same from any folder.
+    """What a resumed run compares: `Options.compared`, and what else decides its results.
 
     Args:
         options: of the run.
         others: JSON-able, by name.
     """
-    found: dict[str, Any] = {}
-    for name, option in options._declared.items():
-        if option.compared:
-            value = getattr(options, name)
-            found[name] = _absolute(value) if "path" in option.kinds else value
-    return {**found, **others}
+    return {**options.compared, **others}
 
 
 def _absolute(value: Any) -> Any:

@@ -8,31 +8,13 @@ from typing import Any
 
 from monai.engines import SupervisedEvaluator
 
-from crossd.bundle import check_version
-from crossd.errors import report_plainly
 from crossd.inference import Classification, RunJournal, SaliencyMaps, StructuredReports
 from crossd.options import Options, settings
-from crossd.processes import check_launch, process_count
 from crossd.report import ReportPage
 from crossd.runs.case_run import CaseRun, Task
 from crossd.segmentation import Segmentation
 
 Load = Callable[[SupervisedEvaluator], None]
-
-
-def check_run(bundle_root: str, config: str = "inference") -> None:
-    """What a run of the bundle needs before its parts are made; from here on errors are told plainly.
-
-    Args:
-        bundle_root: holds `configs/metadata.json`.
-        config: name of the config, without `.json`.
-
-    Raises:
-        CrossDError: for a bundle of another version, and for several processes without their overlay.
-    """
-    report_plainly()
-    check_version(bundle_root)
-    check_launch(process_count(), config)
 
 
 def classification_run(options: Options, card: Mapping[str, Any], load: Load | None, bundle_root: str) -> CaseRun:

@@ -1,6 +1,7 @@
 """Segmentation: networks and their cards, masks in the input's own space, and how good they are."""
 
 from crossd.cards.from_data import segmentation_card
+from crossd.segmentation.augmenting import mask_augmentation
 from crossd.segmentation.case_scores import SegmentationReport, summarise
 from crossd.segmentation.input_space import mask_in_input_space
 from crossd.segmentation.iteration import segment_cases
@@ -19,6 +20,7 @@ __all__ = [
     "SegmentationReport",
     "SegmentationWeightsLoader",
     "case_metrics",
+    "mask_augmentation",
     "mask_in_input_space",
     "network_arguments",
     "segment_cases",

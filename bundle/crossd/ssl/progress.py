@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from crossd.checkpoints import save_checkpoint
+from crossd.files import write_whole
 from crossd.processes import process_count, rank
 from crossd.ssl.encoders import Encoder
 from crossd.ssl.joint import KINDS
 from crossd.ssl.pcrl import TERMS
 from crossd.ssl.statistics import KeptTargets, state_with_statistics
 from crossd.training.progress import TrainingProgress
-from crossd.training.run_files import write_whole
 
 logger = logging.getLogger(__name__)
 LOGGED = ("loss", *TERMS, "beta")
@@ -148,7 +148,9 @@ class RestoredPlanes:
         self._writer: Any = None
 
     def attach(self, engine: Engine) -> None:
-        """Register with the trainer; MONAI calls this."""
+        """Register with the trainer of the first process; MONAI calls this."""
+        if rank() != 0:
+            return
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._show)
         engine.add_event_handler(Events.COMPLETED, self._close)

@@ -43,6 +43,7 @@ def readable_cases(
     skip_unreadable: bool = False,
     num_workers: int = 0,
     splits: Sequence[str] = SPLITS,
+    cache_gb: float = 0.0,
 ) -> dict[str, Any]:
     """Try to read and preprocess every case, and leave out or refuse those that fail.
 
@@ -55,17 +56,20 @@ def readable_cases(
         skip_unreadable: leave unreadable cases out instead of refusing them.
         num_workers: processes that read.
         splits: whose cases are tried.
+        cache_gb: GiB of memory for the preprocessed images.
 
     Returns:
-        For each of the splits the cases that can be read, and `"bytes"`, what all of them need in memory.
+        For each of the splits the cases that can be read, `"bytes"`, what all of them need in memory, and
+        `"cache_rate"`, the part of them that `cache_gb` holds.
 
     Raises:
         CrossDError: naming every unreadable case and why, unless they are skipped; and when none is left of a split.
 
     >>> readable_cases({"train": [], "val": [], "test": []}, lambda item: item, None)
-    {'train': [], 'val': [], 'test': [], 'bytes': 0}
+    {'train': [], 'val': [], 'test': [], 'bytes': 0, 'cache_rate': 1.0}
     """
-    return on_first(lambda: _tried(cases, transform, output_dir, skip_unreadable, num_workers, splits))
+    found = on_first(lambda: _tried(cases, transform, output_dir, skip_unreadable, num_workers, splits))
+    return {**found, "cache_rate": cache_rate(found["bytes"], cache_gb)}
 
 
 def _tried(
