@@ -11,9 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bundle" / "crossd"
 ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
-    {"errors", "version"},
+    {"errors", "version", "callers"},  # callers: who on the call stack is running what asks
     {"files"},  # every file that is written whole, held or digested
-    {"bundle", "processes", "precision"},  # how processes meet, and where amp may be: inference and training ask both
+    {"bundle", "options", "precision"},  # where a bundle is, what it is run with, and where amp may be
+    {"processes"},  # how those that torchrun starts meet; inference and training both need it
     {"motion", "pseudo3d"},  # mathematics that `import crossd` offers: pseudo3d must not load what reads scans (data)
     {"conv"},
     {"baselines"},
@@ -26,6 +27,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"training", "evaluation"},
     {"ssl", "segmentation"},  # runs of their own, by the parts of training: how they are resumed, seeded and shared
     {"report", "export", "pictures"},
+    {"runs"},  # the inference of a bundle, made of the parts of all of these
     {"serve"},  # its log tells reasons as the report does, without names
     {"cli"},
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
 import yaml
 from crossd.data.preprocessing import preprocessing
 from crossd.data.sets import DATASETS
+from crossd.options import refuse_unknown
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from scripts.maintain.guide_table import guide_table
@@ -26,8 +26,7 @@ def test_a_preset(name, root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = root / "configs" / "datasets" / name
     own = yaml.safe_load(path.read_text(encoding="utf-8"))
-    train = json.loads((root / "configs" / "train.json").read_text())
-    assert set(own) <= set(train["_desc_"])  # settings that train.json describes, and nothing else
+    refuse_unknown("train", own)
     facts = next(dataset.facts for dataset in DATASETS.values() if dataset.facts.preset == name)
     assert own.get("classes") == (list(facts.class_names) or None)
     if "classes" in own:

@@ -18,7 +18,8 @@ import torch
 from crossd.checkpoints import save_checkpoint
 from crossd.data import write_dicom_series
 from crossd.inference import network_from_card
-from crossd.inference.cases import reason
+from crossd.inference.case_dataset import reason
+from crossd.options import declared
 from monai.bundle import ConfigWorkflow
 from monai.bundle.scripts import verify_metadata
 from torch import Tensor, nn
@@ -223,7 +224,7 @@ def test_the_map_points_at_the_object(tmp_path: Path, weights: str, spacing: lis
 
     card = make_card()
     card["input"] |= {"roi_size": [16, 16, 16], "spacing": spacing}
-    options = {"card": card, "network_def": Peak(), "handlers": ["@writer"], "overlap": 0.75, "weights": weights}
+    options = {"card": card, "network_def": Peak(), "load_weights": None, "overlap": 0.75, "weights": weights}
     (row,) = infer(image, tmp_path / "out", **options)
     assert row["predicted_class"] == "healthy"  # most windows see nothing
     assert infer(image, tmp_path / "max", aggregate="max", **options)[0]["predicted_class"] == "aneurysm"
@@ -306,6 +307,15 @@ def test_properties_other_tools_rely_on(tmp_path: Path, weights: str) -> None:
     assert answer.shape == (2,)
     assert answer.array.shape == (2,)  # MONAI Label's writer logs it
     assert float(answer.sum()) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["inference", "inference_segmentation"])
+def test_a_key_with_a_value_is_a_declared_option(name: str) -> None:
+    lines = (ROOT / "configs" / f"{name}.json").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150
+    config = json.loads("\n".join(lines))
+    values = {key for key, value in config.items() if not isinstance(value, (dict, list))}
+    assert values - {"_desc_", "dataset_dir", "network"} == set(declared(name))
 
 
 def test_clients_load_a_bare_state_dict_by_their_own_means(tmp_path: Path) -> None:

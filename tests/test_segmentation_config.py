@@ -81,7 +81,11 @@ def trained(root, volumes, tmp_path_factory):
     options = {**SMALL, "labels": "cases.csv", "epochs": 6, "output_dir": folder / "out", "classes": CLASSES}
     options |= {"tensorboard": True}
     done = subprocess.run(
-        command(root, "train_segmentation", **options), cwd=volumes, capture_output=True, text=True, env=one_thread()
+        command(root, "train", "train_segmentation", **options),
+        cwd=volumes,
+        capture_output=True,
+        text=True,
+        env=one_thread(),
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "train_loss" in done.stdout
@@ -118,7 +122,7 @@ def test_a_run_learns_and_leaves_what_is_needed_to_use_it(trained):
 
 
 def test_evaluation_on_the_test_cases_in_the_space_of_the_input(trained, workflow, volumes):
-    run = workflow("train_segmentation", "evaluate_segmentation", output_dir=str(trained), save_masks="true")
+    run = workflow("train", "train_segmentation", "evaluate_segmentation", output_dir=str(trained), save_masks="true")
     run.run()
     content = json.loads((trained / "evaluation" / "metrics.json").read_text())
     rows = list(csv.DictReader((trained / "evaluation" / "cases.csv").open()))
@@ -152,10 +156,10 @@ def test_masks_of_new_scans_and_a_reason_for_what_is_none(trained, root, volumes
 def test_a_run_that_was_ended_goes_on_as_it_would_have(workflow, volumes, tmp_path):
     options = {**SMALL, "labels": str(volumes / "cases.csv"), "epochs": 2, "affine_prob": 0, "crops": 1}
     options |= {"output_dir": str(tmp_path / "out")}
-    workflow("train_segmentation", **options).run()
+    workflow("train", "train_segmentation", **options).run()
     whole = read_checkpoint(tmp_path / "out" / "checkpoint_0002.pt")
     (tmp_path / "out" / "checkpoint_0002.pt").unlink()
-    workflow("train_segmentation", **options).run()
+    workflow("train", "train_segmentation", **options).run()
     again = read_checkpoint(tmp_path / "out" / "checkpoint_0002.pt")
     assert all(torch.equal(value, again["model"][name]) for name, value in whole["model"].items())
     assert whole["best_score"] == again["best_score"]
@@ -174,7 +178,7 @@ def test_a_run_that_was_ended_goes_on_as_it_would_have(workflow, volumes, tmp_pa
 )
 def test_any_network_of_monai(workflow, volumes, tmp_path, options):
     given = {**SMALL, **options, "labels": str(volumes / "cases.csv"), "epochs": 1, "output_dir": str(tmp_path / "out")}
-    workflow("train_segmentation", **given).run()
+    workflow("train", "train_segmentation", **given).run()
     assert read_card(tmp_path / "out" / "model.pt")["network"]["name"] in ("SegResNet", "UNet")
 
 
@@ -186,11 +190,11 @@ def test_several_channels_and_a_spacing(workflow, volumes, tmp_path):
         lines.append(f"{image},{image},{mask},{split}")
     (tmp_path / "two.csv").write_text("\n".join(lines) + "\n")
     options = {**SMALL, "images": str(volumes), "labels": str(tmp_path / "two.csv"), "epochs": 1}
-    workflow("train_segmentation", **options, spacing=[1.5, 1.5, 1.5], output_dir=str(tmp_path / "out")).run()
+    workflow("train", "train_segmentation", **options, spacing=[1.5, 1.5, 1.5], output_dir=str(tmp_path / "out")).run()
     card = read_card(tmp_path / "out" / "model.pt")
     assert card["network"]["in_channels"] == 2
     assert card["input"]["channels"] == ["image_1", "image_2"]
-    files = ("train_segmentation", "evaluate_segmentation")
+    files = ("train", "train_segmentation", "evaluate_segmentation")
     options = {"images": str(volumes), "labels": str(tmp_path / "two.csv"), "output_dir": str(tmp_path / "out")}
     workflow(*files, **options).run()
     content = json.loads((tmp_path / "out" / "evaluation" / "metrics.json").read_text())
@@ -235,7 +239,7 @@ def test_a_bad_mask_is_refused_before_training(workflow, broken, tmp_path, kind)
     folder = broken(change)
     options = {**SMALL, "labels": str(folder / "cases.csv"), "epochs": 1, "output_dir": str(tmp_path / "out")}
     with pytest.raises(RuntimeError) as error:
-        workflow("train_segmentation", **options).run()
+        workflow("train", "train_segmentation", **options).run()
     assert "Every case must be readable, got 1 of 12 that are not: images-c00" in cause(error.value)
     with pytest.raises(CrossDError, match=message):
         raise CrossDError(cause(error.value))
@@ -244,7 +248,7 @@ def test_a_bad_mask_is_refused_before_training(workflow, broken, tmp_path, kind)
 def test_a_bad_mask_is_left_out_on_request(workflow, broken, tmp_path):
     folder = broken(BAD["empty"][0])
     options = {**SMALL, "labels": str(folder / "cases.csv"), "epochs": 1, "output_dir": str(tmp_path / "out")}
-    workflow("train_segmentation", **options, skip_unreadable="true").run()
+    workflow("train", "train_segmentation", **options, skip_unreadable="true").run()
     assert "images-c00" in (tmp_path / "out" / "skipped.csv").read_text()
     assert len(list(csv.DictReader((tmp_path / "out" / "datalist.csv").open()))) == 11
 
@@ -254,24 +258,22 @@ def test_a_missing_mask_is_named(workflow, volumes, tmp_path):
     path.write_text((volumes / "cases.csv").read_text().replace("masks/c03", "masks/x03"))
     options = {**SMALL, "images": str(volumes), "labels": str(path), "output_dir": str(tmp_path / "out")}
     with pytest.raises(RuntimeError) as error:
-        workflow("train_segmentation", **options).run()
+        workflow("train", "train_segmentation", **options).run()
     assert "Every mask must exist, got in" in cause(error.value)
     assert "x03" in cause(error.value)
 
 
-@pytest.mark.parametrize("name", ["train_segmentation", "evaluate_segmentation", "inference_segmentation"])
-def test_each_option_is_described(root, name):
-    config = json.loads((root / "configs" / f"{name}.json").read_text())
-    described = {part.strip() for key in config["_desc_"] for part in key.split(",")}
-    plain = {key for key, value in config.items() if not isinstance(value, (dict, list)) or key.endswith("_size")}
-    internal = {"_desc_", "dataset_dir", "network", "card", "net", "class_names", "label_values", "switches"}
-    internal |= {"pad_value", "recorded_splits", "used_cases", "deep_supervision"}
-    assert plain - described - internal == set()
-    assert described - set(config) <= {"output_dir", "series", "tilt"}
+def test_a_run_of_the_overlay_alone_says_how_it_is_run(root, tmp_path):
+    done = subprocess.run(
+        command(root, "train_segmentation", output_dir=tmp_path), capture_output=True, text=True, env=one_thread()
+    )
+    assert done.returncode == 1
+    said = 'error: train_segmentation.json changes train.json and is run with it, got it alone. Pass --config_file "['
+    assert done.stderr.strip().splitlines()[-1].startswith(said)
 
 
 def test_properties_that_monai_asks_for(workflow, volumes, trained, tmp_path):
     options = {**SMALL, "labels": str(volumes / "cases.csv"), "output_dir": str(tmp_path)}
-    assert workflow("train_segmentation", **options).check_properties() == []
+    assert workflow("train", "train_segmentation", **options).check_properties() == []
     options = {"images": str(volumes / "images"), "weights": str(trained / "model.pt"), "output_dir": str(tmp_path)}
     assert workflow("inference_segmentation", kind="inference", **options).check_properties() == []

@@ -7,11 +7,10 @@ is resolved, so the root is found there, whatever the working directory and wher
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import FrameType
 
-from crossd.errors import CrossDError
+from crossd.callers import caller_of
+from crossd.errors import CrossDError, report_plainly
 from crossd.version import __version__
 
 
@@ -37,14 +36,31 @@ def _root_of_workflow() -> Path | None:
     """`config_root_path` of the `ConfigWorkflow` on the call stack, one level up when it is named `configs`."""
     from monai.bundle import ConfigWorkflow
 
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, ConfigWorkflow):
-            config_root = Path(caller.config_root_path).absolute()
-            return config_root.parent if config_root.name == "configs" else config_root
-        frame = frame.f_back
-    return None
+    workflow = caller_of(ConfigWorkflow)
+    if workflow is None:
+        return None
+    config_root = Path(workflow.config_root_path).absolute()
+    return config_root.parent if config_root.name == "configs" else config_root
+
+
+def check_overlay(base: str, overlay: str) -> None:
+    """Refuse to run an overlay without the config that it changes.
+
+    Args:
+        base, overlay: names of the configs, without `.json`.
+
+    Raises:
+        CrossDError: with the command.
+    """
+    from monai.bundle import ConfigParser
+
+    report_plainly()
+    parser = caller_of(ConfigParser)
+    if parser is not None and "bundle_root" not in parser:
+        raise CrossDError(
+            f"{overlay}.json changes {base}.json and is run with it, got it alone. Pass --config_file "
+            f"\"['configs/{base}.json','configs/{overlay}.json']\"."
+        )
 
 
 def check_version(bundle_root: str) -> str:

@@ -16,7 +16,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from crossd.errors import CrossDError
+from crossd.bundle import check_version
+from crossd.errors import CrossDError, report_plainly
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ def join_processes(config: str = "pretrain_2d", minutes: float = 30, backend: st
     Raises:
         CrossDError: when it was not started by `torchrun`.
     """
+    report_plainly()
     missing = [name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK") if name not in os.environ]
     if missing:
         raise CrossDError(
@@ -61,6 +63,22 @@ def _meet(backend: str, timeout: timedelta) -> None:
     store, number, count = next(iter(dist.rendezvous("env://", timeout=timeout)))
     own = dist.PrefixStore(f"start_{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     dist.init_process_group(backend, store=own, rank=number, world_size=count, timeout=timeout)
+
+
+def check_run(bundle_root: str, config: str | None = None) -> None:
+    """What a config's `run` begins with: errors in plain words, this package's version, and that processes have met.
+
+    Args:
+        bundle_root: of the config.
+        config: its name, without `.json`, where it has an overlay for several processes; None: it runs in one.
+
+    Raises:
+        CrossDError: see `check_version` and `check_launch`.
+    """
+    report_plainly()
+    check_version(bundle_root)
+    if config is not None:
+        check_launch(process_count(), config)
 
 
 def check_launch(world_size: int, config: str) -> None:

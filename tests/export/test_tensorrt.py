@@ -13,7 +13,7 @@ from crossd.data.nifti_writing import write_nifti
 from crossd.errors import CrossDError
 from crossd.export import LoadTensorRT, Trained
 from crossd.inference import network_from_card
-from crossd.inference.cases import reason
+from crossd.inference.case_dataset import reason
 from monai.bundle import ConfigParser
 
 from ..commands import bundle
@@ -31,12 +31,13 @@ def parser(checkpoint, tmp_path, monkeypatch):
     return parser
 
 
-def test_the_overlay_changes_the_first_handler_only(parser):
+def test_the_overlay_changes_what_loads_the_weights_only(parser):
     plain = ConfigParser()
     plain.read_config(CONFIGS[0])
-    assert plain["handlers"][0]["_target_"] == "crossd.inference.LoadWeights"
-    assert parser["handlers"][1:] == plain["handlers"][1:]
-    handler = parser.get_parsed_content("handlers::0")
+    assert plain["load_weights"]["_target_"] == "crossd.inference.LoadWeights"
+    assert parser["handlers"] == plain["handlers"]
+    handler = parser.get_parsed_content("load_weights")
+    assert parser.get_parsed_content("case_run").load is handler
     assert isinstance(handler, LoadTensorRT)
     assert handler.network is parser.get_parsed_content("network")
     assert (handler.sw_batch_size, handler.precision) == (4, "fp32")
@@ -53,7 +54,7 @@ def test_what_monai_is_asked_to_compile(parser, checkpoint, tmp_path, monkeypatc
     monkeypatch.setattr(tensorrt, "check_tensorrt", lambda: None)
     monkeypatch.setattr(tensorrt, "trt_compile", compile_it)
     engine = SimpleNamespace(amp=False, network=None)
-    parser.get_parsed_content("handlers::0")(engine)
+    parser.get_parsed_content("load_weights")(engine)
     assert engine.network is asked["network"]
     volume = torch.randn(2, 2, 16, 16, 16)
     expected = Trained.read(checkpoint, ROOT).original(volume)
@@ -91,7 +92,7 @@ def test_no_engine_is_taken_for_another(checkpoint, tmp_path, monkeypatch):
 
 
 def test_a_run_goes_on_from_answers_of_the_same_runtime_only(parser):
-    assert parser.get_parsed_content("journal").record.settings["backend"] == "tensorrt fp32"
+    assert parser.get_parsed_content("case_run").journal.record.settings["backend"] == "tensorrt fp32"
 
 
 def test_its_options(checkpoint, tmp_path, monkeypatch):

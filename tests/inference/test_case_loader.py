@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from crossd.inference import CaseDataset, CaseLoader, PredictionWriter, WindowInferer, classify_cases, collate_cases
+from crossd.inference import CaseDataset, CaseLoader, Classification, WindowInferer, classify_cases, collate_cases
 from crossd.inference.case_loader import one_ahead
+from crossd.runs import CaseRun
 from ignite.engine import Events
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
@@ -60,14 +61,14 @@ def run(loader: Any, folder: Path) -> tuple[list[dict[str, Any]], Recorder]:
         network=network,
         inferer=WindowInferer(8, overlap=0.5, sw_batch_size=3),
         iteration_update=classify_cases,
-        val_handlers=[PredictionWriter(folder, CARD)],
+        val_handlers=[CaseRun(folder, Classification(CARD))],
         decollate=False,
     )
 
     @evaluator.on(Events.ITERATION_COMPLETED)
     def note(engine: SupervisedEvaluator) -> None:
         (case,), (output,) = engine.state.batch, engine.state.output
-        answers.append({"case": case["case"], "error": case["error"], "pred": output.get("pred")})
+        answers.append({"case": case.case, "error": output.get("error"), "pred": output.get("pred")})
         written = json.loads((folder / "predictions.json").read_text())["cases"]  # by now, whatever happens later
         assert [entry["case"] for entry in written] == [answer["case"] for answer in answers]
         assert len((folder / "predictions.csv").read_text().splitlines()) == 1 + len(answers)
@@ -113,7 +114,7 @@ def test_what_makes_a_group(roi_size: Any, sizes: list[int]) -> None:
     """In order: a case larger than the window ends the group before it."""
     images = [(8, 0), (2, 0), (9, 0), (4, 0), (30, 0), (8, 0), (8, 0)]
     loader = CaseLoader(dataset(images), roi_size=roi_size, sw_batch_size=2)
-    assert [len(batch[0]["group"].images) for batch in loader] == sizes
+    assert [len(batch[0].group.images) for batch in loader] == sizes
     assert len(loader) == len(images)
 
 
@@ -150,7 +151,7 @@ def test_preparing_overlaps_with_computing() -> None:
     assert preparing.wait(10)
     computing.set()
     (case,) = next(batches)
-    assert case["error"] is None
+    assert case.error is None
 
 
 def test_memory_is_that_of_two_cases() -> None:
@@ -194,5 +195,5 @@ def test_stopping_early_leaves_no_thread() -> None:
 def test_processes_prepare_the_same() -> None:
     images = [(8, 1.0), (20, 2.0), "broken", (8, 3.0)]
     cases = [batch[0] for batch in CaseLoader(dataset(images), roi_size=8, sw_batch_size=2, num_workers=2)]
-    assert [case["case"] for case in cases] == [f"case_{n}" for n in range(4)]
-    assert [case["error"] is None for case in cases] == [True, True, False, True]
+    assert [case.case for case in cases] == [f"case_{n}" for n in range(4)]
+    assert [case.error is None for case in cases] == [True, True, False, True]

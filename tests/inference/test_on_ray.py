@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import json
+import pickle
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from crossd.data import find_cases
 from crossd.errors import CrossDError
-from crossd.inference.on_ray import infer_on_ray
+from crossd.inference import CaseDataset
+from crossd.inference.on_ray import RayClassifier, infer_on_ray
 from monai.bundle import ConfigWorkflow
 
 from ..many_cases import make_cases, make_model
@@ -25,6 +29,29 @@ def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         CrossDError, match=r'Ray must be installed, got none: pip install "crossd\[ray\]", or use torch'
     ):
         infer_on_ray(CONFIG, 1, str(tmp_path), str(tmp_path / "out"))
+
+
+def test_what_an_actor_does_is_what_the_bundle_does(tmp_path: Path) -> None:
+    """Without Ray: a case that can be read, with a Grad-CAM map, and one that cannot."""
+    images, weights = make_cases(tmp_path / "in", 2), make_model(tmp_path / "m.pt")
+    (images / "c000001.nii.gz").write_bytes(b"\x1f\x8b cut")
+    options = {"images": str(images), "weights": str(weights), "saliency": "gradcam", "backend": "eager"}
+    workflow = ConfigWorkflow(
+        str(CONFIG), workflow_type="inference", logging_file=False, output_dir=str(tmp_path / "one"), **options
+    )
+    workflow.initialize()
+    workflow.run()
+    cases = CaseDataset(find_cases(images), dict)
+    actor = RayClassifier(str(CONFIG), {**options, "output_dir": str(tmp_path / "ray")})
+    rows = [{"name": name, "item": pickle.dumps(item)} for name, item in zip(cases.names, cases.data, strict=True)]
+    answers = [json.loads(actor(row)["entry"]) for row in rows]
+    expected = json.loads((tmp_path / "one" / "predictions.json").read_text())["cases"]
+    for ours, theirs in zip(answers, expected, strict=True):
+        if theirs["probabilities"]:
+            theirs["probabilities"] = pytest.approx(theirs["probabilities"], abs=1e-6)
+        assert ours == theirs
+    for kind in ("evidence", "saliency"):
+        assert [path.name for path in (tmp_path / "ray" / kind).iterdir()] == ["c000000.nii.gz"]
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from crossd.errors import CrossDError
 from crossd.inference import (
     Accelerated,
     CaseDataset,
-    PredictionWriter,
+    Classification,
     SaliencyMaps,
     WindowGradCAM,
     WindowInferer,
@@ -23,6 +23,7 @@ from crossd.inference import (
     collate_cases,
 )
 from crossd.inference.backends import accelerate
+from crossd.runs import CaseRun
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.visualize import GradCAM
@@ -104,9 +105,9 @@ def test_what_is_refused(network: nn.Module) -> None:
     with pytest.raises(CrossDError, match=r"`saliency_layer` must be one of .*; got 'layer9'\. Did you mean 'layer\d'"):
         WindowGradCAM(network, "layer9")
     with pytest.raises(CrossDError, match=r"`saliency` must be one of 'gradcam'; got 'grad_cam'. Did you mean 'grad"):
-        SaliencyMaps(CARD, "grad_cam")
+        SaliencyMaps("grad_cam")
     with pytest.raises(CrossDError, match="evidence_class must be one of the model's classes"):
-        SaliencyMaps(CARD, evidence_class="stroke")
+        Classification(CARD, "stroke", SaliencyMaps())
 
 
 def run(folder: Path, network: nn.Module, shape: tuple[int, ...] = (16, 16, 24)) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def run(folder: Path, network: nn.Module, shape: tuple[int, ...] = (16, 16, 24))
         network=Accelerated(network),
         inferer=WindowInferer(16, overlap=0.5),
         iteration_update=classify_cases,
-        val_handlers=[SaliencyMaps(CARD, layer="layer3"), PredictionWriter(folder, CARD)],
+        val_handlers=[CaseRun(folder, Classification(CARD, saliency=SaliencyMaps(layer="layer3")))],
         decollate=False,
     )
     evaluator.run()

@@ -15,7 +15,7 @@ from crossd.checkpoints import read_card, save_checkpoint
 from crossd.data import write_dicom_series
 from crossd.data.nifti_writing import write_nifti
 from crossd.errors import CrossDError
-from crossd.inference import StructuredReports, network_from_card, sr_writer
+from crossd.inference import StructuredReports, network_from_card, structured_reports
 from monai.bundle import ConfigWorkflow
 
 pytest.importorskip("highdicom", reason='highdicom is not installed: pip install "crossd[dicom]"')
@@ -163,7 +163,7 @@ def test_refusals(series):
 
 
 def test_without_highdicom(tmp_path, monkeypatch):
-    monkeypatch.setattr(sr_writer, "find_spec", lambda name: None)
+    monkeypatch.setattr(structured_reports, "find_spec", lambda name: None)
     with pytest.raises(CrossDError, match=r'not installed. `pip install "crossd\[dicom\]"`, or leave out --dicom_sr'):
         StructuredReports(tmp_path, CARD)
 
@@ -237,7 +237,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(series, tmp_path, root, mo
     def full(*arguments, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(sr_writer, "structured_report", full)
+    monkeypatch.setattr(structured_reports, "structured_report", full)
     assert infer(root, tmp_path, tmp_path / "scans", dicom_sr=True) == []
     table = (tmp_path / "out" / "predictions.csv").read_text()
     assert ",ok,the structured report was not written: OSError: No space left on device" in table

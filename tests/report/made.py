@@ -6,10 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from crossd.errors import CrossDError
-from crossd.inference import CaseDataset, PredictionWriter, SaliencyMaps, WindowInferer, classify_cases, collate_cases
-from crossd.report import ReportWriter
+from crossd.inference import (
+    Case,
+    CaseDataset,
+    Classification,
+    SaliencyMaps,
+    WindowInferer,
+    classify_cases,
+    collate_cases,
+)
+from crossd.inference.iteration import answer_cases
+from crossd.report import ReportPage
+from crossd.runs import CaseRun
+from crossd.segmentation import Segmentation
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
@@ -67,23 +79,47 @@ def made_cases(count: int = 4) -> list[dict[str, Any]]:
     return made
 
 
-def run(folder: Path, items: list[dict[str, Any]], saliency: str | None = None, **options: Any) -> ReportWriter:
+def run(folder: Path, items: list[dict[str, Any]], saliency: str | None = None, **options: Any) -> ReportPage:
     """Classify the cases and write `folder/report.html`."""
     card = options.pop("card", CARD)
     window: int | None = options.pop("window", 16)
     transform: Callable[[dict[str, Any]], dict[str, Any]] = options.pop("transform", read)
     after: Callable[[SupervisedEvaluator], None] = options.pop("after", lambda evaluator: None)
-    report = ReportWriter(folder, card, saliency=saliency, **options)
-    handlers: list[Any] = [SaliencyMaps(card, saliency, "cells")] if saliency else []
+    report = ReportPage(folder, card, saliency=saliency is not None, **options)
+    task = Classification(card, saliency=SaliencyMaps(saliency, "cells") if saliency else None)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(CaseDataset(items, transform), batch_size=1, collate_fn=collate_cases),
         network=MeanOfCells(len(card["class_names"])),
         inferer=WindowInferer(window, overlap=0.5),
         iteration_update=classify_cases,
-        val_handlers=[*handlers, PredictionWriter(folder, card), report],
+        val_handlers=[CaseRun(folder, task, page=report)],
         decollate=False,
     )
     after(evaluator)
     evaluator.run()
     return report
+
+
+def segment(folder: Path, count: int = 3) -> None:
+    """Segment volumes by a threshold, which their bright block passes, and write a report; the last mask is empty."""
+    card = {**CARD, "task": "segmentation", "class_names": ["background", f"block {EVIL}", "other"]}
+    items = [{"case": f"scan_{n}", "source": f"/data/{n}.nii.gz", "image": volume(n)} for n in range(count)]
+    items.append({"case": "cut", "source": "/data/cut.nii.gz", "image": "/data/cut.nii.gz"})
+
+    def say(case: Case) -> dict[str, Any]:
+        found = case.image.as_tensor()[0].numpy() >= 1.5
+        affine = case.image.meta["original_affine"].numpy()
+        return {"pred": found.astype(np.uint8) * (case.number < count - 1), "affine": affine}
+
+    evaluator = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(CaseDataset(items, read), batch_size=1, collate_fn=collate_cases),
+        network=nn.Identity(),
+        iteration_update=lambda engine, batch: answer_cases(engine, batch, say),
+        val_handlers=[
+            CaseRun(folder, Segmentation({**card, "label_values": [0, 1, 2]}), page=ReportPage(folder, card))
+        ],
+        decollate=False,
+    )
+    evaluator.run()

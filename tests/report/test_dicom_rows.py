@@ -13,7 +13,7 @@ import pytest
 from crossd.data import find_cases, read_volume, write_dicom_series
 
 from .made import run
-from .test_handler import Page
+from .test_report_page import Page
 
 NAME = "DOE JANE"
 

@@ -8,7 +8,17 @@ import io
 import numpy as np
 import pytest
 import torch
-from crossd.report.strips import LEVELS, OVERLAY_BYTES, SLICE_BYTES, grey_strip, palette, tint_strip
+from crossd.report.strips import (
+    LEVELS,
+    MASK_BYTES,
+    OVERLAY_BYTES,
+    SLICE_BYTES,
+    class_colour,
+    grey_strip,
+    mask_strip,
+    palette,
+    tint_strip,
+)
 from PIL import Image
 
 
@@ -42,6 +52,7 @@ def test_noise_keeps_to_the_limit_too(shape: tuple[int, ...]) -> None:
     noise = torch.rand(shape)
     assert size(grey_strip(noise)) <= SLICE_BYTES * max(1, shape[0])
     assert size(tint_strip(noise)) <= OVERLAY_BYTES * max(1, shape[0])
+    assert size(mask_strip((noise * 8).int())) <= MASK_BYTES * max(1, shape[0])
 
 
 def test_a_map_is_clear_at_0_and_opaque_at_1() -> None:
@@ -52,3 +63,17 @@ def test_a_map_is_clear_at_0_and_opaque_at_1() -> None:
     assert len(palette()[1]) == LEVELS + 1
     bright = [0.3 * r + 0.59 * g + 0.11 * b for r, g, b in zip(*[iter(palette()[0])] * 3, strict=True)]
     assert bright == sorted(bright)  # higher is brighter, for eyes that see no colours too
+
+
+def test_a_mask_has_a_colour_and_an_outline_for_each_class() -> None:
+    labels = torch.zeros(2, 6, 9, dtype=torch.int32)
+    labels[1, 1:5, 0:4], labels[1, 1:5, 4:8] = 1, 2
+    picture = np.asarray(decoded(mask_strip(labels)).convert("RGBA")).reshape(2, 6, 9, 4)
+    assert not picture[0, ..., 3].any()
+    for label in (1, 2):
+        inside = labels[1].numpy() == label
+        (rgb,) = {tuple(pixel) for pixel in picture[1][inside][:, :3].tolist()}
+        assert class_colour(label) == "rgb({},{},{})".format(*rgb)
+    alphas = picture[1, ..., 3]
+    assert alphas[2].tolist() == [110, 110, 110, 255, 255, 110, 110, 255, 0]  # the picture's edge is no outline
+    assert (alphas[1, :8] == 255).all()

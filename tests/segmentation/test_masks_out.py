@@ -12,8 +12,19 @@ import pytest
 import torch
 from crossd.data import LoadMaskd, preprocessing
 from crossd.errors import CrossDError
-from crossd.segmentation import MaskWriter, SegmentationReport, case_metrics, mask_in_input_space, summarise
+from crossd.inference import Case
+from crossd.inference.explanation import Explanation
+from crossd.runs import CaseRun
+from crossd.segmentation import (
+    Segmentation,
+    SegmentationReport,
+    case_metrics,
+    mask_answers,
+    mask_in_input_space,
+    summarise,
+)
 from crossd.segmentation.iteration import checked
+from monai.engines import SupervisedEvaluator
 
 NAMES, VALUES = ["background", "low", "high"], [0, 1, 4]
 CARD = {"class_names": NAMES, "label_values": VALUES}
@@ -37,8 +48,8 @@ def read(tmp_path, card_input):
         item = {"image": [str(tmp_path / "image.nii.gz")], "mask": str(tmp_path / "mask.nii.gz")}
         item = LoadMaskd(VALUES)(preprocessing({**card_input, **changes})(item))
         logits = 10 * torch.nn.functional.one_hot(torch.as_tensor(item["label"])[0].long(), 3).movedim(-1, 0).float()
-        case = {"case": "a", "patient": "p", "source": "a", "image": item["image"], "warnings": [], "error": None}
-        return {**case, "mask": item["mask"]}, mask, logits
+        given = {"patient": "p", "mask": item["mask"]}
+        return Case(0, "a", "a", "0", "a", given, item["image"]), mask, logits
 
     return make
 
@@ -47,7 +58,7 @@ def read(tmp_path, card_input):
 @pytest.mark.parametrize("name", AFFINES)
 def test_there_and_back_is_the_same_mask(read, name, plane):
     case, mask, logits = read(AFFINES[name], plane=plane)
-    found, affine = mask_in_input_space(logits, case["image"])
+    found, affine = mask_in_input_space(logits, case.image)
     assert np.array_equal(np.array(VALUES)[found], mask)
     assert np.allclose(affine, AFFINES[name])
     assert found.dtype == np.uint8
@@ -56,7 +67,7 @@ def test_there_and_back_is_the_same_mask(read, name, plane):
 @pytest.mark.parametrize("name", AFFINES)
 def test_another_spacing_and_back_keeps_the_shape(read, name):
     case, mask, logits = read(AFFINES[name], spacing=[1.0, 0.8, 1.2])
-    found, _ = mask_in_input_space(logits, case["image"])
+    found, _ = mask_in_input_space(logits, case.image)
     rows = case_metrics(found, np.searchsorted(VALUES, mask), NAMES, (1, 1, 1))
     assert min(row["dice"] for row in rows.values()) > 0.75  # voxels of 2 mm and more, nearest there and linear back
 
@@ -91,23 +102,27 @@ def test_metrics_of_what_is_not_there():
         assert np.isnan(row["hausdorff_95"])
 
 
-def run(handler, cases, outputs):
+def report_on(handler, cases, outputs):
     engine = SimpleNamespace(state=SimpleNamespace(batch=cases, output=outputs))
-    if isinstance(handler, MaskWriter):
-        handler.start(engine)
-        handler.write(engine)
-        handler.close(engine)
-    else:
-        handler.compare(engine)
-        handler.write(engine)
-    return handler
+    handler.compare(engine)
+    handler.write(engine)
 
 
 def test_writes_masks_with_the_values_of_the_classes_and_their_volumes(read, tmp_path):
     case, mask, logits = read(AFFINES["flipped"])
-    found, affine = mask_in_input_space(logits, case["image"])
-    broken = {"case": "b", "source": "b", "image": None, "warnings": [], "error": "unreadable"}
-    writer = run(MaskWriter(tmp_path / "out", CARD), [case, broken], [{"pred": found, "affine": affine}, {}])
+    found, affine = mask_in_input_space(logits, case.image)
+    broken = Case(1, "b", "b", "1", "b", error="unreadable")
+    said = iter([{"pred": found, "affine": affine}, {"error": "unreadable"}])
+    case_run = CaseRun(tmp_path / "out", Segmentation(CARD))
+    evaluator = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=[[case], [broken]],
+        network=torch.nn.Identity(),
+        iteration_update=lambda engine, batch: [next(said)],
+        val_handlers=[case_run],
+        decollate=False,
+    )
+    evaluator.run()
     written, source = nibabel.load(tmp_path / "out" / "masks" / "a.nii.gz"), nibabel.load(tmp_path / "image.nii.gz")
     assert np.array_equal(np.asarray(written.dataobj), mask)
     assert written.get_data_dtype() == np.uint8
@@ -115,26 +130,40 @@ def test_writes_masks_with_the_values_of_the_classes_and_their_volumes(read, tmp
     for code in ("sform_code", "qform_code", "xyzt_units"):
         assert int(written.header[code]) == int(source.header[code])
     rows = list(csv.DictReader((tmp_path / "out" / "segmentations.csv").open()))
+    assert list(rows[0]) == [
+        *("case", "source", "mask", "voxels_low", "volume_ml_low", "voxels_high", "volume_ml_high", "status", "reason")
+    ]
+    entries = json.loads((tmp_path / "out" / "segmentations.json").read_text())["cases"]
+    assert entries[0]["voxels"] == {"low": (mask == 1).sum(), "high": (mask == 4).sum()}
+    assert (entries[1]["mask"], entries[1]["voxels"]) == (None, None)
     assert (rows[0]["status"], rows[1]["status"], rows[1]["reason"]) == ("ok", "failed", "unreadable")
     assert int(rows[0]["voxels_low"]) == (mask == 1).sum()
     assert float(rows[0]["volume_ml_high"]) == pytest.approx((mask == 4).sum() * 3 / 1000)
     with pytest.raises(SystemExit) as ended:
-        writer.exit()
+        case_run.exit()
     assert ended.value.code == 2
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(CrossDError, match="output_dir must be a folder that can be written"):
-        MaskWriter(tmp_path / "file", CARD).start(None)
+def test_a_mask_that_cannot_be_written_fails_the_case(read, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(mask_answers, "save_map", full)
+    case, _, logits = read(AFFINES["RAS"])
+    found, affine = mask_in_input_space(logits, case.image)
+    answer = Segmentation(CARD).answer(case, {"pred": found, "affine": affine}, Explanation(), tmp_path)
+    assert (answer.status, answer.files) == ("failed", {"mask": None})
+    assert answer.reason == "the mask was not written: OSError: [Errno 28] No space left on device"
 
 
 def test_report_counts_what_failed_as_nothing_found(read, tmp_path):
     case, _, logits = read(AFFINES["RAS"])
-    found, affine = mask_in_input_space(logits, case["image"])
-    unread, unmasked = {**case, "case": "b", "error": "cannot be read"}, {**case, "case": "c", "mask": "none.nii"}
+    found, affine = mask_in_input_space(logits, case.image)
+    unread = Case(1, "b", "b", "1", "b", case.given, error="cannot be read")
+    unmasked = Case(2, "c", "c", "2", "c", {"mask": "none.nii"}, case.image)
     report = SegmentationReport(tmp_path / "out", CARD, samples=100)
-    run(report, [case, unread, unmasked], [{"pred": found, "affine": affine}] * 3)
+    said = {"pred": found, "affine": affine}
+    report_on(report, [case, unread, unmasked], [said, {"error": "cannot be read"}, said])
     content = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert content["mean_dice"]["mean"] == pytest.approx(1 / 3)
     assert content["classes"]["low"]["surface_distance"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "cases": 1}

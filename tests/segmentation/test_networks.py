@@ -146,7 +146,7 @@ def test_goes_on_with_the_encoder_of_a_monai_network(tmp_path, card, card_input,
     stored = {"spatial_dims": 3, "in_channels": 1, **options, **({"conv": conv} if conv == "crossd" else {})}
     save_checkpoint(tmp_path / "ssl.pt", pretrained, {**made, "network": stored, "input": {**card_input, "mean": 0.4}})
     parser = ConfigParser()
-    parser.read_config(str(root / "configs" / "train_segmentation.json"))
+    parser.read_config([str(root / "configs" / f"{name}.json") for name in ("train", "train_segmentation")])
     parser.update({"weights": str(tmp_path / "ssl.pt"), "bundle_root": str(root)})
     wanted = card(network=parser.get_parsed_content("network_arguments"))
     network = segmentation_network(wanted)
@@ -168,7 +168,7 @@ def test_the_config_goes_on_with_the_network_of_a_segmentation_model(tmp_path, c
     made = card(network=network)
     save_checkpoint(tmp_path / "model.pt", segmentation_network(made), made)
     parser = ConfigParser()
-    parser.read_config(str(root / "configs" / "train_segmentation.json"))
+    parser.read_config([str(root / "configs" / f"{name}.json") for name in ("train", "train_segmentation")])
     parser.update({"weights": str(tmp_path / "model.pt"), "bundle_root": str(root)})
     arguments = parser.get_parsed_content("network_arguments")
     assert arguments == network

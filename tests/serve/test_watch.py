@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
-from crossd.inference import network_from_card, sr_writer
+from crossd.inference import network_from_card, structured_reports
 from crossd.serve import LEDGER, Ledger, outbox, watch
 from monai.bundle import ConfigWorkflow
 from pydicom import dcmread
@@ -208,7 +208,7 @@ def full(*arguments, **options):
 
 
 @pytest.mark.parametrize(
-    ("holder", "name"), [(outbox, "replaced"), (sr_writer, "structured_report"), (Ledger, "answered")]
+    ("holder", "name"), [(outbox, "replaced"), (structured_reports, "structured_report"), (Ledger, "answered")]
 )
 def test_a_full_disk_loses_nothing(settings, sink, incoming, monkeypatch, caplog, holder, name):
     make_series(incoming / "a")
@@ -224,14 +224,14 @@ def test_a_full_disk_loses_nothing(settings, sink, incoming, monkeypatch, caplog
 
 def test_a_series_that_changes_while_it_is_classified_is_done_again(settings, sink, incoming, monkeypatch):
     files = make_series(incoming / "a")
-    read = sr_writer.structured_report
+    read = structured_reports.structured_report
 
     def meanwhile(images, *arguments, **options):
         if len(images) == 6:
             files[-1].unlink()
         return read(images, *arguments, **options)
 
-    monkeypatch.setattr(sr_writer, "structured_report", meanwhile)
+    monkeypatch.setattr(structured_reports, "structured_report", meanwhile)
     assert watch(settings) == 0
     assert [len(evidence(times[0])[1]) for times in sink.received.values()] == [5]
 

@@ -26,6 +26,7 @@ from crossd.training.image_metrics import table_one
 from crossd.training.pretrained import contradictions
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
+from monai.optimizers import WarmupCosineSchedule
 from torch import nn
 
 
@@ -41,7 +42,7 @@ def rates(epochs, **options):
 
 
 def test_the_papers_schedule():
-    assert rates(90) == pytest.approx([1e-3] * 30 + [1e-4] * 30 + [1e-5] * 30)
+    assert rates(90, schedule="step") == pytest.approx([1e-3] * 30 + [1e-4] * 30 + [1e-5] * 30)
 
 
 def test_warm_up_and_cosine():
@@ -50,11 +51,23 @@ def test_warm_up_and_cosine():
     assert found[3:] == pytest.approx([5e-4 * (1 + math.cos(math.pi * k / 7)) for k in range(7)])
 
 
+def test_the_warm_up_of_fine_tuning_is_monais():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-3)
+    for epochs, warmup in ((10, 3), (5, 0), (2, 2), (1, 2), (2, 5)):
+        theirs = WarmupCosineSchedule(optimizer, warmup, epochs, warmup_multiplier=0.1)
+        ours = epoch_schedule(optimizer, epochs, warmup_epochs=warmup, warmup_from=0.1)
+        assert [ours.lr_lambdas[0](n) for n in range(epochs)] == [theirs.lr_lambda(n) for n in range(epochs)]
+
+
+def test_a_run_that_is_shorter_than_its_warm_up_ends_while_it_rises():
+    assert rates(2, warmup_epochs=4) == pytest.approx([1e-3 / 3, 2e-3 / 3])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"schedule": "steps"}, r"`schedule` must be one of 'step', 'cosine'; got 'steps'. Did you mean 'step'"),
-        ({"warmup_epochs": 4}, r"A warm-up is shorter than the run.*got 4 of 4 epochs"),
+        ({"schedule": "steps"}, r"`schedule` must be one of 'cosine', 'step'; got 'steps'. Did you mean 'step'"),
+        ({"warmup_epochs": -1}, r"A warm-up has no epochs or more.*got a warm-up of -1"),
         ({"step_epochs": 0}, r"steps of 0"),
     ],
 )

@@ -59,13 +59,6 @@ def test_the_oldest_are_removed(folder):
     assert [path.name for path in run_files.checkpoints(folder)] == ["checkpoint_0010.pt", "checkpoint_0002.pt"]
 
 
-def test_other_settings_are_refused(tmp_path):
-    with pytest.raises(
-        CrossDError, match=r"got other ones for .*: lr was 0\.1 and is 0\.2; seed was 0 and is None\. Give"
-    ):
-        run_files.check_settings({"lr": 0.1, "seed": 0, "epochs": 3}, {"lr": 0.2, "epochs": 3}, tmp_path)
-
-
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
 def test_a_datalist_is_a_labels_file_that_gives_the_same_cases(volumes, tmp_path, monkeypatch, task):
     text = (volumes / "labels.csv").read_text()
@@ -87,21 +80,3 @@ def test_the_digest_sees_labels_and_splits_but_not_places():
     base = run_files.digest([case])
     assert run_files.digest([{**case, "image": ["/there/a.nii"]}]) == base
     assert len({base, run_files.digest([{**case, "label": 1}]), run_files.digest([{**case, "split": "val"}])}) == 3
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new"), [("series", None, "CT"), ("tilt", "correct", "refuse"), ("volume", 0, 1)]
-)
-def test_how_files_are_read_may_not_change(tmp_path, name, old, new):
-    run_files.check_settings({name: old}, {name: old}, tmp_path)
-    with pytest.raises(CrossDError, match=rf"got other ones for .*: {name} was {old!r} and is {new!r}\. Give"):
-        run_files.check_settings({name: old}, {name: new}, tmp_path)
-
-
-def test_a_run_that_is_older_than_their_record_goes_on(tmp_path, caplog):
-    given = {"seed": 0, "series": "CT", "tilt": "correct", "volume": None}
-    run_files.check_settings({"seed": 0}, given, tmp_path)
-    assert "does not say its series, tilt, volume: make sure that series is 'CT', tilt is 'correct'" in caplog.text
-    caplog.clear()
-    run_files.check_settings(given, given, tmp_path)
-    assert caplog.text == ""

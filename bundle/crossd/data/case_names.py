@@ -38,16 +38,18 @@ def printable(text: str) -> str:
 def unique_names(texts: Iterable[str]) -> list[str]:
     """Safe names, numbered from the second on where they repeat; upper and lower case count as equal.
 
+    The one naming of cases and of their files, in time that grows with their number.
+
     >>> unique_names(["a b", "A b", "c"])
     ['a_b', 'A_b_2', 'c']
     """
     names: list[str] = []
     taken: set[str] = set()
+    numbers: dict[str, int] = {}  # the last that was tried of a name, since all before it are taken
     for text in texts:
         base = name = safe_name(text)
-        number = 1
         while name.casefold() in taken:
-            number += 1
+            number = numbers[base.casefold()] = numbers.get(base.casefold(), 1) + 1
             name = f"{base}_{number}"
         taken.add(name.casefold())
         names.append(name)

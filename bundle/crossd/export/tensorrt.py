@@ -47,6 +47,7 @@ class LoadTensorRT:
         self.plan = plan
         self.sw_batch_size = sw_batch_size
         self.precision = one_of("precision", precision, PRECISIONS)
+        self.backend = f"tensorrt {precision}"
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: SupervisedEvaluator) -> None:

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, TypeVar
 
-import torch
 from monai.data import DataLoader
-from torch.utils.data import Sampler
 
-from crossd.inference.cases import Case, CaseDataset, collate_cases
-from crossd.inference.evidence import WindowEvidence
+from crossd.inference.case_dataset import Case, CaseDataset, CaseGroup, collate_cases
+from crossd.inference.pending import PendingCases
+from crossd.inference.run_journal import RunJournal
 
 T = TypeVar("T")
-
-
-@dataclass
-class CaseGroup:
-    """Cases that are classified together.
-
-    Attributes:
-        images: of each case `(channel, depth, height, width)`; None for one that could not be prepared.
-        answers: of each case what its windows say, or what went wrong; None before they are computed.
-    """
-
-    images: list[torch.Tensor | None]
-    answers: list[WindowEvidence | Exception | None] | None = None
 
 
 class CaseLoader(DataLoader):
@@ -37,22 +23,24 @@ class CaseLoader(DataLoader):
     two large cases, not more. (MONAI's `ThreadDataLoader` prepares two ahead, and ends the run without a word when its
     thread fails; here the exception reaches the caller.)
 
-    Cases that fit into one window are prepared in groups of up to `sw_batch_size`. Each case has a "group", the
-    `CaseGroup` that it shares with these, and a "place" in it, so that `classify_cases` can pass them through the
-    network together. A large case is a group of its own.
+    Cases that fit into one window are prepared in groups of up to `sw_batch_size`. Each has the `group` that it shares
+    with these, and its `place` in it, so that `classify_cases` can pass them through the network together. A large case
+    is a group of its own.
 
     Args:
         dataset: a `CaseDataset`.
         roi_size: the inferer's window; None or values below 1, the whole axis, make no groups.
         sw_batch_size: windows in one pass of the network.
         num_workers: processes that prepare cases; 0: the thread does.
-        sampler: which cases; None for all.
+        journal: of the run: cases that have their answers there are left out, and of several processes each takes its
+            share (see `PendingCases`); None for all cases.
 
+    >>> import torch
     >>> def read(item):
     ...     return {"image": torch.zeros(1, 8, 8, item["image"])}
     >>> cases = [{"image": width} for width in (8, 5, 8, 20, 6)]
     >>> loader = CaseLoader(CaseDataset(cases, read), roi_size=8, sw_batch_size=2)
-    >>> [len(batch[0]["group"].images) for batch in loader]
+    >>> [len(batch[0].group.images) for batch in loader]
     [2, 2, 1, 1, 1]
     """
 
@@ -62,8 +50,9 @@ class CaseLoader(DataLoader):
         roi_size: Sequence[int] | int | None = None,
         sw_batch_size: int = 1,
         num_workers: int = 0,
-        sampler: Sampler[int] | None = None,
+        journal: RunJournal | None = None,
     ) -> None:
+        sampler = None if journal is None else PendingCases(dataset, journal, sw_batch_size)
         options: dict[str, Any] = {"batch_size": 1, "shuffle": False, "sampler": sampler, "collate_fn": collate_cases}
         super().__init__(dataset, num_workers=num_workers, **options)
         self.roi_size = roi_size
@@ -72,9 +61,9 @@ class CaseLoader(DataLoader):
     def __iter__(self) -> Iterator[list[Case]]:  # type: ignore[override]
         cases = (case for batch in super().__iter__() for case in batch)
         for group in one_ahead(self._groups(cases)):
-            shared = CaseGroup([case["image"] for case in group])
+            shared = CaseGroup([case.image for case in group])
             for place, case in enumerate(group):
-                yield [{**case, "group": shared, "place": place}]
+                yield [replace(case, group=shared, place=place)]
 
     def _groups(self, cases: Iterator[Case]) -> Iterator[list[Case]]:
         group: list[Case] = []
@@ -94,9 +83,9 @@ class CaseLoader(DataLoader):
 
     def _is_small(self, case: Case) -> bool:
         """Whether the case is one window; one that failed takes no memory and is none."""
-        if case["error"] is not None:
+        if case.image is None:
             return True
-        shape = case["image"].shape[1:]
+        shape = case.image.shape[1:]
         window = (self.roi_size,) * len(shape) if isinstance(self.roi_size, int) else self.roi_size
         return window is not None and all(w > 0 and size <= w for size, w in zip(shape, window, strict=True))
 

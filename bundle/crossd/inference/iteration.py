@@ -1,21 +1,22 @@
-"""The evaluator's step: classify the volumes of a batch of cases."""
+"""The evaluator's step: what the network says of each case of a batch."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 from monai.engines.utils import IterationEvents
-from torch import Tensor
 
 from crossd.errors import CrossDError
-from crossd.inference.case_loader import CaseGroup
-from crossd.inference.cases import Case, reason
+from crossd.inference.case_dataset import Case, CaseGroup, reason
 from crossd.inference.evidence import WindowEvidence
-from crossd.inference.windows import WindowInferer
+from crossd.inference.window_inferer import WindowInferer
+
+Said = dict[str, Any]
 
 
 def run_cases(evaluator: SupervisedEvaluator) -> None:
@@ -31,7 +32,41 @@ def run_cases(evaluator: SupervisedEvaluator) -> None:
         evaluator.fire_event(Events.COMPLETED)
 
 
-def classify_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[dict[str, Any]]:
+def answer_cases(engine: SupervisedEvaluator, batch: list[Case], say: Callable[[Case], Said]) -> list[Said]:
+    """The step of a task; a case for which it fails does not end the run.
+
+    Args:
+        engine: the evaluator, with `decollate=False`.
+        batch: of `collate_cases`.
+        say: what the network says of a case that was read; an exception says why it does not.
+
+    Returns:
+        For each case what `say` returned and its "image", or `{"error": why}`. Postprocessing sees this dictionary.
+
+    Raises:
+        CrossDError: when the first batch shows that the backend asked for by name cannot be used: no case after it
+            would fare better.
+    """
+    output: list[Said] = []
+    for case in batch:
+        try:
+            output.append({"error": case.error} if case.error is not None else {"image": case.image, **say(case)})
+        except Exception as error:  # out of memory, say: the other cases may be smaller
+            if getattr(engine.network, "refusal", None) is not None:
+                raise
+            output.append({"error": reason(error)})
+    engine.state.output = output
+    engine.fire_event(IterationEvents.FORWARD_COMPLETED)
+    engine.fire_event(IterationEvents.MODEL_COMPLETED)  # postprocessing
+    return engine.state.output  # type: ignore[no-any-return]
+
+
+def precision(engine: SupervisedEvaluator) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision where the evaluator has `amp`."""
+    return torch.autocast(engine.state.device.type, **engine.amp_kwargs) if engine.amp else contextlib.nullcontext()
+
+
+def classify_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[Said]:
     """`iteration_update` of MONAI's `SupervisedEvaluator` (with `decollate=False`) for batches of `collate_cases`.
 
     Args:
@@ -39,46 +74,36 @@ def classify_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[dict[
         batch: items of `CaseDataset`; those of `CaseLoader` are computed with the first one of their group.
 
     Returns:
-        For each case `{"pred": probabilities (classes,), "evidence": WindowEvidence}`, or an empty dictionary where
-        the case failed; the case's "error" then says why. Postprocessing sees case and output merged in one dictionary.
+        For each case `{"image", "pred": probabilities (classes,), "evidence": WindowEvidence}`; see `answer_cases`.
 
     Raises:
-        CrossDError: when the inferer is another one, and when the first batch shows that the backend asked for by name
-            cannot be used: no case after it would fare better.
+        CrossDError: when the inferer is another one.
     """
-    if not isinstance(engine.inferer, WindowInferer):
+    inferer = engine.inferer
+    if not isinstance(inferer, WindowInferer):
         raise CrossDError(
             f"inference needs crossd.inference.WindowInferer, which tells what each window said, got "
-            f"{type(engine.inferer).__name__}: configure it as `inferer`"
+            f"{type(inferer).__name__}: configure it as `inferer`"
         )
-    engine.state.output = [_classify(engine, engine.inferer, case) for case in batch]
-    engine.fire_event(IterationEvents.FORWARD_COMPLETED)
-    engine.fire_event(IterationEvents.MODEL_COMPLETED)  # postprocessing
-    return engine.state.output
 
-
-def _classify(engine: SupervisedEvaluator, inferer: WindowInferer, case: Case) -> dict[str, Any]:
-    if case["error"] is not None:
-        return {}
-    group: CaseGroup = case.get("group") or CaseGroup([case["image"]])
-    if group.answers is None:
-        group.answers = _answers(engine, inferer, group.images)
-    answer = group.answers[case.get("place", 0)]
-    if isinstance(answer, WindowEvidence):
+    def say(case: Case) -> Said:
+        group = case.group or CaseGroup([case.image])
+        if group.answers is None:
+            group.answers = _answers(engine, inferer, group)
+        answer = group.answers[case.place]
+        if not isinstance(answer, WindowEvidence):
+            raise answer or CrossDError("A case without an error has an image: this one has none. Read it.")
         return {"pred": answer.aggregate().float(), "evidence": answer}
-    case["error"] = reason(answer or CrossDError("A case without an error has an image: this one has none. Read it."))
-    return {}
+
+    return answer_cases(engine, batch, say)
 
 
-def _answers(
-    engine: SupervisedEvaluator, inferer: WindowInferer, images: list[Tensor | None]
-) -> list[WindowEvidence | Exception | None]:
+def _answers(engine: SupervisedEvaluator, inferer: WindowInferer, group: CaseGroup) -> list[Any]:
     """All images in common batches; where that fails one by one, so that the others do not fail with it."""
-    amp = torch.autocast(engine.state.device.type, **engine.amp_kwargs) if engine.amp else contextlib.nullcontext()
-    volumes = [image[None] for image in images if image is not None]
+    volumes = [image[None] for image in group.images if image is not None]
     found: list[WindowEvidence | Exception] = []
     try:
-        with engine.mode(engine.network), amp:
+        with engine.mode(engine.network), precision(engine):
             found += inferer.windows_of(volumes, engine.network)
     except Exception as error:  # out of memory, say: the other cases may be smaller
         if getattr(engine.network, "refusal", None) is not None:
@@ -86,8 +111,6 @@ def _answers(
         if len(volumes) == 1:
             found.append(error)
         else:
-            found += [
-                answer for volume in volumes for answer in _answers(engine, inferer, [volume[0]]) if answer is not None
-            ]
+            found += [answer for volume in volumes for answer in _answers(engine, inferer, CaseGroup([volume[0]]))]
     in_order = iter(found)
-    return [None if image is None else next(in_order) for image in images]
+    return [None if image is None else next(in_order) for image in group.images]

@@ -75,6 +75,16 @@ def background(card_input: dict[str, Any]) -> float | list[float]:
     return (0.0 - mean) / std
 
 
+def mean_background(card_input: dict[str, Any]) -> float:
+    """`background` as one number, for inferers of MONAI that pad all channels alike.
+
+    >>> mean_background({"mean": [0.5, 0.4], "std": [0.25, 0.4]})
+    -1.5
+    """
+    value = background(card_input)
+    return value if isinstance(value, float) else sum(value) / len(value)
+
+
 class LoadWeights:
     """Handler that loads a checkpoint, head included, into the network before the run starts, and makes it fast.
 

@@ -6,7 +6,9 @@ import json
 import pickle
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -15,9 +17,9 @@ from monai.bundle import ConfigWorkflow
 from crossd.checkpoints import load_pretrained
 from crossd.data import find_cases
 from crossd.errors import CrossDError
+from crossd.inference.answer import Answer
 from crossd.inference.backends import Accelerated
-from crossd.inference.cases import CaseDataset, reason
-from crossd.inference.tables import PredictionTables
+from crossd.inference.case_dataset import CaseDataset, reason
 
 
 class RayClassifier:
@@ -34,21 +36,22 @@ class RayClassifier:
         part = self.workflow.parser.get_parsed_content
         load_pretrained(part("network"), part("weights"), strict_head=True)
         self.network = Accelerated(part("network"), part("backend")).eval()
-        self.writer = part("writer")
-        (self.writer.folder / "evidence").mkdir(parents=True, exist_ok=True)
+        self.case_run = part("case_run")
+        self.case_run.task.start(SimpleNamespace(network=self.network, inferer=self.workflow.inferer))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row `{"name", "item"}` to `{"entry"}`, as `predictions.json` has it."""
-        case = CaseDataset([pickle.loads(row["item"])], self.workflow.preprocessing)[0]
-        case["name"], output = row["name"], {}
+        case = replace(CaseDataset([pickle.loads(row["item"])], self.workflow.preprocessing)[0], name=row["name"])
+        said: dict[str, Any] = {"error": case.error}
         try:
-            if case["error"] is None:
+            if case.image is not None:
                 with torch.no_grad():
-                    (evidence,) = self.workflow.inferer.windows_of([case["image"][None]], self.network)
-                output = {"pred": evidence.aggregate().float(), "evidence": evidence}
+                    (evidence,) = self.workflow.inferer.windows_of([case.image[None]], self.network)
+                said = {"pred": evidence.aggregate().float(), "evidence": evidence}
         except Exception as error:  # out of memory, say: the other cases may be smaller
-            case["error"] = reason(error)
-        return {"entry": json.dumps(self.writer.entry(case, output))}
+            said = {"error": reason(error)}
+        answer = self.case_run.answer(case, said, self.case_run.task.explain(case, said))
+        return {"entry": json.dumps(answer.as_dict())}
 
 
 def infer_on_ray(config: str | Path, processes: int, images: str, output_dir: str, **options: Any) -> Counter[str]:
@@ -76,5 +79,6 @@ def infer_on_ray(config: str | Path, processes: int, images: str, output_dir: st
     rows = [{"name": name, "item": pickle.dumps(item)} for name, item in zip(cases.names, cases.data, strict=True)]
     ray.data.DataContext.get_current().execution_options.preserve_order = True
     done = ray.data.from_items(rows).map(RayClassifier, fn_constructor_kwargs=arguments, concurrency=processes)
-    tables: PredictionTables = RayClassifier(str(config), given).writer.tables
-    return tables.write((json.loads(row["entry"]) for row in done.iter_rows()), stay_open=False)
+    answers = (Answer.from_dict(json.loads(row["entry"])) for row in done.iter_rows())
+    found: Counter[str] = RayClassifier(str(config), given).case_run.tables.write(answers, stay_open=False)
+    return found

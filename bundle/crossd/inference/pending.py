@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from torch.utils.data import Sampler
 
-from crossd.inference.cases import CaseDataset
-from crossd.inference.journal import Journal
+from crossd.inference.case_dataset import CaseDataset
+from crossd.inference.run_journal import RunJournal
 from crossd.processes import process_count, rank
 
 
@@ -24,11 +24,11 @@ class PendingCases(Sampler[int]):
 
     >>> import tempfile
     >>> dataset = CaseDataset([{"image": name} for name in "abcde"], dict)
-    >>> list(PendingCases(dataset, Journal(tempfile.mkdtemp())))
+    >>> list(PendingCases(dataset, RunJournal(tempfile.mkdtemp())))
     [0, 1, 2, 3, 4]
     """
 
-    def __init__(self, dataset: CaseDataset, journal: Journal, block: int = 1) -> None:
+    def __init__(self, dataset: CaseDataset, journal: RunJournal, block: int = 1) -> None:
         self.dataset = dataset
         self.journal = journal
         self.block = max(1, block)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from crossd.data.resampling import parallel_grids, resample_axis
 from crossd.data.volume import NIFTI_SUFFIXES
+from crossd.files import replaced
 from crossd.inference.window_map import WindowMap
 
 SLAB = 2**24  # voxels resampled at a time: the sampling grid takes 12 bytes for each, whatever the volume's size
@@ -100,6 +101,5 @@ def save_map(path: Path, values: np.ndarray, affine: np.ndarray, like: str | Non
     image.set_qform(affine, code="unknown" if source is None else int(source.header.get("qform_code", 0)))
     if source is not None and "xyzt_units" in source.header:  # the affine is in the unit of the source
         image.header["xyzt_units"] = int(source.header["xyzt_units"]) & 7
-    part = path.with_name(f".{path.name.removesuffix('.nii.gz')}.part.nii.gz")
-    nib.save(image, part)
-    os.replace(part, path)
+    with replaced(path) as file, gzip.GzipFile("", "wb", 1, file, mtime=0) as packed:
+        image.to_stream(packed)

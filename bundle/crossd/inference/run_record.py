@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from crossd.data.content import digest
 from crossd.errors import CrossDError
+from crossd.files import digest, lock, write_whole
 from crossd.version import __version__
 
 
@@ -27,7 +27,7 @@ class RunRecord:
         self._given = dict(settings)
         self._weights = weights
         self._settings: dict[str, Any] | None = None
-        self._lock: IO[str] | None = None
+        self._lock = ExitStack()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -52,26 +52,12 @@ class RunRecord:
 
     def write(self, starts: int, finished: bool) -> None:
         """Store, whole or not at all."""
-        part = self.folder / ".run.json.part"
-        with part.open("w", encoding="utf-8") as file:
-            json.dump({"settings": self.settings, "starts": starts, "finished": finished}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, self.folder / "run.json")
-
-    def changes(self, stored: Mapping[str, Any]) -> list[str]:
-        """In which settings an earlier run differs, in words."""
-        return [
-            f"{name} was {stored.get(name)!r} and is {self.settings.get(name)!r}"
-            for name in sorted({*stored, *self.settings})
-            if stored.get(name) != self.settings.get(name)
-        ]
+        content = {"settings": self.settings, "starts": starts, "finished": finished}
+        write_whole(self.folder / "run.json", json.dumps(content, indent=1))
 
     def unlock(self) -> None:
         """Let others write into the folder."""
-        if self._lock is not None:
-            self._lock.close()
-        self._lock = None
+        self._lock.close()
 
     def lock(self) -> None:
         """Let no other process write into the folder, until `unlock` or the end of this one.
@@ -79,19 +65,11 @@ class RunRecord:
         Raises:
             CrossDError: when another does.
         """
+        self.unlock()
         try:
-            import fcntl
-        except ImportError:  # Windows
-            return
-        file = (self.folder / "lock").open("a")
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the process, so a second run in it may go on
-        except (BlockingIOError, PermissionError) as error:
-            file.close()
+            self._lock = lock(self.folder / "lock")
+        except BlockingIOError as error:
             raise CrossDError(
                 f"One run at a time writes into an output_dir, got {self.folder.parent}, into which another one writes "
                 "now: wait for it, or choose another --output_dir"
             ) from error
-        except OSError:  # a file system without locks
-            pass
-        self._lock = file

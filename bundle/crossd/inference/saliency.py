@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Sequence
-from typing import Any, cast
 
 import torch
-from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 from monai.visualize import GradCAM
 from monai.visualize.visualizer import default_upsampler
@@ -16,10 +13,9 @@ from torch import Tensor, nn
 
 from crossd.errors import CrossDError, one_of
 from crossd.inference.backends import Accelerated
-from crossd.inference.cases import reason
-from crossd.inference.predictions import fixed_class
+from crossd.inference.case_dataset import Case
+from crossd.inference.window_inferer import WindowInferer
 from crossd.inference.window_map import WindowMap, coverage
-from crossd.inference.windows import WindowInferer
 
 METHODS = ("gradcam",)
 
@@ -88,34 +84,21 @@ class WindowGradCAM:
 
 
 class SaliencyMaps:
-    """Handler of the inference evaluator that adds to each case's output `"saliency"`, the `WindowMap` of its Grad-CAM.
-
-    It runs before the handlers that write. A case for which it fails keeps its answer and gets a warning.
+    """The Grad-CAM of the cases of a run, on the evaluator's network; see `WindowGradCAM`.
 
     Args:
-        card: the model's card, as `crossd.checkpoints.read_card` returns it.
         method: "gradcam".
         layer: name of the module whose activations are shown; the last stage of a ResNet is "layer4".
-        evidence_class: name of the class to explain; by default the one that the evidence map shows.
 
     Raises:
-        CrossDError: for another method or class, and at the start for a layer that the network does not have.
+        CrossDError: for another method, and at the start for a layer that the network does not have.
     """
 
-    def __init__(
-        self, card: dict[str, Any], method: str = "gradcam", layer: str = "layer4", evidence_class: str | None = None
-    ) -> None:
+    def __init__(self, method: str = "gradcam", layer: str = "layer4") -> None:
         self.method = one_of("saliency", method, METHODS)
         self.layer = layer
-        self.classes: list[str] = list(card["class_names"])
-        self.evidence_class = fixed_class(card, evidence_class)
         self._cam: WindowGradCAM | None = None
-        self.logger = logging.getLogger(type(self).__name__)
-
-    def attach(self, engine: SupervisedEvaluator) -> None:
-        """Register with the evaluator; MONAI calls this."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        self._inferer: WindowInferer | None = None
 
     def start(self, engine: SupervisedEvaluator) -> None:
         """Copy the network, which has its weights by now."""
@@ -124,19 +107,14 @@ class SaliencyMaps:
                 f"saliency needs crossd.inference.WindowInferer, which places the windows, got "
                 f"{type(engine.inferer).__name__}: configure it as `inferer`"
             )
-        self._cam = WindowGradCAM(engine.network, self.layer)
+        self._cam, self._inferer = WindowGradCAM(engine.network, self.layer), engine.inferer
 
-    def __call__(self, engine: SupervisedEvaluator) -> None:
-        """Explain the cases of the evaluator's batch."""
+    def __call__(self, case: Case, class_index: int) -> WindowMap:
+        """The map of a case for a class."""
         assert self._cam is not None  # start() has run
-        for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
-            if case["error"] is not None:
-                continue
-            index = self.classes.index(self.evidence_class or self.classes[int(output["pred"].argmax())])
-            try:
-                output["saliency"] = self._cam(case["image"], cast(WindowInferer, engine.inferer), index)
-            except Exception as error:  # out of memory, say: gradients take more of it than the answer
-                case["warnings"].append(f"No {self.method} map: {reason(error)}")
+        assert self._inferer is not None
+        assert case.image is not None  # it was read
+        return self._cam(case.image, self._inferer, class_index)
 
 
 def _per_cell(share: Tensor, first: Tensor, extent: int, cells: int) -> Tensor:

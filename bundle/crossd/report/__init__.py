@@ -1,5 +1,5 @@
 """The report of a run over many cases: one page that opens from disk, without network."""
 
-from crossd.report.handler import ReportWriter
+from crossd.report.report_page import ReportPage
 
-__all__ = ["ReportWriter"]
+__all__ = ["ReportPage"]

@@ -74,9 +74,9 @@ document.addEventListener("DOMContentLoaded", () => {
     const one = event.target.closest("tbody");
     if (button && button.matches(".case")) open(one, !one.classList.contains("open"));
     if (button && button.matches(".peak")) {
-      const kind = document.body.dataset.map === "saliency" ? "saliency" : "evidence";
       for (const figure of one.querySelectorAll("figure")) {
-        const peak = figure.dataset[kind] ?? figure.dataset.evidence ?? figure.dataset.saliency;
+        const { evidence, saliency, mask, [document.body.dataset.map]: its } = figure.dataset;
+        const peak = its ?? evidence ?? saliency ?? mask;
         leaf(figure.querySelector("input"), peak);
       }
     }

@@ -9,25 +9,58 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import Any
+from typing import Any, Protocol
 
-from crossd.report.pictures import Pictures
+from torch import Tensor
+
+from crossd.inference import Answer, Case, WindowMap
+from crossd.inference.explanation import Explanation
+from crossd.report.case_pictures import Pictures
 from crossd.version import __version__
 
 SLOT = 9  # characters of a counter, so that it can be written over
 COUNTS = ("ok", "failed", "skipped", "warned")
 MARKS = {"ok": "✓", "failed": "✕", "skipped": "–"}
-COLUMNS = 4  # classes with a column of their own at most
+
+
+class View(Protocol):
+    """What a page shows of a task: `crossd.report.class_view.ClassView`, `crossd.report.mask_view.MaskView`.
+
+    Attributes:
+        kind: of the report, in a word.
+        filter: what is chosen among `choices` to see some of the cases.
+        columns: of the table, between status and notes.
+        maps: what lies over the slices, by kind, and what that is called.
+        peak: what the button says that goes to the slices where it shows most.
+        notes: what to know to read them.
+    """
+
+    kind: str
+    filter: str
+    choices: list[str]
+    columns: list[str]
+    maps: Mapping[str, str]
+    peak: str
+    notes: list[str]
+
+    def found(self, answer: Answer) -> list[str]:
+        """Of `choices`, those that fit a case; an empty text where none does."""
+
+    def cells(self, answer: Answer) -> list[str]:
+        """A case's, as HTML."""
+
+    def side(self, answer: Answer) -> str:
+        """What stands beside the pictures, as HTML."""
+
+    def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, WindowMap | Tensor]:
+        """The maps of a case with an answer, by kind."""
+
+    def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
+        """Further facts of a case with an answer."""
 
 
 def page(
-    title: str,
-    date: str,
-    total: int | None,
-    class_names: Sequence[str],
-    facts: Mapping[str, str],
-    notes: Sequence[str],
-    saliency: bool,
+    title: str, date: str, total: int | None, view: View, facts: Mapping[str, str], notes: Sequence[str]
 ) -> tuple[str, str, str]:
     """What stands before the cases, what stands after them, and what stands there until the run is over.
 
@@ -35,27 +68,29 @@ def page(
         title: the model's name.
         date: when the run started.
         total: cases to come; None where nobody knows.
-        class_names: of the model.
+        view: of the task.
         facts: of model and run.
         notes: what to know to read the page.
-        saliency: whether there are such maps.
     """
     css, js, skeleton = (_asset(f"page.{kind}").strip() for kind in ("css", "js", "html"))
     digest = base64.b64encode(hashlib.sha256(f"\n{js}\n".encode()).digest()).decode()
-    columns = ["Case", "Status", "Predicted", *_probability_columns(class_names), "Notes"]
+    columns = ["Case", "Status", *view.columns, "Notes"]
     values = {
         "version": __version__,
         "script_hash": f"sha256-{digest}",
         "title": escape(title),
         "css": css,
         "js": js,
+        "kind": view.kind,
+        "map": next(iter(view.maps)),
+        "map_options": "".join(f'<option value="{kind}">{name}</option>' for kind, name in view.maps.items()),
+        "filter": view.filter,
+        "filter_options": "".join(f"<option>{escape(name)}</option>" for name in view.choices),
         "date": escape(date),
         "total": "" if total is None else str(total),
         **{f"{name}_slot": slot(name, 0) for name in COUNTS},
         "use": escape(facts.get("Intended use", "")),
         "facts": "\n".join(_fact(term, text) for term, text in facts.items() if term != "Intended use"),
-        "class_options": "".join(f"<option>{escape(name)}</option>" for name in class_names),
-        "saliency_option": '<option value="saliency">Grad-CAM</option>' if saliency else "",
         "columns": "".join(f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in columns),
         "notes": "\n".join(f"<li>{escape(note)}</li>" for note in notes),
     }
@@ -72,8 +107,8 @@ def slot(name: str, number: int) -> str:
 def case_html(
     number: int,
     name: str,
-    entry: Mapping[str, Any],
-    class_names: Sequence[str],
+    answer: Answer,
+    view: View,
     pictures: Sequence[Pictures],
     remarks: Sequence[str],
     details: Mapping[str, str],
@@ -85,30 +120,25 @@ def case_html(
     Args:
         number: of the case in the run, from 1.
         name: what the case is called here.
-        entry: what `PredictionWriter` wrote of it; its warnings and reason as they may be shown.
-        class_names: of the model.
+        answer: with warnings and reason as they may be shown.
+        view: of the task.
         pictures: of its planes; none for failed cases and those beyond the cap.
         remarks: about the pictures.
         details: further facts.
         key: by which another page finds it; see `crossd.report.merging`.
         named: whether `name` is what it is called elsewhere, and messages may hold names.
     """
-    chances: Mapping[str, float] = entry["probabilities"] or {}
-    predicted = entry["predicted_class"] or ""
-    chosen = [name for name in class_names if name in (predicted.split(";") if predicted else [])] or [predicted]
-    status, reason = str(entry["status"]), entry["reason"] or ""
-    warnings = [str(warning) for warning in entry["warnings"]]
+    found, status, reason, warnings = view.found(answer), answer.status, answer.reason or "", answer.warnings
     many = f"{len(warnings)} warnings: " if len(warnings) > 1 else ""
     note = reason or many + "; ".join(warnings)
     cells = [
         f'<td><button type="button" class="case" aria-expanded="false" aria-controls="case-{number}">'
         f"{escape(name)}</button></td>",
         f'<td class="{status}">{MARKS[status]} {status}</td>',
-        f"<td>{escape(', '.join(chosen))}</td>",
-        *(_probability_cell(value) for value in _row_probabilities(chances, class_names)),
+        *view.cells(answer),
         f'<td class="note {"reason" if reason else "warnings"}"><span>{escape(note)}</span></td>',
     ]
-    side = [_bars(chances, class_names, chosen)] if chances else []
+    side = [view.side(answer)]
     side += [f'<p class="reason">{escape(reason)}</p>'] if reason else []
     if warnings:
         items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
@@ -117,14 +147,14 @@ def case_html(
     side += [f"<dl>{listed}</dl>"] if listed else []
     seen = "".join(_figure(name, one) for one in pictures)
     if any(one.peaks for one in pictures):
-        seen += '<p><button type="button" class="peak">Go to the highest value of the map</button></p>'
+        seen += f'<p><button type="button" class="peak">{escape(view.peak)}</button></p>'
     seen += "".join(f"<p>{escape(remark)}</p>" for remark in remarks)
     body = f'<div class="planes">{seen}</div>' if seen else ""
     warned = "yes" if warnings and status == "ok" else "no"
     return (
         f'<tbody class="{status}" data-key="{key}" data-number="{number}" data-status="{status}" '
         f'data-warned="{warned}" data-named="{"yes" if named else "no"}" '
-        f'data-predicted="{escape(json.dumps(chosen))}">\n'
+        f'data-predicted="{escape(json.dumps(found))}">\n'
         f"<tr>{''.join(cells)}</tr>\n"
         f'<tr class="detail" id="case-{number}"><td colspan="{len(cells)}"><div class="case-body'
         f'{"" if seen else " plain"}">{body}<div class="side-facts">{"".join(side)}</div></div></td></tr>\n</tbody>\n'
@@ -147,37 +177,6 @@ def _figure(case: str, pictures: Pictures) -> str:
         f'<img alt="{escape(label)}" src="{pictures.grey}">{maps}{sides}</div>'
         f'<input type="range" min="0" max="{len(plane.shown) - 1}" value="{middle}" aria-label="{escape(label)}">'
         "</figure>"
-    )
-
-
-def _bars(chances: Mapping[str, float], class_names: Sequence[str], chosen: Sequence[str]) -> str:
-    rows = "".join(
-        f"<span{' class=chosen' * (name in chosen)}>{escape(name)}</span>{_bar(chances[name])}"
-        f"<span>{chances[name]:.3f}</span>"
-        for name in class_names
-    )
-    return f'<div><h3>Probabilities</h3><div class="classes">{rows}</div></div>'
-
-
-def _bar(value: float) -> str:
-    return f'<span class="bar" style="--p:{100 * value:.1f}%"><i></i></span>'
-
-
-def _probability_columns(class_names: Sequence[str]) -> list[str]:
-    return [f"P({name})" for name in class_names] if len(class_names) <= COLUMNS else ["Highest P"]
-
-
-def _row_probabilities(chances: Mapping[str, float], class_names: Sequence[str]) -> list[float | None]:
-    if not chances:
-        return [None] * len(_probability_columns(class_names))
-    return [chances[name] for name in class_names] if len(class_names) <= COLUMNS else [max(chances.values())]
-
-
-def _probability_cell(value: float | None) -> str:
-    return (
-        '<td class="p" data-v=""></td>'
-        if value is None
-        else f'<td class="p" data-v="{value:.6f}">{_bar(value)}{value:.3f}</td>'
     )
 
 

@@ -52,6 +52,12 @@ class Plane:
         slices = slices.flip([axis for axis in (1, 2) if self.flips[axis]])[None].float()
         return F.interpolate(slices, self.size, mode="bilinear", antialias=True)[0]
 
+    def labels(self, values: Tensor) -> Tensor:
+        """Of class indices `(depth, height, width)` the slices `(slices, rows, columns)`, by the nearest voxel."""
+        slices = values.index_select(self.axes[0], torch.tensor(self._positions)).permute(self.axes)
+        slices = slices.flip([axis for axis in (1, 2) if self.flips[axis]])[None].float()
+        return F.interpolate(slices, self.size, mode="nearest-exact")[0].int()
+
     def overlay(self, window_map: WindowMap, shrink: int) -> Tensor:
         """The same slices of a map, with `shrink` times fewer rows and columns; the map itself is never made."""
         rows, columns = (max(1, size // shrink) for size in self.size)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from crossd.inference import Journal
+from crossd.inference import Answer, RunJournal
 from crossd.processes import on_first, process_count, rank, wait_for_all
 from crossd.report.merging import pieces
 from crossd.report.page_file import PageFile
 
-Row = Callable[[int, str, dict[str, Any]], str]
+Row = Callable[[int, str, Answer], str]
 
 
 class RunPages:
@@ -23,26 +22,28 @@ class RunPages:
 
     Args:
         path: of the page.
-        journal: of the run; None where there is only this process and nothing to resume.
-        row: makes the HTML of a case from its number, key and entry, for one that is in no page.
+        row: makes the HTML of a case from its number, key and answer, for one that is in no page.
         names: whether cases are called by their names; see `Piece.html`.
     """
 
-    def __init__(self, path: Path, journal: Journal | None, row: Row, names: bool) -> None:
+    def __init__(self, path: Path, row: Row, names: bool) -> None:
         self.path = path
-        self.journal = journal
         self.row = row
         self.names = names
         self._page: PageFile | None = None
+        self._journal: RunJournal | None = None
         self._around = (b"", b"", b"")
         self._order: list[str] = []
 
-    def begin(self, head: bytes, tail: bytes, unfinished: bytes, order: Sequence[str]) -> tuple[int, list[int]]:
+    def begin(
+        self, head: bytes, tail: bytes, unfinished: bytes, order: Sequence[str], journal: RunJournal
+    ) -> tuple[int, list[int]]:
         """Start a page with the cases that are kept; all processes do.
 
         Args:
             head, tail, unfinished: as `PageFile` takes them.
             order: names of all cases.
+            journal: of the run.
 
         Returns:
             How many cases have pictures already, and the numbers of those that are kept.
@@ -52,15 +53,16 @@ class RunPages:
         """
         self._around = (head, tail, unfinished)
         self._order = list(order)
-        taken = on_first(self._take_over)
-        if self.journal is not None and process_count() > 1:
-            self._page = PageFile(self.journal.folder / f"report_{rank()}.html", *self._around)
+        self._journal = journal
+        taken = on_first(lambda: self._take_over(journal))
+        if process_count() > 1:
+            self._page = PageFile(journal.folder / f"report_{rank()}.html", *self._around)
         return taken
 
-    def _take_over(self) -> tuple[int, list[int]]:
+    def _take_over(self, journal: RunJournal) -> tuple[int, list[int]]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = set() if self.journal is None else set(self.journal.kept)
-        self._page, pictured = self._merged([name for name in self._order if name in kept])
+        kept = set(journal.kept)
+        self._page, pictured = self._merged(journal, [name for name in self._order if name in kept])
         if process_count() > 1:
             self._page.close()
         return pictured, [number for number, name in enumerate(self._order, 1) if name in kept]
@@ -70,7 +72,7 @@ class RunPages:
         """Whether there is a page to add to."""
         return self._page is not None
 
-    def add(self, html: str, status: str, warned: bool) -> None:
+    def add(self, html: str, answer: Answer) -> None:
         """Add a case of this process.
 
         Raises:
@@ -78,7 +80,8 @@ class RunPages:
         """
         assert self._page is not None  # is_open
         page, self._page = self._page, None
-        page.add(html.encode(errors="replace"), status, warned)  # file names may hold bytes that are no text
+        text = html.encode(errors="replace")  # file names may hold bytes that are no text
+        page.add(text, answer.status, bool(answer.warnings))
         self._page = page
 
     def end(self) -> bool:
@@ -91,28 +94,28 @@ class RunPages:
             self._page.end()
         wait_for_all()
         whole = self._page is not None
-        if rank() == 0 and self.journal is not None and (process_count() > 1 or self.journal.kept):
-            page, _ = self._merged(self._order)
+        if rank() == 0 and self._journal is not None and (process_count() > 1 or self._journal.kept):
+            page, _ = self._merged(self._journal, self._order)
             page.end()
             whole = True
         self._page = None
         return whole and rank() == 0
 
-    def _merged(self, names: Sequence[str]) -> tuple[PageFile, int]:
+    def _merged(self, journal: RunJournal, names: Sequence[str]) -> tuple[PageFile, int]:
         """A page of these cases, and how many of them have pictures."""
         numbers = {name: number for number, name in enumerate(self._order, 1)}
-        others = sorted(self.journal.folder.glob("report_*.html")) if self.journal is not None else []
+        others = sorted(journal.folder.glob("report_*.html"))
         found = pieces([self.path, *others]) if names else {}
         part = self.path.with_name(f".{self.path.name}.part")
         page, pictured = PageFile(part, *self._around), 0
-        for name, key, entry in self.journal.entries(names) if self.journal is not None else ():
+        for name, key, answer in journal.answers(names):
             piece, number = found.get(key), numbers[name]
-            if piece is not None and (piece.status, piece.named) == (entry["status"], self.names):
+            if piece is not None and (piece.status, piece.named) == (answer.status, self.names):
                 page.add(piece.html(number, self.names), piece.status, piece.warned)
                 pictured += piece.pictured
             else:
-                html = self.row(number, key, entry)
-                page.add(html.encode(errors="replace"), entry["status"], bool(entry["warnings"]))
+                html = self.row(number, key, answer)
+                page.add(html.encode(errors="replace"), answer.status, bool(answer.warnings))
         page.flush()
         os.replace(part, self.path)
         for other in others:

@@ -2,19 +2,21 @@
 
 from crossd.cards.from_data import segmentation_card
 from crossd.cards.from_weights import segmentation_base, trained_segmentation
+from crossd.segmentation.augmenting import mask_augmentation
+from crossd.segmentation.case_scores import SegmentationReport, summarise
 from crossd.segmentation.input_space import mask_in_input_space
 from crossd.segmentation.iteration import segment_cases
+from crossd.segmentation.mask_answers import Segmentation
 from crossd.segmentation.metrics import case_metrics
 from crossd.segmentation.networks import network_arguments, segmentation_network
-from crossd.segmentation.report import SegmentationReport, summarise
 from crossd.segmentation.weights import SegmentationWeightsLoader
-from crossd.segmentation.writer import MaskWriter
 
 __all__ = [
-    "MaskWriter",
+    "Segmentation",
     "SegmentationReport",
     "SegmentationWeightsLoader",
     "case_metrics",
+    "mask_augmentation",
     "mask_in_input_space",
     "network_arguments",
     "segment_cases",

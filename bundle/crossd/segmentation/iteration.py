@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
-from monai.engines.utils import IterationEvents
 from torch import Tensor
 
 from crossd.errors import CrossDError
-from crossd.inference.cases import Case, reason
+from crossd.inference.case_dataset import Case
+from crossd.inference.iteration import Said, answer_cases, precision
 from crossd.segmentation.input_space import mask_in_input_space
 
 
-def segment_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[dict[str, Any]]:
+def segment_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[Said]:
     """`iteration_update` of MONAI's `SupervisedEvaluator` (with `decollate=False`) for batches of `collate_cases`.
 
     Args:
@@ -26,29 +24,18 @@ def segment_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[dict[s
         batch: items of `CaseDataset`.
 
     Returns:
-        For each case `{"pred": class indices (i, j, k) of the input, "affine": its affine}`, or an empty dictionary
-        where the case failed; the case's "error" then says why.
+        For each case `{"image", "pred": class indices (i, j, k) of the input, "affine": its affine}`; see
+        `crossd.inference.iteration.answer_cases`.
     """
-    engine.state.output = [_segment(engine, case) for case in batch]
-    engine.fire_event(IterationEvents.FORWARD_COMPLETED)
-    engine.fire_event(IterationEvents.MODEL_COMPLETED)  # postprocessing
-    return engine.state.output
 
+    def say(case: Case) -> Said:
+        assert case.image is not None  # it was read
+        with engine.mode(engine.network), precision(engine):
+            logits = engine.inferer(case.image.as_tensor()[None].to(engine.state.device), engine.network)
+        mask, affine = mask_in_input_space(checked(logits, case.image), case.image)
+        return {"pred": mask, "affine": affine}
 
-def _segment(engine: SupervisedEvaluator, case: Case) -> dict[str, Any]:
-    if case["error"] is not None:
-        return {}
-    amp = torch.autocast(engine.state.device.type, **engine.amp_kwargs) if engine.amp else contextlib.nullcontext()
-    try:
-        with engine.mode(engine.network), amp:
-            logits = engine.inferer(case["image"].as_tensor()[None].to(engine.state.device), engine.network)
-        mask, affine = mask_in_input_space(checked(logits, case["image"]), case["image"])
-    except Exception as error:  # out of memory, say: the other cases may be smaller
-        if getattr(engine.network, "refusal", None) is not None:
-            raise
-        case["error"] = reason(error)
-        return {}
-    return {"pred": mask, "affine": affine}
+    return answer_cases(engine, batch, say)
 
 
 def checked(answer: Any, image: MetaTensor) -> Tensor:

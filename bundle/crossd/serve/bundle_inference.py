@@ -9,10 +9,8 @@ from typing import Any
 
 from crossd.bundle import check_version
 from crossd.errors import CrossDError
+from crossd.inference import Case, StructuredReports
 from crossd.serve.series_versions import content_digest
-
-# Of the configuration's handlers those that a watcher needs: no tables, maps, pages and progress bars.
-_KEPT = ("crossd.inference.LoadWeights", "crossd.inference.StructuredReports")
 
 
 @dataclass(frozen=True)
@@ -23,22 +21,22 @@ class Inference:
         evaluator: MONAI's; `run()` loads the weights, then takes cases from its `data_loader` until that ends.
         card: the model's.
         preprocessing: from a source to what the network takes.
-        reports: folder that it writes a Structured Report of each case into, `<case>.dcm`.
+        reports: writes a Structured Report of each case.
         model: digest of the weights.
     """
 
     evaluator: Any
     card: Mapping[str, Any]
     preprocessing: Callable[[dict[str, Any]], dict[str, Any]]
-    reports: Path
+    reports: StructuredReports
     model: str
 
-    def run(self, cases: Iterable[list[dict[str, Any]]], handler: Any) -> None:
+    def run(self, cases: Iterable[list[Case]], handler: Any) -> None:
         """Classify cases as they come, with one loading of the weights, until there are no more.
 
         Args:
             cases: batches of one item of `crossd.inference.CaseDataset`; the next one may let wait for it.
-            handler: attached last, so that it sees each case when its report is written.
+            handler: sees each case when it is classified.
         """
         handler.attach(self.evaluator)
         self.evaluator.data_loader = cases
@@ -68,15 +66,15 @@ def prepare_inference(bundle_root: Path, folder: Path, **options: Any) -> Infere
         "bundle_root": str(bundle_root),
         "output_dir": str(folder),
         "dataloader": None,
-        "dicom_sr": True,
+        "handlers": ["@load_weights"],  # no tables, maps, pages and progress bars
         "inferer#progress": False,
         **{name: value for name, value in options.items() if value is not None},
     }
     workflow = ConfigWorkflow(str(config), workflow_type="inference", logging_file=False, **changes)
-    parser = workflow.parser
-    parser["handlers"] = [item for item in parser["handlers"] if isinstance(item, dict) and item["_target_"] in _KEPT]
     workflow.initialize()
-    evaluator, card, preprocessing, weights = (
-        parser.get_parsed_content(name) for name in ("evaluator", "card", "preprocessing", "weights")
+    evaluator, card, preprocessing, weights, series = (
+        workflow.parser.get_parsed_content(name) for name in ("evaluator", "card", "preprocessing", "weights", "series")
     )
-    return Inference(evaluator, card, preprocessing, folder / "structured_reports", content_digest(str(weights)))
+    reports = StructuredReports(folder, card, config.with_name("metadata.json"), series)
+    reports.start()
+    return Inference(evaluator, card, preprocessing, reports, content_digest(str(weights)))

@@ -12,8 +12,9 @@ from ignite.engine import Engine, Events
 
 from crossd.data import Series, find_series
 from crossd.errors import CrossDError
-from crossd.inference import CaseDataset
-from crossd.inference.cases import reason
+from crossd.inference import Case, CaseDataset
+from crossd.inference.case_dataset import reason
+from crossd.inference.classification import predicted_classes
 from crossd.report.discretion import without_folders
 from crossd.serve.bundle_inference import Inference
 from crossd.serve.folder import Folder
@@ -71,16 +72,13 @@ class Desk:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.note)
 
     def note(self, engine: Engine) -> None:
-        """Keep what was said of a case, and let go of its voxels."""
-        for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
-            if case["error"] is not None:
-                self._outcomes.append((case["case"], case["error"]))
-            else:
-                self._outcomes.append((case["case"], self._answer(case, output["pred"].tolist())))
-            case.update(image=None, group=None)
-            output.clear()
+        """Write the reports of the batch, keep what was said of each case, and let go of its voxels."""
+        for case, said in zip(cast(list[Case], engine.state.batch), cast(list, engine.state.output), strict=True):
+            what = said["error"] if "error" in said else self._answer(case, said["pred"].tolist())
+            self._outcomes.append((case.name, what))
+        engine.state.batch = engine.state.output = None
 
-    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+    def __iter__(self) -> Iterator[list[Case]]:
         while not self.stop.is_set():
             self.folder.scan()
             if self.lost.is_set():
@@ -99,7 +97,7 @@ class Desk:
                 return
             self.stop.wait(self.poll)
 
-    def _classify(self, version: Version, number: int) -> Iterator[list[dict[str, Any]]]:
+    def _classify(self, version: Version, number: int) -> Iterator[list[Case]]:
         """The cases of one version; after them, what came of it."""
         try:
             volumes = self._volumes(version)
@@ -155,7 +153,7 @@ class Desk:
         reports = []
         for volume, (name, answer) in zip(volumes, self._outcomes, strict=True):
             same = [report for report in earlier if report.volume == volume.split] or earlier
-            file = self.inference.reports / f"{name}.dcm"
+            file = self.inference.reports.folder / f"{name}.dcm"
             reports.append(self.outbox.put(file, version, volume.split, cast(Mapping, answer), same))
             file.unlink(missing_ok=True)
         self.ledger.answered(version, number, reports)
@@ -184,14 +182,14 @@ class Desk:
         else:
             self.folder.done(version.key)
 
-    def _answer(self, case: Mapping[str, Any], values: Sequence[float]) -> Mapping[str, Any] | str:
+    def _answer(self, case: Case, values: Sequence[float]) -> Mapping[str, Any] | str:
         """Class names and probabilities; why not, where the report could not be written."""
-        if not (self.inference.reports / f"{case['case']}.dcm").is_file():
-            return str(case["warnings"][-1]) if case["warnings"] else "No structured report was written."
         card = self.inference.card
-        names = list(card["class_names"])
-        if card.get("task") == "multilabel":
-            predicted = [name for name, value in zip(names, values, strict=True) if value >= 0.5]
-        else:
-            predicted = [names[max(range(len(names)), key=lambda index: values[index])]]
-        return {"predicted": predicted, "probabilities": dict(zip(names, values, strict=True))}
+        chances = dict(zip(card["class_names"], values, strict=True))
+        try:
+            file = self.inference.reports.write(case, chances, case.warnings)
+        except Exception as error:  # the other volumes are done
+            return f"the structured report was not written: {reason(error)}"
+        if file is None:
+            return "No structured report was written."
+        return {"predicted": predicted_classes(values, card), "probabilities": chances}

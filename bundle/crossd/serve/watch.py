@@ -15,6 +15,7 @@ from typing import Any
 from crossd.data.dicom.selection import SeriesFilter
 from crossd.errors import CrossDError
 from crossd.files import lock
+from crossd.inference import Case
 from crossd.serve.bundle_inference import prepare_inference
 from crossd.serve.desk import Desk
 from crossd.serve.folder import Folder
@@ -98,7 +99,7 @@ def watch(settings: Settings, stop: threading.Event | None = None) -> int:
         sender = Sender(ledger, outbox, settings.node, settings.ae_title, settings.longest_pause, lost=desk.lost.set)
         desk.answered = sender.wake
 
-        def cases() -> Iterator[list[dict[str, Any]]]:
+        def cases() -> Iterator[list[Case]]:
             """From when the weights are loaded."""
             if receiver:
                 receiver.start()

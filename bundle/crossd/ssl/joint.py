@@ -10,6 +10,7 @@ import numpy as np
 from monai.transforms import Randomizable
 from torch.utils.data import Dataset, Sampler
 
+from crossd import processes
 from crossd.errors import CrossDError, one_of
 from crossd.training.randomness import derive_seed
 
@@ -45,7 +46,8 @@ class JointBatches(Sampler[list[Draw]]):
             (rounded down). The same where there is one kind.
         steps: of an epoch; None: as many as the larger set needs to be seen once.
         seed: of the order.
-        rank, world_size: of this process, and how many there are; together they see `world_size` times as many cases.
+        rank, world_size: of this process, and how many there are (default: those of the run); together they see
+            `world_size` times as many cases.
 
     Raises:
         CrossDError: for an empty kind, no kind, or a batch that is too small.
@@ -64,8 +66,8 @@ class JointBatches(Sampler[list[Draw]]):
         mix: str = "alternating",
         steps: int | None = None,
         seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
     ) -> None:
         for kind in counts:
             one_of("kind", kind, KINDS)
@@ -78,6 +80,8 @@ class JointBatches(Sampler[list[Draw]]):
             )
         one_of("mix", mix, MIXES)
         both = len(self.counts) == 2
+        rank = processes.rank() if rank is None else rank
+        world_size = world_size or processes.process_count()
         least = 2  # projections are normalised over a batch
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < least:
             raise CrossDError(f"A batch has {least} cases or more, got batch_size {batch_size!r}. Pass --batch_size 8.")

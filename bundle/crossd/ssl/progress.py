@@ -141,7 +141,9 @@ class RestoredPlanes:
         self._writer: Any = None
 
     def attach(self, engine: Engine) -> None:
-        """Register with the trainer; MONAI calls this."""
+        """Register with the trainer of the first process; MONAI calls this."""
+        if rank() != 0:
+            return
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._show)
         engine.add_event_handler(Events.COMPLETED, self._close)

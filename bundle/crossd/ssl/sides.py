@@ -13,11 +13,12 @@ from monai.transforms import Compose
 
 from crossd.data.delimited import write_table
 from crossd.errors import CrossDError
+from crossd.processes import rank
 from crossd.ssl.image_views import ImageViewsd
 from crossd.ssl.unlabelled_images import image_preprocessing
 from crossd.ssl.unlabelled_volumes import volume_preprocessing
 from crossd.ssl.views import GlobalAndSubCropsd
-from crossd.training.readable import cache_rate, readable_cases
+from crossd.training.readable import readable_cases
 
 logger = logging.getLogger(__name__)
 
@@ -109,9 +110,10 @@ def volume_side(
     )
     crops = [*views.crop_sizes, *(views.sub_crop_sizes if sub_crops else ())]
     transform = volume_preprocessing(input, crops, series, tilt)
-    tried = readable_cases({"train": volumes}, transform, output_dir, skip_unreadable, num_workers, splits=("train",))
-    rate = cache_rate(tried["bytes"], cache_gb)
-    cases = CacheDataset(tried["train"], transform, cache_rate=rate, progress=False)
+    tried = readable_cases(
+        {"train": volumes}, transform, output_dir, skip_unreadable, num_workers, ("train",), cache_gb
+    )
+    cases = CacheDataset(tried["train"], transform, cache_rate=tried["cache_rate"], progress=False)
     return Side(tried["train"], cases, views)
 
 
@@ -132,6 +134,8 @@ def present(images: Side | None, volumes: Side | None) -> dict[str, Side]:
 def write_cases(output_dir: str | None, sides: Mapping[str, Any], images: Mapping[str, Any] | None) -> None:
     """Write `cases.csv` (kind, case, source) of all that is trained on, and `skipped_images.csv` if need be.
 
+    Of several processes the first does.
+
     Args:
         output_dir: of the run.
         sides: by kind.
@@ -142,6 +146,8 @@ def write_cases(output_dir: str | None, sides: Mapping[str, Any], images: Mappin
     """
     if output_dir is None:
         raise CrossDError("Training needs a folder for what it writes, got none. Pass --output_dir DIR.")
+    if rank() != 0:
+        return
     rows = [(kind, item["case"], str(item.get("source", ""))) for kind, side in sides.items() for item in side.items]
     write_table(Path(output_dir) / "cases.csv", ("kind", "case", "source"), rows)
     skipped = (images or {}).get("skipped", [])

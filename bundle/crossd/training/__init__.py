@@ -2,21 +2,25 @@
 
 from crossd.cards.from_data import channel_names, model_card
 from crossd.cards.from_weights import base_card, trained_card
-from crossd.processes import join_processes, leave_processes, process_device
+from crossd.training.augmenting import augmentation
 from crossd.training.averaging import WeightAverage, averaged_copy
+from crossd.training.batches import PrepareImages
+from crossd.training.curves import Curves
 from crossd.training.distributed import distributed_network
 from crossd.training.image_metrics import EpochTable, LossBar, image_metrics
 from crossd.training.images import image_card, write_image_lists
+from crossd.training.items import batch_items
 from crossd.training.loss import classification_loss
 from crossd.training.pretrained import PretrainedCheckpointLoader, TrainedCheckpointLoader
 from crossd.training.progress import TrainingProgress
 from crossd.training.randomness import SeededDataset, SeedEpochs
-from crossd.training.readable import cache_rate, readable_cases
-from crossd.training.recipes import PrepareImages, epoch_schedule
-from crossd.training.sampling import validation_sampler
+from crossd.training.readable import readable_cases
+from crossd.training.sampling import training_sampler, validation_sampler
+from crossd.training.schedule import epoch_schedule
 from crossd.training.trainable import set_trainable
 
 __all__ = [
+    "Curves",
     "EpochTable",
     "LossBar",
     "PrepareImages",
@@ -26,22 +30,21 @@ __all__ = [
     "TrainedCheckpointLoader",
     "TrainingProgress",
     "WeightAverage",
+    "augmentation",
     "averaged_copy",
     "base_card",
-    "cache_rate",
+    "batch_items",
     "channel_names",
     "classification_loss",
     "distributed_network",
     "epoch_schedule",
     "image_card",
     "image_metrics",
-    "join_processes",
-    "leave_processes",
     "model_card",
-    "process_device",
     "readable_cases",
     "set_trainable",
     "trained_card",
+    "training_sampler",
     "validation_sampler",
     "write_image_lists",
 ]

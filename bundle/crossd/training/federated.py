@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from types import FrameType
+
+from crossd.callers import caller_of
 
 
 def in_federated_round() -> bool:
@@ -17,11 +18,4 @@ def in_federated_round() -> bool:
     False
     """
     module = sys.modules.get("monai.fl.client")
-    if module is None:
-        return False
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if isinstance(frame.f_locals.get("self"), module.ClientAlgo):
-            return True
-        frame = frame.f_back
-    return False
+    return module is not None and caller_of(module.ClientAlgo) is not None

@@ -16,7 +16,8 @@ from ignite.metrics import ConfusionMatrix, Loss, Metric, MetricsLambda
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from crossd.training.run_files import write_whole
+from crossd.files import write_whole
+from crossd.processes import rank
 from crossd.training.scores import epoch_score
 
 
@@ -75,8 +76,9 @@ class LossBar(ProgressBar):
     """ignite's progress bar of an epoch, with the loss."""
 
     def attach(self, engine: Engine) -> None:  # type: ignore[override]
-        """Register with the trainer; MONAI calls this."""
-        super().attach(engine, output_transform=lambda output: {"loss": float(output["loss"].detach())})
+        """Register with the trainer of the first process; MONAI calls this."""
+        if rank() == 0:
+            super().attach(engine, output_transform=lambda output: {"loss": float(output["loss"].detach())})
 
 
 class EpochTable:
@@ -105,7 +107,9 @@ class EpochTable:
         self._rate = 0.0
 
     def attach(self, engine: Engine) -> None:
-        """Register with the trainer; MONAI calls this."""
+        """Register with the trainer of the first process; MONAI calls this."""
+        if rank() != 0:
+            return
         engine.add_event_handler(Events.EPOCH_STARTED, self._started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)

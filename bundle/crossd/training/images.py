@@ -12,8 +12,9 @@ from typing import Any
 from crossd.cards.from_data import model_card
 from crossd.data.images.decoding import CHANNELS
 from crossd.errors import CrossDError
+from crossd.files import write_whole
+from crossd.processes import rank
 from crossd.pseudo3d import Pseudo3D, window_grid
-from crossd.training.run_files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,8 @@ def window_options(pseudo_3d: Mapping[str, int]) -> dict[str, int]:
 def write_image_lists(output_dir: str | None, corpus: dict[str, Any]) -> None:
     """Write `images.csv` (source, image, label, patient, split), and `skipped.csv` (source, image, reason) if need be.
 
+    Of several processes the first does.
+
     Args:
         output_dir: of the run; made if need be.
         corpus: what `crossd.data.images.read_corpus` returns.
@@ -110,6 +113,8 @@ def write_image_lists(output_dir: str | None, corpus: dict[str, Any]) -> None:
     """
     if output_dir is None:
         raise CrossDError("Training needs a folder for what it writes, got none. Pass --output_dir DIR.")
+    if rank() != 0:
+        return
     _write(Path(output_dir) / "images.csv", ["source", "image", "label", "patient", "split"], corpus["rows"])
     skipped = Path(output_dir) / "skipped.csv"
     if corpus["skipped"]:

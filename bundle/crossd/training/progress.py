@@ -17,7 +17,8 @@ from torch.optim import Optimizer
 from crossd.checkpoints import save_checkpoint
 from crossd.checkpoints.checkpoint_files import unwrap
 from crossd.errors import CrossDError
-from crossd.processes import rank, wait_for_all
+from crossd.options import refuse_changes
+from crossd.processes import process_count, rank, wait_for_all
 from crossd.training import run_files
 from crossd.training.federated import in_federated_round
 from crossd.training.scores import epoch_score
@@ -47,7 +48,7 @@ class TrainingProgress:
         optimizer, scheduler: of the run; the scheduler may be None.
         card: of the model, for `model.pt`.
         cases: of all splits; written to `datalist.csv`, unless they come from a client and have no split.
-        settings: JSON-able; a run is only resumed under equal ones.
+        settings: JSON-able; a run is only resumed under equal ones, the same card and cases and as many processes.
         resume: continue from the newest checkpoint in `output_dir`; False starts again and removes them.
         patience: validations without a better score after which training stops; None never stops early.
         keep: how many checkpoints to keep.
@@ -91,7 +92,7 @@ class TrainingProgress:
         self.scheduler = scheduler
         self.card = dict(card)
         self.cases = cases
-        self.settings = {**settings, "cases": run_files.digest(cases)}
+        self.settings = {**settings, "card": self.card, "processes": process_count(), "cases": run_files.digest(cases)}
         self.resume = resume
         self.patience = patience
         self.keep = keep
@@ -119,7 +120,7 @@ class TrainingProgress:
         wait_for_all()
         stored = run_files.newest_checkpoint(self.folder)
         if stored is not None:
-            run_files.check_settings(stored["settings"], self.settings, self.folder)
+            refuse_changes(stored["settings"], self.settings, self.folder)
             self._restore(engine, stored)
         if rank() == 0 and all(
             "split" in case for case in self.cases

@@ -14,16 +14,17 @@ from tqdm import tqdm
 
 from crossd.data.splits import SPLITS
 from crossd.errors import CrossDError
-from crossd.inference.cases import Case, CaseDataset
+from crossd.inference import CaseDataset
 from crossd.processes import on_first
 
 logger = logging.getLogger(__name__)
+Item = Mapping[str, Any]
 
 
 class _Trial(Dataset):
     """For each case why it cannot be read (None if it can) and the bytes of its preprocessed image."""
 
-    def __init__(self, cases: Sequence[Case], transform: Callable[[Case], Case]) -> None:
+    def __init__(self, cases: Sequence[Item], transform: Callable[[Any], Item]) -> None:
         self.dataset = CaseDataset(cases, transform)
 
     def __len__(self) -> int:
@@ -31,17 +32,18 @@ class _Trial(Dataset):
 
     def __getitem__(self, index: int) -> tuple[str | None, int]:
         item = self.dataset[index]
-        image = item["image"]
-        return item["error"], 0 if image is None else image.numel() * image.element_size()
+        image = item.image
+        return item.error, 0 if image is None else image.numel() * image.element_size()
 
 
 def readable_cases(
     cases: Mapping[str, Any],
-    transform: Callable[[Case], Case],
+    transform: Callable[[Any], Item],
     output_dir: str | None,
     skip_unreadable: bool = False,
     num_workers: int = 0,
     splits: Sequence[str] = SPLITS,
+    cache_gb: float = 0.0,
 ) -> dict[str, Any]:
     """Try to read and preprocess every case, and leave out or refuse those that fail.
 
@@ -54,22 +56,25 @@ def readable_cases(
         skip_unreadable: leave unreadable cases out instead of refusing them.
         num_workers: processes that read.
         splits: whose cases are tried.
+        cache_gb: GiB of memory for the preprocessed images.
 
     Returns:
-        For each of the splits the cases that can be read, and `"bytes"`, what all of them need in memory.
+        For each of the splits the cases that can be read, `"bytes"`, what all of them need in memory, and
+        `"cache_rate"`, the part of them that `cache_gb` holds.
 
     Raises:
         CrossDError: naming every unreadable case and why, unless they are skipped; and when none is left of a split.
 
     >>> readable_cases({"train": [], "val": [], "test": []}, lambda item: item, None)
-    {'train': [], 'val': [], 'test': [], 'bytes': 0}
+    {'train': [], 'val': [], 'test': [], 'bytes': 0, 'cache_rate': 1.0}
     """
-    return on_first(lambda: _tried(cases, transform, output_dir, skip_unreadable, num_workers, splits))
+    found = on_first(lambda: _tried(cases, transform, output_dir, skip_unreadable, num_workers, splits))
+    return {**found, "cache_rate": cache_rate(found["bytes"], cache_gb)}
 
 
 def _tried(
     cases: Mapping[str, Any],
-    transform: Callable[[Case], Case],
+    transform: Callable[[Any], Item],
     output_dir: str | None,
     skip_unreadable: bool,
     num_workers: int,
@@ -97,7 +102,7 @@ def _tried(
     return {**kept, "bytes": sum(size for _, size in outcomes)}
 
 
-def _write(folder: Path, skipped: Sequence[tuple[Case, str]]) -> None:
+def _write(folder: Path, skipped: Sequence[tuple[Item, str]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "skipped.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

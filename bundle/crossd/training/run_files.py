@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
+from crossd.files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -77,38 +77,6 @@ def digest(cases: Iterable[Mapping[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
-# What was not recorded at first.
-_LATER = ("series", "tilt", "volume", "amp", "through_plane")
-
-
-def check_settings(stored: Mapping[str, Any], given: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to continue a run under other settings than it was started with.
-
-    A run that says nothing of `series`, `tilt`, `volume`, `amp` or `through_plane` is older than their record: a
-    warning says so. One that says nothing of `processes` had one.
-
-    >>> check_settings({"lr": 0.1}, {"lr": 0.1}, Path("out"))
-    """
-    stored = {"processes": 1, **stored} if "processes" in given else stored
-    silent = [name for name in _LATER if name in given and name not in stored]
-    if silent:
-        logger.warning(
-            "the run in %s does not say its %s: make sure that %s now as then",
-            *(folder, ", ".join(silent), ", ".join(f"{name} is {given[name]!r}" for name in silent)),
-        )
-    changed = [
-        f"{name} was {stored.get(name)!r} and is {given.get(name)!r}"
-        for name in sorted({*stored, *given} - {*silent})
-        if stored.get(name) != given.get(name)
-    ]
-    if changed:
-        raise CrossDError(
-            f"A run is resumed under the settings it was started with, got other ones for {folder}: "
-            f"{'; '.join(changed)}. Give the same settings, choose another --output_dir, or pass --resume false to "
-            "start again."
-        )
-
-
 def write_datalist(path: Path, cases: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> None:
     """Write what a run is trained, validated and tested on as a labels.csv with a split, in one step.
 
@@ -131,11 +99,3 @@ def _names(label: int | Sequence[int], class_names: Sequence[str]) -> str:
     if isinstance(label, int):
         return class_names[label]
     return ";".join(name for name, one in zip(class_names, label, strict=True) if one) or "none"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file in one step, so that a killed run leaves the former one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

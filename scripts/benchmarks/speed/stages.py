@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
-from crossd.inference import predictions
+from crossd.inference import classification
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
@@ -50,8 +50,8 @@ def run_by_stages(workflow: ConfigWorkflow) -> dict[str, float]:
     start = time.perf_counter()
     with (
         mock.patch.object(preparing, "transforms", steps),
-        mock.patch.object(predictions, "map_in_input_space", timed("map", predictions.map_in_input_space)),
-        mock.patch.object(predictions, "save_map", timed("writing the map", predictions.save_map)),
+        mock.patch.object(classification, "map_in_input_space", timed("map", classification.map_in_input_space)),
+        mock.patch.object(classification, "save_map", timed("writing the map", classification.save_map)),
     ):
         workflow.run()
     return {"weights": loaded[0] - start, **spent, "run": time.perf_counter() - start}

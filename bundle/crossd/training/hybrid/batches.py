@@ -10,6 +10,7 @@ from monai.data import CacheDataset
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from crossd import processes
 from crossd.data.images.decoding import CHANNELS
 from crossd.errors import CrossDError
 from crossd.training.randomness import SeededDataset, derive_seed
@@ -26,7 +27,7 @@ class ImageStream(Sampler[int]):
         images: how many there are.
         per_epoch: how many an epoch takes, in each process.
         seed: of the order.
-        rank, world_size: of this process; the processes take turns.
+        rank, world_size: of this process, by default those of the run; the processes take turns.
 
     >>> stream = ImageStream(images=4, per_epoch=6)
     >>> first = list(stream)
@@ -35,14 +36,16 @@ class ImageStream(Sampler[int]):
     ([0, 1, 2, 3], [4, 5, 6, 7])
     """
 
-    def __init__(self, images: int, per_epoch: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, images: int, per_epoch: int, seed: int = 0, rank: int | None = None, world_size: int | None = None
+    ) -> None:
         if images < 1:
             raise CrossDError(f"Hybrid training needs images, got {images}. Pass --images SOURCE.")
         self.images = images
         self.per_epoch = per_epoch
         self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
+        self.rank = processes.rank() if rank is None else rank
+        self.world_size = world_size or processes.process_count()
         self.epoch = 1
 
     def set_epoch(self, epoch: int) -> None:

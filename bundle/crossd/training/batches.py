@@ -1,8 +1,7 @@
-"""The parts of the 2D recipe that torch and MONAI have no single part for: learning rate and mixup."""
+"""What becomes of a batch of images before the network sees it: normalisation, volumes, mixup."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,50 +9,10 @@ import torch
 import torch.nn.functional as F
 from monai.transforms import MixUp
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
-from crossd.errors import CrossDError, one_of
+from crossd import processes
+from crossd.errors import CrossDError
 from crossd.pseudo3d import pseudo_3d
-
-SCHEDULES = ("step", "cosine")
-
-
-def epoch_schedule(
-    optimizer: Optimizer, epochs: int, schedule: str = "step", step_epochs: int = 30, warmup_epochs: int = 0
-) -> LambdaLR:
-    """The learning rate of each epoch, as a factor of the optimiser's.
-
-    Args:
-        optimizer: with the largest learning rate.
-        epochs: of the run.
-        schedule: `"step"`: a tenth of it after every `step_epochs`; `"cosine"`: half a cosine, from 1 to 0.
-        step_epochs: see there; the warm-up counts.
-        warmup_epochs: over which it rises evenly to that.
-
-    Raises:
-        CrossDError: for an unknown schedule, or a warm-up that is not shorter than the run.
-
-    >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    >>> schedule = epoch_schedule(optimizer, 4, step_epochs=2)
-    >>> [round(schedule.lr_lambdas[0](epoch), 4) for epoch in range(4)]
-    [1.0, 1.0, 0.1, 0.1]
-    """
-    one_of("schedule", schedule, SCHEDULES)
-    if not 0 <= warmup_epochs < max(epochs, 1) or step_epochs < 1:
-        raise CrossDError(
-            f"A warm-up is shorter than the run and a step at least one epoch, got {warmup_epochs} of {epochs} epochs "
-            f"and steps of {step_epochs}. Pass --warmup_epochs 0."
-        )
-
-    def factor(epoch: int) -> float:
-        if epoch < warmup_epochs:
-            return (epoch + 1) / (warmup_epochs + 1)
-        if schedule == "step":
-            return float(0.1 ** (epoch // step_epochs))
-        return 0.5 * (1 + math.cos(math.pi * (epoch - warmup_epochs) / (epochs - warmup_epochs)))
-
-    return LambdaLR(optimizer, factor)
 
 
 class PrepareImages:
@@ -68,7 +27,7 @@ class PrepareImages:
         num_classes: of the labels.
         mean, std: of values in [0, 1], as on the model's card; numbers, or one per channel.
         mixup: alpha of the Beta distribution; 0: images are not mixed.
-        rank: of the process, so that each mixes in its own way.
+        rank: of the process, so that each mixes in its own way; None: that of this one.
         pseudo_3d: arguments of `crossd.pseudo_3d`, by which images become volumes before they are normalised, so that
             what its padding adds is black; None: they stay images.
 
@@ -84,7 +43,7 @@ class PrepareImages:
         mean: float | Sequence[float] = 0.0,
         std: float | Sequence[float] = 1.0,
         mixup: float = 0.0,
-        rank: int = 0,
+        rank: int | None = None,
         pseudo_3d: Mapping[str, int] | None = None,
     ) -> None:
         if mixup < 0:
@@ -109,7 +68,7 @@ class PrepareImages:
             return images, labels
         mix = MixUp(len(images), self.mixup)
         seed = int(torch.randint(2**31, (1,)))
-        mix.set_random_state(seed=(seed + self.rank) % 2**31)
+        mix.set_random_state(seed=(seed + (processes.rank() if self.rank is None else self.rank)) % 2**31)
         one_hot = labels if labels.dim() == 2 else F.one_hot(labels, self.num_classes)  # multilabel is 0 and 1 already
         mixed, weights = mix(
             images, one_hot.to(images.dtype)[:, :, None, None]

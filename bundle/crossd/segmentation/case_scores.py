@@ -17,9 +17,9 @@ from ignite.engine import Engine, Events
 from crossd.data.masks import read_mask
 from crossd.errors import CrossDError
 from crossd.evaluation import bootstrap_intervals
-from crossd.inference.cases import reason
+from crossd.files import write_whole
+from crossd.inference.case_dataset import Case, reason
 from crossd.segmentation.metrics import METRICS, case_metrics
-from crossd.training.run_files import write_whole
 from crossd.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -67,14 +67,14 @@ class SegmentationReport:
 
     def compare(self, engine: Engine) -> None:
         """Measure the cases of the evaluator's batch."""
-        for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
-            entry = {"case": case["case"], "patient": case.get("patient", case["case"]), "error": case["error"]}
+        for case, said in zip(cast(list[Case], engine.state.batch), cast(list, engine.state.output), strict=True):
+            entry = {"case": case.case, "patient": case.given.get("patient", case.case), "error": said.get("error")}
             rows: Rows = {name: dict.fromkeys(METRICS, float("nan")) | {"dice": 0.0} for name in self.classes[1:]}
-            if entry["error"] is None:
+            if case.image is not None and entry["error"] is None:
                 try:
-                    true, affine = read_mask(case["mask"], case["image"], self.values, self.allow_empty)
+                    true, affine = read_mask(case.given["mask"], case.image, self.values, self.allow_empty)
                     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-                    rows = case_metrics(output["pred"], true, self.classes, spacing)
+                    rows = case_metrics(said["pred"], true, self.classes, spacing)
                 except Exception as error:  # whatever one file holds, the others are compared
                     entry["error"] = reason(error)
             self.cases.append({**entry, "rows": rows})

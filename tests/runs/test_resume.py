@@ -19,16 +19,18 @@ from crossd.errors import CrossDError
 from crossd.inference import (
     CaseDataset,
     CaseLoader,
-    Journal,
-    PendingCases,
-    PredictionWriter,
+    Classification,
+    RunJournal,
     WindowInferer,
     classify_cases,
     run_cases,
 )
+from crossd.inference.case_key import case_key
 from crossd.processes import join_processes
-from crossd.report import ReportWriter
+from crossd.report import ReportPage
 from crossd.report.merging import pieces
+from crossd.runs import CaseRun
+from crossd.version import __version__
 from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
@@ -79,17 +81,16 @@ def images(tmp_path: Path) -> Path:
 def run(images: Path, output: Path, stop: int | None = None, names: bool = True, **options: Any) -> list[str]:
     """Classify; `stop` ends the run after so many cases, as a kill would. Returns the files that were read."""
     READ.clear()
-    journal = Journal(output, {"images": str(images), "overlap": 0.5, **options.pop("settings", {})}, **options)
+    journal = RunJournal(output, {"images": str(images), "overlap": 0.5, **options.pop("settings", {})}, **options)
     dataset = CaseDataset(find_cases(images), read)
-    writer = PredictionWriter(output, CARD, journal=journal)
-    report = ReportWriter(output, CARD, journal=journal, names=names, slices=1)
+    case_run = CaseRun(output, Classification(CARD), journal, page=ReportPage(output, CARD, names=names, slices=1))
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
-        val_data_loader=CaseLoader(dataset, sampler=PendingCases(dataset, journal)),
+        val_data_loader=CaseLoader(dataset, journal=journal),
         network=Mean(),
         inferer=WindowInferer(8),
         iteration_update=classify_cases,
-        val_handlers=[writer, report],
+        val_handlers=[case_run],
         decollate=False,
     )
 
@@ -251,6 +252,43 @@ def test_one_run_at_a_time(images: Path, tmp_path: Path) -> None:
     run(images, tmp_path)
 
 
+def as_version_0_1_0_left_it(folder: Path, output: Path) -> None:
+    """An output folder of old, from what `run` has put into another: run.json and the lines, key by key."""
+    (output / "journal").mkdir(parents=True)
+    (output / "evidence").mkdir()
+    settings = {"images": str(folder), "overlap": 0.5, "crossd_version": __version__}
+    (output / "journal" / "run.json").write_text(json.dumps({"settings": settings, "starts": 1, "finished": False}))
+    with (output / "journal" / "process_0.jsonl").open("w") as file:
+        for name, predicted in (("a", "no"), ("b", "yes")):
+            path = folder / f"{name}.nii"
+            key = case_key({"case": name, "source": str(path), "error": None, "image": [str(path)]})
+            chances = {"no": 0.5, "yes": 0.5}
+            entry = {"case": name, "source": str(path), "probabilities": chances, "predicted_class": predicted}
+            entry |= {"status": "ok", "reason": None, "warnings": [], "windows": 1}
+            entry |= {"evidence": f"evidence/{name}.nii.gz", "evidence_class": "yes", "saliency": None}
+            (output / "evidence" / f"{name}.nii.gz").touch()
+            file.write(json.dumps({"name": name, "key": key, "start": 1, "entry": entry}) + "\n")
+
+
+def test_a_folder_of_old_is_taken_over(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    as_version_0_1_0_left_it(images, out)
+    assert run(images, out, resume=True) == ["c.nii", "d.nii"]
+    assert rows(out) == DONE
+    entries = {entry["case"]: entry for entry in json.loads((out / "predictions.json").read_text())["cases"]}
+    assert entries["b"]["predicted_class"] == "yes"  # as it was stored, not as it would be now
+    assert "No pictures: it was answered before this run was resumed" in (out / "report.html").read_text()
+
+
+def test_a_folder_of_another_version_is_refused_in_words(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    as_version_0_1_0_left_it(images, out)
+    record = out / "journal" / "run.json"
+    record.write_text(record.read_text().replace(f'"{__version__}"', '"0.0.9"'))
+    with pytest.raises(CrossDError, match=r"crossd_version was '0\.0\.9' and is .* or pass --resume false to start"):
+        run(images, out, resume=True)
+
+
 def message(error: BaseException | None) -> str:
     while error is not None and not isinstance(error, CrossDError):
         error = error.__cause__
@@ -280,13 +318,9 @@ def test_switches_are_off_when_they_say_false(images: Path, tmp_path: Path, no: 
     options = {"images": str(images), "output_dir": str(tmp_path), "logging_file": False, **switches}
     workflow = ConfigWorkflow(str(ROOT / "configs" / "inference.json"), workflow_type="inference", **options)
     workflow.initialize()
-    journal = workflow.parser.get_parsed_content("journal")
-    assert (journal.resume, journal.retry_failed) == (False, False)
-    assert [type(handler).__name__ for handler in workflow.handlers] == [
-        "LoadWeights",
-        "PredictionWriter",
-        "ProgressBar",
-    ]
+    case_run = workflow.parser.get_parsed_content("case_run")
+    assert (case_run.journal.resume, case_run.journal.retry_failed) == (False, False)
+    assert (case_run.page, case_run.structured_reports) == (None, None)
     assert workflow.evaluator.amp is False
 
 

@@ -10,7 +10,7 @@ import pytest
 from crossd.data import find_cases, preprocessing
 from crossd.errors import CrossDError
 from crossd.inference import CaseDataset
-from crossd.inference.cases import reason
+from crossd.inference.case_dataset import reason
 
 CARD = {"channels": ["x"], "plane": "axial", "spacing": None, "mean": 0.0, "std": 1.0, "intensity": {"mode": "range"}}
 LATIN1 = b"sch\xe4del"
@@ -33,18 +33,18 @@ def scans(tmp_path):
 def test_names_of_other_bytes(scans):
     items = find_cases(scans)
     items[0]["warnings"].append(f"of {os.fsdecode(LATIN1)}")
-    found = {case["case"].split("-")[-1]: case for case in CaseDataset(items, preprocessing(CARD))}
-    assert {name: case["error"] is None for name, case in found.items()} == {
+    found = {case.case.split("-")[-1]: case for case in CaseDataset(items, preprocessing(CARD))}
+    assert {name: case.error is None for name, case in found.items()} == {
         "damaged": False,
         "empty": False,
         "good": True,
     }
     for case in found.values():
-        for text in (case["case"], case["source"], case["error"] or "", *case["warnings"]):
+        for text in (case.case, case.source, case.error or "", *case.warnings):
             text.encode()  # UTF-8, strictly
-        assert r"sch\xe4del" in case["source"]
-    assert r"sch\xe4del" in found["damaged"]["error"]
-    assert r"sch\xe4del" in found["damaged"]["warnings"][0]
+        assert r"sch\xe4del" in case.source
+    assert r"sch\xe4del" in found["damaged"].error
+    assert r"sch\xe4del" in found["damaged"].warnings[0]
 
 
 def test_a_reason_of_other_bytes():

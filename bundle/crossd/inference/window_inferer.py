@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from tqdm import tqdm
 from crossd.errors import CrossDError
 from crossd.inference.aggregate import Aggregation
 from crossd.inference.evidence import WindowEvidence
+from crossd.inference.model import background
+from crossd.processes import rank
 
 
 class WindowInferer(Inferer):
@@ -144,6 +146,30 @@ class WindowInferer(Inferer):
                 "intensities, and run without amp"
             )
         return logits.softmax(1) if self.activation == "softmax" else logits.sigmoid()
+
+
+def inferer_from_card(card: Mapping[str, Any], **options: Any) -> WindowInferer:
+    """The inferer of a model: window, what pads it, and what its logits mean, as its card says; the first process
+    shows how far it is.
+
+    Args:
+        card: the model's.
+        options: further arguments of `WindowInferer`.
+
+    >>> seen = {"roi_size": [64, 64, 64], "mean": 0.5, "std": 0.25}
+    >>> inferer = inferer_from_card({"task": "multiclass", "negative_class": 0, "input": seen}, overlap=0.5)
+    >>> inferer.roi_size, inferer.pad_value, inferer.activation
+    ([64, 64, 64], -2.0, 'softmax')
+    """
+    several = card.get("task") == "multilabel"
+    found = {
+        "roi_size": card["input"]["roi_size"],
+        "pad_value": background(card["input"]),
+        "activation": "sigmoid" if several else "softmax",
+        "negative_class": None if several else card["negative_class"],
+        "progress": rank() == 0,
+    }
+    return WindowInferer(**{**found, **options})
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from crossd.cards.own_model import is_bundles_own
 from crossd.version import __version__
 
+_METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy"}
+_METRICS |= {"val_auc": "validation AUC", "val_dice": "validation Dice"}
 UNSTATED = "Not stated by this checkpoint. crossd is for research; it is not a medical device."
 
 
-def model_facts(card: dict[str, Any], metadata: str | Path | None = None, weights: str | None = None) -> dict[str, str]:
+def model_facts(
+    card: Mapping[str, Any], metadata: str | Path | None = None, weights: str | None = None
+) -> dict[str, str]:
     """Name, version, intended use, input and data of a model, as text.
 
     The bundle's `metadata.json` speaks of the model it was published with. A checkpoint with another card, your own
@@ -32,12 +37,13 @@ def model_facts(card: dict[str, Any], metadata: str | Path | None = None, weight
     classes = list(card["class_names"])
     negative = card.get("negative_class")
     named = [f"{name} (nothing found)" if index == negative else name for index, name in enumerate(classes)]
+    segments = card.get("task") == "segmentation"
     rule = "any number of these" if card.get("task") == "multilabel" else "one of these"
     facts = {
         "Model": str(described["name"]) if own else "a checkpoint of your own",
         "Version": f"{described['version']}, crossd {__version__}" if own else f"crossd {__version__}",
         "Weights": Path(weights).name if weights else "",
-        "Says": f"{rule}: {', '.join(named)}",
+        "Says": f"a mask of {', '.join(classes[1:])}" if segments else f"{rule}: {', '.join(named)}",
         "Input": _input(card.get("input") or {}),
         "Trained on": _text(card.get("data")),
         "Measured": _metrics(described.get("eval_metrics") if own else card.get("metrics")),
@@ -71,7 +77,7 @@ def _input(seen: dict[str, Any]) -> str:
 def _metrics(metrics: Any) -> str:
     """The best-known figures, of a card (`{"val_auc": 0.9}`) or metadata (`{"auc": {"value", "low", "high"}}`)."""
     lines = []
-    for name, title in (("auc", "AUC"), ("balanced_accuracy", "balanced accuracy"), ("val_auc", "validation AUC")):
+    for name, title in _METRICS.items():
         entry = metrics.get(name) if isinstance(metrics, dict) else None
         if isinstance(entry, dict) and entry.get("value") is not None:
             interval = f" (95 % {entry['low']:.2f} to {entry['high']:.2f})" if entry.get("low") is not None else ""

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 import torch
 from crossd.errors import CrossDError
-from crossd.report import ReportWriter, handler
+from crossd.inference import RunJournal
+from crossd.report import ReportPage, report_page
+from crossd.runs import CaseRun
 from ignite.engine import Events
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
@@ -209,7 +211,8 @@ def test_the_run_goes_on_when_the_page_cannot(tmp_path: Path, caplog: pytest.Log
 
     def after(evaluator: SupervisedEvaluator) -> None:
         def fill_the_disk(engine: SupervisedEvaluator) -> None:
-            report = next(one[0].__self__ for one in engine._event_handlers[Events.COMPLETED] if is_report(one[0]))
+            handlers = [one[0].__self__ for one in engine._event_handlers[Events.COMPLETED] if of_case_run(one[0])]
+            report = handlers[0].page
             assert report.pages._page is not None
             report.pages._page._file = full.open("wb")
 
@@ -222,15 +225,15 @@ def test_the_run_goes_on_when_the_page_cannot(tmp_path: Path, caplog: pytest.Log
     assert len(Page(tmp_path / "report.html").rows()) == 1
 
 
-def is_report(method: Any) -> bool:
-    return isinstance(getattr(method, "__self__", None), ReportWriter)
+def of_case_run(method: Any) -> bool:
+    return isinstance(getattr(method, "__self__", None), CaseRun)
 
 
 def test_a_picture_that_fails_leaves_the_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(handler, "pictures_of", fail)
+    monkeypatch.setattr(report_page, "pictures_of", fail)
     run(tmp_path, made_cases(1))
     page = Page(tmp_path / "report.html")
     assert len(page.rows()) == 3
@@ -248,23 +251,14 @@ def test_a_picture_that_fails_leaves_the_row(tmp_path: Path, monkeypatch: pytest
 )
 def test_what_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(CrossDError, match=message):
-        ReportWriter("/tmp/nowhere", CARD, **options)
+        ReportPage("/tmp/nowhere", CARD, **options)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    writer = ReportWriter(tmp_path / "file" / "below", CARD)
+    report = ReportPage(tmp_path / "file" / "below", CARD)
     with pytest.raises(CrossDError, match=r"output_dir must be a folder that can be written, .*--report false"):
-        writer.start(_engine())
-
-
-def test_it_needs_the_entries_of_the_writer(tmp_path: Path) -> None:
-    writer = ReportWriter(tmp_path, CARD)
-    engine = _engine()
-    writer.start(engine)
-    engine.state.batch, engine.state.output = [{"case": "a"}], [{}]
-    with pytest.raises(CrossDError, match=r"a report shows what .*PredictionWriter wrote .*: put that handler before"):
-        writer.write(engine)
+        report.start(_engine(), RunJournal(tmp_path))
 
 
 def _engine() -> Any:

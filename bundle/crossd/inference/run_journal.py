@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from crossd.errors import CrossDError
-from crossd.inference.identity import case_key
+from crossd.inference.answer import KINDS, Answer
+from crossd.inference.case_dataset import Case
+from crossd.inference.case_key import case_key
 from crossd.inference.run_record import RunRecord
+from crossd.options import changes, refuse_changes
 from crossd.processes import on_first, rank, was_restarted
 
 logger = logging.getLogger(__name__)
-FILES = ("evidence", "saliency", "structured_report")  # of a case, beside its answer
-Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Line:
         start: which start of the run wrote it, counted from 1.
         key: `case_key` of what was read.
         status: "ok", "failed" or "skipped".
-        maps: files of the case in `output_dir`.
+        files: those of the case in `output_dir`.
     """
 
     part: Path
@@ -38,10 +38,10 @@ class Line:
     start: int
     key: str
     status: str
-    maps: tuple[str, ...]
+    files: tuple[str, ...]
 
 
-class Journal:
+class RunJournal:
     """`output_dir/journal`: a file of JSON lines for each process, and `run.json`, the settings that hold for all.
 
     A line is `{"name", "key", "start", "entry"}` and is on the disk before the next case is begun. A process that is
@@ -49,7 +49,7 @@ class Journal:
     written. A case that was tried again has several lines; the last counts.
 
     An answer is kept for a case when its name, its source and its files (path, size, time of change) are what they
-    were and its maps are there. Nothing is written before `start`.
+    were and what was written of it is there. Nothing is written before `start`.
 
     Args:
         output_dir: of the run.
@@ -104,19 +104,15 @@ class Journal:
     def _holds(self, line: Line) -> bool:
         if line.status == "failed" and self.retry_failed:
             return False
-        return all((self.folder.parent / file).is_file() for file in line.maps)
+        return all((self.folder.parent / file).is_file() for file in line.files)
 
     def _continues(self) -> bool:
         """Whether answers that are there are kept; decided once, before anything is written."""
         if self._resumes is None:
             said = self.record.read()
-            changed = [] if said is None else self.record.changes(said["settings"])
-            if changed and self.resume:
-                raise CrossDError(
-                    "A run is resumed under the settings it was started with, got other ones for "
-                    f"{self.folder.parent}: {'; '.join(changed)}. Give the same settings, choose another --output_dir, "
-                    "or pass --resume false to start again."
-                )
+            if said is not None and self.resume:
+                refuse_changes(said["settings"], self.record.settings, self.folder.parent)
+            changed = [] if said is None else changes(said["settings"], self.record.settings)
             self._resumes = said is not None and not changed and (self.resume or was_restarted())
             if said is not None and not self._resumes and not said["finished"] and (lost := len(self.lines())):
                 logger.warning(
@@ -150,10 +146,10 @@ class Journal:
         self.record.write(starts, finished=False)
         return starts
 
-    def append(self, name: str, key: str, entry: Entry) -> None:
+    def append(self, case: Case, answer: Answer) -> None:
         """Add the answer of a case; it is on the disk when this returns."""
         assert self._part is not None  # start() has run
-        line = {"name": name, "key": key, "start": self.starts, "entry": entry}
+        line = {"name": case.name, "key": case.key, "start": self.starts, "entry": answer.as_dict()}
         text = json.dumps(line).encode() + b"\n"
         while text:
             text = text[self._part.write(text) :]
@@ -176,20 +172,20 @@ class Journal:
         for part in sorted(self.folder.glob("process_*.jsonl")):
             for offset, _, line in _whole_lines(part):
                 entry = line["entry"]
-                maps = tuple(entry[kind] for kind in FILES if entry.get(kind))
+                files = tuple(entry[kind] for kind in KINDS if entry.get(kind))
                 known = found.get(line["name"])
                 if known is None or known.start <= line["start"]:
-                    found[line["name"]] = Line(part, offset, line["start"], line["key"], entry["status"], maps)
+                    found[line["name"]] = Line(part, offset, line["start"], line["key"], entry["status"], files)
         return found
 
-    def entries(self, names: Iterable[str]) -> Iterator[tuple[str, str, Entry]]:
+    def answers(self, names: Iterable[str]) -> Iterator[tuple[str, str, Answer]]:
         """Name, key and answer of cases in this order, read one by one; cases without an answer are left out."""
         found = self.lines()
         for name in names:
             if name in found:
                 with found[name].part.open("rb") as file:
                     file.seek(found[name].offset)
-                    yield name, found[name].key, json.loads(file.readline())["entry"]
+                    yield name, found[name].key, Answer.from_dict(json.loads(file.readline())["entry"])
 
 
 def _whole_lines(part: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
@@ -202,7 +198,7 @@ def _whole_lines(part: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
             offset, end = end, end + len(text)
             try:
                 line = json.loads(text) if text.endswith(b"\n") else {}
-                _ = line["name"], line["key"], line["start"], line["entry"]["status"]
+                _ = line["name"], line["key"], line["start"], Answer.from_dict(line["entry"])
             except (ValueError, KeyError, TypeError):  # cut off, or of a disk that lost its power
                 continue
             yield offset, end, line

@@ -1,39 +1,16 @@
-"""Which case is which: names that are safe and unique, and a key that changes when its files do."""
+"""Which case is which: a key that changes when its files do."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from crossd.data.content import source_files
 from crossd.data.dicom.series import Series
 from crossd.errors import CrossDError
-
-LONGEST = 200  # bytes of a name; file systems take 255, with what is put behind it
-
-
-def file_stems(cases: Iterable[str]) -> list[str]:
-    """A name for the files of each case that is safe on every file system, and given once.
-
-    >>> file_stems(["a/b", "a:b", "../up", "A_B"])
-    ['a_b', 'a_b_2', '_up', 'A_B_3']
-    """
-    names: list[str] = []
-    taken: set[str] = set()
-    for case in cases:
-        stem = re.sub(r"[^\w.+-]+", "_", case).strip(".")[:150]
-        stem = stem.encode()[:LONGEST].decode(errors="ignore") or "case"  # file systems count bytes
-        name, count = stem, 1
-        while name.casefold() in taken:
-            count += 1
-            name = f"{stem}_{count}"
-        taken.add(name.casefold())
-        names.append(name)
-    return names
 
 
 def case_key(case: Mapping[str, Any]) -> str:

@@ -6,28 +6,25 @@ import json
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
-
-from ignite.engine import Events
-from monai.engines import SupervisedEvaluator
+from typing import Any
 
 from crossd.cards.own_model import is_bundles_own
 from crossd.data import Series, find_series
-from crossd.data.case_names import safe_name
 from crossd.data.folders import files_below
 from crossd.errors import CrossDError
-from crossd.inference.cases import Case, reason
+from crossd.files import replaced
+from crossd.inference.answer import Answer
+from crossd.inference.case_dataset import Case, reason
+from crossd.inference.classification import predicted_classes
 from crossd.inference.sr_document import structured_report
 
 
 class StructuredReports:
-    """Handler of the inference evaluator: `structured_reports/<case>.dcm` for each case that came as DICOM.
-
-    Put it before the `PredictionWriter`, which then records among the warnings why a report could not be written, and
-    as `structured_report` which file it is: a resumed run does a case again whose file is gone.
+    """`structured_reports/<case>.dcm` for each case that came as DICOM.
 
     Args:
         output_dir: of the run.
@@ -42,7 +39,7 @@ class StructuredReports:
     def __init__(
         self,
         output_dir: str | Path,
-        card: dict[str, Any],
+        card: Mapping[str, Any],
         metadata: str | Path | None = None,
         series: str | Sequence[str] | None = None,
     ) -> None:
@@ -59,74 +56,71 @@ class StructuredReports:
         self.counts: Counter[str] = Counter()
         self.logger = logging.getLogger(type(self).__name__)
 
-    def attach(self, engine: SupervisedEvaluator) -> None:
-        """Register with the evaluator; MONAI calls this."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.write)
-        engine.add_event_handler(Events.COMPLETED, self.close)
+    def start(self) -> None:
+        """Make the folder.
 
-    def start(self, engine: SupervisedEvaluator) -> None:
-        """Make the folder."""
+        Raises:
+            OSError: where it cannot be written.
+        """
         self.counts = Counter()
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, case: Case, answer: Answer) -> Answer:
+        """Write the report of a case that has probabilities; its file, or why there is none, is in the answer then."""
+        file = self.folder / f"{case.name}.dcm"
+        file.unlink(missing_ok=True)  # of an earlier run
+        chances = answer.details["probabilities"]
+        if chances is None:
+            return answer
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CrossDError(
-                f"output_dir must be a folder that can be written, got {self.folder.parent} ({reason(error)}): choose "
-                "another by --output_dir"
-            ) from error
+            written = self.write(case, chances, answer.warnings)
+        except Exception as error:  # the answer is worth more than its report
+            self.counts["failed"] += 1
+            return answer.noting(f"the structured report was not written: {reason(error)}")
+        self.counts["not DICOM" if written is None else "written"] += 1
+        if written is None:
+            return answer
+        return replace(answer, files={**answer.files, "structured_report": f"{self.folder.name}/{written.name}"})
 
-    def write(self, engine: SupervisedEvaluator) -> None:
-        """Add the reports of the evaluator's batch."""
-        for case, output in zip(cast(list, engine.state.batch), cast(list, engine.state.output), strict=True):
-            file = self.folder / f"{safe_name(case['case'])}.dcm"
-            file.unlink(missing_ok=True)  # of an earlier run
-            if case["error"] is not None:
-                continue
-            try:
-                written = self._write(file, case, output["pred"].tolist())
-            except Exception as error:  # the answer is worth more than its report
-                self.counts["failed"] += 1
-                case["warnings"].append(f"the structured report was not written: {reason(error)}")
-            else:
-                self.counts["written" if written else "not DICOM"] += 1
-                if written:
-                    case["structured_report"] = f"{self.folder.name}/{file.name}"
+    def write(self, case: Case, probabilities: Mapping[str, float], noted: Sequence[str]) -> Path | None:
+        """Write the report of a case and return its file; None where the case is not DICOM.
 
-    def close(self, engine: SupervisedEvaluator | None = None) -> None:
+        Args:
+            case: what was read.
+            probabilities: of each class.
+            noted: the warnings.
+
+        Raises:
+            CrossDError: as `structured_report`.
+            OSError: where the disk refuses.
+        """
+        found = list(_series_of(case.sources, self.series))
+        if not found:
+            return None
+        images, frames = _headers(found)
+        with warnings.catch_warnings():  # one of highdicom's quotes the patient's name, which belongs into no log
+            warnings.filterwarnings("ignore", "The string .* is unlikely to represent the intended person name")
+            report = structured_report(
+                images,
+                probabilities,
+                predicted_classes([probabilities[name] for name in self.card["class_names"]], self.card),
+                self.card,
+                intended_use=self.intended_use,
+                warnings=noted,
+                case=case.case,
+                frames=frames,
+            )
+        file = self.folder / f"{case.name}.dcm"
+        with replaced(file) as part:
+            report.save_as(part, enforce_file_format=True)
+        return file
+
+    def close(self) -> None:
         """Say how it went, once."""
         self.logger.info(
             f"{self.counts['written']} structured reports are in {self.folder}; {self.counts['failed']} could not be "
             f"written, {self.counts['not DICOM']} cases are not DICOM and have none"
         )
-
-    def _write(self, file: Path, case: Case, probabilities: list[float]) -> bool:
-        sources = case.get("sources") or []
-        found = list(_series_of(sources if isinstance(sources, (list, tuple)) else [sources], self.series))
-        if not found:
-            return False
-        images, frames = _headers(found)
-        names = list(self.card["class_names"])
-        best = max(probabilities)
-        multilabel = self.card.get("task") == "multilabel"
-        chosen = [value >= 0.5 if multilabel else value == best for value in probabilities]
-        predicted = [name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen]
-        with warnings.catch_warnings():  # one of highdicom's quotes the patient's name, which belongs into no log
-            warnings.filterwarnings("ignore", "The string .* is unlikely to represent the intended person name")
-            report = structured_report(
-                images,
-                dict(zip(names, probabilities, strict=True)),
-                predicted if multilabel else predicted[:1],
-                self.card,
-                intended_use=self.intended_use,
-                warnings=case["warnings"],
-                case=case["case"],
-                frames=frames,
-            )
-        part = file.with_suffix(".part")
-        report.save_as(part, enforce_file_format=True)
-        part.replace(file)
-        return True
 
 
 def _series_of(sources: Iterable[Any], choice: str | Sequence[str] | None) -> Iterable[Series]:
@@ -156,7 +150,7 @@ def _headers(series: Iterable[Series]) -> tuple[list[Any], dict[str, list[int]]]
     return list(images.values()), {uid: sorted(numbers) for uid, numbers in frames.items()}
 
 
-def _bundles_intended_use(card: dict[str, Any], metadata: str | Path | None) -> str | None:
+def _bundles_intended_use(card: Mapping[str, Any], metadata: str | Path | None) -> str | None:
     """What the bundle's metadata says, if the card is that of the bundle's model."""
     if metadata is None or not Path(metadata).is_file():
         return None

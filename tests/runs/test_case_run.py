@@ -16,13 +16,14 @@ from crossd.errors import CrossDError
 from crossd.inference import (
     Accelerated,
     CaseDataset,
-    PredictionWriter,
+    Classification,
     WindowInferer,
     classify_cases,
     collate_cases,
     runtimes,
 )
-from crossd.inference.cases import reason
+from crossd.inference.case_dataset import reason
+from crossd.runs import CaseRun
 from ignite.engine import Events
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
@@ -70,24 +71,25 @@ def run(
     card: dict[str, Any] = CARD,
     network: nn.Module | None = None,
     **options: Any,
-) -> PredictionWriter:
+) -> CaseRun:
     data = [{"case": name, "source": f"/data/{name}", "image": image, "warnings": []} for name, image in cases.items()]
     for item in data:
         if item["image"] == "listed":
             item |= {"image": [], "error": "no pixels in /data: remove it"}
-    writer = PredictionWriter(folder, card, **options)
+    task = Classification(card, options.pop("evidence_class", None))
+    case_run = CaseRun(folder, task, **options)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(CaseDataset(data, read), batch_size=1, collate_fn=collate_cases),
         network=network or MeanLogits(len(card["class_names"])),
         inferer=WindowInferer(8, overlap=0.5, activation="sigmoid" if card["task"] == "multilabel" else "softmax"),
         iteration_update=classify_cases,
-        val_handlers=[writer],
+        val_handlers=[case_run],
         decollate=False,
     )
     evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: whole(folder, engine.state.iteration))
     evaluator.run()
-    return writer
+    return case_run
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -109,7 +111,7 @@ CASES = {"good": 1.0, "cut": "truncated", "flat": "2D", "pixels": "listed", "hug
 
 
 def test_one_row_per_case_good_or_bad(tmp_path: Path) -> None:
-    writer = run(tmp_path, CASES)
+    case_run = run(tmp_path, CASES)
     table = {row["case"]: row for row in rows(tmp_path)}
     assert list(rows(tmp_path)[0]) == [
         *("case", "source", "probability_healthy", "probability_aneurysm", "predicted_class", "status", "reason")
@@ -131,7 +133,7 @@ def test_one_row_per_case_good_or_bad(tmp_path: Path) -> None:
     assert table["huge"]["probability_aneurysm"] == table["huge"]["predicted_class"] == ""
     assert table["plain"]["reason"] == "no affine"  # a warning
     assert sorted(path.name for path in (tmp_path / "evidence").iterdir()) == ["good.nii.gz", "plain.nii.gz"]
-    assert (writer.done, writer.failed) == (2, 4)
+    assert case_run.counts == {"ok": 2, "failed": 4}
 
 
 def test_the_json_says_more(tmp_path: Path) -> None:
@@ -152,12 +154,12 @@ def test_the_json_says_more(tmp_path: Path) -> None:
     ("cases", "code"), [({"a": 1.0}, None), ({"a": 1.0, "b": "2D"}, 2), ({"a": "2D", "b": "truncated"}, 1)]
 )
 def test_exit_codes(tmp_path: Path, cases: dict[str, Any], code: int | None) -> None:
-    writer = run(tmp_path, cases)
+    case_run = run(tmp_path, cases)
     if code is None:
-        assert writer.exit() is None  # nothing happens to the process
+        assert case_run.exit() is None  # nothing happens to the process
     else:
         with pytest.raises(SystemExit) as exit_:
-            writer.exit()
+            case_run.exit()
         assert exit_.value.code == code
 
 
@@ -192,7 +194,7 @@ def test_an_earlier_runs_map_does_not_outlive_its_case(tmp_path: Path) -> None:
 def test_names_that_are_no_file_names(tmp_path: Path) -> None:
     run(tmp_path, {"a/b": 1.0, "a:b": 1.0, "../up": 1.0, "A_B": 1.0})
     files = [entry["evidence"] for entry in entries(tmp_path)]
-    assert files == [f"evidence/{name}.nii.gz" for name in ("a_b", "a_b_2", "_up", "A_B_3")]
+    assert files == [f"evidence/{name}.nii.gz" for name in ("a-b", "a_b", "up", "A_B_2")]
     assert all((tmp_path / file).is_file() for file in files)
 
 
@@ -202,7 +204,7 @@ def test_a_map_that_cannot_be_written_fails_the_case_but_keeps_its_answer(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("crossd.inference.predictions.save_map", full)
+    monkeypatch.setattr("crossd.inference.classification.save_map", full)
     run(tmp_path, {"case": 1.0})
     (row,) = rows(tmp_path)
     assert row["status"] == "failed"
@@ -212,7 +214,7 @@ def test_a_map_that_cannot_be_written_fails_the_case_but_keeps_its_answer(
 
 def test_a_class_the_model_does_not_have(tmp_path: Path) -> None:
     with pytest.raises(CrossDError, match=r"one of the model's classes \(healthy, aneurysm\), got 'tumour'"):
-        PredictionWriter(tmp_path, CARD, evidence_class="tumour")
+        Classification(CARD, evidence_class="tumour")
 
 
 def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:

@@ -1,0 +1,22 @@
+"""The options of each config: declared once, with type, default and description.
+
+From the lists come how a value is read (`Option.parse`), what a config item gets (`options`), the refusal of unknown
+names (`refuse_unknown`), what a resumed run compares (`settings`, `refuse_changes`) and the page `docs/options.md`.
+"""
+
+from crossd.options.declared import OPTIONS, declared, refuse_unknown
+from crossd.options.option import Option
+from crossd.options.resumed import changes, refuse_changes
+from crossd.options.values import Options, options, settings
+
+__all__ = [
+    "OPTIONS",
+    "Option",
+    "Options",
+    "changes",
+    "declared",
+    "options",
+    "refuse_changes",
+    "refuse_unknown",
+    "settings",
+]

@@ -1,0 +1,184 @@
+"""What is done with each case of a run, in its order, and what before the first and after the last."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from ignite.engine import Events
+from monai.engines import SupervisedEvaluator
+
+from crossd.errors import CrossDError
+from crossd.inference import StructuredReports
+from crossd.inference.answer import Answer
+from crossd.inference.answer_tables import AnswerTables
+from crossd.inference.case_dataset import Case, reason
+from crossd.inference.explanation import Explanation
+from crossd.inference.run_journal import RunJournal
+from crossd.processes import process_count, rank, wait_for_all
+from crossd.report import ReportPage
+
+
+class Task(Protocol):
+    """What a run asks of a task: `crossd.inference.Classification`, `crossd.segmentation.Segmentation`."""
+
+    stem: str
+    columns: list[str]
+    card: Mapping[str, Any]
+
+    def start(self, engine: SupervisedEvaluator) -> None:
+        """The network has its weights."""
+
+    def explain(self, case: Case, said: Mapping[str, Any]) -> Explanation:
+        """Why the network said what it said of a case."""
+
+    def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation, folder: Path) -> Answer:
+        """The answer of a case, whose maps or masks are written."""
+
+    def cells(self, answer: Answer) -> list[str]:
+        """Those of `columns`."""
+
+
+class CaseRun:
+    """Handler of an evaluator that answers cases: everything between the network and the files of the output folder.
+
+    What became of each case is in the two tables of its task, `<stem>.csv` and `<stem>.json` (`AnswerTables`), which
+    are whole after every case and in the order of the cases; beside them lie the task's maps or masks, one folder a
+    kind, `structured_reports/` and `report.html`, and `journal/`, from which a run that was ended is resumed.
+
+    Of several processes each answers its share of the cases and notes them in its journal; from the journals the first
+    makes the tables and the page when all are done.
+
+    Handlers after this one find the answer of a case in its output, as `"answer"`.
+
+    Args:
+        output_dir: made when it does not exist; files of an earlier run in it are replaced, unless it is resumed.
+        task: what is done with what the network says.
+        journal: of the run, which its `CaseLoader` has too; by default one that starts anew.
+        load: called with the evaluator before the first case, to give it its weights: `LoadWeights`.
+        structured_reports: writes them, for a task with probabilities.
+        page: the report, where there is one.
+        weights: the file the weights came from, for the tables.
+
+    Raises:
+        CrossDError: at the start, for a folder that cannot be written, or belongs to a run with other settings.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        task: Task,
+        journal: RunJournal | None = None,
+        load: Callable[[SupervisedEvaluator], None] | None = None,
+        structured_reports: StructuredReports | None = None,
+        page: ReportPage | None = None,
+        weights: str | None = None,
+    ) -> None:
+        self.folder = Path(output_dir).absolute()  # ITK changes the working directory while it loads, in any thread
+        self.task = task
+        self.journal = journal or RunJournal(self.folder)
+        self.load = load
+        self.structured_reports = structured_reports
+        self.page = page
+        model = {"weights": None if weights is None else str(weights)} | {
+            key: task.card.get(key) for key in ("crossd_version", "data", "task", "class_names", "negative_class")
+        }
+        self.tables = AnswerTables(self.folder, task.stem, task.columns, task.cells, model)
+        self.counts: Counter[str] = Counter()
+        self._first = True
+        self.logger = logging.getLogger(type(self).__name__)
+
+    def attach(self, engine: SupervisedEvaluator) -> None:
+        """Register with the evaluator; MONAI calls this."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
+        engine.add_event_handler(Events.COMPLETED, self.close)
+
+    def start(self, engine: SupervisedEvaluator) -> None:
+        """Before the first case: weights, folder, and what an earlier start has left."""
+        if self.load is not None:
+            self.load(engine)
+        self.task.start(engine)
+        self._first = rank() == 0
+        self.counts = Counter()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.journal.start()
+            if self.structured_reports is not None:
+                self.structured_reports.start()
+            if self._first:
+                kept = (answer for *_, answer in self.journal.answers(self.journal.kept))
+                self.counts = self.tables.write(kept, stay_open=process_count() == 1)
+        except OSError as error:
+            raise CrossDError(
+                f"output_dir must be a folder that can be written, got {self.folder} ({reason(error)}): choose "
+                "another by --output_dir"
+            ) from error
+        if self.page is not None:
+            self.page.start(engine, self.journal)
+
+    def add(self, engine: SupervisedEvaluator) -> None:
+        """What is done with each case of the evaluator's batch, after the network: the order is this one."""
+        for case, said in zip(cast(list[Case], engine.state.batch), cast(list, engine.state.output), strict=True):
+            explanation = self.task.explain(case, said)
+            answer = self.answer(case, said, explanation)
+            if process_count() == 1:
+                self.tables.append(answer)
+                self.counts[answer.status] += 1
+            if self.page is not None:
+                self.page.add(case, said, explanation, answer)
+            self.journal.append(case, answer)  # at last: what is in it is done
+            said["answer"] = answer
+
+    def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Answer:
+        """What became of a case, with its files written.
+
+        Args:
+            case: what was read.
+            said: of it by the evaluator's step, as `crossd.inference.iteration.answer_cases` returns it.
+            explanation: of that by the task.
+        """
+        answer = self.task.answer(case, said, explanation, self.folder)
+        return answer if self.structured_reports is None else self.structured_reports.add(case, answer)
+
+    def close(self, engine: SupervisedEvaluator) -> None:
+        """After the last case: the files have all cases in order, and the log says how it went."""
+        self.journal.close()
+        self.tables.close()
+        wait_for_all()
+        if self._first and (process_count() > 1 or self.journal.kept):
+            names = cast(Any, engine.data_loader).dataset.names
+            every = (answer for *_, answer in self.journal.answers(names))
+            self.counts = self.tables.write(every, stay_open=False)
+        if self.structured_reports is not None:
+            self.structured_reports.close()
+        if self.page is not None:
+            self.page.close()
+        if not self._first:
+            return
+        self.journal.finish()
+        ok, failed, skipped = (self.counts[status] for status in ("ok", "failed", "skipped"))
+        passed = f", {skipped} entries are no scans and were skipped" if skipped else ""
+        self.logger.info(
+            f"{ok} of {ok + failed} cases done, {failed} failed{passed}; results are in {self.folder.resolve()}"
+        )
+
+    def exit(self) -> None:
+        """End the process with code 2 when some cases failed and 1 when none is done; return when all are done.
+
+        Of several processes the first does so. Where torch elastic would take that for a lost process and start all of
+        them again (`--max_restarts`), it only warns when some cases failed.
+        """
+        done, failed = self.counts["ok"], self.counts["failed"]
+        if not self._first or (done and not failed):
+            return
+        if done and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)):
+            self.logger.warning(
+                f"{failed} cases failed; the exit code does not say so, for torchrun would start again (--max_restarts)"
+            )
+            return
+        raise SystemExit(2 if done else 1)

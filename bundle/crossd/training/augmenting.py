@@ -1,0 +1,86 @@
+"""A random window of a volume and small changes of it in training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from monai.transforms import (
+    Compose,
+    EnsureTyped,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+    RandSpatialCropd,
+    SpatialPadd,
+)
+
+
+def augmentation(
+    roi_size: Sequence[int],
+    background: float | Sequence[float] = 0.0,
+    flip_axes: Sequence[int] = (2,),
+    affine_prob: float = 0.5,
+    intensity_prob: float = 0.3,
+) -> list[Any]:
+    """A random window of a volume, and small random changes of it; a config may put a list of its own in its place.
+
+    Args:
+        roi_size: voxels of the window along depth, height, width; smaller volumes are padded.
+        background: their padding; of one number per channel the mean.
+        flip_axes, affine_prob, intensity_prob: as for `small_changes`.
+
+    Returns:
+        MONAI transforms of an item with `"image"`, `(channel, depth, height, width)`.
+
+    >>> import torch
+    >>> item = Compose(augmentation([8, 8, 8]))({"image": torch.rand(1, 6, 9, 12)})
+    >>> tuple(item["image"].shape)
+    (1, 8, 8, 8)
+    """
+    return [
+        SpatialPadd("image", roi_size, value=padding(background)),
+        RandSpatialCropd("image", roi_size, random_size=False),
+        *small_changes(["image"], flip_axes, affine_prob, intensity_prob, [size / 16 for size in roi_size]),
+        EnsureTyped("image", track_meta=False),
+    ]
+
+
+def padding(background: float | Sequence[float]) -> float:
+    """One value of the background for all channels."""
+    return background if isinstance(background, (int, float)) else sum(background) / len(background)
+
+
+def small_changes(
+    keys: Sequence[str],
+    flip_axes: Sequence[int],
+    affine_prob: float,
+    intensity_prob: float,
+    shifts: Sequence[float] | None = None,
+) -> list[Any]:
+    """Mirroring, a rotation, scaling and shift of all keys, masks by the nearest voxel; contrast and noise of images.
+
+    Args:
+        keys: `["image"]`, or `["image", "label"]` where the label is a mask.
+        flip_axes: axes mirrored half of the time, 0 depth, 1 height, 2 width.
+        affine_prob: of a rotation, scaling and shift.
+        intensity_prob: of each change of intensities.
+        shifts: voxels of a shift along each axis at most; None: no shift, which random windows are anyway.
+    """
+    return [
+        Compose([RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in flip_axes]),
+        RandAffined(
+            keys,
+            prob=affine_prob,
+            rotate_range=[0.15, 0.15, 0.15],
+            scale_range=[0.1, 0.1, 0.1],
+            translate_range=shifts,
+            mode=["bilinear", "nearest"][: len(keys)],
+            padding_mode="border",
+        ),
+        RandScaleIntensityd("image", factors=0.1, prob=intensity_prob),
+        RandShiftIntensityd("image", offsets=0.1, prob=intensity_prob),
+        RandGaussianNoised("image", std=0.05, prob=intensity_prob),
+    ]
