@@ -10,10 +10,10 @@ from crossd.options.option import Option
 
 HEADING = """# Options
 
-Every option of every config, `--NAME VALUE` on the command line, or a key of a config of your own that is given last. `true`, `false`
-and `null` may be written in any case, and `none` is `null`. A value that reads as a number or a list and is meant as text needs two kinds
-of quotes, as in `--series '"2.10"'`. **r** marks what must be the same when a run is resumed. A default that begins with `$` or `@` is
-taken from other entries of the config.
+Every option of every config: `--NAME VALUE` on the command line, or a key of a config of your own that is given last.
+`true`, `false` and `null` may be written in any case, and `none` is `null`. A value that reads as a number or a list
+and is meant as text needs two kinds of quotes, as in `--series '"2.10"'`. **r** marks what must be the same when a run
+is resumed. A default that begins with `$` or `@` is taken from other entries of the config.
 
 This page is what `python -m crossd.options` prints.
 """
