@@ -12,6 +12,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# As many processes as the machine has cores, each with one thread; WORKERS=0 is one process, for a debugger
+WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
+test test-all: export OMP_NUM_THREADS = 1
 # ITK's wrappers warn once more while Python shuts down, after pytest's last line
 test test-all test-clients: export PYTHONWARNINGS = ignore:builtin type:DeprecationWarning
 
@@ -36,10 +40,10 @@ demo: $(READY) ## classify phantom vessels (NIfTI files and a DICOM series) with
 	$(BIN)/python scripts/show_predictions.py demo/output
 
 test: $(READY) ## the tests CI runs
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(READY) ## all tests, the slow ones included
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff format, ruff check, mypy: report only
 	$(BIN)/ruff format --check .
@@ -51,24 +55,24 @@ format: $(READY) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 
 bundle: $(READY) ## assemble the self-contained model-zoo form in dist/zoo
-	$(BIN)/python scripts/build_zoo_bundle.py --output_dir dist/zoo
+	$(BIN)/python -m scripts.maintain.zoo --output_dir dist/zoo
 
 verify-zoo: $(if $(ZOO),bundle) ## the model zoo's own checks, without network: ZOO=<checkout of Project-MONAI/model-zoo>
-	@PYTHON=$(abspath $(BIN)/python) scripts/verify_zoo.sh "$(ZOO)" dist/zoo/$(BUNDLE)
+	@PYTHON=$(abspath $(BIN)/python) scripts/maintain/verify_zoo.sh "$(ZOO)" dist/zoo/$(BUNDLE)
 
 audit: $(READY) ## look the pinned packages up for known vulnerabilities; says so where the database cannot be reached
 	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && \
 	    build/audit/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 pip-audit==2.10.1; } || true
-	@$(BIN)/python scripts/audit.py --pip_audit build/audit/bin/pip-audit
+	@$(BIN)/python -m scripts.maintain.audit --pip_audit build/audit/bin/pip-audit
 
 release: $(READY) ## build wheel, sdist and the zip of the zoo form, with checksums, in dist/release
 	rm -rf dist/release
 	PIP_CONSTRAINT=$(abspath constraints.txt) $(BIN)/python -m build --outdir dist/release
-	$(BIN)/python scripts/build_zoo_bundle.py --output_dir dist/zoo --zip dist/release
+	$(BIN)/python -m scripts.maintain.zoo --output_dir dist/zoo --zip dist/release
 	cd dist/release && sha256sum * > SHA256SUMS && cat SHA256SUMS
 
 check-release: release ## install its wheel in a clean environment; run the README's examples and the zoo zip there
-	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) scripts/check_release.sh dist/release
+	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) scripts/maintain/check_release.sh dist/release
 
 test-clients: $(READY) ## run the bundle in MONAI Deploy, Label, NVFLARE and the zoo (ZOO=…), and write docs/clients.md
 	$(BIN)/python tests/clients/environments.py

@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--report", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True, help="a PNG, reduced to 256 colours")
     parser.add_argument("--open", action="append", default=[], metavar="CASE", help="may be given several times")
-    parser.add_argument("--map", choices=("evidence", "saliency", "none"), default="evidence")
+    parser.add_argument("--map", choices=("evidence", "saliency", "mask", "none"), help="default: the page's own")
     parser.add_argument("--scheme", choices=("light", "dark"), default="light")
     parser.add_argument("--size", type=int, nargs=2, default=(1300, 1100), metavar=("WIDTH", "HEIGHT"))
     try:
@@ -44,7 +44,8 @@ def screenshot(options: argparse.Namespace) -> None:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=options.scheme)
         page.goto(options.report.absolute().as_uri())
-        page.get_by_label("Map").select_option(options.map)
+        if options.map is not None:
+            page.get_by_label("Map").select_option(options.map)
         for case in options.open:
             page.locator("button.case").get_by_text(case, exact=True).click()
         for button in filter(lambda one: one.is_visible(), page.locator("button.peak").all()):

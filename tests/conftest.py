@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from . import skips
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    skips.register(config)
 
 
 @pytest.fixture(scope="session")

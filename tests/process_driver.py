@@ -24,6 +24,7 @@ import crossd.report
 import crossd.training  # noqa: F401
 import ignite.handlers  # noqa: F401 - imported before the forks, as are crossd's parts
 import torch
+import torch._dynamo  # the first optimizer imports it
 from monai.bundle import ConfigWorkflow
 
 SECONDS = 200

@@ -1,4 +1,4 @@
-"""The dependency arrow of the library: a module imports only from its left. This is also its shortest description."""
+"""The dependency arrows of the library and of scripts, and their shortest description: imports come from the left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "bundle" / "crossd"
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "bundle" / "crossd"
 ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
     {"errors", "version", "callers"},  # callers: who on the call stack is running what asks
     {"files"},  # every file that is written whole, held or digested
@@ -25,11 +26,22 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"inference"},
     {"training", "evaluation"},
     {"ssl", "segmentation"},  # runs of their own, by the parts of training: how they are resumed, seeded and shared
-    {"report", "export", "model_card", "licences", "pictures", "benchmark"},  # benchmark trains and evaluates
+    {"report", "export", "pictures"},
     {"runs"},  # the inference of a bundle, made of the parts of all of these
-    {"zoo"},  # its bundles hold an export
     {"serve"},  # its log tells reasons as the report does, without names
     {"cli"},
+]
+SCRIPTS_ARROW = [  # of packages below scripts, right of the whole library; scripts for users import the library alone
+    {"pages"},
+    {"benchmarks.runs"},  # what the topics with stored runs share
+    {
+        "benchmarks.transfer",
+        "benchmarks.segmentation",
+        "benchmarks.speed",
+        "benchmarks.faults",
+        "benchmarks.many_cases",
+    },
+    {"maintain"},
 ]
 STEP = {name: step for step, names in enumerate(ARROW) for name in names}
 HEAVY = (
@@ -41,6 +53,9 @@ HEAVY = (
     "highdicom",
 )  # seconds each: import where used
 MODULES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = ROOT / "scripts"
+SCRIPT_STEP = {name: step for step, names in enumerate(SCRIPTS_ARROW) for name in names}
+SCRIPT_MODULES = sorted(path for path in SCRIPTS.rglob("*.py") if path.read_text(encoding="utf-8"))
 
 
 def name_of(path: Path) -> str:
@@ -85,6 +100,34 @@ def test_a_module_imports_only_from_its_left(path):
             assert other == part or STEP[other] < STEP[part], f"{path} imports {name}, which is not on its left"
 
 
+def script_part(dotted: str) -> str:
+    """The name in the arrow of scripts that a module below `scripts` belongs to; itself where it has no place there."""
+    return next((name for name in SCRIPT_STEP if f"{dotted}.".startswith(f"{name}.")), dotted)
+
+
+@pytest.mark.parametrize("path", SCRIPT_MODULES, ids=lambda path: path.relative_to(SCRIPTS).as_posix())
+def test_scripts_import_only_from_their_left(path):
+    """A topic takes from another only what stands in `runs`; the library never imports `scripts`, see below."""
+    part = script_part(".".join(path.relative_to(SCRIPTS).with_suffix("").parts).removesuffix(".__init__"))
+    assert part in SCRIPT_STEP or path.parent == SCRIPTS or path.name == "__init__.py", (
+        f"{part} has no place in the arrow: add it to SCRIPTS_ARROW"
+    )
+    for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not name.startswith("."), f"{path} imports {name}: imports are absolute here"
+        root, _, rest = name.partition(".")
+        if root == "scripts":
+            other = script_part(rest)
+            assert part in SCRIPT_STEP, f"{path} imports {name}: a script for users imports the library alone"
+            assert other in SCRIPT_STEP, f"{path} imports {name}, which is not in the arrow"
+            assert other == part or SCRIPT_STEP[other] < SCRIPT_STEP[part], f"{path} imports {name}, not on its left"
+
+
+def test_the_library_never_imports_scripts():
+    for path in MODULES:
+        names = imported(ast.parse(path.read_text(encoding="utf-8")))
+        assert not [name for name in names if name.split(".")[0] == "scripts"], path
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_heavy_packages_are_imported_where_they_are_used(path):
     top = ast.Module([node for node in ast.parse(path.read_text(encoding="utf-8")).body], [])
@@ -94,14 +137,14 @@ def test_heavy_packages_are_imported_where_they_are_used(path):
 
 
 def test_a_file_is_one_idea_and_short():
-    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in [*MODULES, *SCRIPT_MODULES]}
     assert {str(path): count for path, count in lines.items() if count > 400} == {}
     for path, count in lines.items():
         if count > 250:
-            warnings.warn(f"{path.relative_to(PACKAGE)} has {count} lines: is there a second idea in it?", stacklevel=1)
+            warnings.warn(f"{path.relative_to(ROOT)} has {count} lines: is there a second idea in it?", stacklevel=1)
 
 
 def test_scripts_are_thin():
-    scripts = sorted((PACKAGE.parents[1] / "scripts").glob("*.py"))
-    assert scripts
+    scripts = [*SCRIPTS.glob("*.py"), *SCRIPTS.rglob("__main__.py")]
+    assert len(scripts) > 10
     assert {path.name: count for path in scripts if (count := len(path.read_text().splitlines())) > 60} == {}

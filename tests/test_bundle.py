@@ -24,7 +24,8 @@ from crossd.data.nifti_writing import write_nifti
 from crossd.data.phantoms import vessel_phantom
 from crossd.errors import CrossDError
 from crossd.inference import WindowInferer, network_from_card
-from crossd.zoo import NAME, build_zoo_bundle
+
+from scripts.maintain.zoo import NAME, build_zoo_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,7 +43,10 @@ def repository(tmp_path_factory):
     repository = tmp_path_factory.mktemp("repository")
     shutil.copy(ROOT / "LICENSE", repository)
     for folder in ("configs", "docs", "models", "bundle/crossd"):
-        shutil.copytree(ROOT / folder, repository / folder, ignore=shutil.ignore_patterns("__pycache__", "*.pt"))
+        without = shutil.ignore_patterns(
+            "__pycache__", "*.pt", "results", "performance", "*.png"
+        )  # nothing here reads it
+        shutil.copytree(ROOT / folder, repository / folder, ignore=without)
     torch.save(random_weights(0), repository / "models" / "model.pt")
     return repository
 
@@ -180,7 +184,7 @@ def test_it_exports_to_torchscript(zoo, offline, tmp_path):
         config_file=str(bundle / "configs" / "inference.json"),
         bundle_root=str(bundle),
     )
-    volume = torch.randn(1, 1, 64, 64, 64)
+    volume = torch.randn(1, 1, 32, 32, 32)
     expected = load(zoo, "inference").eval().cpu()(volume)
     torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(volume), expected, atol=1e-5, rtol=1e-4)
 
@@ -282,7 +286,7 @@ def test_the_shipped_model_is_the_one_that_is_loaded(tmp_path, offline):
 
 
 def test_verify_zoo_says_why_it_is_skipped_and_what_is_wrong(tmp_path):
-    script = ROOT / "scripts" / "verify_zoo.sh"
+    script = ROOT / "scripts" / "maintain" / "verify_zoo.sh"
     skipped = subprocess.run(["bash", script, "", tmp_path], capture_output=True, text=True, check=True)
     assert "skipped: ZOO is not set" in skipped.stdout
     wrong = subprocess.run(["bash", script, tmp_path, tmp_path], capture_output=True, text=True)
@@ -296,7 +300,7 @@ def test_the_zoos_own_checks(zoo):
     if not checkout:
         pytest.skip("set ZOO to a checkout of https://github.com/Project-MONAI/model-zoo")
     done = subprocess.run(
-        ["bash", ROOT / "scripts" / "verify_zoo.sh", checkout, zoo / NAME],
+        ["bash", ROOT / "scripts" / "maintain" / "verify_zoo.sh", checkout, zoo / NAME],
         env={**os.environ, "PYTHON": sys.executable},
         capture_output=True,
         text=True,

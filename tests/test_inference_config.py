@@ -155,10 +155,10 @@ def test_nothing_could_run(tmp_path: Path, weights: str) -> None:
 
 def test_missing_weights_are_an_error_not_random_weights(tmp_path: Path) -> None:
     image = write_volume(tmp_path / "a.nii.gz", noise(1))
-    done = command(tmp_path, "--images", str(image), "--output_dir", "out", "--weights", "/nowhere/model.pt")
-    assert done.returncode == 1
-    assert "error: A checkpoint is a file" in done.stderr
-    assert "/nowhere/model.pt" in done.stderr
+    with pytest.raises(RuntimeError) as error:
+        infer(image, tmp_path / "out", weights="/nowhere/model.pt")
+    assert reason(error.value).startswith("A checkpoint is a file")
+    assert "/nowhere/model.pt" in reason(error.value)
     assert not (tmp_path / "out" / "predictions.csv").exists()
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crossd.benchmark.many_cases import account, make_many, make_model
 from crossd.report.merging import pieces
+
+from .many_cases import account, answers, make_cases, make_model, run_and_kill_one, torchrun
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES, BAD = 14, "c000005"
@@ -23,9 +24,9 @@ CASES, BAD = 14, "c000005"
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`in` with 14 cases, of which one is cut, and `model.pt`."""
     folder = tmp_path_factory.mktemp("many")
-    make_many(folder / "in", CASES, distinct=CASES)
+    make_cases(folder / "in", CASES)
     (folder / "in" / f"{BAD}.nii.gz").write_bytes(b"\x1f\x8b cut")
-    make_model(folder / "model.pt", ROOT / "configs" / "metadata.json")
+    make_model(folder / "model.pt")
     return folder
 
 
@@ -138,13 +139,10 @@ def test_they_were_killed_and_none_did_a_case_twice(place: Path, runs: dict) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_torch_elastic_starts_a_killed_process_again(place: Path) -> None:
-    from crossd.benchmark.many_cases import command, watch
-
-    images = make_many(place / "sixty", 60, distinct=10)
+    images, log = make_cases(place / "sixty", 60), place / "torchrun_real.log"
     options = {"images": images, "weights": place / "model.pt", "output_dir": place / "torchrun"}
-    log = place / "torchrun_real.log"
-    seen = watch(command(ROOT / "configs", options, 2, restarts=2), place / "torchrun", 15, True, log, 300)
-    assert (seen.code, seen.killed) == (0, True), log.read_text()
+    code = run_and_kill_one(torchrun("inference", options), log, lambda: answers(place / "torchrun") >= 15)
+    assert code == 0, log.read_text()
     found = account(place / "torchrun", images)
     assert (found["rows"], found["lost"], found["doubled"], found["out_of_order"]) == (60, 0, 0, 0)
     assert found["answers"] == 60

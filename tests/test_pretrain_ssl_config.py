@@ -258,7 +258,7 @@ def test_a_run_is_resumed_under_its_settings_only(pretrain):
 
 def killed(root, data, folder, **moments):
     """The report of tests/training/kill_driver.py on this config."""
-    options = {**SMALL, "images": str(data / "images"), "volumes": str(data / "labels.csv"), "epochs": 4}
+    options = {**SMALL, "images": str(data / "images"), "volumes": str(data / "labels.csv"), "epochs": 3}
     options["steps_per_epoch"] = 2
     spec = {"config": str(root / "configs" / "pretrain_ssl.json"), "options": options, "folder": str(folder), **moments}
     (folder / "spec.json").write_text(json.dumps(spec))

@@ -1,27 +1,28 @@
 """What the documentation shows is run: Python blocks, shell blocks, and the links between pages.
 
 A block is run unless the line above it is `<!-- not run: REASON -->`; by `make test-all` only where it is
-`<!-- slow -->`. In shell blocks, lines that install, clone, make or change folders are left out; the rest runs in a
-copy of the layout of the repository, on what `workplace` provides.
+`<!-- slow -->`. In shell blocks, lines that install, clone, make or change folders are left out. A page has a copy of
+the layout of the repository to itself, with what `workplace` provides; shell blocks run in this process.
 """
 
 from __future__ import annotations
 
 import doctest
-import os
 import re
-import subprocess
-import sys
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from .commands import block as run_block
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OTHER_PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "models").glob("*.md")),
+    *sorted((ROOT / "scripts").rglob("*.md")),
     *sorted((ROOT / "tests").rglob("*.md")),
 ]
 BLOCK = re.compile(
@@ -44,6 +45,10 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
 
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     return [
@@ -60,22 +65,19 @@ def blocks(page: Path) -> list[Block]:
 
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
-SHELL = [
-    pytest.param(block, marks=[pytest.mark.slow] if block.slow else [], id=str(block))
-    for block in BLOCKS
-    if block.language == "bash"
-]
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    """The repository as a reader sees it, with small inputs under the names that the pages use."""
+def runs(block: Block) -> bool:
+    return block.language in ("python", "bash") and not block.reason
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory):
+    """Small inputs under the names that the pages use."""
     from crossd.data.nifti_writing import write_nifti
     from crossd.data.phantoms import vessel_phantom
 
-    folder = tmp_path_factory.mktemp("readme")
-    for name in ("configs", "models", "scripts", "docs", "bundle", "LICENSE"):
-        (folder / name).symlink_to(ROOT / name)
+    folder = tmp_path_factory.mktemp("inputs")
     write_nifti(folder / "scans" / "a.nii.gz", vessel_phantom(0, aneurysm=True))
     rows = ["image,label,patient"]
     for seed in range(4):
@@ -86,42 +88,52 @@ def workplace(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_python_blocks(page, workplace, monkeypatch):
-    """The Python blocks of a page, one after the other in one namespace; `>>>` ones must show what they show."""
-    monkeypatch.chdir(workplace)
-    names: dict = {"__name__": "documentation"}
-    for block in blocks(page):
-        if block.language != "python" or block.reason:
-            continue
-        if block.code.startswith(">>>"):
-            test = doctest.DocTestParser().get_doctest(block.code, names, str(block), str(page), block.line - 1)
-            runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.FAIL_FAST)
-            report: list[str] = []
-            runner.run(test, out=report.append, clear_globs=False)
-            assert not runner.failures, "".join(report)
-            names.update(test.globs)
-        else:
-            code = "\n" * (block.line - 1) + block.code  # tracebacks then name the line of the page
-            exec(compile(code, str(page), "exec"), names)
+@pytest.fixture
+def workplace(inputs, tmp_path, monkeypatch):
+    """The repository as a reader sees it, with the inputs; the working directory of the test."""
+    for name in ("configs", "models", "scripts", "docs", "bundle", "LICENSE"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-@pytest.mark.parametrize("block", SHELL)
-def test_shell_blocks(block, workplace):
-    if block.reason:
-        pytest.skip(block.reason)
-    code = "\n".join(line for line in block.code.splitlines() if not NOT_RUN.match(line))
-    if not code.strip():
+def run_python(block, names):
+    """A block in the namespace of its page; where it has `>>>` it must show what it shows."""
+    if not block.code.startswith(">>>"):
+        code = "\n" * (block.line - 1) + block.code  # tracebacks then name the line of the page
+        exec(compile(code, str(block.page), "exec"), names)
         return
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", code],
-        cwd=workplace,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{block}\n{code}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    test = doctest.DocTestParser().get_doctest(block.code, names, str(block), str(block.page), block.line - 1)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.FAIL_FAST)
+    report: list[str] = []
+    runner.run(test, out=report.append, clear_globs=False)
+    assert not runner.failures, "".join(report)
+    names.update(test.globs)
+
+
+def run_page(page, workplace, slow):
+    """The blocks of a page, one after the other: what one of them leaves, a later one may take."""
+    names: dict = {"__name__": "documentation"}
+    for block in filter(runs, blocks(page)):
+        if block.slow and not slow:
+            continue
+        print(f"\n--- {block}")
+        if block.language == "python":
+            run_python(block, names)
+        else:
+            run_block("\n".join(line for line in block.code.splitlines() if not NOT_RUN.match(line)), workplace)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(map(runs, blocks(page)))], ids=name_of)
+def test_what_a_page_shows_runs(page, workplace):
+    run_page(page, workplace, slow=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if any(b.slow for b in blocks(page) if runs(b))], ids=name_of)
+def test_what_is_slow_runs_too(page, workplace):
+    run_page(page, workplace, slow=True)
 
 
 def test_few_blocks_are_not_run():
@@ -130,7 +142,7 @@ def test_few_blocks_are_not_run():
     assert len([block for block in runnable if block.reason]) <= len(runnable) // 4
 
 
-@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=name_of)
 def test_links_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
     targets = re.findall(r"\]\((?!https?:|mailto:)([^)#]+)", text)

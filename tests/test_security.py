@@ -22,6 +22,8 @@ from crossd.data.images.corpus import open_source
 from crossd.inference import network_from_card
 from PIL import Image
 
+from .commands import bundle
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [*sorted((ROOT / "bundle").rglob("*.py")), *sorted((ROOT / "scripts").glob("*.py"))]
 
@@ -175,25 +177,20 @@ def content(path: Path) -> bytes:
     return gzip.decompress(data) if path.suffix == ".gz" else data
 
 
-def test_no_name_leaves_a_header(scans, weights, tmp_path):
+def test_no_name_leaves_a_header(scans, weights, tmp_path, capfd, recwarn):
     """Of a whole run, with everything on that is not asked to show names: files, their names, and the log."""
-    arguments = ["--config_file", ROOT / "configs" / "inference.json", "--images", scans, "--weights", weights]
-    arguments += ["--output_dir", tmp_path / "out", "--cache_dir", tmp_path / "cache", "--saliency", "gradcam"]
-    done = subprocess.run(
-        [sys.executable, "-m", "monai.bundle", "run", *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode in (0, 2), done.stderr[-3000:]
+    options = {"images": scans, "weights": weights, "saliency": "gradcam"}
+    options |= {"output_dir": tmp_path / "out", "cache_dir": tmp_path / "cache"}
+    assert bundle(ROOT / "configs" / "inference.json", cwd=tmp_path, **options) in (0, 2)
+    said = "".join(capfd.readouterr()) + "".join(str(warning.message) for warning in recwarn)
+    assert "INFO" in said
     written = [path for folder in ("out", "cache") for path in (tmp_path / folder).rglob("*") if path.is_file()]
     assert {path.suffix for path in written} >= {".csv", ".json", ".html", ".gz", ".pt"}
     rows = (tmp_path / "out" / "predictions.csv").read_text()
     assert ",ok," in rows
     assert ",failed," in rows
     places = {str(path.relative_to(tmp_path)): content(path) for path in written}
-    places |= {"log": done.stdout.encode() + done.stderr.encode(), "names": "\n".join(places).encode()}
+    places |= {"log": said.encode(), "names": "\n".join(places).encode()}
     assert any(b"mixed" in data for data in places.values())  # a word that may be seen is found
     for word in [*WORDS, "SECONDHUSH", "YY8899QQ"]:
         for coded in (word.encode(), word.encode("utf-16-le")):
@@ -216,13 +213,13 @@ def test_pages_that_load_a_bundle_say_that_configs_run_code(page):
 
 
 def audited(tmp_path, answer, code=0, errors=""):
-    """What `scripts/audit.py` makes of a pip-audit that gives this answer."""
+    """What `scripts/maintain/audit.py` makes of a pip-audit that gives this answer."""
     tool = tmp_path / "pip-audit"
     (tmp_path / "answer").write_text(answer)
     (tmp_path / "errors").write_text(errors)
     tool.write_text(f'#!/bin/sh\ncat "{tmp_path}/answer"\ncat "{tmp_path}/errors" >&2\nexit {code}\n')
     tool.chmod(0o755)
-    script = [sys.executable, str(ROOT / "scripts" / "audit.py"), "--pip_audit", str(tool)]
+    script = [sys.executable, str(ROOT / "scripts" / "maintain" / "audit.py"), "--pip_audit", str(tool)]
     return subprocess.run(script, capture_output=True, text=True)
 
 

@@ -17,6 +17,8 @@ from crossd.checkpoints import read_card, read_checkpoint
 from crossd.errors import CrossDError
 from monai.bundle import ConfigWorkflow
 
+from .commands import bundle
+
 CLASSES = "{0:'background',1:'low',4:'high'}"
 SMALL = {
     "classes": {0: "background", 1: "low", 4: "high"},
@@ -139,9 +141,7 @@ def test_masks_of_new_scans_and_a_reason_for_what_is_none(trained, root, volumes
     shutil.copy(volumes / "images" / "c11.nii.gz", tmp_path / "scans")
     (tmp_path / "scans" / "broken.nii").write_bytes(b"no scan")
     options = {"images": "scans", "weights": trained / "model.pt", "output_dir": "out"}
-    given = command(root, "inference_segmentation", **options)
-    done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True, env=one_thread())
-    assert done.returncode == 2, done.stderr[-3000:]
+    assert bundle(root / "configs" / "inference_segmentation.json", cwd=tmp_path, **options) == 2
     rows = {row["case"]: row for row in csv.DictReader((tmp_path / "out" / "segmentations.csv").open())}
     assert (rows["c11"]["status"], rows["broken"]["status"]) == ("ok", "failed")
     assert "broken.nii" in rows["broken"]["reason"]

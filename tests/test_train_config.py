@@ -20,6 +20,8 @@ from crossd.networks import CrossDResNet
 from crossd.training import model_card
 from monai.bundle import ConfigWorkflow
 
+from .commands import bundle
+
 SMALL = {"roi_size": [8, 8, 8], "depth": 10, "width": 4, "batch_size": 6, "tensorboard": False}
 
 
@@ -74,30 +76,12 @@ def train(workflow, volumes):
 
 @pytest.fixture(scope="module")
 def trained(root, volumes, tmp_path_factory):
-    """The folder of a run of 16 epochs, started from the command line in another working directory."""
+    """The folder of a run of 16 epochs, by the command of a user in another working directory."""
     folder = tmp_path_factory.mktemp("trained")
-    options = {
-        **SMALL,
-        "images": "images",
-        "labels": "labels.csv",
-        "weights": "none",
-        "epochs": 16,
-        "tensorboard": True,
-    }
-    options |= {"output_dir": folder / "out", "learning_rate": 0.01}
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    command = [
-        sys.executable,
-        "-m",
-        "monai.bundle",
-        "run",
-        "--config_file",
-        root / "configs" / "train.json",
-        *arguments,
-    ]
+    options = {**SMALL, "images": "images", "labels": "labels.csv", "weights": "none", "epochs": 16}
+    options |= {"tensorboard": True, "output_dir": folder / "out", "learning_rate": 0.01}
     before = digests(root / "models")
-    done = subprocess.run(command, cwd=volumes, capture_output=True, text=True, check=False, env=one_thread())
-    assert done.returncode == 0, done.stderr
+    assert bundle(root / "configs" / "train.json", cwd=volumes, **options) == 0
     assert digests(root / "models") == before  # a model that is shipped is never written over
     return folder / "out"
 
@@ -299,7 +283,7 @@ def test_properties(workflow, volumes, trained, tmp_path):
 
 
 @pytest.fixture
-def bundle(root, tmp_path):
+def small_bundle(root, tmp_path):
     """A bundle with a small model of its own and no data."""
     card = model_card(
         "multiclass",
@@ -324,39 +308,39 @@ def bundle(root, tmp_path):
     return tmp_path
 
 
-def test_without_data_the_network_is_that_of_the_bundles_model(bundle):
-    made = ConfigWorkflow(str(bundle / "configs" / "train.json"), workflow_type="train", logging_file=False)
+def test_without_data_the_network_is_that_of_the_bundles_model(small_bundle):
+    made = ConfigWorkflow(str(small_bundle / "configs" / "train.json"), workflow_type="train", logging_file=False)
     made.initialize()
-    wanted = read_checkpoint(bundle / "models" / "model.pt")["model"]
+    wanted = read_checkpoint(small_bundle / "models" / "model.pt")["model"]
     assert {n: v.shape for n, v in made.network_def.state_dict().items()} == {n: v.shape for n, v in wanted.items()}
 
 
-def test_a_client_brings_its_own_items(bundle, volumes):
+def test_a_client_brings_its_own_items(small_bundle, volumes):
     """As MONAI Label and federated learning do: `{"image": path, "label": index}`, no labels.csv."""
     items = [{"image": str(volumes / "images" / f"c{i:02}.nii.gz"), "label": i % 3} for i in range(9)]
     made = ConfigWorkflow(
-        str(bundle / "configs" / "train.json"),
+        str(small_bundle / "configs" / "train.json"),
         workflow_type="train",
         logging_file=False,
-        output_dir=str(bundle / "out"),
+        output_dir=str(small_bundle / "out"),
         epochs=1,
         tensorboard=False,
         **{"train#dataset#data": items[:6], "validate#dataset#data": items[6:]},
     )
     made.initialize()
     made.run()
-    assert read_card(bundle / "out" / "model.pt")["class_names"] == ["a", "b", "c"]
-    before = read_checkpoint(bundle / "out" / "checkpoint_0001.pt")["model"]["fc.weight"]
+    assert read_card(small_bundle / "out" / "model.pt")["class_names"] == ["a", "b", "c"]
+    before = read_checkpoint(small_bundle / "out" / "checkpoint_0001.pt")["model"]["fc.weight"]
     made.trainer.state.max_epochs = 2
     made.trainer.run()  # a second round goes on with the network as it is
-    after = read_checkpoint(bundle / "out" / "checkpoint_0002.pt")
+    after = read_checkpoint(small_bundle / "out" / "checkpoint_0002.pt")
     assert after["epoch"] == 2
     assert not torch.equal(after["model"]["fc.weight"], before)
     changed = ConfigWorkflow(
-        str(bundle / "configs" / "train.json"),
+        str(small_bundle / "configs" / "train.json"),
         workflow_type="train",
         logging_file=False,
-        output_dir=str(bundle / "out"),
+        output_dir=str(small_bundle / "out"),
         epochs=1,
         tensorboard=False,
         **{"train#dataset#data": items[:5], "validate#dataset#data": items[6:]},

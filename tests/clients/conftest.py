@@ -20,7 +20,8 @@ import pytest
 from crossd.data.dicom.writing import write_dicom_series
 from crossd.data.nifti_writing import axial_to_stored
 from crossd.data.phantoms import vessel_phantom
-from crossd.zoo import build_zoo_bundle
+
+from scripts.maintain.zoo import build_zoo_bundle
 
 from . import environments, page
 

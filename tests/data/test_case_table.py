@@ -90,6 +90,6 @@ def test_names():
 def test_thousands_of_named_cases_take_no_time(tmp_path):
     rows = "".join(f"case {number},a.nii\n" for number in range(4000))
     (tmp_path / "cases.csv").write_text(f"case,image\n{rows}")
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(read_case_table(tmp_path / "cases.csv")) == 4000
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

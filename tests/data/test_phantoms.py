@@ -7,7 +7,7 @@ import pytest
 from crossd.data.phantoms import vessel_phantom
 from crossd.errors import CrossDError
 
-SEEDS = range(24)
+SEEDS = range(16)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import crossd.export.tensorrt as tensorrt
@@ -16,8 +13,10 @@ from crossd.data.nifti_writing import write_nifti
 from crossd.errors import CrossDError
 from crossd.export import LoadTensorRT, Trained
 from crossd.inference import network_from_card
+from crossd.inference.case_dataset import reason
 from monai.bundle import ConfigParser
 
+from ..commands import bundle
 from .made import ROOT, make_checkpoint
 
 CONFIGS = [str(ROOT / "configs" / name) for name in ("inference.json", "inference_trt.json")]
@@ -116,17 +115,10 @@ def test_a_run_without_a_gpu_says_so_in_one_line(tmp_path):
     for name in ("a", "b"):
         write_nifti(tmp_path / f"{name}.nii.gz", torch.rand(24, 24, 24).numpy())
     (tmp_path / "cases.csv").write_text("image_1,image_2\na.nii.gz,b.nii.gz\n")
-    arguments = ["--config_file", str(CONFIGS), "--images", tmp_path / "cases.csv", "--weights", weights]
-    done = subprocess.run(
-        [sys.executable, "-m", "monai.bundle", "run", *arguments, "--output_dir", tmp_path / "out"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(
-        "error: TensorRT needs an NVIDIA GPU and the packages tensorrt, polygraphy, onnx; here is no GPU"
-    )
-    assert last.endswith("or leave out configs/inference_trt.json.")
+    options = {"images": tmp_path / "cases.csv", "weights": weights, "output_dir": tmp_path / "out"}
+    with pytest.raises(RuntimeError) as error:
+        bundle(CONFIGS, cwd=tmp_path, **options)
+    said = reason(error.value)
+    assert said.startswith("TensorRT needs an NVIDIA GPU and the packages tensorrt, polygraphy, onnx; here is no GPU")
+    assert said.endswith("or leave out configs/inference_trt.json.")
+    assert "\n" not in said

@@ -13,6 +13,7 @@ import torch
 from crossd.data import LoadMaskd, preprocessing
 from crossd.errors import CrossDError
 from crossd.inference import Case
+from crossd.inference.explanation import Explanation
 from crossd.runs import CaseRun
 from crossd.segmentation import (
     Segmentation,
@@ -150,7 +151,7 @@ def test_a_mask_that_cannot_be_written_fails_the_case(read, tmp_path, monkeypatc
     monkeypatch.setattr(mask_answers, "save_map", full)
     case, _, logits = read(AFFINES["RAS"])
     found, affine = mask_in_input_space(logits, case.image)
-    answer = Segmentation(CARD).answer(case, {"pred": found, "affine": affine}, tmp_path)
+    answer = Segmentation(CARD).answer(case, {"pred": found, "affine": affine}, Explanation(), tmp_path)
     assert (answer.status, answer.files) == ("failed", {"mask": None})
     assert answer.reason == "the mask was not written: OSError: [Errno 28] No space left on device"
 

@@ -20,10 +20,7 @@ from pydicom import dcmread
 from .made import CARD, ROOT, make_series, until
 
 PROGRAM = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None, reason="Orthanc is not installed: apt-get install orthanc"),
-]
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Orthanc is not installed: apt-get install orthanc")
 PAGE = (ROOT / "docs" / "guide" / "watch.md").read_text(encoding="utf-8")
 
 
@@ -187,6 +184,7 @@ def test_by_network_series_come_and_reports_go_back(start, tmp_path, incoming):
     journal.close()
 
 
+@pytest.mark.slow
 def test_by_folder_while_first_orthanc_and_then_the_watcher_is_down(start, tmp_path, incoming):
     start_orthanc, start_watcher = start
     orthanc = start_orthanc(BY_FOLDER)
@@ -211,6 +209,7 @@ def test_by_folder_while_first_orthanc_and_then_the_watcher_is_down(start, tmp_p
     assert watcher.end() == 0
 
 
+@pytest.mark.slow
 def test_orthanc_knows_its_callers(start, tmp_path, incoming):
     start_orthanc, start_watcher = start
     orthanc = start_orthanc(BY_FOLDER)

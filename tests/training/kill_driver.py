@@ -18,9 +18,11 @@ import time
 from pathlib import Path
 
 import crossd.evaluation
+import crossd.ssl
 import crossd.training  # noqa: F401
 import ignite.handlers  # noqa: F401 - imported before the forks, as are crossd's parts
 import torch
+import torch._dynamo  # the first optimizer imports it
 from crossd.checkpoints import read_checkpoint
 from monai.bundle import ConfigWorkflow
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import os
 import subprocess
@@ -15,6 +17,8 @@ import torch
 from crossd.checkpoints import read_card, read_checkpoint
 from crossd.errors import CrossDError
 from monai.bundle import ConfigWorkflow
+
+from ..commands import bundle
 
 SMALL = {"depth": 10, "width": 4, "batch_size": 4, "roi_size": [8, 8, 8], "tensorboard": False}
 HYBRID = {"image_size": 16, "images_per_volume": 2, "progress": False}
@@ -48,18 +52,15 @@ def refused(run, message):
 
 @pytest.fixture(scope="module")
 def trained(root, images, volumes, tmp_path_factory):
-    """The folder of a run from the command line, in another working directory."""
+    """The folder of a run, by the command of a user in another working directory."""
     folder = tmp_path_factory.mktemp("hybrid")
-    options = {**SMALL, **HYBRID, "tensorboard": True, "progress": True, "network_options": str(STEM), "epochs": 12}
+    options = {**SMALL, **HYBRID, "tensorboard": True, "progress": True, "network_options": STEM, "epochs": 12}
     options |= {"volumes": volumes / "images", "labels": volumes / "labels.csv", "images": images}
     options |= {"output_dir": folder / "out", "learning_rate": 0.01}
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    files = str([str(root / "configs" / f"{name}.json") for name in ("train", "train_hybrid")])
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert "Epoch [1/12]" in done.stderr  # the progress bar
+    files = [root / "configs" / f"{name}.json" for name in ("train", "train_hybrid")]
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert bundle(files, cwd=folder, **options) == 0
+    assert "Epoch [1/12]" in said.getvalue()  # the progress bar
     return folder / "out"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-OPTIONS = {"width": 2, "epochs": 5, "mixup": 0.3, "ema": 0.9, "schedule": "cosine", "warmup_epochs": 1}
+OPTIONS = {"width": 2, "epochs": 3, "mixup": 0.3, "ema": 0.9, "schedule": "cosine", "warmup_epochs": 1}
 
 
 def kill_and_resume(root, images, small, folder, **moments):

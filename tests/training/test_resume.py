@@ -16,7 +16,7 @@ OPTIONS = {
     "roi_size": [8, 8, 8],
     "depth": 10,
     "width": 2,
-    "epochs": 6,
+    "epochs": 4,
     "batch_size": 4,
     "learning_rate": 0.003,
     "tensorboard": False,

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from crossd.benchmark.many_cases import command, descendants
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
 from crossd.processes import check_launch, on_first, process_count, was_restarted
@@ -21,6 +18,8 @@ from crossd.training.distributed import SyncBatchNormOnCPU
 from crossd.training.loss import SharedCrossEntropy
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+from ..many_cases import run_and_kill_one, torchrun
 
 OPTIONS = {
     "weights": "none",
@@ -158,19 +157,12 @@ def test_frozen_norms_stay_frozen_when_they_are_synchronised(monkeypatch):
 @pytest.mark.timeout(900)
 def test_torch_elastic_starts_a_killed_process_again(runs, volumes, labels):
     folder, _ = runs
-    root = Path(__file__).resolve().parents[2]
     given = {**OPTIONS, "images": volumes / "images", "labels": labels, "batch_size": 6, "epochs": 4}
     folders = {name: folder / name for name in ("left_alone", "elastic")}
     for name, output in folders.items():
-        arguments = command(root / "configs", {**given, "output_dir": output}, 2, restarts=2, config="train")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
-        with open(folder / f"{name}.log", "a") as log:
-            run = subprocess.Popen(arguments, stdout=log, stderr=log, cwd="/", env=environment)
-            while name == "elastic" and run.poll() is None and not (output / "checkpoint_0001.pt").exists():
-                time.sleep(0.02)
-            if name == "elastic":
-                os.kill(list(descendants(run.pid))[-1], signal.SIGKILL)
-            assert run.wait(400) == 0, (folder / f"{name}.log").read_text()
+        arguments, log = torchrun("train", {**given, "output_dir": output}), folder / f"{name}.log"
+        first = output / "checkpoint_0001.pt"
+        assert run_and_kill_one(arguments, log, first.exists if name == "elastic" else None) == 0, log.read_text()
     assert "exitcode: -9" in (folder / "elastic.log").read_text()
     for file in ("model.pt", "checkpoint_0004.pt"):
         one, two = (read_checkpoint(output / file)["model"] for output in folders.values())

@@ -12,6 +12,7 @@ from monai.engines import SupervisedEvaluator
 from crossd.errors import CrossDError
 from crossd.inference.answer import Answer
 from crossd.inference.case_dataset import Case, reason
+from crossd.inference.explanation import Explanation
 from crossd.inference.restore import map_in_input_space, save_map
 from crossd.inference.saliency import SaliencyMaps
 from crossd.inference.window_map import WindowMap
@@ -59,26 +60,27 @@ class Classification:
         values = [f"{chances[name]:.6f}" if chances else "" for name in self.classes]
         return [*values, answer.details["predicted_class"] or ""]
 
-    def explain(self, case: Case, said: dict[str, Any]) -> None:
-        """Add to what `classify_cases` said "maps", a `WindowMap` of each kind, and the class that is "shown" there."""
+    def explain(self, case: Case, said: Mapping[str, Any]) -> Explanation:
+        """The maps of what `classify_cases` said of a case."""
         if "error" in said:
-            return
-        said["shown"] = self.evidence_class or self.classes[int(said["pred"].argmax())]
-        index = self.classes.index(said["shown"])
-        said["maps"] = {"evidence": said["evidence"].map(index)}
+            return Explanation()
+        shown = self.evidence_class or self.classes[int(said["pred"].argmax())]
+        index = self.classes.index(shown)
+        found = Explanation(shown, {"evidence": said["evidence"].map(index)})
         if self.saliency is None:
-            return
+            return found
         try:
-            said["maps"]["saliency"] = self.saliency(case, index)
+            return replace(found, maps={**found.maps, "saliency": self.saliency(case, index)})
         except Exception as error:  # out of memory, say: gradients take more of it than the answer
-            said["unexplained"] = f"No {self.saliency.method} map: {reason(error)}"
+            return replace(found, missing=f"No {self.saliency.method} map: {reason(error)}")
 
-    def answer(self, case: Case, said: dict[str, Any], folder: Path) -> Answer:
+    def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation, folder: Path) -> Answer:
         """The answer of a case, whose maps are written here.
 
         Args:
             case: what was read.
-            said: of it, explained.
+            said: of it by `classify_cases`.
+            explanation: of that.
             folder: of the run.
         """
         nothing = dict.fromkeys(("probabilities", "predicted_class", "windows", "evidence_class"))
@@ -92,13 +94,13 @@ class Classification:
             "probabilities": dict(zip(self.classes, probabilities, strict=True)),
             "predicted_class": ";".join(predicted_classes(probabilities, self.card)),
             "windows": len(said["evidence"]),
-            "evidence_class": said["shown"],
+            "evidence_class": explanation.shown,
         }
         answer = Answer(case.case, case.source, "ok", None, case.warnings, files, details)
-        if "unexplained" in said:
-            answer = answer.noting(said["unexplained"])
+        if explanation.missing is not None:
+            answer = answer.noting(explanation.missing)
         try:
-            written = {kind: _written(found, kind, case, folder) for kind, found in said["maps"].items()}
+            written = {kind: _written(found, kind, case, folder) for kind, found in explanation.maps.items()}
         except Exception as error:  # the disk is full, say; what was computed is kept
             why = f"the evidence map was not written: {reason(error)}"
             return replace(answer, status="failed", reason=why, details={**details, "evidence_class": None})

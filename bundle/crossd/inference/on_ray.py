@@ -50,7 +50,8 @@ class RayClassifier:
                 said = {"pred": evidence.aggregate().float(), "evidence": evidence}
         except Exception as error:  # out of memory, say: the other cases may be smaller
             said = {"error": reason(error)}
-        return {"entry": json.dumps(self.case_run.answer(case, said).as_dict())}
+        answer = self.case_run.answer(case, said, self.case_run.task.explain(case, said))
+        return {"entry": json.dumps(answer.as_dict())}
 
 
 def infer_on_ray(config: str | Path, processes: int, images: str, output_dir: str, **options: Any) -> Counter[str]:

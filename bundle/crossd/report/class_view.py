@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from crossd.inference import Answer, Case, WindowMap
+from crossd.inference.explanation import Explanation
 
 COLUMNS = 4  # classes with a column of their own at most
 
@@ -65,9 +66,9 @@ class ClassView:
         )
         return f'<div><h3>Probabilities</h3><div class="classes">{rows}</div></div>'
 
-    def layers(self, case: Case, said: Mapping[str, Any]) -> Mapping[str, WindowMap]:
+    def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, WindowMap]:
         """What lies over the slices."""
-        return dict(said["maps"])
+        return explanation.maps
 
     def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
         """Further facts of a case with an answer."""

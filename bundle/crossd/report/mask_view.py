@@ -12,6 +12,7 @@ from torch import Tensor
 from crossd.data.affines import tidy_affine
 from crossd.data.masks import nearest_on
 from crossd.inference import Answer, Case
+from crossd.inference.explanation import Explanation
 from crossd.report.strips import class_colour
 
 COLUMNS = 4  # classes with a column of their own at most
@@ -69,7 +70,7 @@ class MaskView:
         )
         return f'<div><h3>Volumes</h3><div class="classes">{rows}</div></div>'
 
-    def layers(self, case: Case, said: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, Tensor]:
         """What lies over the slices: class indices `(depth, height, width)` on the grid of the case's image."""
         assert case.image is not None  # it has an answer
         mask = said["pred"] if said["pred"].dtype == np.uint8 else said["pred"].astype(np.int32)

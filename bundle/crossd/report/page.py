@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from crossd.inference import Answer, Case, WindowMap
+from crossd.inference.explanation import Explanation
 from crossd.report.case_pictures import Pictures
 from crossd.version import __version__
 
@@ -51,7 +52,7 @@ class View(Protocol):
     def side(self, answer: Answer) -> str:
         """What stands beside the pictures, as HTML."""
 
-    def layers(self, case: Case, said: Mapping[str, Any]) -> Mapping[str, WindowMap | Tensor]:
+    def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, WindowMap | Tensor]:
         """The maps of a case with an answer, by kind."""
 
     def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:

@@ -17,6 +17,7 @@ from monai.engines import SupervisedEvaluator
 from crossd.errors import CrossDError
 from crossd.inference import Answer, Case, RunJournal, WindowInferer
 from crossd.inference.case_dataset import reason
+from crossd.inference.explanation import Explanation
 from crossd.report.case_pictures import Pictures, pictures_of
 from crossd.report.class_view import ClassView
 from crossd.report.discretion import without_folders
@@ -104,18 +105,19 @@ class ReportPage:
             ) from error
         self._left, self._without = self.cases - pictured, 0
 
-    def add(self, case: Case, said: Mapping[str, Any], answer: Answer) -> None:
+    def add(self, case: Case, said: Mapping[str, Any], explanation: Explanation, answer: Answer) -> None:
         """Add a case.
 
         Args:
             case: what was read.
-            said: of it by the network, with what the task has added.
+            said: of it by the network.
+            explanation: of that.
             answer: what became of it.
         """
         if not self.pages.is_open:
             return
         try:
-            self.pages.add(self._case(case, said, answer), answer)
+            self.pages.add(self._case(case, said, explanation, answer), answer)
         except OSError as error:  # the disk is full, say; the table and the maps are what counts
             self.logger.warning(f"the report ends before case {case.case}: {reason(error)}")
 
@@ -129,7 +131,7 @@ class ReportPage:
         if whole:
             self.logger.info(f"the report is {self.path} ({os.path.getsize(self.path) / 1e6:.1f} MB)")
 
-    def _case(self, case: Case, said: Mapping[str, Any], answer: Answer) -> str:
+    def _case(self, case: Case, said: Mapping[str, Any], explanation: Explanation, answer: Answer) -> str:
         pictures: list[Pictures] = []
         remarks: list[str] = []
         details: dict[str, str] = {}
@@ -137,7 +139,7 @@ class ReportPage:
             details = {**self.view.details(said, answer), "Volume": _size(case.image)}
             if self._is_pictured(case.number + 1):
                 try:
-                    layers = self.view.layers(case, said)
+                    layers = self.view.layers(case, said, explanation)
                     pictures, remarks = pictures_of(case.image, layers, self.card["input"], self.slices)
                 except Exception as error:  # whatever a picture can fail of, the row is more important
                     self._without += 1

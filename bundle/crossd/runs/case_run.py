@@ -17,6 +17,7 @@ from crossd.inference import StructuredReports
 from crossd.inference.answer import Answer
 from crossd.inference.answer_tables import AnswerTables
 from crossd.inference.case_dataset import Case, reason
+from crossd.inference.explanation import Explanation
 from crossd.inference.run_journal import RunJournal
 from crossd.processes import process_count, rank, wait_for_all
 from crossd.report import ReportPage
@@ -32,10 +33,10 @@ class Task(Protocol):
     def start(self, engine: SupervisedEvaluator) -> None:
         """The network has its weights."""
 
-    def explain(self, case: Case, said: dict[str, Any]) -> None:
-        """Add to what the network said of a case why it did."""
+    def explain(self, case: Case, said: Mapping[str, Any]) -> Explanation:
+        """Why the network said what it said of a case."""
 
-    def answer(self, case: Case, said: dict[str, Any], folder: Path) -> Answer:
+    def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation, folder: Path) -> Answer:
         """The answer of a case, whose maps or masks are written."""
 
     def cells(self, answer: Answer) -> list[str]:
@@ -123,24 +124,25 @@ class CaseRun:
     def add(self, engine: SupervisedEvaluator) -> None:
         """What is done with each case of the evaluator's batch, after the network: the order is this one."""
         for case, said in zip(cast(list[Case], engine.state.batch), cast(list, engine.state.output), strict=True):
-            answer = self.answer(case, said)
+            explanation = self.task.explain(case, said)
+            answer = self.answer(case, said, explanation)
             if process_count() == 1:
                 self.tables.append(answer)
                 self.counts[answer.status] += 1
             if self.page is not None:
-                self.page.add(case, said, answer)
+                self.page.add(case, said, explanation, answer)
             self.journal.append(case, answer)  # at last: what is in it is done
             said["answer"] = answer
 
-    def answer(self, case: Case, said: dict[str, Any]) -> Answer:
+    def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Answer:
         """What became of a case, with its files written.
 
         Args:
             case: what was read.
             said: of it by the evaluator's step, as `crossd.inference.iteration.answer_cases` returns it.
+            explanation: of that by the task.
         """
-        self.task.explain(case, said)
-        answer = self.task.answer(case, said, self.folder)
+        answer = self.task.answer(case, said, explanation, self.folder)
         return answer if self.structured_reports is None else self.structured_reports.add(case, answer)
 
     def close(self, engine: SupervisedEvaluator) -> None:

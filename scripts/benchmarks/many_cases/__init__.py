@@ -1,0 +1,1 @@
+"""Runs over very many cases, killed and resumed."""

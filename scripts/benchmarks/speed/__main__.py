@@ -1,0 +1,50 @@
+"""Time and weigh the operator and its networks against the plain ones, and write the tables of docs/performance.md.
+
+python -m scripts.benchmarks.speed --section table3
+
+Every measured row is kept in OUTPUT_DIR; a later run measures what is missing. The tables go into the page
+OUTPUT_DIR.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from crossd.errors import CrossDError
+
+from scripts.benchmarks.speed.results import Results, measure_rows
+from scripts.benchmarks.speed.rows import SECTIONS, rows
+from scripts.benchmarks.speed.tables import update_page
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--section", default="all", help=f"{', '.join(SECTIONS)} or all; default: %(default)s")
+    parser.add_argument(
+        "--rounds", type=int, default=9, help="turns, fewer for slow ones; 0: memory only; default: %(default)s"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="of torch; default: %(default)s")
+    parser.add_argument("--output_dir", default="docs/performance", help="default: %(default)s")
+    parser.add_argument("--only", default="", metavar="REGEX", help="rows whose names match")
+    parser.add_argument("--forget", metavar="REGEX", help="first drop the results of rows whose names match")
+    parser.add_argument("--stop_after", type=float, default=float("inf"), metavar="SECONDS", help="begin no row later")
+    arguments = parser.parse_args()
+    try:
+        results = Results(arguments.output_dir)
+        if arguments.forget:
+            print("forgotten:", *results.forget(arguments.forget), sep="\n  ")
+        chosen = [row for row in rows(arguments.section) if re.search(arguments.only, row.name)]
+        left = measure_rows(chosen, results, arguments.rounds, arguments.threads, arguments.stop_after)
+        update_page(Path(arguments.output_dir).with_suffix(".md"), results)
+    except CrossDError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{len(chosen) - left} of {len(chosen)} rows measured")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What goes into a release: the zoo form, the licences of dependencies, the figures of the model card, checks."""
