@@ -8,6 +8,7 @@ import pytest
 import torch
 from crossd.errors import CrossDError
 from crossd.options import OPTIONS, Option, changes, declared, options, refuse_changes, refuse_unknown, settings
+from crossd.options.page import page
 from fire.parser import DefaultParseValue as as_given
 from monai.bundle import ConfigParser
 
@@ -224,3 +225,39 @@ def test_a_config_holds_the_declared_defaults(root, name):
         assert config.get(option.name, "missing") == option.default, option.name
         if not (isinstance(option.default, str) and option.default[:1] in "$@"):
             assert option.parse(option.default) == option.default, option.name
+
+
+def test_the_page_is_current(root):
+    assert (root / "docs" / "options.md").read_text(encoding="utf-8") == page(), (
+        "run: python -m crossd.options > docs/options.md"
+    )
+
+
+# What runs compared whose options nobody had declared yet; `card`, `cases` and the like are not options.
+COMPARED = {
+    "train": "trainable class_weights label_smoothing",
+    "train_segmentation": "crops crop_ratios allow_empty",
+    "pretrain_2d": "trainable schedule step_epochs class_weights label_smoothing mixup ema "
+    "crop_scale crop_ratio val_crop",
+    "pretrain_ssl": "mix sub_crops min_iou loss_weights annealing_epochs algorithm",
+}
+ALWAYS = "weights epochs batch_size learning_rate warmup_epochs weight_decay seed amp"
+OF_VOLUMES = "flip_axes affine_prob intensity_prob patience val_interval series tilt volume"
+SHARED = {"train": OF_VOLUMES, "train_segmentation": OF_VOLUMES, "pretrain_2d": "flip_axes patience val_interval"}
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_a_run_of_old_recorded_all_that_is_compared(name):
+    """So it goes on; `UNRECORDED` names what the first ones did not record."""
+    recorded = f"{ALWAYS} {COMPARED[name]} {SHARED.get(name, 'series tilt')}".split()
+    assert {option.name for option in OPTIONS[name] if option.compared} == set(recorded)
+
+
+def test_none_may_be_a_value_of_its_own():
+    images = declared("pretrain_ssl")["images"]
+    assert (images.parse("none"), images.parse("None"), images.parse(None), images.parse("a")) == (
+        "none",
+        "none",
+        None,
+        "a",
+    )

@@ -359,6 +359,19 @@ def test_a_dicom_folder_among_files(train, volumes, tmp_path):
     assert str(tmp_path / "series") in (tmp_path / "out" / "datalist.csv").read_text()
 
 
+def test_a_run_of_old_goes_on_under_its_settings_only(train, tmp_path, caplog):
+    """It stored `none` for no weights, and not yet how files are read, amp and the number of processes."""
+    train(tmp_path, epochs=1)
+    path = tmp_path / "checkpoint_0001.pt"
+    content = torch.load(path, weights_only=True)
+    for name in ("series", "tilt", "volume", "amp", "processes"):
+        del content["settings"][name]
+    torch.save({**content, "settings": {**content["settings"], "weights": "none"}}, path)
+    refused(lambda: train(tmp_path, epochs=1, weight_decay=0.5), "weight_decay was 0.01 and is 0.5. Give the same")
+    train(tmp_path, epochs=1)
+    assert "does not say its series, tilt, volume, amp: make sure that series is None, tilt is 'correct'" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["train", "evaluate"])
 def test_the_rules_for_configs(root, name):
     config = json.loads((root / "configs" / f"{name}.json").read_text())

@@ -136,7 +136,7 @@ def test_it_starts_from_2d_weights(root, train, images, small, tmp_path, statist
     weights = read_checkpoint(tmp_path / "2d" / "model.pt")["model"]
     options = {"weights": str(tmp_path / "2d" / "model.pt"), "network_options": {}, "trainable": "norms"}
     made = train(tmp_path / "out", "train_hybrid", **options, norm_statistics=statistics, epochs=1, learning_rate=1e-9)
-    network = made.parser.get_parsed_content("plain_network")
+    network = made.parser.get_parsed_content("plain_net")
     for name, value in network.volumes.state_dict().items():
         if name.endswith("conv1.weight"):
             assert torch.equal(value, weights[name]), name
@@ -158,7 +158,7 @@ def test_options_for_images_alone_and_random_axes(train, tmp_path):
         num_workers=1,
         epochs=1,
     )
-    network = made.parser.get_parsed_content("plain_network")
+    network = made.parser.get_parsed_content("plain_net")
     assert (network.images.conv1.alignment, network.volumes.conv1.alignment) == ("rest", "running")
     assert not any(p.requires_grad for name, p in network.named_parameters() if "predictor" in name)
 
@@ -170,7 +170,7 @@ def test_images_of_several_findings_and_switches_as_the_command_line_gives_them(
         made = train(tmp_path / "out", "train_hybrid", **options, image_weight=weight)
     metrics = made.parser.get_parsed_content("validate_images#evaluator").state.metrics
     assert 0 <= metrics["image_auc"] <= 1
-    assert made.parser.get_parsed_content("plain_network").images.fc.out_features == 14
+    assert made.parser.get_parsed_content("plain_net").images.fc.out_features == 14
     assert not (tmp_path / "out" / "tensorboard").exists()
 
 

@@ -63,7 +63,7 @@ def test_switches_as_the_command_line_gives_them(root, small, images, tmp_path):
     for rate in (0.01, 0.02):  # without resume other settings are no reason to refuse
         made = run(root, {**small, **options}, ("pretrain_2d",), resume="false", amp="false", learning_rate=rate)
     assert not (tmp_path / "out" / "tensorboard").exists()
-    assert made.parser.get_parsed_content("inferer").enabled is False
+    assert made.parser.get_parsed_content("train::trainer").amp is False
 
 
 def test_self_supervision_takes_nothing_of_the_test_list(make_chest_xray14, tmp_path):

@@ -13,7 +13,8 @@ import torch.multiprocessing as mp
 from crossd.checkpoints import read_checkpoint
 from crossd.conv import CrossDConv2d
 from crossd.errors import CrossDError
-from crossd.training import distributed_network, join_processes, leave_processes, process_device
+from crossd.processes import join_processes, leave_processes, process_device
+from crossd.training import distributed_network
 from crossd.training.distributed import SyncBatchNormOnCPU
 from monai.bundle import ConfigWorkflow
 from torch import nn

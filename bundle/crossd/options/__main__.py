@@ -1,0 +1,5 @@
+"""`python -m crossd.options > docs/options.md`"""
+
+from crossd.options.page import page
+
+print(page(), end="")
