@@ -1,7 +1,6 @@
 """ACS convolution: one 2D weight whose output channels look along the axial, coronal and sagittal planes."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: torch.jit.script needs real annotations of attributes.
 import math
 from collections.abc import Sequence
 from typing import List  # noqa: UP035  torch.jit.script resolves these spellings on every supported Python
@@ -46,7 +45,7 @@ class ACSConv(nn.Module):
     torch.Size([1, 8, 5, 9, 9])
     """
 
-    _pads_before: List[int]  # noqa: UP006
+    _pads_before: list[int]
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ class Conv2_5d(nn.Conv3d):
     Raises:
         CrossDError: for a number of values that fits neither.
 
+    >>> import torch
     >>> Conv2_5d(3, 8, 3, padding=1)(torch.randn(1, 3, 5, 9, 9)).shape
     torch.Size([1, 8, 5, 9, 9])
     """

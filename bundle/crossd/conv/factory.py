@@ -23,6 +23,7 @@ LAYER_OPTIONS = ("alignment", "motion", "view", "momentum", "max_angle")
 class CrossDConv2d(CrossDConv):
     """`CrossDConv` with `spatial_dims=2` and the signature of `torch.nn.Conv2d`; options come from `crossd_convs()`.
 
+    >>> import torch
     >>> CrossDConv2d(3, 8, 3, padding=1)(torch.randn(1, 3, 9, 9)).shape
     torch.Size([1, 8, 9, 9])
     """
@@ -34,6 +35,7 @@ class CrossDConv2d(CrossDConv):
 class CrossDConv3d(CrossDConv):
     """`CrossDConv` with `spatial_dims=3` and the signature of `torch.nn.Conv3d`; options come from `crossd_convs()`.
 
+    >>> import torch
     >>> CrossDConv3d(1, 4, 3, stride=2)(torch.randn(1, 1, 9, 9, 9)).shape
     torch.Size([1, 4, 4, 4, 4])
     """

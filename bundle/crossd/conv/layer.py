@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: torch.jit.script needs real annotations of attributes.
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,6 @@ from crossd.motion import (
     move_kernel,
     seen_from,
 )
-
-FEW_PIXELS = 49  # up to which the input is moved, 7×7: the last stage of a ResNet at 224². See docs/performance.md.
 
 
 class CrossDConv(nn.Module):
@@ -64,6 +63,7 @@ class CrossDConv(nn.Module):
 
     running_motion: Tensor | None
     _pads_before: list[int]
+    few_pixels: Final[int] = 49  # up to which the input is moved: 7×7, the last stage of a ResNet on 224×224
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class CrossDConv(nn.Module):
         if motion_vector is None:
             motion_vector = self._fixed_motion()
         moved = move_kernel(weight, self._matrix(motion_vector))
-        kernels = moved.reshape([moved.shape[0], moved.shape[1], moved.shape[2]] + [size] * self.spatial_dims)  # noqa: RUF005
+        kernels = moved.reshape([moved.shape[0], moved.shape[1], moved.shape[2]] + [size] * self.spatial_dims)
         return kernels[0] if fixed else kernels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -185,7 +185,7 @@ class CrossDConv(nn.Module):
         geometry = (self.stride, self._pads, self.dilation)
         if motion_vector is None:
             y = convolve(x, self.kernel(), *geometry, self.groups)
-        elif self.groups == 1 and pixels_out(x, self.kernel_size[0], *geometry) <= FEW_PIXELS:
+        elif self.groups == 1 and pixels_out(x, self.kernel_size[0], *geometry) <= self.few_pixels:
             weight = seen_from(self.weight, self.through_plane)
             y = convolve_moved_input(x, weight, self._matrix(motion_vector), *geometry)
         else:
@@ -194,7 +194,8 @@ class CrossDConv(nn.Module):
 
     def _predicted_motion(self, x: Tensor) -> Tensor | None:
         """`(batch, 3)` where kernels depend on the input; training on images averages it in `running_motion`."""
-        predictor, running = self.predictor, self.running_motion
+        predictor = self.predictor
+        running = self.running_motion
         if predictor is None or running is None or self.alignment != "dynamic":
             return None
         motion_vector = predictor(x)

@@ -87,12 +87,11 @@ def convolve_moved_input(
     >>> convolve_moved_input(x, weight, matrix, [1, 1, 1], [1, 1, 1], [1, 1, 1]).shape
     torch.Size([2, 6, 5, 5, 5])
     """
-    batch, size = x.shape[0], weight.shape[2]
-    taps = matrix.to(weight.dtype).transpose(1, 2)  # (batch, K³, K² or K³)
-    taps = taps.reshape([batch * size**3, 1] + [size] * (x.dim() - 2))  # noqa: RUF005
+    batch, size, count = x.shape[0], weight.shape[2], matrix.shape[2]
+    taps = matrix.to(weight.dtype).transpose(1, 2).reshape([batch * count, 1] + [size] * (x.dim() - 2))
     moved = convolve(x.transpose(0, 1), taps, stride, padding, dilation, batch)  # (in, batch·K³, *spatial_out)
-    columns = moved.reshape([x.shape[1], batch, size**3, -1]).transpose(1, 2)
-    y = torch.matmul(weight.flatten(1), columns.flatten(0, 1).flatten(1))  # (out, batch·pixels)
+    columns = moved.reshape([x.shape[1], batch, count, -1]).transpose(1, 2).flatten(0, 1).flatten(1)
+    y = torch.matmul(weight.flatten(1), columns)  # (out, in·K³) times (in·K³, batch·pixels)
     return y.reshape([weight.shape[0], batch] + list(moved.shape[2:])).transpose(0, 1)  # noqa: RUF005
 
 
