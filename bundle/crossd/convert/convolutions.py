@@ -145,6 +145,7 @@ def convert_crossd(layer: CrossDConv, path: str, to: str, spatial_dims: int, opt
         dtype=layer.weight.dtype,
         **layer_options,
     )
+    again.through_plane = layer.through_plane if spatial_dims == 2 else 0  # volumes show all axes
     again.load_state_dict(layer.state_dict())
     again.weight.requires_grad_(layer.weight.requires_grad)
     if layer.bias is not None and again.bias is not None:
