@@ -158,7 +158,7 @@ def bounds_table(results: Results) -> str:
             reached = value.median >= bound.limit if bound.at_least else value.median <= bound.limit
             sign = "≥" if bound.at_least else "≤"
             shown = f"{value.median:.2f}" if bound.memory else str(value)
-            mode = f", {row.mode}" if not bound.mode and bound.kind == "network" else ""
+            mode = f", {row.mode}" if not bound.mode and bound.kind in ("network", "width") else ""
             lines.append(
                 f"| {bound.what} | {shape_text(row)}{mode} | {sign} {bound.limit:g} | {shown} | "
                 f"{'yes' if reached else '**no**'} |"
