@@ -34,7 +34,7 @@ OPTIONS = {
     # a step is the gradient itself: Adam's first ones are its sign, and rounding decides that of the smallest
     "optimizer": {
         "_target_": "torch.optim.SGD",
-        "params": "$[parameter for parameter in @network.parameters() if parameter.requires_grad]",
+        "params": "$[parameter for parameter in @net.parameters() if parameter.requires_grad]",
         "lr": 0.05,
     },
 }
