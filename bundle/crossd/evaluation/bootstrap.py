@@ -14,9 +14,8 @@ def bootstrap_intervals(
     patients: Sequence[str],
     samples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> dict[str, tuple[float, float] | None]:
-    """Percentile intervals of every value that `statistic` returns.
+    """95 % percentile intervals of every value that `statistic` returns.
 
     Patients are drawn with replacement, each with all of its cases, since the cases of one patient are alike. Draws in
     which a value is nan (a class was not drawn) say nothing about it; where they are more than half, the interval is
@@ -29,18 +28,15 @@ def bootstrap_intervals(
         patients: patient of each case.
         samples: how many draws.
         seed: of the draws.
-        level: probability that the interval is to cover.
 
     Raises:
-        CrossDError: for less than 100 samples or a level outside (0, 1).
+        CrossDError: for less than 100 samples.
 
     >>> bootstrap_intervals(lambda drawn: {"constant": 2.0}, ["a", "b"])
     {'constant': (2.0, 2.0)}
     """
     if samples < 100:
         raise CrossDError(f"A 95 % interval needs at least 100 bootstrap samples, got {samples}. Pass 1000, say.")
-    if not 0 < level < 1:
-        raise CrossDError(f"The level of an interval lies between 0 and 1, got {level}. Pass 0.95, say.")
     members: dict[str, list[int]] = {}
     for case, patient in enumerate(patients):
         members.setdefault(patient, []).append(case)
@@ -51,12 +47,12 @@ def bootstrap_intervals(
         chosen = random.integers(len(groups), size=len(groups))
         for name, value in statistic(np.concatenate([groups[group] for group in chosen])).items():
             draws.setdefault(name, []).append(value)
-    return {name: _percentiles(np.array(values), level) for name, values in draws.items()}
+    return {name: _percentiles(np.array(values)) for name, values in draws.items()}
 
 
-def _percentiles(values: np.ndarray, level: float) -> tuple[float, float] | None:
+def _percentiles(values: np.ndarray) -> tuple[float, float] | None:
     defined = values[~np.isnan(values)]
     if len(defined) < len(values) / 2:
         return None
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, [0.025, 0.975])
     return float(low), float(high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from monai.metrics import compute_confusion_matrix_metric, compute_roc_auc, get_confusion_matrix
@@ -11,6 +12,31 @@ from torch import Tensor
 
 BINS = 10  # of the calibration error and its plot: 0.1 wide, few enough for the test sets of medical studies
 NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier said of some cases, and what is true.
+
+    Attributes:
+        cases, patients, sources: one of each per case.
+        probabilities, targets: `(cases, classes)`; targets are 0 or 1.
+        class_names: one per class.
+        task: `"multiclass"` or `"multilabel"`.
+    """
+
+    cases: Sequence[str]
+    patients: Sequence[str]
+    sources: Sequence[str]
+    probabilities: Tensor
+    targets: Tensor
+    class_names: Sequence[str]
+    task: str
+
+    def answers(self, values: Tensor) -> list[str]:
+        """Rows of 0 and 1 `(cases, classes)` as class names; several are joined by `;`, none is `none`."""
+        said = [[name for name, one in zip(self.class_names, row, strict=True) if one] for row in values.tolist()]
+        return [";".join(names) or "none" for names in said]
 
 
 def class_aucs(probabilities: Tensor, targets: Tensor) -> list[float]:

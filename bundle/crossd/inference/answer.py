@@ -1,4 +1,4 @@
-"""What became of a case: the one form in which a run writes, keeps and shows it."""
+"""What became of a case: the one form in which a run writes, keeps and shows it, and why the network said so."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crossd.inference.case_dataset import Case
+from crossd.inference.evidence import WindowMap
 
 STATUSES = ("ok", "failed", "skipped")
 KINDS = ("evidence", "saliency", "mask", "structured_report")
@@ -81,3 +82,18 @@ class Answer:
             files={kind: entry[kind] for kind in KINDS if kind in entry},
             details={name: value for name, value in entry.items() if name not in (*own, *KINDS)},
         )
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Maps over a case for one class.
+
+    Attributes:
+        shown: the class; empty where there are no maps.
+        maps: by kind, "evidence" or "saliency".
+        missing: why a map is not there that was asked for.
+    """
+
+    shown: str = ""
+    maps: Mapping[str, WindowMap] = field(default_factory=dict)
+    missing: str | None = None

@@ -10,12 +10,11 @@ from typing import Any
 from monai.engines import SupervisedEvaluator
 
 from crossd.errors import CrossDError
-from crossd.inference.answer import Answer
+from crossd.inference.answer import Answer, Explanation
 from crossd.inference.case_dataset import Case, reason
-from crossd.inference.explanation import Explanation
+from crossd.inference.evidence import WindowMap
 from crossd.inference.restore import map_in_input_space, save_map
 from crossd.inference.saliency import SaliencyMaps
-from crossd.inference.window_map import WindowMap
 
 
 class Classification:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from crossd.inference.answer import KINDS, Answer
-from crossd.inference.case_dataset import Case
-from crossd.inference.case_key import case_key
+from crossd.inference.case_dataset import Case, case_key
 from crossd.inference.run_record import RunRecord
 from crossd.options import changes, refuse_changes
 from crossd.processes import on_first, rank, was_restarted

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from crossd.errors import CrossDError, one_of
 from crossd.inference.backends import Accelerated
 from crossd.inference.case_dataset import Case
+from crossd.inference.evidence import WindowMap, coverage
 from crossd.inference.window_inferer import WindowInferer
-from crossd.inference.window_map import WindowMap, coverage
 
 METHODS = ("gradcam",)
 

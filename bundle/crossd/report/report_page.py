@@ -16,15 +16,14 @@ from monai.engines import SupervisedEvaluator
 
 from crossd.errors import CrossDError
 from crossd.inference import Answer, Case, RunJournal, WindowInferer
+from crossd.inference.answer import Explanation
 from crossd.inference.case_dataset import reason
-from crossd.inference.explanation import Explanation
 from crossd.report.case_pictures import Pictures, pictures_of
-from crossd.report.class_view import ClassView
 from crossd.report.discretion import without_folders
-from crossd.report.mask_view import MaskView
 from crossd.report.model_facts import model_facts
-from crossd.report.page import View, case_html, page
+from crossd.report.page import case_html, page
 from crossd.report.run_pages import RunPages
+from crossd.report.views import ClassView, MaskView, View
 
 MOST_SLICES = 101  # a JPEG has at most 65 535 rows
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from crossd.inference import Answer, RunJournal
 from crossd.processes import on_first, process_count, rank, wait_for_all
-from crossd.report.merging import pieces
-from crossd.report.page_file import PageFile
+from crossd.report.page_file import PageFile, pieces
 
 Row = Callable[[int, str, Answer], str]
 
@@ -116,7 +115,6 @@ class RunPages:
             else:
                 html = self.row(number, key, answer)
                 page.add(html.encode(errors="replace"), answer.status, bool(answer.warnings))
-        page.flush()
         os.replace(part, self.path)
         for other in others:
             other.unlink()
