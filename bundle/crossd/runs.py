@@ -137,13 +137,7 @@ class CaseRun:
             said["answer"] = answer
 
     def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Answer:
-        """What became of a case, with its files written.
-
-        Args:
-            case: what was read.
-            said: of it by the evaluator's step, as `crossd.inference.iteration.answer_cases` returns it.
-            explanation: of that by the task.
-        """
+        """What became of a case, with its files written; `said` is what the evaluator's step returned of it."""
         answer = self.task.answer(case, said, explanation, self.folder)
         return answer if self.structured_reports is None else self.structured_reports.add(case, answer)
 

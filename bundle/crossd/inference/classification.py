@@ -74,14 +74,7 @@ class Classification:
             return replace(found, missing=f"No {self.saliency.method} map: {reason(error)}")
 
     def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation, folder: Path) -> Answer:
-        """The answer of a case, whose maps are written here.
-
-        Args:
-            case: what was read.
-            said: of it by `classify_cases`.
-            explanation: of that.
-            folder: of the run.
-        """
+        """The answer of a case, whose maps are written below the run's folder."""
         nothing = dict.fromkeys(("probabilities", "predicted_class", "windows", "evidence_class"))
         files: dict[str, str | None] = {"evidence": None, "saliency": None}
         for kind in files:

@@ -85,11 +85,6 @@ class StructuredReports:
     def write(self, case: Case, probabilities: Mapping[str, float], noted: Sequence[str]) -> Path | None:
         """Write the report of a case and return its file; None where the case is not DICOM.
 
-        Args:
-            case: what was read.
-            probabilities: of each class.
-            noted: the warnings.
-
         Raises:
             CrossDError: as `structured_report`.
             OSError: where the disk refuses.

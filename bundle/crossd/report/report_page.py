@@ -105,14 +105,7 @@ class ReportPage:
         self._left, self._without = self.cases - pictured, 0
 
     def add(self, case: Case, said: Mapping[str, Any], explanation: Explanation, answer: Answer) -> None:
-        """Add a case.
-
-        Args:
-            case: what was read.
-            said: of it by the network.
-            explanation: of that.
-            answer: what became of it.
-        """
+        """Add a case."""
         if not self.pages.is_open:
             return
         try:

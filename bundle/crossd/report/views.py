@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, Protocol
 
@@ -24,6 +24,10 @@ NOTE = (
 SALIENCY_NOTE = (
     "Grad-CAM: activations of a layer weighted by the gradient of the class's logit, per window, averaged where "
     "windows overlap, and divided by the largest value in a window of the case. Colours of two cases do not compare."
+)
+MASK_NOTE = (
+    "The mask is the one that was written, brought onto this volume by the nearest voxel; each class has its colour "
+    "and its outline, and the volume of a class is its voxels in the file times the size of a voxel."
 )
 
 
@@ -57,13 +61,13 @@ class View(Protocol):
         """What stands beside the pictures, as HTML."""
 
     def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, WindowMap | Tensor]:
-        """The maps of a case with an answer, by kind."""
+        """The maps of a case with an answer, by kind; masks are class indices `(depth, height, width)` of its image."""
 
     def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
         """Further facts of a case with an answer."""
 
 
-class ClassView:
+class ClassView(View):
     """Of a run that classifies; see `View`.
 
     Args:
@@ -79,25 +83,25 @@ class ClassView:
         self.classes = self.choices = list(class_names)
         self.wide = len(self.classes) > COLUMNS
         self.columns = ["Predicted", *(["Highest P"] if self.wide else [f"P({name})" for name in self.classes])]
-        self.maps: Mapping[str, str] = {"evidence": "window evidence"} | ({"saliency": "Grad-CAM"} if saliency else {})
+        self.maps = {"evidence": "window evidence"} | ({"saliency": "Grad-CAM"} if saliency else {})
         self.notes = [NOTE, *([SALIENCY_NOTE] if saliency else [])]
 
     def found(self, answer: Answer) -> list[str]:
-        """The predicted classes; whatever the card says now, one text where they are none of the classes."""
         predicted = answer.details["predicted_class"] or ""
-        return [name for name in self.classes if predicted and name in predicted.split(";")] or [predicted]
+        known = [name for name in self.classes if predicted and name in predicted.split(";")]
+        return known or [predicted]  # of an earlier card
 
     def cells(self, answer: Answer) -> list[str]:
-        """Of the row, below `columns`."""
         chances = answer.details["probabilities"]
-        if not chances:
-            values: list[float | None] = [None] * (len(self.columns) - 1)
-        else:
+        values: list[float | None] = [None] * (len(self.columns) - 1)
+        if chances:
             values = [max(chances.values())] if self.wide else [chances[name] for name in self.classes]
-        return [f"<td>{escape(', '.join(self.found(answer)))}</td>", *map(_probability_cell, values)]
+        return [
+            f"<td>{escape(', '.join(self.found(answer)))}</td>",
+            *(_number_cell(value, 6, _bar) for value in values),
+        ]
 
     def side(self, answer: Answer) -> str:
-        """Beside the pictures."""
         chances, chosen = answer.details["probabilities"], self.found(answer)
         if not chances:
             return ""
@@ -106,14 +110,12 @@ class ClassView:
             f"<span>{chances[name]:.3f}</span>"
             for name in self.classes
         )
-        return f'<div><h3>Probabilities</h3><div class="classes">{rows}</div></div>'
+        return _classes("Probabilities", rows)
 
     def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, WindowMap]:
-        """What lies over the slices."""
         return explanation.maps
 
     def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
-        """Further facts of a case with an answer."""
         shown = answer.details["evidence_class"]
         values = said["evidence"].probabilities[:, self.classes.index(shown)].tolist()
         many = f"{len(values)}, saying {min(values):.3f} to {max(values):.3f}"
@@ -124,21 +126,7 @@ def _bar(value: float) -> str:
     return f'<span class="bar" style="--p:{100 * value:.1f}%"><i></i></span>'
 
 
-def _probability_cell(value: float | None) -> str:
-    return (
-        '<td class="p" data-v=""></td>'
-        if value is None
-        else f'<td class="p" data-v="{value:.6f}">{_bar(value)}{value:.3f}</td>'
-    )
-
-
-MASK_NOTE = (
-    "The mask is the one that was written, brought onto this volume by the nearest voxel; each class has its colour "
-    "and its outline, and the volume of a class is its voxels in the file times the size of a voxel."
-)
-
-
-class MaskView:
+class MaskView(View):
     """Of a run that segments; see `View`.
 
     Args:
@@ -153,28 +141,22 @@ class MaskView:
         self.classes = self.choices = list(class_names)[1:]
         self.wide = len(self.classes) > COLUMNS
         self.columns = ["Classes found", "All, ml"] if self.wide else [f"{name}, ml" for name in self.classes]
-        self.maps: Mapping[str, str] = {"mask": "mask"}
+        self.maps = {"mask": "mask"}
         self.notes = [MASK_NOTE]
 
     def found(self, answer: Answer) -> list[str]:
-        """The classes that the mask shows."""
         voxels = answer.details["voxels"] or {}
         return [name for name in self.classes if voxels.get(name)] or [""]
 
     def cells(self, answer: Answer) -> list[str]:
-        """Of the row, below `columns`."""
         volumes = answer.details["volume_ml"]
         if volumes is None:
-            return ["<td></td>"] * self.wide + [_volume_cell(None)] * (len(self.columns) - self.wide)
+            return ["<td></td>"] * self.wide + [_number_cell(None)] * (len(self.columns) - self.wide)
         if self.wide:
-            return [
-                f"<td>{len([value for value in volumes.values() if value])}</td>",
-                _volume_cell(sum(volumes.values())),
-            ]
-        return [_volume_cell(volumes[name]) for name in self.classes]
+            return [f"<td>{sum(map(bool, volumes.values()))}</td>", _number_cell(sum(volumes.values()))]
+        return [_number_cell(volumes[name]) for name in self.classes]
 
     def side(self, answer: Answer) -> str:
-        """Beside the pictures, with the colours of the mask."""
         volumes, voxels = answer.details["volume_ml"], answer.details["voxels"]
         if volumes is None:
             return ""
@@ -183,18 +165,22 @@ class MaskView:
             f"<span>{volumes[name]:.3f} ml</span><span>{voxels[name]} voxels</span>"
             for index, name in enumerate(self.classes, 1)
         )
-        return f'<div><h3>Volumes</h3><div class="classes">{rows}</div></div>'
+        return _classes("Volumes", rows)
 
     def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, Tensor]:
-        """What lies over the slices: class indices `(depth, height, width)` on the grid of the case's image."""
         assert case.image is not None  # it has an answer
         mask = said["pred"] if said["pred"].dtype == np.uint8 else said["pred"].astype(np.int32)
         return {"mask": nearest_on(mask, tidy_affine(said["affine"]), case.image).as_tensor()[0]}
 
     def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
-        """Further facts of a case with an answer."""
         return {"Mask": answer.files["mask"] or ""}
 
 
-def _volume_cell(value: float | None) -> str:
-    return '<td class="p" data-v=""></td>' if value is None else f'<td class="p" data-v="{value:.4f}">{value:.3f}</td>'
+def _classes(title: str, rows: str) -> str:
+    return f'<div><h3>{title}</h3><div class="classes">{rows}</div></div>'
+
+
+def _number_cell(value: float | None, digits: int = 4, before: Callable[[float], str] = lambda _: "") -> str:
+    if value is None:
+        return '<td class="p" data-v=""></td>'
+    return f'<td class="p" data-v="{value:.{digits}f}">{before(value)}{value:.3f}</td>'

@@ -100,14 +100,7 @@ class Segmentation:
         return [answer.files["mask"] or "", *sizes]
 
     def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation, folder: Path) -> Answer:
-        """The answer of a case, whose mask is written here.
-
-        Args:
-            case: what was read.
-            said: of it by `segment_cases`.
-            explanation: of that, which is empty.
-            folder: of the run.
-        """
+        """The answer of a case, whose mask is written below the run's folder."""
         nothing: dict[str, Any] = {"voxels": None, "volume_ml": None}
         name = f"masks/{case.name}.nii.gz"
         (folder / name).unlink(missing_ok=True)  # of an earlier run
