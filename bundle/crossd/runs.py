@@ -14,8 +14,7 @@ from monai.engines import SupervisedEvaluator
 
 from crossd.errors import CrossDError
 from crossd.inference import Classification, RunJournal, SaliencyMaps, StructuredReports
-from crossd.inference.answer import Answer, Explanation
-from crossd.inference.answer_tables import AnswerTables
+from crossd.inference.answer import Answer, AnswerTables, Explanation
 from crossd.inference.case_dataset import Case, reason
 from crossd.options import Options, settings
 from crossd.processes import process_count, rank, wait_for_all

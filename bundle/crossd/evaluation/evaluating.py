@@ -14,8 +14,7 @@ from ignite.engine import Engine, Events
 
 from crossd.data.delimited import write_table
 from crossd.errors import CrossDError
-from crossd.evaluation.bootstrap import bootstrap_intervals
-from crossd.evaluation.metrics import Predictions, classification_metrics, majority_rate, predicted
+from crossd.evaluation.metrics import Predictions, bootstrap_intervals, classification_metrics, majority_rate, predicted
 from crossd.evaluation.plots import plot_calibration, plot_confusion, plot_roc
 from crossd.files import write_whole
 

@@ -2,9 +2,8 @@
 
 from crossd.export.exporting import FORMATS, Export, export_network
 from crossd.export.tensorrt import LoadTensorRT
-from crossd.export.trained import Trained
+from crossd.export.trained import TOLERANCE, Trained, differences
 from crossd.export.triton import config_pbtxt
-from crossd.export.verification import TOLERANCE, differences
 
 __all__ = [
     "FORMATS",

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossd.export.trained import Trained
-from crossd.export.verification import Forward, examples
+from crossd.export.trained import Forward, Trained, examples
 from crossd.inference.backends import fuse_batch_norm
 from crossd.version import __version__
 

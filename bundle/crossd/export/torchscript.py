@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from crossd.errors import CrossDError
-from crossd.export.trained import Trained
-from crossd.export.verification import Forward
+from crossd.export.trained import Forward, Trained
 from crossd.version import __version__
 
 # of the bundle's metadata: what holds for every network that this version of the library runs
