@@ -25,7 +25,7 @@ Load = Callable[[SupervisedEvaluator], None]
 
 
 class Task(Protocol):
-    """What a run asks of a task: `crossd.inference.Classification`, `crossd.segmentation.Segmentation`."""
+    """What a run asks of a task, `Classification` or `Segmentation`; `said` is what the evaluator's step returns."""
 
     stem: str
     columns: list[str]

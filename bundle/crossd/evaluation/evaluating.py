@@ -65,13 +65,7 @@ def evaluate(predictions: Predictions, samples: int = 1000, seed: int = 0) -> di
 
 
 def write_tables(folder: Path, report: dict[str, Any], predictions: Predictions) -> None:
-    """Write `metrics.json`, `metrics.csv` and `predictions.csv`.
-
-    Args:
-        folder: exists.
-        report: what `evaluate` returned.
-        predictions: what it was given.
-    """
+    """Write `metrics.json`, `metrics.csv` and `predictions.csv` of what `evaluate` returned and was given."""
     write_whole(folder / "metrics.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     beside = [("majority_rate", {"value": report["majority_rate"]})]
     beside += [("chance_balanced_accuracy", {"value": report["chance_balanced_accuracy"]})]

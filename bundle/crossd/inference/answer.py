@@ -17,7 +17,6 @@ from crossd.inference.case_dataset import Case
 from crossd.inference.evidence import WindowMap
 from crossd.version import __version__
 
-STATUSES = ("ok", "failed", "skipped")
 KINDS = ("evidence", "saliency", "mask", "structured_report")
 """The files of a case, each under its kind in `Answer.files`."""
 
@@ -114,12 +113,7 @@ class AnswerTables:
     """`<stem>.csv`, a row per case: case, source, the task's cells, status, reason (why it failed, and warnings); and
     `<stem>.json`: `{"crossd_version", "model": {...}, "cases": [...]}`, where each case is `Answer.as_dict`.
 
-    Args:
-        folder: where they lie.
-        stem: of their names.
-        columns: of the task.
-        cells: of the task, from the details and files of an answer.
-        model: what the JSON says of it.
+    They are whole after every case, and written anew in one step.
     """
 
     def __init__(
@@ -159,7 +153,6 @@ class AnswerTables:
         return counts
 
     def append(self, answer: Answer) -> None:
-        """Add an answer to both."""
         table, document = self._files  # write() came before
         table.seek(0, io.SEEK_END)
         document.seek(self._json_end)  # where the closing brackets are
@@ -178,7 +171,6 @@ class AnswerTables:
         self._entries += 1
 
     def close(self) -> None:
-        """Close both."""
         for file in self._files:
             file.close()
         self._files = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 from monai.data import DataLoader
@@ -38,20 +39,18 @@ class PendingCases(Sampler[int]):
         self.dataset = dataset
         self.journal = journal
         self.block = max(1, block)
-        self._found: list[int] | None = None
 
-    def _own(self) -> list[int]:
-        if self._found is None:  # not before it is asked for: MONAI makes every part of a config to look at it
-            pending = self.journal.pending(self.dataset.data, self.dataset.names)
-            turns = range(self.block * rank(), len(pending), self.block * process_count())
-            self._found = [number for first in turns for number in pending[first : first + self.block]]
-        return self._found
+    @cached_property
+    def _own(self) -> list[int]:  # not before it is asked for: MONAI makes every part of a config to look at it
+        pending = self.journal.pending(self.dataset.data, self.dataset.names)
+        turns = range(self.block * rank(), len(pending), self.block * process_count())
+        return [number for first in turns for number in pending[first : first + self.block]]
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._own())
+        return iter(self._own)
 
     def __len__(self) -> int:
-        return len(self._own())
+        return len(self._own)
 
 
 class CaseLoader(DataLoader):

@@ -21,14 +21,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Line:
-    """Where an answer stands.
+    """Where an answer stands: in the line behind `offset` bytes of the file `part`.
 
     Attributes:
-        part: the file.
-        offset: bytes before the line.
         start: which start of the run wrote it, counted from 1.
         key: `case_key` of what was read.
-        status: "ok", "failed" or "skipped".
         files: those of the case in `output_dir`.
     """
 

@@ -57,11 +57,7 @@ class StructuredReports:
         self.logger = logging.getLogger(type(self).__name__)
 
     def start(self) -> None:
-        """Make the folder.
-
-        Raises:
-            OSError: where it cannot be written.
-        """
+        """Make the folder; raises what the disk does."""
         self.counts = Counter()
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -87,7 +83,6 @@ class StructuredReports:
 
         Raises:
             CrossDError: as `structured_report`.
-            OSError: where the disk refuses.
         """
         found = list(_series_of(case.sources, self.series))
         if not found:

@@ -29,9 +29,6 @@ def page(
         title: the model's name.
         date: when the run started.
         total: cases to come; None where nobody knows.
-        view: of the task.
-        facts: of model and run.
-        notes: what to know to read the page.
     """
     css, js, skeleton = (_asset(f"page.{kind}").strip() for kind in ("css", "js", "html"))
     digest = base64.b64encode(hashlib.sha256(f"\n{js}\n".encode()).digest()).decode()
@@ -73,8 +70,8 @@ def case_html(
     pictures: Sequence[Pictures],
     remarks: Sequence[str],
     details: Mapping[str, str],
-    key: str = "",
-    named: bool = True,
+    key: str,
+    named: bool,
 ) -> str:
     """A case: its row, and what is seen when it is opened.
 
@@ -82,10 +79,6 @@ def case_html(
         number: of the case in the run, from 1.
         name: what the case is called here.
         answer: with warnings and reason as they may be shown.
-        view: of the task.
-        pictures: of its planes; none for failed cases and those beyond the cap.
-        remarks: about the pictures.
-        details: further facts.
         key: by which another page finds it; see `crossd.report.page_file`.
         named: whether `name` is what it is called elsewhere, and messages may hold names.
     """

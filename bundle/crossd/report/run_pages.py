@@ -37,12 +37,7 @@ class RunPages:
     def begin(
         self, head: bytes, tail: bytes, unfinished: bytes, order: Sequence[str], journal: RunJournal
     ) -> tuple[int, list[int]]:
-        """Start a page with the cases that are kept; all processes do.
-
-        Args:
-            head, tail, unfinished: as `PageFile` takes them.
-            order: names of all cases.
-            journal: of the run.
+        """Start a page with the cases that are kept, of all in this order; all processes do.
 
         Returns:
             How many cases have pictures already, and the numbers of those that are kept.
