@@ -13,7 +13,7 @@ from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 
 from crossd.errors import CrossDError
-from crossd.inference import Classification, RunJournal, SaliencyMaps, StructuredReports
+from crossd.inference import Classification, RunJournal, StructuredReports
 from crossd.inference.answer import Answer, AnswerTables, Explanation
 from crossd.inference.case_dataset import Case, reason
 from crossd.options import Options, settings
@@ -193,11 +193,11 @@ def classification_run(options: Options, card: Mapping[str, Any], load: Load | N
         CrossDError: as the parts that are made.
     """
     metadata = Path(bundle_root) / "configs" / "metadata.json"
-    saliency = None if options.saliency is None else SaliencyMaps(options.saliency, options.saliency_layer)
     reports = None
     if options.dicom_sr:
         reports = StructuredReports(options.output_dir, card, metadata, options.series)
-    return _case_run(options, Classification(card, options.evidence_class, saliency), load, bundle_root, reports)
+    task = Classification(card, options.evidence_class, options.saliency, options.saliency_layer)
+    return _case_run(options, task, load, bundle_root, reports)
 
 
 def segmentation_run(options: Options, card: Mapping[str, Any], load: Load | None, bundle_root: str) -> CaseRun:
