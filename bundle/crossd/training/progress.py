@@ -14,13 +14,13 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 from torch.optim import Optimizer
 
+from crossd.callers import in_federated_round
 from crossd.checkpoints import save_checkpoint
 from crossd.checkpoints.files import unwrap
 from crossd.errors import CrossDError
 from crossd.options import refuse_changes
 from crossd.processes import process_count, rank, wait_for_all
 from crossd.training import run_files
-from crossd.training.federated import in_federated_round
 from crossd.training.scores import epoch_score
 
 logger = logging.getLogger(__name__)
