@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from crossd.checkpoints import read_checkpoint, save_checkpoint
-from crossd.checkpoints.files import STATE_KEYS
+from crossd.checkpoints.checkpoint_files import STATE_KEYS
 from crossd.errors import CrossDError
 from torch import Tensor, nn
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from crossd.errors import CrossDError
+from crossd.files import write_whole
 
 
 def replace_block(page: str | os.PathLike[str], name: str, text: str) -> str:
@@ -35,4 +36,4 @@ def update_page(page: str | os.PathLike[str], name: str, text: str) -> None:
     Raises:
         CrossDError: see `replace_block`.
     """
-    Path(page).write_text(replace_block(page, name, text), encoding="utf-8")
+    write_whole(page, replace_block(page, name, text))

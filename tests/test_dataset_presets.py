@@ -8,9 +8,10 @@ import pytest
 import yaml
 from crossd.data.preprocessing import preprocessing
 from crossd.data.sets import DATASETS
-from crossd.data.sets.guide_table import guide_table
 from crossd.options import refuse_unknown
 from monai.bundle import ConfigParser, ConfigWorkflow
+
+from scripts.maintain.guide_table import guide_table
 
 PRESETS = sorted(dataset.facts.preset for dataset in DATASETS.values() if dataset.facts.preset)
 
@@ -58,7 +59,7 @@ def test_relative_names_from_the_repository(root, monkeypatch, tmp_path):
 
 def test_the_guide_has_the_table(root):
     page = (root / "docs" / "guide" / "datasets.md").read_text(encoding="utf-8")
-    assert guide_table() in page, "run `python -m crossd.data.sets.guide_table` and paste it"
+    assert guide_table() in page, "run `python -m scripts.maintain.guide_table` and paste it"
 
 
 def test_where_a_label_means_something_else_the_guide_says_so(root):

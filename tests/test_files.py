@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from crossd.errors import CrossDError
-from crossd.files import digest, lock, md5, replace_marked, replaced, sha256, write_whole
+from crossd.files import digest, lock, md5, replaced, sha256, write_whole
 
 
 def fork(work: Callable[[], object]) -> int:
@@ -214,19 +213,3 @@ def test_digests_are_those_that_are_stored(tmp_path: Path) -> None:
     assert digest(str(path)) == "cf4ab791c62b8d2b2109c90275287816"
     path.write_bytes(bytes(range(256)) * 10_000)  # several chunks
     assert digest(path) == "6d0ed5efaffad46a214ef035a989b309"
-
-
-def test_marked_text_is_replaced_and_the_rest_is_kept() -> None:
-    text = "a\n<!-- x:begin (made: do not edit) -->\nold\nold\n<!-- x:end -->\n<!-- x-y:begin -->\n<!-- x-y:end -->\n"
-    new = replace_marked(text, "x", r"\1 new")
-    assert new == text.replace("old\nold", r"\1 new")
-    assert replace_marked(new, "x", r"\1 new") == new
-    assert replace_marked(text, "x-y", "b").endswith("<!-- x-y:begin -->\nb\n<!-- x-y:end -->\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "found"), [("", 0), ("<!-- x:end -->", 0), ("<!-- x:begin -->\n<!-- x:end -->\n" * 2, 2)]
-)
-def test_marks_that_are_missing_or_doubled_are_refused(text: str, found: int) -> None:
-    with pytest.raises(CrossDError, match=rf"page.md holds one block from <!-- x:begin --> .*, found {found}\. Put"):
-        replace_marked(text, "x", "new", "page.md")

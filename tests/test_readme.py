@@ -131,6 +131,7 @@ def test_what_a_page_shows_runs(page, workplace):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", [page for page in PAGES if any(b.slow for b in blocks(page) if runs(b))], ids=name_of)
 def test_what_is_slow_runs_too(page, workplace):
     run_page(page, workplace, slow=True)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, held by one process, told apart by a digest, and changed between marks."""
+"""Files written whole or not at all, held by one process, and told apart by a digest."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import errno
 import hashlib
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from crossd.errors import CrossDError
-
 logger = logging.getLogger(__name__)
 
 _UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)  # of a folder that its file system cannot synchronise
-_CHUNK = 2**20
 _held: dict[str, tuple[int, int]] = {}  # real path of a locked file: its descriptor, and how often it is held
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_held.clear)  # locks of files are not inherited
@@ -159,7 +155,7 @@ def _let_go(name: str) -> None:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal digits; memory: 1 MiB."""
+    """SHA-256 of a file's bytes, in hexadecimal digits."""
     return _digest(path, hashlib.sha256())
 
 
@@ -181,34 +177,4 @@ def digest(path: str | os.PathLike[str]) -> str:
 
 def _digest(path: str | os.PathLike[str], found: Any) -> str:
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            found.update(chunk)
-    return str(found.hexdigest())
-
-
-def replace_marked(text: str, mark: str, new: str, where: str | os.PathLike[str] = "the text") -> str:
-    """The text with what stands between two marks replaced.
-
-    The marks are the lines `<!-- mark:begin … -->` and `<!-- mark:end -->`; they stay.
-
-    Args:
-        text: Markdown or HTML.
-        mark: their name.
-        new: what comes between, without the last end of line.
-        where: where the text is from, for messages.
-
-    Raises:
-        CrossDError: unless there is one such pair.
-
-    >>> replace_marked("<!-- a:begin (made) -->\\nold\\n<!-- a:end -->\\n", "a", "new")
-    '<!-- a:begin (made) -->\\nnew\\n<!-- a:end -->\\n'
-    """
-    name = re.escape(mark)
-    pattern = re.compile(rf"(<!-- {name}:begin\b[^>]*-->\n).*?(<!-- {name}:end -->)", re.DOTALL)
-    replacement, count = pattern.subn(lambda found: f"{found[1]}{new}\n{found[2]}", text)
-    if count != 1:
-        raise CrossDError(
-            f"{where} holds one block from <!-- {mark}:begin --> to <!-- {mark}:end -->, found {count}. Put the two "
-            "lines where the block belongs, once."
-        )
-    return replacement
+        return str(hashlib.file_digest(file, lambda: found).hexdigest())

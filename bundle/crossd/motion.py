@@ -173,28 +173,6 @@ def shift_matrix(shift: Tensor, size: int, rows: str) -> Tensor:
     return matrix
 
 
-def shift_factors(shift: Tensor, size: int, rows: str) -> tuple[Tensor, Tensor]:
-    """What `shift_matrix` is made of for odd `K` and an image: weights of the depth slices, and a matrix in the plane.
-
-    Args:
-        shift, size: as for `shift_matrix`.
-        rows: `"slice"` or `"projection"`.
-
-    Returns:
-        Shapes `(batch, K)` and `(batch, K², K²)`; the matrix is their Kronecker product.
-
-    >>> shift = torch.tensor([[0.2, -0.3, 0.4]])
-    >>> depth, plane = shift_factors(shift, 3, "slice")
-    >>> torch.allclose(torch.kron(depth, plane), shift_matrix(shift, 3, "slice"), atol=1e-6)
-    True
-    """
-    index = torch.arange(size, dtype=shift.dtype, device=shift.device)
-    factors, _ = periodic_sinc(index[:, None] - index[None, :] - shift[:, :, None, None], size)
-    d, h, w = factors[:, 0], factors[:, 1], factors[:, 2]
-    plane = (h[:, :, None, :, None] * w[:, None, :, None, :]).flatten(3).flatten(1, 2)
-    return (d[:, size // 2] if rows == "slice" else d.sum(1)), plane
-
-
 def rotation_matrix(motion_vector: Tensor, size: int, rows: str) -> Tensor:
     """The matrix that rotates a periodic `K×K×K` kernel about its centre by `exp([v]×)` and takes a view of it.
 

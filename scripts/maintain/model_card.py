@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import json
 import os
 import sys
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from crossd.errors import CrossDError
 from crossd.evaluation.metrics import class_aucs
+from crossd.files import sha256
 
 from scripts.pages import update_page
 
@@ -101,9 +101,8 @@ def weights_table(path: Path) -> str:
     """File name, size and SHA-256 of a weights file as a Markdown table."""
     if not path.is_file():
         raise CrossDError(f"The shipped weights are described, and {path} does not exist. Train them first.")
-    content = path.read_bytes()
-    size = f"{len(content):,}".replace(",", " ")
-    row = f"| `{path.name}` | {size} | `{hashlib.sha256(content).hexdigest()}` |"
+    size = f"{path.stat().st_size:,}".replace(",", " ")
+    row = f"| `{path.name}` | {size} | `{sha256(path)}` |"
     return f"| file | bytes | SHA-256 |\n|---|---|---|\n{row}"
 
 

@@ -11,7 +11,6 @@ task from the folder's name.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import shutil
 import sys
@@ -23,6 +22,7 @@ import yaml
 from crossd.bundle import check_version
 from crossd.errors import CrossDError
 from crossd.export import export_network
+from crossd.files import replaced, sha256
 from crossd.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,25 +136,13 @@ def zip_bundle(bundle: str | os.PathLike[str], output_dir: str | os.PathLike[str
         The file.
     """
     bundle, output_dir = Path(bundle), Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
     target = output_dir / f"{bundle.name}_v{__version__}.zip"
-    partial = target.with_name(f".{target.name}.partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replaced(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(path for path in bundle.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
             entry = zipfile.ZipInfo(f"{bundle.name}/{file.relative_to(bundle).as_posix()}")
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             archive.writestr(entry, file.read_bytes())
-    os.replace(partial, target)
     return target
-
-
-def sha256(file: Path) -> str:
-    """The checksum of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while chunk := content.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _files(repository: Path) -> dict[Path, Path]:

@@ -6,12 +6,12 @@ import copy
 import io
 import itertools
 import pickle
+import shutil
 
 import pytest
 import torch
 import torch.nn.functional as F
 from crossd import CrossDConv, CrossDError, embed_kernel, fold, set_alignment
-from crossd.conv.per_sample import convolve_per_sample
 from torch import nn
 
 double = torch.float64
@@ -88,7 +88,16 @@ def test_every_argument_means_what_it_means_in_torch(spatial_dims, options):
     plain.load_state_dict(state)
     x = torch.randn(2, 4, *(9, 8, 7)[:spatial_dims], dtype=double)
     torch.testing.assert_close(layer(x), plain(x))
-    for name in ("kernel_size", "stride", "dilation", "groups", "in_channels", "out_channels", "padding_mode"):
+    for name in (
+        "kernel_size",
+        "stride",
+        "dilation",
+        "groups",
+        "in_channels",
+        "out_channels",
+        "padding_mode",
+        "padding",
+    ):
         assert getattr(layer, name) == getattr(plain, name)
 
 
@@ -110,15 +119,6 @@ def test_each_sample_is_convolved_with_its_own_kernel():
     kernels = layer.kernel(v)
     one_by_one = [F.conv2d(x[i : i + 1], kernels[i], layer.bias, padding=1, groups=2) for i in range(3)]
     torch.testing.assert_close(layer(x), torch.cat(one_by_one))
-
-
-def test_convolution_against_six_loops():
-    x, kernels = torch.randn(2, 2, 5, 4, dtype=double), torch.randn(2, 3, 2, 3, 3, dtype=double)
-    expected = torch.zeros(2, 3, 3, 2, dtype=double)
-    for b, o, i, j in itertools.product(range(2), range(3), range(3), range(2)):
-        for c, p, q in itertools.product(range(2), range(3), range(3)):
-            expected[b, o, i, j] += kernels[b, o, c, p, q] * x[b, c, i + p, j + q]
-    torch.testing.assert_close(convolve_per_sample(x, kernels, [1, 1], [0, 0], [1, 1], 1), expected)
 
 
 def test_dynamic_3d_predicts_with_the_same_predictor():
@@ -214,20 +214,33 @@ def test_script_copy_and_pickle(spatial_dims, kernel_size, motion, alignment):
         torch.testing.assert_close(other(x), layer(x))
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "eager",
+        "aot_eager",
+        pytest.param(
+            "inductor", marks=[pytest.mark.slow, pytest.mark.skipif(not shutil.which("g++"), reason="no g++")]
+        ),
+    ],
+)
 @pytest.mark.parametrize("spatial_dims", [2, 3])
-def test_compile(spatial_dims):
-    layer = CrossDConv(spatial_dims, 2, 4, 3, alignment="dynamic").eval()
-    x = torch.randn(2, 2, *[6] * spatial_dims)
-    torch.testing.assert_close(torch.compile(layer)(x), layer(x), atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("spatial_dims", [2, 3])
-def test_traces_without_graph_breaks(spatial_dims):
-    layer = CrossDConv(spatial_dims, 2, 4, 3, alignment="dynamic").eval()
-    x = torch.randn(2, 2, *[6] * spatial_dims)
-    compiled = torch.compile(layer, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(x), layer(x))
+def test_a_compiled_layer_trains_at_other_batch_and_image_sizes(spatial_dims, backend):
+    """By both ways to convolve; torch.compile takes sizes for symbols from the second on."""
+    torch._dynamo.reset()
+    layer = CrossDConv(spatial_dims, 2, 4, 3, padding=1, alignment="dynamic")
+    plain = copy.deepcopy(layer)
+    compiled = torch.compile(layer, backend=backend, fullgraph=True)
+    sizes = ((2, 6), (3, 7), (2, 12), (5, 13), (1, 1))
+    for batch, size in sizes if backend != "inductor" else sizes[1:3]:
+        x = torch.randn(batch, 2, *[size] * spatial_dims)
+        for module, network in ((compiled, layer), (plain, plain)):
+            network.zero_grad()
+            module(x).square().mean().backward()
+        gradients = [[parameter.grad for parameter in network.parameters()] for network in (layer, plain)]
+        torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(layer.state_dict(), plain.state_dict(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(compiled.eval()(x), plain.eval()(x), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("alignment", ["raw", "rest", "running", "dynamic"])

@@ -59,25 +59,6 @@ def test_each_axis_trains_another_slice():
         assert touched.tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize("motion", ["shift", "rotate"])
-@pytest.mark.parametrize("view", ["slice", "projection"])
-def test_every_way_of_convolving_agrees(monkeypatch, motion, view):
-    """Windows of the input moved instead of the kernels give the same answers and gradients, on every axis."""
-    layer = set_through_plane(
-        CrossDConv(2, 3, 4, 3, padding=1, motion=motion, view=view, dtype=torch.float64), 2
-    ).eval()
-    x = torch.randn(2, 3, 7, 7, dtype=torch.float64)
-    found = []
-    for windows in (False, True):
-        monkeypatch.setattr("crossd.conv.layer.windows_pay", lambda *_, windows=windows: windows)
-        layer.zero_grad()
-        y = layer(x)
-        y.square().sum().backward()
-        found.append((y.detach(), layer.weight.grad.clone()))
-    for plain, windowed in zip(*found, strict=True):
-        torch.testing.assert_close(plain, windowed)
-
-
 def test_axes_are_drawn_from_seed_and_step_and_evenly():
     network = CrossDResNet(2, 1, 2, depth=10, width=4)
     drawn = [random_through_plane(network, 3, step) for step in range(30)]

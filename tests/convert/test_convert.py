@@ -246,6 +246,32 @@ def test_layer_options_pass_through() -> None:
     assert (layer.motion, layer.view, layer.alignment, layer.momentum) == ("rotate", "projection", "rest", 0.5)
 
 
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+@pytest.mark.parametrize(
+    ("kernel_size", "options"),
+    [
+        (3, {"padding": 1, "stride": 2, "max_angle": 3.0}),
+        (4, {"padding": "same"}),
+        (3, {"padding": 2, "dilation": 2, "padding_mode": "circular"}),
+        (3, {"padding": "valid", "groups": 2, "bias": False}),
+    ],
+    ids=str,
+)
+def test_a_crossd_layer_keeps_its_arguments(kernel_size: int, options: dict, spatial_dims: int) -> None:
+    layer = CrossDConv(2, 2, 4, kernel_size, **options)
+    layer.through_plane = 1
+    again = convert(layer, to="crossd", spatial_dims=spatial_dims)
+    expected = CrossDConv(spatial_dims, 2, 4, kernel_size, **options)
+    assert repr(again) == repr(expected)
+    assert again.predictor.max_angle == layer.predictor.max_angle
+    assert again.through_plane == (1 if spatial_dims == 2 else 0)
+    expected.load_state_dict(layer.state_dict())
+    volume = torch.randn(2, 2, *[7] * spatial_dims)
+    if spatial_dims == 2:
+        expected.through_plane = 1
+    torch.testing.assert_close(again(volume), expected(volume))
+
+
 def test_2d_crossd_network_becomes_the_3d_one_with_the_same_weights() -> None:
     flat = convert(UNet(), spatial_dims=2, motion="rotate")
     with torch.no_grad():

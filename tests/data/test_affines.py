@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from crossd.data.affines import tidy_affine
+from crossd.data.resampling import tidy_affine
 from monai.data.utils import compute_shape_offset, zoom_affine
 
 

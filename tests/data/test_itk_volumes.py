@@ -7,7 +7,7 @@ import zlib
 import itk
 import numpy as np
 import pytest
-from crossd.data.sizes import TAIL
+from crossd.data.declared_sizes import TAIL
 from crossd.data.volume_files import read_volume_file
 from crossd.errors import CrossDError
 

@@ -9,7 +9,7 @@ import struct
 import nibabel as nib
 import numpy as np
 import pytest
-from crossd.data.sizes import TAIL
+from crossd.data.declared_sizes import TAIL
 from crossd.data.volume_files import read_volume_file
 from crossd.errors import CrossDError
 

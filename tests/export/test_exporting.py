@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,7 @@ def test_the_card_travels_with_it(exported, checkpoint):
         properties = {entry.key: entry.value for entry in onnx.load(folder / "model.onnx").metadata_props}
         assert json.loads(properties["card"]) == read_card(checkpoint)
     elif to == "openvino":
-        from crossd.inference.runtimes import import_openvino
+        from crossd.export.openvino_files import import_openvino
 
         model = import_openvino().Core().read_model(folder / "model.xml")
         assert json.loads(model.get_rt_info(["crossd", "card"]).astype(str)) == read_card(checkpoint)
@@ -187,3 +189,13 @@ def test_what_cannot_be_exported(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(CrossDError, match=r"needs packages .*, got no onnx and no openvino: pip install 'crossd\[expo"):
         export_network(checkpoint, "openvino", tmp_path / "out", bundle=ROOT)
+
+
+def test_openvino_is_imported_without_its_telemetry() -> None:
+    pytest.importorskip("openvino", reason="the export to OpenVINO needs the package openvino: crossd[export]")
+    code = (
+        "import sys; from crossd.export.openvino_files import import_openvino; import_openvino().Core(); "
+        "print(sorted(name for name in sys.modules if name.startswith('openvino_telemetry')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[]"

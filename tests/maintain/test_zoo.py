@@ -13,11 +13,12 @@ import torch
 import yaml
 from crossd.checkpoints import load_pretrained, read_card
 from crossd.errors import CrossDError
+from crossd.files import sha256
 from crossd.inference import network_from_card
 from crossd.version import __version__
 
 from scripts.maintain import zoo
-from scripts.maintain.zoo import NAME, build_zoo_bundle, sha256, zip_bundle
+from scripts.maintain.zoo import NAME, build_zoo_bundle, zip_bundle
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from crossd.errors import CrossDError
-from crossd.inference import CaseDataset, Classification, SaliencyMaps, WindowInferer, classify_cases, collate_cases
+from crossd.inference import (
+    Case,
+    CaseDataset,
+    Classification,
+    SaliencyMaps,
+    WindowInferer,
+    classify_cases,
+    collate_cases,
+)
+from crossd.inference.iteration import answer_cases
 from crossd.report import ReportPage
 from crossd.runs import CaseRun
+from crossd.segmentation import Segmentation
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
@@ -88,3 +99,27 @@ def run(folder: Path, items: list[dict[str, Any]], saliency: str | None = None, 
     after(evaluator)
     evaluator.run()
     return report
+
+
+def segment(folder: Path, count: int = 3) -> None:
+    """Segment volumes by a threshold, which their bright block passes, and write a report; the last mask is empty."""
+    card = {**CARD, "task": "segmentation", "class_names": ["background", f"block {EVIL}", "other"]}
+    items = [{"case": f"scan_{n}", "source": f"/data/{n}.nii.gz", "image": volume(n)} for n in range(count)]
+    items.append({"case": "cut", "source": "/data/cut.nii.gz", "image": "/data/cut.nii.gz"})
+
+    def say(case: Case) -> dict[str, Any]:
+        found = case.image.as_tensor()[0].numpy() >= 1.5
+        affine = case.image.meta["original_affine"].numpy()
+        return {"pred": found.astype(np.uint8) * (case.number < count - 1), "affine": affine}
+
+    evaluator = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(CaseDataset(items, read), batch_size=1, collate_fn=collate_cases),
+        network=nn.Identity(),
+        iteration_update=lambda engine, batch: answer_cases(engine, batch, say),
+        val_handlers=[
+            CaseRun(folder, Segmentation({**card, "label_values": [0, 1, 2]}), page=ReportPage(folder, card))
+        ],
+        decollate=False,
+    )
+    evaluator.run()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .made import CARD, EVIL
+from .made import CARD, EVIL, segment
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 STROKE = CARD["class_names"][1]
@@ -35,7 +35,19 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, made_report: Path) -> Iterator[Any]:
-    """The report, opened from disk without network; a message, an error or a request fails the test that caused it."""
+    """The report, opened."""
+    yield from opened(browser, made_report)
+
+
+@pytest.fixture
+def mask_page(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """The report of a run that segments, opened."""
+    segment(tmp_path)
+    yield from opened(browser, tmp_path / "report.html")
+
+
+def opened(browser: Any, report: Path) -> Iterator[Any]:
+    """A page, opened from disk without network; a message, an error or a request fails the test that caused it."""
     context = browser.new_context(viewport={"width": 1300, "height": 1600}, offline=True)
     page = context.new_page()
     page.set_default_timeout(5000)
@@ -44,9 +56,9 @@ def page(browser: Any, made_report: Path) -> Iterator[Any]:
     page.on("pageerror", lambda error: noted.append(f"error: {error}"))
     page.on("dialog", lambda dialog: noted.append(f"dialog: {dialog.message}") or dialog.dismiss())
     page.on("request", lambda request: None if request.url.startswith("data:") else noted.append(request.url))
-    page.goto(made_report.as_uri())
+    page.goto(report.as_uri())
     yield page
-    assert noted == [made_report.as_uri()]
+    assert noted == [report.as_uri()]
     context.close()
 
 
@@ -145,6 +157,28 @@ def test_maps_are_chosen_and_dimmed(page: Any) -> None:
     assert np.abs(pictures["evidence"] - pictures["saliency"]).mean() > 2
     page.get_by_label("Strength").fill("0")
     np.testing.assert_allclose(pixels(frame), pictures["none"], atol=2)
+
+
+def test_masks_are_shown_sought_and_left_out(mask_page: Any) -> None:
+    page = mask_page
+    one = case(page, "scan_1")
+    one.get_by_role("button", name="scan_1").click()
+    frame = one.locator(".frame").first
+    one.get_by_role("button", name="Go to where the mask is largest").click()
+    assert one.locator("output").first.inner_text() in {f"slice {number} of 20" for number in range(4, 10)}
+    pictures = {}
+    for kind in ("mask", "none"):
+        page.get_by_label("Map").select_option(kind)
+        pictures[kind] = pixels(frame)
+    assert pictures["none"].std(2).mean() < 1
+    assert np.abs(pictures["mask"] - pictures["none"]).max() > 50
+    assert not page.locator(".scale").is_visible()
+    assert "The mask is empty: nothing was found." in case(page, "scan_2").locator(".detail").inner_text()
+    page.get_by_label("Found").select_option(f"block {EVIL}")
+    assert shown(page) == ["scan_0", "scan_1"]
+    header = page.get_by_role("columnheader", name=f"block {EVIL}, ml")
+    header.get_by_role("button").click()
+    assert header.get_attribute("aria-sort") == "ascending"
 
 
 def test_failures_say_why(page: Any) -> None:

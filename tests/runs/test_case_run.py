@@ -18,9 +18,9 @@ from crossd.inference import (
     CaseDataset,
     Classification,
     WindowInferer,
+    backends,
     classify_cases,
     collate_cases,
-    runtimes,
 )
 from crossd.inference.case_dataset import reason
 from crossd.runs import CaseRun
@@ -242,9 +242,11 @@ def test_the_reason_is_the_rule_that_was_broken() -> None:
 def test_a_backend_that_is_refused_ends_the_run_instead_of_failing_every_case(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(runtimes.RUNTIMES, "fused", lambda plain, example: lambda inputs: plain(inputs) + 1)
-    network = Accelerated(MeanLogits(2), "fused")
-    with pytest.raises(CrossDError, match=r"backend 'fused' must agree .* on the first batch, .*: use backend 'eager'"):
+    monkeypatch.setattr(backends, "torchscript", lambda plain, example: lambda inputs: plain(inputs) + 1)
+    network = Accelerated(MeanLogits(2), "torchscript")
+    with pytest.raises(
+        CrossDError, match=r"backend 'torchscript' must agree .* on the first batch, .*: use backend 'eager'"
+    ):
         run(tmp_path, {"cut": "truncated", "a": 1.0, "b": 2.0}, network=network)
     assert [row["case"] for row in rows(tmp_path)] == ["cut"]  # what went before, and not a row for each other case
 

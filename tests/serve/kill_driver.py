@@ -20,7 +20,7 @@ import highdicom.sr  # noqa: F401 - imported before the forks, as are ITK and py
 import pynetdicom  # noqa: F401
 from crossd.data import read_volume
 from crossd.serve import Node, Settings, watch
-from crossd.serve.journal import Journal
+from crossd.serve.ledger import Ledger
 from crossd.serve.outbox import Outbox
 
 
@@ -49,11 +49,11 @@ def before_rename(holder: object, name: str) -> None:
 
 POINTS = {
     "the report is written and has no name yet": (before_rename, None, "outbox"),
-    "the report has its name and is not in the journal": (before, Journal, "answered"),
-    "in the middle of the journal's transaction": (after, Journal, "_put"),
-    "the journal knows the report": (after, Journal, "answered"),
-    "the node has accepted and the journal does not know": (before, Journal, "sent"),
-    "the journal knows and the file is not moved": (before, Outbox, "sent"),
+    "the report has its name and is not in the ledger": (before, Ledger, "answered"),
+    "in the middle of the ledger's transaction": (after, Ledger, "_put"),
+    "the ledger knows the report": (after, Ledger, "answered"),
+    "the node has accepted and the ledger does not know": (before, Ledger, "sent"),
+    "the ledger knows and the file is not moved": (before, Outbox, "sent"),
 }
 
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from crossd.cli import main
-from crossd.serve import JOURNAL, Journal, Settings, watch
+from crossd.serve import LEDGER, Ledger, Settings, watch
 from crossd.version import __version__
 
 from .made import PATIENT, make_series, until
@@ -90,7 +90,7 @@ def test_what_is_gone_does_not_count_any_more(settings, incoming):
 def test_refusals(incoming, capsys, options, message):
     assert main(["watch", str(incoming), *options]) == 1
     assert re.match(message, capsys.readouterr().err)
-    assert not (incoming / ".crossd-watch" / JOURNAL).exists()
+    assert not (incoming / ".crossd-watch" / LEDGER).exists()
 
 
 def test_a_folder_that_is_not_there(tmp_path, capsys):
@@ -107,9 +107,9 @@ def test_version(capsys):
 
 
 def test_other_errors_are_not_hidden(incoming, monkeypatch):
-    monkeypatch.setattr(Journal, "__init__", lambda self, path: exec("raise RuntimeError('a mistake')"))
+    monkeypatch.setattr(Ledger, "__init__", lambda self, path: exec("raise RuntimeError('a mistake')"))
     (incoming / ".crossd-watch").mkdir()
-    (incoming / ".crossd-watch" / JOURNAL).touch()
+    (incoming / ".crossd-watch" / LEDGER).touch()
     with pytest.raises(RuntimeError, match="a mistake"):
         main(["watch", str(incoming), "--status"])
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from crossd.serve import folder as folder_module
 from crossd.serve.folder import FIRST_PAUSE, Folder
-from crossd.serve.journal import Journal
+from crossd.serve.ledger import Ledger
 
 from .made import make_series
 
@@ -26,15 +26,15 @@ def clock():
 
 
 @pytest.fixture
-def journal(tmp_path):
-    made = Journal(tmp_path / "journal.sqlite")
+def ledger(tmp_path):
+    made = Ledger(tmp_path / "journal.sqlite")
     yield made
     made.close()
 
 
 @pytest.fixture
-def folder(incoming, journal, clock):
-    return Folder(incoming, 10.0, journal, clock)
+def folder(incoming, ledger, clock):
+    return Folder(incoming, 10.0, ledger, clock)
 
 
 def look(folder, clock, seconds=1.0):
@@ -136,14 +136,14 @@ def test_a_failed_series_is_tried_again_with_growing_pauses_and_at_once_when_it_
     assert look(folder, clock, 1e9) == []
 
 
-def test_the_next_start_reads_nothing_again(folder, clock, incoming, journal, monkeypatch):
+def test_the_next_start_reads_nothing_again(folder, clock, incoming, ledger, monkeypatch):
     make_series(incoming / "a")
     (incoming / "a" / "notes.txt").write_text("not DICOM")
     make_series(incoming / os.fsdecode(b"sch\xe4del"), seed=1)
     before = come_to_rest(folder, clock)
     for name in ("series_of", "content_digest"):
         monkeypatch.setattr(folder_module, name, lambda path: pytest.fail(f"{path} is read again"))
-    again = Folder(incoming, 10.0, journal, clock)
+    again = Folder(incoming, 10.0, ledger, clock)
     assert look(again, clock) == []
     assert look(again, clock, 10.0) == before
 

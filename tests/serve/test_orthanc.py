@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from crossd.serve import JOURNAL, Journal
+from crossd.serve import LEDGER, Ledger
 from pydicom import dcmread
 
 from .made import CARD, ROOT, make_series, until
@@ -178,10 +178,10 @@ def test_by_network_series_come_and_reports_go_back(start, tmp_path, incoming):
     assert watcher.end() == 0
     assert "Hildegardsdottir" not in watcher.log.read_text()
     (uid,) = orthanc.reports()[study_of(files)]
-    journal = Journal(incoming / ".crossd-watch" / JOURNAL)
-    assert uid in {report["uid"] for version in journal.versions() for report in journal.reports(version["id"])}
-    assert set(CARD["class_names"]) == set(journal.reports(journal.versions()[0]["id"])[0]["answer"]["probabilities"])
-    journal.close()
+    ledger = Ledger(incoming / ".crossd-watch" / LEDGER)
+    assert uid in {report["uid"] for version in ledger.versions() for report in ledger.reports(version["id"])}
+    assert set(CARD["class_names"]) == set(ledger.reports(ledger.versions()[0]["id"])[0]["answer"]["probabilities"])
+    ledger.close()
 
 
 @pytest.mark.slow

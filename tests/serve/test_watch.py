@@ -14,8 +14,7 @@ import pytest
 from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
 from crossd.inference import network_from_card, structured_reports
-from crossd.serve import JOURNAL, Journal, outbox, watch
-from crossd.serve.journal import Journal as JournalClass
+from crossd.serve import LEDGER, Ledger, outbox, watch
 from monai.bundle import ConfigWorkflow
 from pydicom import dcmread
 from pydicom.uid import generate_uid
@@ -23,14 +22,14 @@ from pydicom.uid import generate_uid
 from .made import CARD, PATIENT, ROOT, make_series, until
 
 
-def journal_of(settings):
-    return Journal(settings.folder / ".crossd-watch" / JOURNAL)
+def ledger_of(settings):
+    return Ledger(settings.folder / ".crossd-watch" / LEDGER)
 
 
 def states(settings):
-    journal = journal_of(settings)
-    found = {version["uid"][-2:]: version["state"] for version in journal.versions()}
-    journal.close()
+    ledger = ledger_of(settings)
+    found = {version["uid"][-2:]: version["state"] for version in ledger.versions()}
+    ledger.close()
     return found
 
 
@@ -143,9 +142,9 @@ def test_a_damaged_series_is_recorded_the_others_are_done_and_it_follows_when_it
         assert watch(settings) == 1
     assert states(settings) == {".1": "failed", ".2": "classified"}
     assert len(sink.received) == 1
-    journal = journal_of(settings)
-    assert str(files[2]) in next(row["reason"] for row in journal.versions() if row["state"] == "failed")
-    journal.close()
+    ledger = ledger_of(settings)
+    assert str(files[2]) in next(row["reason"] for row in ledger.versions() if row["state"] == "failed")
+    ledger.close()
     assert "498.1 failed: The elements of a DICOM file must end where it ends" in caplog.text
     assert PATIENT not in caplog.text
     files[2].write_bytes(whole)
@@ -161,9 +160,9 @@ def test_a_damaged_file_that_goes_again_leaves_an_answered_series(settings, sink
     assert watch(settings) == 1
     (incoming / "a" / "late.dcm").unlink()
     assert watch(settings) == 0
-    journal = journal_of(settings)
-    assert [(row["state"], row["number"]) for row in journal.versions()] == [("classified", 1)]
-    journal.close()
+    ledger = ledger_of(settings)
+    assert [(row["state"], row["number"]) for row in ledger.versions()] == [("classified", 1)]
+    ledger.close()
     assert [len(times) for times in sink.received.values()] == [1]
 
 
@@ -209,7 +208,7 @@ def full(*arguments, **options):
 
 
 @pytest.mark.parametrize(
-    ("holder", "name"), [(outbox, "replaced"), (structured_reports, "structured_report"), (JournalClass, "answered")]
+    ("holder", "name"), [(outbox, "replaced"), (structured_reports, "structured_report"), (Ledger, "answered")]
 )
 def test_a_full_disk_loses_nothing(settings, sink, incoming, monkeypatch, caplog, holder, name):
     make_series(incoming / "a")
@@ -246,7 +245,7 @@ def test_it_goes_on_until_it_is_told_to_stop(settings, sink, incoming):
     for seed in (0, 1):
         make_series(incoming / str(seed), seed=seed)
         until(lambda seed=seed: len(sink.received) == seed + 1)
-    waiting = journal_of(settings)
+    waiting = ledger_of(settings)
     until(lambda: not waiting.waiting())
     (sent, *_) = (incoming / ".crossd-watch" / "sent").iterdir()
     waiting.close()
@@ -276,7 +275,7 @@ def test_refusals_to_start(settings, incoming, tmp_path, weights):
         with pytest.raises(CrossDError, match=message):
             watch(dataclasses.replace(settings, **change))
     (incoming / ".crossd-watch").mkdir(exist_ok=True)
-    (incoming / ".crossd-watch" / JOURNAL).write_bytes(b"something else, long enough to be looked into" * 100)
+    (incoming / ".crossd-watch" / LEDGER).write_bytes(b"something else, long enough to be looked into" * 100)
     with pytest.raises(
         CrossDError, match=r"must be a journal that can be written: '.*' is not \(file is not a database"
     ):

@@ -14,7 +14,7 @@ from crossd.data.images.chest_xray14 import FINDINGS
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.pseudo3d import pseudo_3d
-from crossd.ssl.images import unlabelled_images
+from crossd.ssl.unlabelled_images import unlabelled_images
 from crossd.training import PrepareImages, base_card, image_card
 from crossd.training.images import window_options
 from monai.bundle import ConfigWorkflow

@@ -1,7 +1,6 @@
 """ACS convolution: one 2D weight whose output channels look along the axial, coronal and sagittal planes."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: torch.jit.script needs real annotations of attributes.
 import math
 from collections.abc import Sequence
 from typing import List  # noqa: UP035  torch.jit.script resolves these spellings on every supported Python
@@ -10,10 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossd.conv.arguments import same_padding, spatial_tuple
+from crossd.conv.arguments import PADDING_MODES, check_groups, pad_before, spatial_tuple, split_padding
 from crossd.errors import CrossDError, one_of
-
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 def acs_split(out_channels: int) -> tuple[int, int, int]:
@@ -48,6 +45,8 @@ class ACSConv(nn.Module):
     torch.Size([1, 8, 5, 9, 9])
     """
 
+    _pads_before: list[int]
+
     def __init__(
         self,
         in_channels: int,
@@ -63,11 +62,7 @@ class ACSConv(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise CrossDError(
-                f"`in_channels` (={in_channels}) and `out_channels` (={out_channels}) must be divisible by `groups` "
-                f"(={groups}). Choose a common divisor."
-            )
+        check_groups(in_channels, out_channels, groups)
         sizes = (kernel_size,) if isinstance(kernel_size, int) else tuple(kernel_size)
         if len(set(sizes)) != 1:
             raise CrossDError(
@@ -83,8 +78,10 @@ class ACSConv(nn.Module):
         self.dilation = spatial_tuple("dilation", dilation, 3)
         self.groups = groups
         self.padding_mode = padding_mode
-        # `padding` is what the convolution applies; `_padded` what is padded beforehand (modes and uneven "same").
-        self.padding, self._padded = same_padding(padding, self.kernel_size, self.stride, self.dilation, padding_mode)
+        # what the convolution applies, and what is padded before it (modes and uneven "same")
+        self.padding, self._pads_before = split_padding(
+            padding, self.kernel_size, self.stride, self.dilation, padding_mode
+        )
         self._views = _views(in_channels, out_channels, groups)
         self.weight = nn.Parameter(
             torch.empty(out_channels, in_channels // groups, size, size, device=device, dtype=dtype)
@@ -124,8 +121,7 @@ class ACSConv(nn.Module):
                 f"ACSConv expects (batch, channel, depth, height, width); got {x.dim()} axes with shape "
                 f"{list(x.shape)}. Add a batch axis with x.unsqueeze(0)."
             )
-        if len(self._padded) > 0:
-            x = F.pad(x, self._padded, "constant" if self.padding_mode == "zeros" else self.padding_mode)
+        x = pad_before(x, self._pads_before, self.padding_mode)
         bias = self.bias
         views: List[Tensor] = []  # noqa: UP006
         for axis, start, stop, first, last, groups in self._views:

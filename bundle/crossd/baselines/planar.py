@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import torch
 from torch import nn
 
 from crossd.errors import CrossDError
@@ -27,6 +27,7 @@ class Conv2_5d(nn.Conv3d):
     Raises:
         CrossDError: for a number of values that fits neither.
 
+    >>> import torch
     >>> Conv2_5d(3, 8, 3, padding=1)(torch.randn(1, 3, 5, 9, 9)).shape
     torch.Size([1, 8, 5, 9, 9])
     """
@@ -39,11 +40,8 @@ class Conv2_5d(nn.Conv3d):
         stride: int | Sequence[int] = 1,
         padding: str | int | Sequence[int] = 0,
         dilation: int | Sequence[int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        *arguments: Any,
+        **options: Any,
     ) -> None:
         steps = (stride,) * 3 if isinstance(stride, int) else tuple(stride)
         if len(steps) != 3:
@@ -54,14 +52,11 @@ class Conv2_5d(nn.Conv3d):
             in_channels,
             out_channels,
             (1, *_in_plane("kernel_size", kernel_size)),
-            stride=(steps[0], steps[1], steps[2]),
-            padding=padding if isinstance(padding, str) else (0, *_in_plane("padding", padding)),
-            dilation=(1, *_in_plane("dilation", dilation)),
-            groups=groups,
-            bias=bias,
-            padding_mode=padding_mode,  # type: ignore[arg-type]  # torch checks it
-            device=device,
-            dtype=dtype,
+            (steps[0], steps[1], steps[2]),
+            padding if isinstance(padding, str) else (0, *_in_plane("padding", padding)),
+            (1, *_in_plane("dilation", dilation)),
+            *arguments,
+            **options,
         )
 
 

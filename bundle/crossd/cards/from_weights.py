@@ -11,14 +11,16 @@ from typing import Any
 from torch import Tensor
 
 from crossd.cards.own_model import bundle_card, metadata_beside
-from crossd.cards.rules import SELF_SUPERVISED
+from crossd.cards.rules import SEGMENTATION, SELF_SUPERVISED
 from crossd.checkpoints import read_card, read_checkpoint
 from crossd.checkpoints.layouts import recognise, without_wrapper
 from crossd.errors import CrossDError
 from crossd.networks import STAGES
+from crossd.networks.monai_encoders import MONAI_ENCODERS, encoder_arguments
 
 logger = logging.getLogger(__name__)
 
+RADIMAGENET = {"mean": 0.3162, "std": 0.3213}  # of the official Cross-D pre-training set, grey values in [0, 1]
 FROM_SCRATCH: dict[str, Any] = {
     "class_names": [],
     "network": {"depth": 18, "width": 64},
@@ -38,12 +40,11 @@ FROM_SCRATCH_2D: dict[str, Any] = {
         **FROM_SCRATCH["input"],
         "plane": "acquired",
         "intensity": {"mode": "range"},
-        "mean": 0.3162,
-        "std": 0.3213,
+        **RADIMAGENET,
     },
 }
-RADIMAGENET = {"mean": 0.3162, "std": 0.3213}  # of the official Cross-D pre-training set, grey values in [0, 1]
 IMAGENET = {"mean": 0.449, "std": 0.226}  # torchvision's three channels, averaged
+_CHANNELS = ("spatial_dims", "in_channels", "out_channels", "num_classes")  # these follow from the new data
 
 
 def is_none(weights: str | None) -> bool:
@@ -108,6 +109,63 @@ def trained_card(weights: str | None) -> dict[str, Any]:
             "training run, or --weights FILE."
         )
     return read_card(str(weights))
+
+
+def trained_segmentation(weights: str | None) -> dict[str, Any]:
+    """The card of a trained segmentation model.
+
+    Raises:
+        CrossDError: when there is no such file, it has no card, or it does not segment.
+    """
+    card = trained_card(weights)
+    if card["task"] != SEGMENTATION:
+        raise CrossDError(
+            f"A mask needs a model that segments; {weights} is one for {card['task']}. Pass --weights of "
+            "a run of configs/train_segmentation.json, or use configs/inference.json."
+        )
+    return card
+
+
+def segmentation_base(weights: str | None, bundle_root: str) -> dict[str, Any]:
+    """What is known of the input and the network from the weights that training starts from.
+
+    Args:
+        weights: a segmentation model of ours, any checkpoint that `crossd.training.base_card` knows (a classifier, a
+            self-supervised encoder), the self-supervised encoder of a network of MONAI, or `"none"`.
+        bundle_root: of the running bundle.
+
+    Returns:
+        `{"class_names", "label_values", "network", "input"}`; the classes are None unless the weights segment.
+
+    Raises:
+        CrossDError: when the file is missing or is no checkpoint.
+    """
+    pretrained = monai_encoder(weights)
+    if pretrained is not None:
+        return {"class_names": None, "label_values": None, **pretrained}
+    card = base_card(weights, bundle_root)
+    segments = card.get("task") == SEGMENTATION
+    left_out = _CHANNELS if segments else (*_CHANNELS, "name", "convs", "conv")
+    return {
+        "class_names": card["class_names"] if segments else None,
+        "label_values": card["label_values"] if segments else None,
+        "network": {key: value for key, value in card["network"].items() if key not in left_out},
+        "input": card["input"],
+    }
+
+
+def monai_encoder(weights: str | None) -> dict[str, Any] | None:
+    """What is known from a self-supervised encoder of one of MONAI's networks; None for any other weights.
+
+    Returns:
+        `{"network", "input"}`, the network with its name, kind of convolutions and arguments but channels.
+    """
+    card = {} if is_none(weights) or not Path(str(weights)).is_file() else read_checkpoint(str(weights)).get("card")
+    if not card or card.get("task") != SELF_SUPERVISED or card.get("encoder") not in MONAI_ENCODERS:
+        return None
+    options = {key: value for key, value in card["network"].items() if key not in (*_CHANNELS, "conv")}
+    network = {"name": MONAI_ENCODERS[card["encoder"]], "convs": card["network"].get("conv", "plain")}
+    return {"network": {**network, **encoder_arguments(card["encoder"], options)}, "input": card["input"]}
 
 
 def _of_classifier(card: dict[str, Any], path: Path) -> dict[str, Any]:

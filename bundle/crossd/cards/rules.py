@@ -12,7 +12,8 @@ from crossd.errors import CrossDError
 FORMAT = 1
 SELF_SUPERVISED = "self_supervised"  # the task of an encoder: there are no classes, and no rules on them
 SEGMENTATION = "segmentation"  # classes of voxels, the background first
-TASKS = ("multiclass", "multilabel", SELF_SUPERVISED, SEGMENTATION)
+CLASSIFICATION = ("multiclass", "multilabel")
+TASKS = (*CLASSIFICATION, SELF_SUPERVISED, SEGMENTATION)
 PLANES = ("axial", "coronal", "sagittal", "acquired")
 INTENSITIES = ("range", "window", "percentile")
 _FEWEST = {"multiclass": 2, "multilabel": 1, SEGMENTATION: 2, SELF_SUPERVISED: 0}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from crossd.cards.rules import check_card
-from crossd.checkpoints.files import read_card, read_checkpoint, save_checkpoint
-from crossd.checkpoints.report import TransferReport
+from crossd.checkpoints.checkpoint_files import read_card, read_checkpoint, save_checkpoint
 from crossd.checkpoints.transfer import load_pretrained
+from crossd.checkpoints.transfer_report import TransferReport
 
 __all__ = ["TransferReport", "check_card", "load_pretrained", "read_card", "read_checkpoint", "save_checkpoint"]

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossd.checkpoints.files import is_state_dict, read_checkpoint, state_entries, unwrap
+from crossd.checkpoints.checkpoint_files import is_state_dict, read_checkpoint, state_entries, unwrap
 from crossd.checkpoints.layers import CONVOLUTIONS, TRANSPOSED, Plan, own_entries, plan_layer
 from crossd.checkpoints.layouts import into_part, recognise, without_wrapper
-from crossd.checkpoints.report import TransferReport, shortened
+from crossd.checkpoints.transfer_report import TransferReport, shortened
 from crossd.conv import CrossDConv
 from crossd.conv.embed import FILLS
 from crossd.errors import CrossDError, one_of

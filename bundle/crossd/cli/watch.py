@@ -19,7 +19,7 @@ from typing import Any
 
 from crossd.bundle import bundle_root
 from crossd.errors import CrossDError
-from crossd.serve import JOURNAL, Journal, Settings, make_state, parse_node, watch
+from crossd.serve import LEDGER, Ledger, Settings, make_state, parse_node, watch
 from crossd.serve.nodes import check_ae_title
 
 
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Watch until SIGTERM or Ctrl-C; a second one ends at once."""
     if arguments.status:
-        return _status(make_state(arguments.folder.absolute(), arguments.state) / JOURNAL)
+        return _status(make_state(arguments.folder.absolute(), arguments.state) / LEDGER)
     if arguments.send is None:
         raise CrossDError(
             "A watcher needs somebody to send reports to: no node was given. Example: --send ORTHANC@:4242."
@@ -93,20 +93,20 @@ def run(arguments: argparse.Namespace) -> int:
 def _status(path: Path) -> int:
     if not path.is_file():
         raise CrossDError(f"A folder has a status once it was watched: '{path}' is not there. Start the watcher first.")
-    journal = Journal(path)
-    for version in journal.versions():
+    ledger = Ledger(path)
+    for version in ledger.versions():
         number = f", version {version['number']}" if version["number"] else ""
         print(f"{_time(version)}  series {version['uid']}{number}: {version['state']}  {version['reason']}".rstrip())
-        for report in journal.reports(version["id"]):
+        for report in ledger.reports(version["id"]):
             answer = ", ".join(f"{name} {value:.3f}" for name, value in report["answer"]["probabilities"].items())
             attempts = f", {report['attempts']} attempts" if report["attempts"] else ""
             print(f"    {report['volume'] or 'volume'}: {answer}")
             print(f"    report {report['uid']}: {report['state']}{attempts}  {report['reason']}".rstrip())
-    for file in journal.files():
+    for file in ledger.files():
         if file.problem:
             print(file.problem)
-    print(f"{len(journal.waiting())} reports wait to be sent")
-    journal.close()
+    print(f"{len(ledger.waiting())} reports wait to be sent")
+    ledger.close()
     return 0
 
 

@@ -1,10 +1,24 @@
-"""Normalise the arguments of a convolution: one value per spatial axis, and padding by name or by mode."""
+"""The arguments of a convolution, checked: one value per spatial axis, groups, and padding by name or by mode."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
+from torch import Tensor
+
 from crossd.errors import CrossDError
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
+    """Refuse a number of groups that does not divide both numbers of channels."""
+    if groups < 1 or in_channels % groups or out_channels % groups:
+        raise CrossDError(
+            f"`in_channels` (={in_channels}) and `out_channels` (={out_channels}) must be divisible by `groups` "
+            f"(={groups}). Choose a common divisor."
+        )
 
 
 def spatial_tuple(name: str, value: int | Sequence[int], spatial_dims: int) -> tuple[int, ...]:
@@ -20,7 +34,7 @@ def spatial_tuple(name: str, value: int | Sequence[int], spatial_dims: int) -> t
     return values
 
 
-def same_padding(
+def split_padding(
     padding: str | int | Sequence[int],
     kernel_size: tuple[int, ...],
     stride: tuple[int, ...],
@@ -30,13 +44,13 @@ def same_padding(
     """Split padding into what the convolution applies and what must be padded before it.
 
     Returns:
-        Zero padding per axis for the convolution, and the amounts for `torch.nn.functional.pad` (last axis first, both
-        sides), zeros when nothing is padded beforehand. `padding_mode` other than zeros is always padded beforehand,
-        as is `"same"` where the two sides differ (even kernels): torch puts the larger half at the end.
+        Zero padding per axis for the convolution, and the amounts for `pad_before` (last axis first, both sides), empty
+        when nothing is. `padding_mode` other than zeros is always padded beforehand, as is `"same"` where the two sides
+        differ (even kernels): torch puts the larger half at the end.
 
-    >>> same_padding("same", (3, 3), (1, 1), (2, 2), "zeros")
-    ((2, 2), [0, 0, 0, 0])
-    >>> same_padding("same", (2, 2), (1, 1), (1, 1), "zeros")
+    >>> split_padding("same", (3, 3), (1, 1), (2, 2), "zeros")
+    ((2, 2), [])
+    >>> split_padding("same", (2, 2), (1, 1), (1, 1), "zeros")
     ((0, 0), [0, 1, 0, 1])
     """
     axes = len(kernel_size)
@@ -51,8 +65,13 @@ def same_padding(
     else:
         before = after = list(spatial_tuple("padding", padding, axes))
     if padding_mode == "zeros" and before == after:
-        return tuple(before), [0] * (2 * axes)
-    amounts: list[int] = []
-    for left, right in zip(before[::-1], after[::-1], strict=True):
-        amounts += [left, right]
-    return (0,) * axes, amounts
+        return tuple(before), []
+    sides = zip(before[::-1], after[::-1], strict=True)
+    return (0,) * axes, [side for both in sides for side in both] if any(before + after) else []
+
+
+def pad_before(x: Tensor, amounts: list[int], padding_mode: str) -> Tensor:
+    """Apply the amounts of `split_padding`; scriptable."""
+    if len(amounts) == 0:
+        return x
+    return F.pad(x, amounts, "constant" if padding_mode == "zeros" else padding_mode)

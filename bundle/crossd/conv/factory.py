@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import torch
 from monai.networks.layers import Conv
 
 from crossd.conv.layer import CrossDConv
@@ -24,53 +23,25 @@ LAYER_OPTIONS = ("alignment", "motion", "view", "momentum", "max_angle")
 class CrossDConv2d(CrossDConv):
     """`CrossDConv` with `spatial_dims=2` and the signature of `torch.nn.Conv2d`; options come from `crossd_convs()`.
 
+    >>> import torch
     >>> CrossDConv2d(3, 8, 3, padding=1)(torch.randn(1, 3, 9, 9)).shape
     torch.Size([1, 8, 9, 9])
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding: str | int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        **options: Any,
-    ) -> None:
-        arguments = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
-        super().__init__(2, *arguments, device=device, dtype=dtype, **{**(_options.get() or {}), **options})
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(2, *arguments, **{**(_options.get() or {}), **options})
 
 
 class CrossDConv3d(CrossDConv):
     """`CrossDConv` with `spatial_dims=3` and the signature of `torch.nn.Conv3d`; options come from `crossd_convs()`.
 
+    >>> import torch
     >>> CrossDConv3d(1, 4, 3, stride=2)(torch.randn(1, 1, 9, 9, 9)).shape
     torch.Size([1, 4, 4, 4, 4])
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding: str | int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        **options: Any,
-    ) -> None:
-        arguments = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
-        super().__init__(3, *arguments, device=device, dtype=dtype, **{**(_options.get() or {}), **options})
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(3, *arguments, **{**(_options.get() or {}), **options})
 
 
 def crossd_layer(spatial_dims: int) -> type[CrossDConv]:

@@ -51,16 +51,9 @@ def fold(network: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _plain(layer: CrossDConv) -> nn.Module:
     convolution = {2: nn.Conv2d, 3: nn.Conv3d}[layer.spatial_dims]
-    padding: tuple[int, ...] | str = layer.padding
-    pads = layer._padded
-    if any(pads):
-        sides = list(zip(pads[::2], pads[1::2], strict=True))[::-1]
-        padding = tuple(left for left, _ in sides)
-        if any(left != right for left, right in sides):
-            padding = "same"  # the only way to uneven sides
     arguments: dict[str, Any] = dict(
         stride=layer.stride,
-        padding=padding,
+        padding=layer.padding,
         dilation=layer.dilation,
         groups=layer.groups,
         bias=layer.bias is not None,

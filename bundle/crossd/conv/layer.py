@@ -1,20 +1,15 @@
 """`CrossDConv`: a convolution whose one stored 3D weight serves 2D images and volumes."""
 
-# No `from __future__ import annotations`: torch.jit.script needs real annotations on `torch.jit.unused` methods.
+# No `from __future__ import annotations`: torch.jit.script needs real annotations of attributes.
 from collections.abc import Sequence
+from typing import Final
 
 import torch
-import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossd.conv.arguments import same_padding, spatial_tuple
-from crossd.conv.on_input import MotionOnInput
-from crossd.conv.per_sample import add_bias, convolve, convolve_per_sample
+from crossd.conv.arguments import PADDING_MODES, check_groups, pad_before, spatial_tuple, split_padding
+from crossd.conv.per_sample import add_bias, convolve, convolve_moved_input, convolve_per_sample, pixels_out
 from crossd.conv.predictor import MotionPredictor
-from crossd.conv.products import moved_kernels, plain_cpu
-from crossd.conv.separable import SeparableConvolution
-from crossd.conv.windows import windows_pay
 from crossd.errors import CrossDError, one_of
 from crossd.motion import (
     ALIGNMENTS,
@@ -26,11 +21,7 @@ from crossd.motion import (
     motion_matrix,
     move_kernel,
     seen_from,
-    shift_factors,
-    translation,
 )
-
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class CrossDConv(nn.Module):
@@ -71,6 +62,8 @@ class CrossDConv(nn.Module):
     """
 
     running_motion: Tensor | None
+    _pads_before: list[int]
+    few_pixels: Final[int] = 49  # up to which the input is moved: 7×7, the last stage of a ResNet on 224×224
 
     def __init__(
         self,
@@ -98,11 +91,7 @@ class CrossDConv(nn.Module):
             raise CrossDError(
                 f"`spatial_dims` must be 2 or 3; got {spatial_dims!r}. Use torch.nn.Conv1d for sequences."
             )
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise CrossDError(
-                f"`in_channels` (={in_channels}) and `out_channels` (={out_channels}) must be divisible by `groups` "
-                f"(={groups}). Choose a common divisor."
-            )
+        check_groups(in_channels, out_channels, groups)
         if alignment is None:
             alignment = "dynamic" if spatial_dims == 2 else "running"
         self.spatial_dims = spatial_dims
@@ -127,10 +116,10 @@ class CrossDConv(nn.Module):
                 "plain torch.nn convolution (build it outside crossd_convs())."
             )
         size = self.kernel_size[0]
-        # `padding` is what the convolution applies; `_padded` what is padded beforehand (modes and uneven "same").
-        self.padding, self._padded = same_padding(padding, self.kernel_size, self.stride, self.dilation, padding_mode)
-
-        self._pads_first = any(self._padded)
+        self.padding = padding if isinstance(padding, str) else spatial_tuple("padding", padding, spatial_dims)
+        self._pads, self._pads_before = split_padding(
+            padding, self.kernel_size, self.stride, self.dilation, padding_mode
+        )
         weight = torch.empty(out_channels, in_channels // groups, size, size, size, device=device, dtype=dtype)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
@@ -169,42 +158,17 @@ class CrossDConv(nn.Module):
         >>> torch.equal(layer.kernel(), layer.weight[:, :, 1])
         True
         """
-        size = self.weight.shape[2]
-        rows = "volume" if self.spatial_dims == 3 else self.view
-        axes = [size] * self.spatial_dims
         weight = seen_from(self.weight, self.through_plane)
+        size = weight.shape[2]
+        if motion_vector is None and (size == 1 or self.alignment == "raw"):
+            if self.spatial_dims == 3:
+                return weight
+            return weight[:, :, size // 2] if self.view == "slice" else weight.sum(2)
         fixed = motion_vector is None
-        if size == 1:
-            plain = self.weight.reshape([self.weight.shape[0], self.weight.shape[1]] + axes)  # noqa: RUF005
-            return (
-                plain
-                if motion_vector is None
-                else plain.unsqueeze(0).repeat([motion_vector.shape[0]] + [1] * plain.dim())
-            )
         if motion_vector is None:
-            if self.alignment == "dynamic":
-                raise CrossDError(
-                    'The kernel of alignment="dynamic" depends on the input, so there is no fixed one. '
-                    'Pass `motion_vector`, or use set_alignment(network, "running").'
-                )
-            if self.alignment == "raw":
-                if rows == "volume":
-                    return weight
-                return weight[:, :, size // 2] if rows == "slice" else weight.sum(2)
-            running = self.running_motion
-            assert running is not None  # for torch.jit: only K = 1 has none
-            # at least float32: an angle in half precision would move the kernel by visible amounts
-            running = running.float() if running.dtype in (torch.float16, torch.bfloat16) else running
-            motion_vector = (
-                running.unsqueeze(0) if self.alignment == "running" else torch.zeros_like(running).unsqueeze(0)
-            )
-            motion_vector = motion_in_image(motion_vector, self.through_plane)
-        matrix = motion_matrix(motion_vector, size, self.motion, rows)
-        if not torch.jit.is_scripting() and self._without_gradient(weight, matrix):
-            moved = moved_kernels(weight, matrix)
-        else:
-            moved = move_kernel(weight, matrix)
-        kernels = moved.reshape([moved.shape[0], moved.shape[1], moved.shape[2]] + axes)  # noqa: RUF005
+            motion_vector = self._fixed_motion()
+        moved = move_kernel(weight, self._matrix(motion_vector))
+        kernels = moved.reshape([moved.shape[0], moved.shape[1], moved.shape[2]] + [size] * self.spatial_dims)
         return kernels[0] if fixed else kernels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -216,62 +180,47 @@ class CrossDConv(nn.Module):
                 f"{x.dim()} axes, shape {list(x.shape)}. Add a batch axis with x.unsqueeze(0), or build the layer with "
                 "the other spatial_dims."
             )
-        predictor = self.predictor
-        motion_vector: Tensor | None = None
-        if predictor is not None and self.alignment == "dynamic":
-            motion_vector = predictor(x)
-            if self.training and self.spatial_dims == 2:
-                self._update_running_motion(motion_in_volume(motion_vector.detach(), self.through_plane))
-        if self._pads_first:
-            x = F.pad(x, self._padded, "constant" if self.padding_mode == "zeros" else self.padding_mode)
+        motion_vector = self._predicted_motion(x)
+        x = pad_before(x, self._pads_before, self.padding_mode)
+        geometry = (self.stride, self._pads, self.dilation)
         if motion_vector is None:
-            y = convolve(x, self.kernel(), self.stride, self.padding, self.dilation, self.groups)
-        elif not torch.jit.is_scripting() and self._by_windows(x):
-            y = self._convolve_windows(x, motion_vector)
+            y = convolve(x, self.kernel(), *geometry, self.groups)
+        elif self.groups == 1 and pixels_out(x, self.kernel_size[0], *geometry) <= self.few_pixels:
+            weight = seen_from(self.weight, self.through_plane)
+            y = convolve_moved_input(x, weight, self._matrix(motion_vector), *geometry)
         else:
-            kernels = self.kernel(motion_vector)
-            y = convolve_per_sample(x, kernels, self.stride, self.padding, self.dilation, self.groups)
+            y = convolve_per_sample(x, self.kernel(motion_vector), *geometry, self.groups)
         return y if self.bias is None else add_bias(y, self.bias)
 
-    def _update_running_motion(self, motion_vector: Tensor) -> None:
+    def _predicted_motion(self, x: Tensor) -> Tensor | None:
+        """`(batch, 3)` where kernels depend on the input; training on images averages it in `running_motion`."""
+        predictor = self.predictor
         running = self.running_motion
-        if running is not None:
-            mean = motion_vector.mean(0)
-            if not torch.jit.is_scripting() and self._synchronised():
-                mean = mean / dist.get_world_size()
-                dist.all_reduce(mean)
+        if predictor is None or running is None or self.alignment != "dynamic":
+            return None
+        motion_vector = predictor(x)
+        if self.training and self.spatial_dims == 2:
+            mean = motion_in_volume(motion_vector.detach(), self.through_plane).mean(0)
             running += self.momentum * (mean.to(running.dtype) - running)
+        return motion_vector
 
-    @torch.jit.unused
-    def _synchronised(self) -> bool:
-        if not (dist.is_available() and dist.is_initialized()):
-            return False
-        norm = None if self.predictor is None else self.predictor[1]
-        # `synchronises`: a batch norm of another class that shares its statistics, as one for CPUs has to be
-        return isinstance(norm, nn.SyncBatchNorm) or getattr(norm, "synchronises", False)
+    def _fixed_motion(self) -> Tensor:
+        """`(1, 3)` where kernels do not depend on the input."""
+        if self.alignment == "dynamic":
+            raise CrossDError(
+                'The kernel of alignment="dynamic" depends on the input, so there is no fixed one. '
+                'Pass `motion_vector`, or use set_alignment(network, "running").'
+            )
+        running = self.running_motion
+        assert running is not None  # for torch.jit: only K = 1 has none
+        # at least float32: an angle in half precision would move the kernel by visible amounts
+        running = running.float() if running.dtype in (torch.float16, torch.bfloat16) else running
+        motion_vector = running if self.alignment == "running" else torch.zeros_like(running)
+        return motion_in_image(motion_vector.unsqueeze(0), self.through_plane)
 
-    @torch.jit.unused
-    def _without_gradient(self, weight: Tensor, matrix: Tensor) -> bool:
-        wanted = torch.is_grad_enabled() and (weight.requires_grad or matrix.requires_grad)
-        return plain_cpu(weight, matrix) and not wanted
-
-    @torch.jit.unused
-    def _by_windows(self, x: Tensor) -> bool:
-        return self.groups == 1 and windows_pay(x, self.weight, self.stride)
-
-    @torch.jit.unused
-    def _convolve_windows(self, x: Tensor, motion_vector: Tensor) -> Tensor:
+    def _matrix(self, motion_vector: Tensor) -> Tensor:
         rows = "volume" if self.spatial_dims == 3 else self.view
-        size = self.kernel_size[0]
-        weight = seen_from(self.weight, self.through_plane)
-        geometry = (self.stride, self.padding, self.dilation)
-        if self.spatial_dims == 2 and self.motion == "shift" and size % 2 == 1:
-            depth, plane = shift_factors(translation(motion_vector), size, rows)
-            separate: Tensor = SeparableConvolution.apply(x, weight, depth, plane, *geometry)
-            return separate
-        matrix = motion_matrix(motion_vector, size, self.motion, rows)
-        y: Tensor = MotionOnInput.apply(x, weight, matrix, *geometry)
-        return y
+        return motion_matrix(motion_vector, self.weight.shape[2], self.motion, rows)
 
     def extra_repr(self) -> str:
         text = (

@@ -2,12 +2,12 @@
 # mypy: disable-error-code="operator, arg-type"
 # torch types the items of a Sequential as bare modules; torch.jit.script refuses casts
 
-# No `from __future__ import annotations`: torch.jit.script needs real annotations on `torch.jit.unused` methods.
+from __future__ import annotations
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossd.conv.pooling import PooledMaps, centre_and_spread, normalised, pieces_pay
 from crossd.motion import MAX_ANGLE, axis_angle
 
 HIDDEN_CHANNELS = 16  # the official layer's width
@@ -24,23 +24,15 @@ class PositionBatchNorm(nn.BatchNorm1d):
     """Batch norm over positions that uses its running statistics when a training batch has one value per channel."""
 
     def forward(self, x: Tensor) -> Tensor:
-        use_batch = self.training and x.shape[0] * x.shape[2] > 1
-        if use_batch and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+        use_batch = False
+        if self.training and x.shape[0] * x.shape[2] > 1:  # as a branch: a value would be symbolic in torch.compile
+            use_batch = True
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
         momentum = 0.1 if self.momentum is None else self.momentum
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, use_batch, momentum, self.eps
         )
-
-    @torch.jit.unused
-    def follow(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics towards a training batch's, as `forward` does."""
-        if self.training and self.running_mean is not None and self.running_var is not None:
-            if self.num_batches_tracked is not None:
-                self.num_batches_tracked.add_(1)
-            momentum = 0.1 if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean, momentum)
-            self.running_var.lerp_(variance, momentum)
 
 
 class MotionPredictor(nn.Sequential):
@@ -66,48 +58,8 @@ class MotionPredictor(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = x.flatten(2)
-        if not torch.jit.is_scripting() and self._in_pieces(maps):
-            return axis_angle(self._sums_of_pieces(maps), self.max_angle)
-        norm = self[1]
-        mean, variance = norm.running_mean, norm.running_var
-        if norm.training or mean is None or variance is None:
-            for module in self:
-                maps = module(maps)
-        else:  # a fixed batch norm is part of the first layer: one pass less over the largest map
-            weight, bias = normalised(self[0].weight, self[0].bias, norm.weight, norm.bias, mean, variance, norm.eps)
-            maps = F.conv1d(maps, weight.unsqueeze(2), bias.squeeze(1))
-            maps = self[3](F.relu(maps))
+        for module in self:
+            maps = module(maps)
         if maps.dtype == torch.float16 or maps.dtype == torch.bfloat16:
             maps = maps.float()  # angles and softmax sums need the range
         return axis_angle((maps * torch.softmax(maps, 2)).sum(2), self.max_angle)
-
-    @torch.jit.unused
-    def _in_pieces(self, maps: Tensor) -> bool:
-        return type(self[1]) is PositionBatchNorm and pieces_pay(maps, self[0].weight)
-
-    @torch.jit.unused
-    def _sums_of_pieces(self, maps: Tensor) -> Tensor:
-        first, norm, last = self[0], self[1], self[3]
-        mean, variance, centre, spread = norm.running_mean, norm.running_var, None, None
-        if norm.training or mean is None or variance is None:
-            with torch.no_grad():
-                centre, spread = centre_and_spread(maps)
-                count = maps.shape[0] * maps.shape[2]
-                mean = first.weight @ centre + first.bias
-                variance = ((first.weight @ spread) * first.weight).sum(1) / count
-                norm.follow(mean, variance * (count / (count - 1)))
-        sums: Tensor = PooledMaps.apply(
-            maps,
-            first.weight,
-            first.bias,
-            norm.weight,
-            norm.bias,
-            last.weight,
-            last.bias,
-            mean,
-            variance,
-            centre,
-            spread,
-            norm.eps,
-        )
-        return sums

@@ -118,9 +118,7 @@ def convert_crossd(layer: CrossDConv, path: str, to: str, spatial_dims: int, opt
             f'A CrossDConv converts only to="crossd" and without `fill`; {path!r} is one, and to={to!r}. Use '
             "crossd.fold(network) for plain convolutions, or start from the plain 2D network."
         )
-    sides = list(zip(layer._padded[::2], layer._padded[1::2], strict=True))[::-1]
-    padding: Any = "same" if any(left != right for left, right in sides) else tuple(left for left, _ in sides)
-    per_axis = {"stride": layer.stride, "padding": padding or layer.padding, "dilation": layer.dilation}
+    per_axis: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
     if spatial_dims == 3 and layer.spatial_dims == 2:
         per_axis = {name: on_three_axes(value, name, path) for name, value in per_axis.items()}
     elif spatial_dims != layer.spatial_dims:
@@ -129,6 +127,8 @@ def convert_crossd(layer: CrossDConv, path: str, to: str, spatial_dims: int, opt
         )
     alignment = layer.alignment if spatial_dims == layer.spatial_dims else None
     kept = {"alignment": alignment, "motion": layer.motion, "view": layer.view, "momentum": layer.momentum}
+    if layer.predictor is not None:
+        kept["max_angle"] = layer.predictor.max_angle
     layer_options: dict[str, Any] = {**kept, **options}
     again = CrossDConv(
         spatial_dims,
@@ -145,6 +145,7 @@ def convert_crossd(layer: CrossDConv, path: str, to: str, spatial_dims: int, opt
         dtype=layer.weight.dtype,
         **layer_options,
     )
+    again.through_plane = layer.through_plane if spatial_dims == 2 else 0  # volumes show all axes
     again.load_state_dict(layer.state_dict())
     again.weight.requires_grad_(layer.weight.requires_grad)
     if layer.bias is not None and again.bias is not None:

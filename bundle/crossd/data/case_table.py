@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from crossd.data.case_names import safe_name, unique_names
-from crossd.data.volume_files import VOLUME_SUFFIXES, split_volume
+from crossd.data.delimited import Table, read_table
+from crossd.data.volume import VOLUME_SUFFIXES, split_volume
 from crossd.errors import CrossDError
 
 
@@ -24,28 +25,19 @@ def read_case_table(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         CrossDError: no such columns, no rows, a repeated case name, or not a text file.
     """
     path = Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:  # Excel writes a byte order mark
-            header = file.readline()
-            file.seek(0)
-            delimiter = max(",;\t", key=header.count)
-            reader = csv.DictReader(file, delimiter=delimiter)
-            columns = [(name or "").strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            rows = [
-                {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)} for row in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    table = read_table(path, "A list of cases")
+    channels, rows = image_columns(table.columns), table.rows
+    if not channels or len(set(table.columns)) < len(table.columns):
         raise CrossDError(
-            f"A list of cases must be a readable CSV in UTF-8: '{path}' is not ({error}). Save it as CSV (UTF-8)."
-        ) from error
-    channels = _channel_columns(path, columns)
+            "A list of cases needs a column 'image', or columns 'image_1', 'image_2', … without gaps, one per channel: "
+            f"'{path}' has {', '.join(map(repr, table.columns)) or 'no header'}. Rename its columns."
+        )
     if not rows:
         raise CrossDError(f"A list of cases needs at least one row: '{path}' has a header only. Add the images.")
     sources = [[_resolve(path.parent, row[column]) for column in channels] for row in rows]
-    names = _case_names(path, rows, sources)
+    names = _case_names(table, sources)
     items = []
-    for number, (row, images, name) in enumerate(zip(rows, sources, names, strict=True), start=2):
+    for number, row, images, name in zip(table.lines, rows, sources, names, strict=True):
         wrong = None
         for column, image in zip(channels, images, strict=True):
             if not row[column]:
@@ -61,31 +53,33 @@ def read_case_table(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return items
 
 
-def _channel_columns(path: Path, columns: list[str]) -> list[str]:
+def image_columns(columns: Sequence[str]) -> tuple[str, ...]:
+    """`image`, or `image_1` to `image_n`, as a header has them; nothing where it has both, neither, or gaps.
+
+    >>> image_columns(["case", "image_2", "image_1"]), image_columns(["image_1", "image_3"])
+    (('image_1', 'image_2'), ())
+    """
     numbered = sorted((name for name in columns if re.fullmatch(r"image_\d+", name)), key=lambda name: int(name[6:]))
-    expected = [f"image_{index + 1}" for index in range(len(numbered))]
-    if ("image" in columns) == bool(numbered) or numbered != expected or len(set(columns)) < len(columns):
-        raise CrossDError(
-            "A list of cases needs a column 'image', or columns 'image_1', 'image_2', … without gaps, one per channel: "
-            f"'{path}' has {', '.join(repr(name) for name in columns) or 'no header'}. Rename its columns."
-        )
-    return numbered or ["image"]
+    whole = numbered == [f"image_{index + 1}" for index in range(len(numbered))]
+    if ("image" in columns) == bool(numbered) or not whole:
+        return ()
+    return tuple(numbered) or ("image",)
 
 
 def _resolve(folder: Path, cell: str) -> str:
     return os.path.normpath(os.path.join(os.path.abspath(folder), os.path.expanduser(cell))) if cell else ""
 
 
-def _case_names(path: Path, rows: list[dict[str, str]], sources: list[list[str]]) -> list[str]:
+def _case_names(table: Table, sources: list[list[str]]) -> list[str]:
     """The column `case`, or else what distinguishes the paths of the first channels."""
-    if "case" in rows[0]:
-        given = [safe_name(row["case"]) for row in rows]
+    if "case" in table.columns:
+        given = [safe_name(row["case"]) for row in table.rows]
         taken: set[str] = set()
-        for index, (row, name) in enumerate(zip(rows, given, strict=True)):
+        for line, row, name in zip(table.lines, table.rows, given, strict=True):
             if not row["case"] or name.casefold() in taken:
                 raise CrossDError(
-                    f"Case names must be given and unique as file names: '{path}' has {row['case']!r} in line "
-                    f"{index + 2}. Rename it, or drop the column 'case' to have names made from the paths."
+                    f"Case names must be given and unique as file names: '{table.path}' has {row['case']!r} in line "
+                    f"{line}. Rename it, or drop the column 'case' to have names made from the paths."
                 )
             taken.add(name.casefold())
         return given
@@ -93,7 +87,7 @@ def _case_names(path: Path, rows: list[dict[str, str]], sources: list[list[str]]
     try:
         root = os.path.commonpath(parents)
     except ValueError:  # other drives, or no paths at all
-        root = os.path.dirname(os.path.abspath(path))
+        root = os.path.dirname(os.path.abspath(table.path))
     return unique_names(stem(os.path.relpath(images[0], root)) if images[0] else "empty" for images in sources)
 
 

@@ -13,11 +13,10 @@ from crossd.data.case_table import read_case_table, stem
 from crossd.data.dicom import Rejected, find_series
 from crossd.data.dicom.dicomdir import is_dicomdir, read_dicomdir
 from crossd.data.dicom.series import Series
+from crossd.data.dicom.series_volume import check_tilt
 from crossd.data.dicom.straightening import TILT
-from crossd.data.dicom.volume import check_tilt
 from crossd.data.folders import files_below, natural
-from crossd.data.volume import header_of
-from crossd.data.volume_files import VOLUME_SUFFIXES, split_volume
+from crossd.data.volume import VOLUME_SUFFIXES, header_of, split_volume
 from crossd.errors import CrossDError, one_of
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,26 +69,51 @@ def read_table(path: str | os.PathLike[str], what: str = "A table", lower: bool 
     (({'image': 'a.nii', 'label': 'x'}, {'image': 'b.nii', 'label': ''}), (2, 4))
     """
     path = Path(path)
+    columns, lines = _read(path, what, lower)
+    kept = list(lines)
+    return Table(
+        path,
+        columns,
+        tuple(_row(columns, cells) for _, cells in kept),
+        tuple(line for line, _ in kept),
+        tuple(len(cells) for _, cells in kept),
+    )
+
+
+def stream_table(
+    path: str | os.PathLike[str], what: str = "A table", lower: bool = False
+) -> tuple[tuple[str, ...], Iterator[tuple[int, dict[str, str]]]]:
+    """A table too long to be held: its columns, and each row with its line. Arguments and errors: see `read_table`."""
+    columns, lines = _read(Path(path), what, lower)
+    return columns, ((line, _row(columns, cells)) for line, cells in lines)
+
+
+def _read(path: Path, what: str, lower: bool) -> tuple[tuple[str, ...], Iterator[tuple[int, list[str]]]]:
+    lines = _lines(path, what)
+    _, names = next(lines)
+    return tuple(name.lower() for name in names) if lower else tuple(names), lines
+
+
+def _lines(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:
+    """The header, then the lines with any text, each with its number."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
             file.seek(0)
             reader = csv.reader(file, delimiter=max(_SEPARATORS, key=first.count))
-            header = [name.strip() for name in next(reader, [])]
-            read = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+            yield 1, [name.strip() for name in next(reader, [])]
+            for row in reader:
+                cells = [cell.strip() for cell in row]
+                if any(cells):
+                    yield reader.line_num, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CrossDError(
             f"{what} must be a readable CSV in UTF-8: '{path}' is not ({error}). Save it as CSV (UTF-8)."
         ) from error
-    names = [name.lower() for name in header] if lower else header
-    kept = [(line, cells) for line, cells in read if any(cells)]
-    return Table(
-        path,
-        tuple(names),
-        tuple(dict(zip(names, [*cells, *[""] * (len(names) - len(cells))], strict=False)) for _, cells in kept),
-        tuple(line for line, _ in kept),
-        tuple(len(cells) for _, cells in kept),
-    )
+
+
+def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    return dict(zip(columns, [*cells, *[""] * (len(columns) - len(cells))], strict=False))
 
 
 def write_table(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from crossd.data.sizes import DEFLATE_AT_MOST, check_declared, check_deflated, check_voxels, too_many
+from crossd.data.declared_sizes import DEFLATE_AT_MOST, check_declared, check_deflated, check_voxels, too_many
 from crossd.data.text_headers import TextHeader, read_text_header
 from crossd.data.volume import Volume, choose_volume
 from crossd.errors import CrossDError

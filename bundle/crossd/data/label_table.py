@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossd.cards.rules import CLASSIFICATION, SEGMENTATION
+from crossd.data.case_table import image_columns
+from crossd.data.delimited import Table, read_table
 from crossd.errors import CrossDError
 
 OWN_COLUMNS = ("case", "label", "patient", "split")
 MASK_COLUMNS = ("case", "mask", "patient", "split")  # of segmentation, where a label map is the label
-TASKS = ("multiclass", "multilabel", "segmentation")
+TASKS = (*CLASSIFICATION, SEGMENTATION)
 NO_CLASS = "none"  # what a multilabel `label` says of a case that has none of the classes
 
 
 @dataclass(frozen=True)
-class LabelTable:
+class LabelTable(Table):
     """A labels.csv as text.
 
     Attributes:
-        path: the file.
         image_columns: `("image",)` or `("image_1", …, "image_n")`, one per channel.
         class_columns: the 0/1 columns; empty where there is a column `label`.
-        columns: all columns.
-        rows: one dictionary per row, stripped of surrounding blanks.
-        lines: the line number of each row in the file.
     """
 
-    path: Path
     image_columns: tuple[str, ...]
     class_columns: tuple[str, ...]
-    columns: tuple[str, ...]
-    rows: tuple[dict[str, str], ...]
-    lines: tuple[int, ...]
-
-    def refuse(self, rule: str, wrong: list[tuple[int, str]], remedy: str) -> None:
-        """Raise a `CrossDError` that names the line of every wrong row, if there is one.
-
-        Args:
-            wrong: `(row index, what is wrong with it)`.
-        """
-        if wrong:
-            listed = "; ".join(f"line {self.lines[row]}: {what}" for row, what in wrong)
-            raise CrossDError(f"{rule}, got in {self.path}: {listed}. {remedy}")
 
 
 def read_label_table(path: str | Path, task: str) -> LabelTable:
@@ -63,32 +46,18 @@ def read_label_table(path: str | Path, task: str) -> LabelTable:
     if not path.is_file():
         raise CrossDError(f"labels must be a CSV file, got {path}, which is not there. Pass --labels FILE.csv.")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
-            first = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, delimiter=max(",;\t", key=first.count))
-            header = [name.strip() for name in next(reader, [])]
-            cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)]
-    except (UnicodeDecodeError, csv.Error) as error:
+        table = read_table(path)
+    except CrossDError as error:
         raise CrossDError(
-            f"labels must be a CSV file in UTF-8, got {path}: {error}. Save it as CSV (UTF-8)."
+            f"labels must be a CSV file in UTF-8, got {path}: {error.__cause__}. Save it as CSV (UTF-8)."
         ) from error
-    images, classes = _check_columns(path, header, task)
-    if not cells:
+    images, classes = _check_columns(path, list(table.columns), task)
+    if not table.rows:
         raise CrossDError(f"labels must have a row for each case, got none in {path} after the header. Add the cases.")
-    table = LabelTable(
-        path,
-        images,
-        classes,
-        tuple(header),
-        tuple(dict(zip(header, row, strict=False)) for _, row in cells),
-        tuple(line for line, _ in cells),
-    )
-    wrong = [(i, f"{len(row)} values") for i, (_, row) in enumerate(cells) if len(row) != len(header)]
-    table.refuse(
-        f"A row must have a value for each of the {len(header)} columns", wrong, "Quote values that hold commas."
-    )
-    return table
+    count = len(table.columns)
+    wrong = [(i, f"{width} values") for i, width in enumerate(table.widths) if width != count]
+    table.refuse(f"A row must have a value for each of the {count} columns", wrong, "Quote values that hold commas.")
+    return LabelTable(**vars(table), image_columns=images, class_columns=classes)
 
 
 def _check_columns(path: Path, header: list[str], task: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -96,22 +65,20 @@ def _check_columns(path: Path, header: list[str], task: str) -> tuple[tuple[str,
     doubled = sorted({name for name in header if header.count(name) > 1})
     if doubled:
         raise CrossDError(f"A column may appear once, got {doubled} more than once in {path}. Rename or drop one.")
-    numbered = sorted((name for name in header if re.fullmatch(r"image_\d+", name)), key=lambda n: int(n[6:]))
-    images = tuple(numbered) or (("image",) if "image" in header else ())
-    expected = tuple(f"image_{i + 1}" for i in range(len(images)))
-    if not images or (numbered and ("image" in header or images != expected)):
+    images = image_columns(header)
+    if not images:
         raise CrossDError(
             f"labels need a column 'image', or 'image_1' to 'image_n' without gaps for several channels, got {header} "
             f"in {path}. Rename the columns."
         )
-    own = MASK_COLUMNS if task == "segmentation" else OWN_COLUMNS
+    own = MASK_COLUMNS if task == SEGMENTATION else OWN_COLUMNS
     others = tuple(name for name in header if name not in images and name not in own)
-    if task == "segmentation" and ("mask" not in header or others):
+    if task == SEGMENTATION and ("mask" not in header or others):
         raise CrossDError(
             f"Cases with masks have the columns {', '.join(images + own)}, image and mask at least, got {header} in "
             f"{path}. Rename, add or drop columns."
         )
-    if task == "segmentation":
+    if task == SEGMENTATION:
         return images, ()
     if "label" in header and others:
         raise CrossDError(

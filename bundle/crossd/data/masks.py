@@ -11,9 +11,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import ResampleToMatch, Transform
 
-from crossd.data.affines import tidy_affine
 from crossd.data.reading import read_volume
-from crossd.data.resampling import parallel_grids
+from crossd.data.resampling import parallel_grids, tidy_affine
 from crossd.errors import CrossDError
 
 APART = 0.1  # voxels, at the corners: what programs lose when they write an affine stays far below

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from crossd.data.sizes import DEFLATE_AT_MOST, TAIL, check_declared, check_voxels, goes_on, too_many
+from crossd.data.declared_sizes import DEFLATE_AT_MOST, TAIL, check_declared, check_voxels, goes_on, too_many
 from crossd.data.volume import Volume, choose_volume
 from crossd.errors import CrossDError
 

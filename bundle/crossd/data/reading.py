@@ -14,17 +14,18 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import SpaceKeys, TraceKeys
 
-from crossd.data.affines import tidy_affine
 from crossd.data.channels import stack_channels
+from crossd.data.declared_sizes import check_voxels
 from crossd.data.dicom import find_series
 from crossd.data.dicom.headers import DICOM_SUFFIXES
 from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series
+from crossd.data.dicom.series_volume import read_series
 from crossd.data.dicom.straightening import TILT
-from crossd.data.dicom.volume import read_series
 from crossd.data.folders import files_below, no_file
-from crossd.data.sizes import check_voxels
-from crossd.data.volume_files import VOLUME_SUFFIXES, Volume, read_volume_file, split_volume
+from crossd.data.resampling import tidy_affine
+from crossd.data.volume import VOLUME_SUFFIXES, Volume, split_volume
+from crossd.data.volume_files import read_volume_file
 from crossd.errors import CrossDError, one_of
 
 # What MONAI writes into the meta data of images, besides its own classes: names and arrays. Without this,
@@ -60,7 +61,7 @@ def read_volume(
         volume: which volume of the 4D files among them, from 0, where the source does not say it.
         series: which series is meant where a folder holds several, by description, modality or UID, as
             `crossd.data.dicom.selection.SeriesFilter` has it.
-        tilt: "correct" or "refuse" for series of a tilted gantry, as `crossd.data.dicom.volume.read_series` has it.
+        tilt: "correct" or "refuse" for series of a tilted gantry, as `read_series` has it.
 
     Returns:
         float32 `(channel, i, j, k)` in the order of the file (DICOM: column index, row index, slice along the normal),

@@ -12,7 +12,7 @@ from typing import Any
 from crossd.data.label_table import LabelTable, read_label_table
 from crossd.data.labels import listed_cases, resolve_cell, splits_of
 from crossd.data.splits import SPLITS
-from crossd.data.volume_files import split_volume
+from crossd.data.volume import split_volume
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
@@ -144,4 +144,5 @@ def _decathlon(folder: Path) -> tuple[LabelTable, dict[str, str]]:
     for image, mask in listed:
         sources = [image] if channels == 1 else [f"{image}@{index}" for index in range(channels)]
         rows.append({**dict(zip(columns, sources, strict=True)), "mask": mask})
-    return LabelTable(path, columns, (), (*columns, "mask"), tuple(rows), tuple(range(1, len(rows) + 1))), classes
+    every, lines = (*columns, "mask"), tuple(range(1, len(rows) + 1))
+    return LabelTable(path, every, tuple(rows), lines, (len(every),) * len(rows), columns, ()), classes

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,31 @@ def split_called(name: str) -> str | None:
     """
     name = name.strip().casefold()
     return name if name in SPLITS else SPELLINGS.get(name)
+
+
+def split_folders(folders: Iterable[str], beside: Iterable[str], where: str | os.PathLike[str]) -> dict[str, str]:
+    """Which folders are named after splits, and which one each.
+
+    Args:
+        folders: names of those of one level.
+        beside: names of those that hold something, and are classes where there are no splits.
+        where: they lie, for the message.
+
+    Raises:
+        CrossDError: for splits beside other folders.
+
+    >>> split_folders(["Valid", "Train"], [], "there"), split_folders(["CT"], ["CT"], "there")
+    ({'Train': 'train', 'Valid': 'val'}, {})
+    """
+    splits = {name: split for name in sorted(folders) if (split := split_called(name))}
+    others = sorted({*beside} - set(splits))
+    if splits and others:
+        raise CrossDError(
+            f"Folders are either splits (train, val, test) with the classes in them or classes, got "
+            f"{', '.join(splits)} beside {', '.join(others)} in {where}. Move or remove one of the two; rename a class "
+            "that is called like a split."
+        )
+    return splits
 
 
 def check_fractions(fractions: Sequence[float]) -> dict[str, float]:

@@ -18,12 +18,11 @@ from monai.transforms import (
 )
 from monai.transforms.spatial.functional import orientation
 
+from crossd.cards.rules import INTENSITIES, PLANES
 from crossd.errors import CrossDError, one_of
 
 # Where (depth, height, width) run to: images as radiologists see them, rows downwards and columns to the right.
 AXCODES = {"axial": "SPL", "coronal": "PIL", "sagittal": "RIP"}
-PLANES = (*AXCODES, "acquired")
-INTENSITY_MODES = ("window", "percentile", "range")
 
 
 class CheckChannelsd(MapTransform):
@@ -144,7 +143,7 @@ class ScaleToUnitd(MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.mode = one_of("intensity mode", mode, INTENSITY_MODES)
+        self.mode = one_of("intensity mode", mode, INTENSITIES)
         if self.mode == "range":
             if lower is not None or upper is not None:
                 raise CrossDError(

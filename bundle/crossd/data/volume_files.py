@@ -10,8 +10,6 @@ from crossd.data.nifti import read_nifti
 from crossd.data.volume import ITK_SUFFIXES, NIFTI_SUFFIXES, VOLUME_SUFFIXES, Volume, header_of, split_volume
 from crossd.errors import CrossDError
 
-__all__ = ["ITK_SUFFIXES", "NIFTI_SUFFIXES", "VOLUME_SUFFIXES", "Volume", "read_volume_file", "split_volume"]
-
 
 def read_volume_file(path: str | os.PathLike[str], volume: int | None = None) -> Volume:
     """Read a file by its suffix, scale slopes applied.

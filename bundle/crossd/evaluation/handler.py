@@ -11,8 +11,8 @@ import torch
 from ignite.engine import Engine, Events
 
 from crossd.errors import CrossDError
+from crossd.evaluation.evaluating import Predictions, evaluate, summary, write_tables
 from crossd.evaluation.plots import plot_calibration, plot_confusion, plot_roc
-from crossd.evaluation.report import Predictions, evaluate, summary, write_tables
 
 logger = logging.getLogger(__name__)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from crossd.export.onnx_file import write_onnx
 from crossd.export.trained import Trained
 from crossd.export.verification import Forward
-from crossd.inference.runtimes import import_openvino
 from crossd.version import __version__
 
 
@@ -32,3 +34,16 @@ def run_openvino(path: Path) -> Forward:
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     model = core.compile_model(core.read_model(path), "CPU", options)
     return lambda volume: torch.from_numpy(model({0: volume.numpy()})[0].copy())  # its buffer is used again
+
+
+def import_openvino() -> Any:
+    """Import it without `openvino_telemetry`, by which it tells its maker that, and from where, it was imported."""
+    known = sys.modules.get("openvino_telemetry")
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        if known is None:
+            del sys.modules["openvino_telemetry"]
+        else:
+            sys.modules["openvino_telemetry"] = known

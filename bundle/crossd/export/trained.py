@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from crossd.cards.rules import CLASSIFICATION
 from crossd.checkpoints import load_pretrained, read_card
 from crossd.conv import fold
 from crossd.errors import CrossDError
@@ -42,7 +43,7 @@ class Trained:
                 kernels depend on the input.
         """
         card = read_card(weights)
-        if card["task"] not in ("multiclass", "multilabel"):
+        if card["task"] not in CLASSIFICATION:
             raise CrossDError(
                 f"Exports are classifiers, task multiclass or multilabel; the card of {weights} says {card['task']}. "
                 "Fine-tune it with configs/train.json, or fold it and call torch.onnx.export yourself."

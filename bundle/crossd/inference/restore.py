@@ -14,7 +14,7 @@ from monai.transforms import SpatialResample
 from torch import Tensor
 
 from crossd.data.resampling import parallel_grids, resample_axis
-from crossd.data.volume_files import NIFTI_SUFFIXES
+from crossd.data.volume import NIFTI_SUFFIXES
 from crossd.files import replaced
 from crossd.inference.window_map import WindowMap
 

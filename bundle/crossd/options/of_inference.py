@@ -86,7 +86,7 @@ INFERENCE = (
     Option("skip_background", "switch", False, "whether windows of background only are left out", compared=True),
     NUM_WORKERS,
     AMP,
-    Option("backend", "text", "auto", "auto, or one of crossd.inference.BACKENDS", compared=True),
+    Option("backend", "text", "auto", "auto (torchscript on a CPU), eager or torchscript", compared=True),
     DEVICE,
 )
 
@@ -119,8 +119,7 @@ INFERENCE_SEGMENTATION = (
         "backend",
         "text",
         "eager",
-        "eager; or auto or another of crossd.inference.BACKENDS, for networks that these can take apart (CrossDUNet "
-        "runs eager)",
+        "eager; or auto or torchscript, for networks that can be traced (CrossDUNet runs eager)",
         compared=True,
     ),
     DEVICE,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from crossd.data.affines import tidy_affine
 from crossd.data.masks import nearest_on
+from crossd.data.resampling import tidy_affine
 from crossd.inference import Answer, Case
 from crossd.inference.explanation import Explanation
 from crossd.report.strips import class_colour

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import monai.networks.nets
 from torch import nn
 
-from crossd.cards.from_weights import base_card, is_none, trained_card
-from crossd.cards.rules import SELF_SUPERVISED
-from crossd.checkpoints import read_checkpoint
 from crossd.conv import crossd_convs
 from crossd.errors import CrossDError, one_of
 from crossd.networks import CrossDUNet
-from crossd.networks.monai_encoders import MONAI_ENCODERS, encoder_arguments
 
 OWN = "CrossDUNet"
 CONVS = ("plain", "crossd")
-CHANNELS = ("spatial_dims", "in_channels", "out_channels", "num_classes")
 
 
 def segmentation_network(card: Mapping[str, Any]) -> nn.Module:
@@ -76,48 +70,6 @@ def network_name(name: str) -> str:
     raise CrossDError(f"A network is CrossDUNet or a class of monai.networks.nets, got {name!r}. {remedy}")
 
 
-def segmentation_base(weights: str | None, bundle_root: str) -> dict[str, Any]:
-    """What is known of the input and the network from the weights that training starts from.
-
-    Args:
-        weights: a segmentation model of ours, any checkpoint that `crossd.training.base_card` knows (a classifier, a
-            self-supervised encoder), the self-supervised encoder of a network of MONAI, or `"none"`.
-        bundle_root: of the running bundle.
-
-    Returns:
-        `{"class_names", "label_values", "network", "input"}`; the classes are None unless the weights segment.
-
-    Raises:
-        CrossDError: when the file is missing or is no checkpoint.
-    """
-    pretrained = monai_encoder(weights)
-    if pretrained is not None:
-        return {"class_names": None, "label_values": None, **pretrained}
-    card = base_card(weights, bundle_root)
-    segments = card.get("task") == "segmentation"
-    left_out = CHANNELS if segments else (*CHANNELS, "name", "convs", "conv")
-    return {
-        "class_names": card["class_names"] if segments else None,
-        "label_values": card["label_values"] if segments else None,
-        "network": {key: value for key, value in card["network"].items() if key not in left_out},
-        "input": card["input"],
-    }
-
-
-def monai_encoder(weights: str | None) -> dict[str, Any] | None:
-    """What is known from a self-supervised encoder of one of MONAI's networks; None for any other weights.
-
-    Returns:
-        `{"network", "input"}`, the network with its name, kind of convolutions and arguments but channels.
-    """
-    card = {} if is_none(weights) or not Path(str(weights)).is_file() else read_checkpoint(str(weights)).get("card")
-    if not card or card.get("task") != SELF_SUPERVISED or card.get("encoder") not in MONAI_ENCODERS:
-        return None
-    options = {key: value for key, value in card["network"].items() if key not in (*CHANNELS, "conv")}
-    network = {"name": MONAI_ENCODERS[card["encoder"]], "convs": card["network"].get("conv", "plain")}
-    return {"network": {**network, **encoder_arguments(card["encoder"], options)}, "input": card["input"]}
-
-
 def network_arguments(
     base: Mapping[str, Any], name: str, convs: str, own: Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -141,18 +93,3 @@ def network_arguments(
     if name == OWN:
         return {"name": name, **known, **own, **options}
     return {"name": name, "convs": convs, **known, **options}
-
-
-def trained_segmentation(weights: str | None) -> dict[str, Any]:
-    """The card of a trained segmentation model.
-
-    Raises:
-        CrossDError: when there is no such file, it has no card, or it does not segment.
-    """
-    card = trained_card(weights)
-    if card["task"] != "segmentation":
-        raise CrossDError(
-            f"A mask needs a model that segments; {weights} is one for {card['task']}. Pass --weights of "
-            "a run of configs/train_segmentation.json, or use configs/inference.json."
-        )
-    return card

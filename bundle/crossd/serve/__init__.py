@@ -1,7 +1,7 @@
 """Serving where scans arrive: a watched folder, and DICOM nodes before and behind it."""
 
-from crossd.serve.journal import Journal
+from crossd.serve.ledger import Ledger
 from crossd.serve.nodes import Node, parse_node
-from crossd.serve.watch import JOURNAL, STATE, Settings, make_state, watch
+from crossd.serve.watch import LEDGER, STATE, Settings, make_state, watch
 
-__all__ = ["JOURNAL", "STATE", "Journal", "Node", "Settings", "make_state", "parse_node", "watch"]
+__all__ = ["LEDGER", "STATE", "Ledger", "Node", "Settings", "make_state", "parse_node", "watch"]

@@ -16,11 +16,11 @@ from crossd.inference import Case, CaseDataset
 from crossd.inference.case_dataset import reason
 from crossd.inference.classification import predicted_classes
 from crossd.report.discretion import without_folders
+from crossd.serve.bundle_inference import Inference
 from crossd.serve.folder import Folder
-from crossd.serve.inference import Inference
-from crossd.serve.journal import Journal, Report
+from crossd.serve.ledger import Ledger, Report
 from crossd.serve.outbox import Outbox
-from crossd.serve.versions import Version
+from crossd.serve.series_versions import Version
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +29,11 @@ class Desk:
     """The cases of a watched folder, in the order in which their series become complete: an evaluator's data loader.
 
     It is the evaluator's last handler too: a case that the evaluator is through with is answered, and when the next
-    one is asked for, the version of the series that it belonged to goes into outbox and journal, as a whole.
+    one is asked for, the version of the series that it belonged to goes into outbox and ledger, as a whole.
 
     Args:
         folder: what is watched.
-        journal: what was answered before.
+        ledger: what was answered before.
         outbox: takes the reports.
         inference: what the cases are classified by.
         stop: ends the iteration, after the volume at hand.
@@ -46,7 +46,7 @@ class Desk:
     def __init__(
         self,
         folder: Folder,
-        journal: Journal,
+        ledger: Ledger,
         outbox: Outbox,
         inference: Inference,
         stop: threading.Event,
@@ -56,7 +56,7 @@ class Desk:
         answered: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder = folder
-        self.journal = journal
+        self.ledger = ledger
         self.outbox = outbox
         self.inference = inference
         self.stop = stop
@@ -88,7 +88,7 @@ class Desk:
                 if self.stop.is_set():
                     return
                 version = self.folder.version(key)
-                known, number = self.journal.known(key)
+                known, number = self.ledger.known(key)
                 if version.digests <= known:
                     self._nothing_new(version)
                     continue
@@ -103,7 +103,7 @@ class Desk:
             volumes = self._volumes(version)
             if not volumes:
                 return
-            earlier = self.journal.reports_of(version.key, number - 1)
+            earlier = self.ledger.reports_of(version.key, number - 1)
             changed = f"Version {number}: the series changed after it was classified; this replaces the report before."
             notes = [changed] if earlier else []
             names = [f"{version.identifier[:16]}{f'-{index}' if index else ''}" for index in range(len(volumes))]
@@ -156,7 +156,7 @@ class Desk:
             file = self.inference.reports.folder / f"{name}.dcm"
             reports.append(self.outbox.put(file, version, volume.split, cast(Mapping, answer), same))
             file.unlink(missing_ok=True)
-        self.journal.answered(version, number, reports)
+        self.ledger.answered(version, number, reports)
         self.folder.done(version.key)
         for report in reports:
             said = ", ".join(report.answer["predicted"]) or "none of the classes"
@@ -165,7 +165,7 @@ class Desk:
 
     def _nothing_new(self, version: Version) -> None:
         try:
-            self.journal.nothing_new(version.key)
+            self.ledger.nothing_new(version.key)
         except sqlite3.Error as error:
             logger.error("the journal cannot be written for now (%s)", error)
             self.folder.again_later(version.key)
@@ -173,7 +173,7 @@ class Desk:
             self.folder.done(version.key)
 
     def _without_answer(self, version: Version, state: str, why: str) -> None:
-        news = self.journal.not_answered(version, state, why)
+        news = self.ledger.not_answered(version, state, why)
         if news:
             folder = version.files[0][0].rpartition("/")[0] if version.files else ""
             logger.warning("series %s %s: %s", version.key.uid, state, without_folders(why, folder, names=False))

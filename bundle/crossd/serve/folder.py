@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crossd.data.folders import natural
-from crossd.serve.journal import File, Journal
+from crossd.serve.ledger import File, Ledger
 from crossd.serve.listing import regular_files
-from crossd.serve.versions import SeriesKey, Version, content_digest, series_of
+from crossd.serve.series_versions import SeriesKey, Version, content_digest, series_of
 
 FIRST_PAUSE, LONGEST_PAUSE = 60.0, 3600.0  # seconds until a failed series is tried again without having changed
 
@@ -40,20 +40,20 @@ class Folder:
     Args:
         root: the folder; hidden files and folders in it are passed over, links to folders followed once.
         quiet: seconds for which no file of a series may come, change or go before it counts as complete.
-        journal: remembers headers and contents from one start to the next.
+        ledger: remembers headers and contents from one start to the next.
         clock: seconds that only grow.
     """
 
-    def __init__(self, root: Path, quiet: float, journal: Journal, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, root: Path, quiet: float, ledger: Ledger, clock: Callable[[], float] = time.monotonic) -> None:
         self.root = root
         self.quiet = quiet
-        self.journal = journal
+        self.ledger = ledger
         self.clock = clock
         self.problem = ""
         self._files: dict[str, File] = {}
         self._groups: dict[SeriesKey, _Group] = {}
         self._beside: dict[str, Counter[SeriesKey]] = {}  # of each folder, how many files of which series
-        self._remembered = {file.path: file for file in journal.files()}
+        self._remembered = {file.path: file for file in ledger.files()}
 
     def scan(self) -> None:
         """Look once: what is new, changed or gone restarts the quiet time of its series."""
@@ -179,9 +179,9 @@ class Folder:
         """Spare the next start some reading; where that fails, it reads."""
         try:
             if files := [self._files[path] for path in paths]:
-                self.journal.remember(files)
+                self.ledger.remember(files)
             if gone := list(gone):
-                self.journal.forget(gone)
+                self.ledger.forget(gone)
         except sqlite3.Error as error:
             logger.error("the journal cannot be written for now (%s)", error)
 

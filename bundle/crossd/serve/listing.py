@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from crossd.serve.versions import Signature, signature
+from crossd.serve.series_versions import Signature, signature
 
 
 def regular_files(root: Path) -> Iterator[tuple[str, Signature]]:

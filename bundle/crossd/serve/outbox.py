@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from crossd.files import replaced
-from crossd.serve.journal import Journal, Report
-from crossd.serve.versions import Version
+from crossd.serve.ledger import Ledger, Report
+from crossd.serve.series_versions import Version
 from crossd.version import __version__
 
 _WAITING, _SENT = "outbox", "sent"
@@ -39,7 +39,7 @@ class Outbox:
             file: the report as it was written; it is left where it is.
             version: what it is about.
             volume: which part of the series.
-            answer: for the journal.
+            answer: for the ledger.
             earlier: reports on an earlier version, which it replaces (PredecessorDocumentsSequence, 0040,A360).
 
         Raises:
@@ -66,22 +66,22 @@ class Outbox:
         return self.waiting / f"{uid}.dcm"
 
     def sent(self, uid: str) -> None:
-        """A report is accepted, and the journal says so."""
+        """A report is accepted, and the ledger says so."""
         os.replace(self.path(uid), self.accepted / f"{uid}.dcm")
 
-    def tidy(self, journal: Journal) -> None:
-        """Bring the files in line with the journal, as after an end at any moment."""
+    def tidy(self, ledger: Ledger) -> None:
+        """Bring the files in line with the ledger, as after an end at any moment."""
         for part in self.waiting.glob(".*.part"):
             part.unlink()
         for file in self.waiting.glob("*.dcm"):
-            state = journal.state_of(file.stem)
+            state = ledger.state_of(file.stem)
             if state == "sent" and not (self.accepted / file.name).exists():  # accepted, and not moved any more
                 self.sent(file.stem)
-            elif state != "waiting":  # written, and never entered into the journal: its series is classified again
+            elif state != "waiting":  # written, and never entered into the ledger: its series is classified again
                 file.unlink()
-        for uid in journal.waiting():
+        for uid in ledger.waiting():
             if not self.path(uid).is_file():
-                journal.revoke(uid)
+                ledger.revoke(uid)
 
 
 def _references(reports: Sequence[Report], sop_class: str) -> list[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from crossd.errors import CrossDError
-from crossd.serve.journal import Journal
+from crossd.serve.ledger import Ledger
 from crossd.serve.nodes import Node
 from crossd.serve.outbox import Outbox
 
@@ -26,7 +26,7 @@ class Sender(threading.Thread):
     as the very same object.
 
     Args:
-        journal: says what waits.
+        ledger: says what waits.
         outbox: holds the files.
         node: where to.
         ae_title: what this side calls itself.
@@ -36,7 +36,7 @@ class Sender(threading.Thread):
 
     def __init__(
         self,
-        journal: Journal,
+        ledger: Ledger,
         outbox: Outbox,
         node: Node,
         ae_title: str,
@@ -44,7 +44,7 @@ class Sender(threading.Thread):
         lost: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name="sender", daemon=True)
-        self.journal = journal
+        self.ledger = ledger
         self.outbox = outbox
         self.node = node
         self.ae_title = ae_title
@@ -71,7 +71,7 @@ class Sender(threading.Thread):
             self._wake.clear()
             try:
                 pause = self.deliver()
-            except Exception as error:  # the journal cannot be written, say; what waits goes on waiting
+            except Exception as error:  # the ledger cannot be written, say; what waits goes on waiting
                 self._complain(f"{type(error).__name__}: {error}")
                 pause = self.longest_pause
             if self._in_vain:  # what is new meanwhile waits too
@@ -82,18 +82,18 @@ class Sender(threading.Thread):
     def deliver(self) -> float | None:
         """Send what waits, once. Returns the seconds until the next attempt, None when nothing waits."""
         now = time.monotonic()
-        waiting = self.journal.waiting()
+        waiting = self.ledger.waiting()
         due = [uid for uid in waiting if self._refused.get(uid, (0, 0.0))[1] <= now]
         if due:
             trouble = self._send(due)
             self._in_vain = self._in_vain + 1 if trouble else 0
             if trouble:
                 self._complain(trouble)
-                self.journal.not_sent(due, trouble)
+                self.ledger.not_sent(due, trouble)
                 return self._pause(self._in_vain)
             if not any(uid in self._refused for uid in due):
                 self._said = ""
-        left = [self._refused[uid][1] - time.monotonic() for uid in self.journal.waiting() if uid in self._refused]
+        left = [self._refused[uid][1] - time.monotonic() for uid in self.ledger.waiting() if uid in self._refused]
         return max(min(left), 0.0) if left else None
 
     def _pause(self, times: int) -> float:
@@ -129,7 +129,7 @@ class Sender(threading.Thread):
             report = dcmread(self.outbox.path(uid))
         except FileNotFoundError:
             logger.error("report %s is gone from the outbox: its series is classified again", uid)
-            self.journal.revoke(uid)
+            self.ledger.revoke(uid)
             self.lost()
             return ""
         except Exception as error:  # pydicom raises whatever damaged bytes lead it to; the others are sent
@@ -152,10 +152,10 @@ class Sender(threading.Thread):
         times = self._refused.get(uid, (0, 0.0))[0] + 1
         self._refused[uid] = times, time.monotonic() + self._pause(times)
         self._complain(f"{trouble} ({uid})")
-        self.journal.not_sent([uid], trouble)
+        self.ledger.not_sent([uid], trouble)
 
     def _mark(self, uid: str, note: str) -> None:
-        self.journal.sent(uid, note)
+        self.ledger.sent(uid, note)
         self._refused.pop(uid, None)
         logger.info("report %s accepted by %s%s", uid, self.node, f" ({note})" if note else "")
         try:

@@ -16,17 +16,17 @@ from crossd.data.dicom.selection import SeriesFilter
 from crossd.errors import CrossDError
 from crossd.files import lock
 from crossd.inference import Case
+from crossd.serve.bundle_inference import prepare_inference
 from crossd.serve.desk import Desk
 from crossd.serve.folder import Folder
-from crossd.serve.inference import prepare_inference
-from crossd.serve.journal import Journal
+from crossd.serve.ledger import Ledger
 from crossd.serve.nodes import Node
 from crossd.serve.outbox import Outbox
 from crossd.serve.receiver import Receiver
 from crossd.serve.sender import Sender, require_pynetdicom
 
 STATE = ".crossd-watch"  # hidden, so that what is in it is nobody's series
-JOURNAL = "journal.sqlite"
+LEDGER = "journal.sqlite"
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Settings:
         folder: what is watched, with all folders below it.
         node: where reports go.
         bundle: root of the bundle whose `configs/inference.json` classifies.
-        state: journal and reports; `folder/.crossd-watch` by default.
+        state: ledger and reports; `folder/.crossd-watch` by default.
         ae_title: what this side calls itself when it sends.
         listen: AE title, address and port to receive at; None: no port is opened.
         allow: AE titles of those who may send to it.
@@ -86,17 +86,17 @@ def watch(settings: Settings, stop: threading.Event | None = None) -> int:
     receiver = settings.listen and Receiver(settings.listen, settings.allow, folder / "received")
     state = make_state(folder, settings.state)
     with _alone(folder), _alone(state):
-        journal = Journal(state / JOURNAL)
+        ledger = Ledger(state / LEDGER)
         work = state / "work"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(mode=0o700)
         options: dict[str, Any] = {name: getattr(settings, name) for name in ("weights", "series", "tilt", "backend")}
         inference = prepare_inference(settings.bundle.absolute(), work, **options)
         outbox = Outbox(state, inference.model)
-        outbox.tidy(journal)
-        watched = Folder(folder, settings.quiet, journal)
-        desk = Desk(watched, journal, outbox, inference, stop, settings.poll, settings.series, settings.once)
-        sender = Sender(journal, outbox, settings.node, settings.ae_title, settings.longest_pause, lost=desk.lost.set)
+        outbox.tidy(ledger)
+        watched = Folder(folder, settings.quiet, ledger)
+        desk = Desk(watched, ledger, outbox, inference, stop, settings.poll, settings.series, settings.once)
+        sender = Sender(ledger, outbox, settings.node, settings.ae_title, settings.longest_pause, lost=desk.lost.set)
         desk.answered = sender.wake
 
         def cases() -> Iterator[list[Case]]:
@@ -112,14 +112,14 @@ def watch(settings: Settings, stop: threading.Event | None = None) -> int:
             inference.run(cases(), desk)
             if settings.once:
                 sender.deliver()
-            return journal.unfinished()
+            return ledger.unfinished()
         finally:
             if receiver:
                 receiver.stop()
             sender.stop()
             if sender.is_alive():
                 sender.join(10)
-            journal.close()
+            ledger.close()
             shutil.rmtree(work, ignore_errors=True)
             logger.info("ended")
 

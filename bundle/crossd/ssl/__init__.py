@@ -5,17 +5,17 @@ from crossd.ssl.encoder_card import ssl_card
 from crossd.ssl.encoders import ENCODERS, EncoderCheckpointLoader, build_encoder
 from crossd.ssl.heads import MiddleHead, PCRLHeads, SimilarityHead
 from crossd.ssl.image_views import ImageViewsd, image_spatial_changes
-from crossd.ssl.images import image_preprocessing, unlabelled_images
 from crossd.ssl.iteration import PCRLIteration
 from crossd.ssl.joint import JointBatches, JointDataset
-from crossd.ssl.network import PCRLNetwork, PlainDecoder
 from crossd.ssl.pcrl import PCRLObjective, ViewOutput, annealing, similarity
+from crossd.ssl.pcrl_network import PCRLNetwork, PlainDecoder
 from crossd.ssl.progress import PretrainingProgress, RestoredPlanes, TermTable
 from crossd.ssl.sides import Side, image_side, present, volume_side, write_cases
-from crossd.ssl.sizes import image_sizes, volume_sizes, window_options
 from crossd.ssl.statistics import state_with_statistics
+from crossd.ssl.unlabelled_images import image_preprocessing, unlabelled_images
+from crossd.ssl.unlabelled_volumes import unlabelled_volumes, volume_preprocessing
+from crossd.ssl.view_sizes import image_sizes, volume_sizes, window_options
 from crossd.ssl.views import GlobalAndSubCropsd, intensity_changes, spatial_changes
-from crossd.ssl.volumes import unlabelled_volumes, volume_preprocessing
 
 __all__ = [
     "ENCODERS",

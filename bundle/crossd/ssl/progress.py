@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from crossd.checkpoints import save_checkpoint
-from crossd.files import write_whole
+from crossd.data.delimited import read_table, write_table
 from crossd.processes import process_count, rank
 from crossd.ssl.encoders import Encoder
 from crossd.ssl.joint import KINDS
@@ -122,15 +120,10 @@ class TermTable:
         if rank() != 0:
             return
         row = {"epoch": engine.state.epoch, "learning_rate": self._rate, **terms}
-        kept = []
+        kept: list[Mapping[str, object]] = []
         if self.path.is_file():  # an epoch that is trained again after a kill is replaced
-            with self.path.open(newline="", encoding="utf-8") as file:
-                kept = [old for old in csv.DictReader(file) if int(old["epoch"]) < engine.state.epoch]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(row), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*kept, row])
-        write_whole(self.path, text.getvalue())
+            kept = [old for old in read_table(self.path).rows if int(old["epoch"]) < engine.state.epoch]
+        write_table(self.path, list(row), [[of_epoch[name] for name in row] for of_epoch in [*kept, row]])
 
 
 class RestoredPlanes:

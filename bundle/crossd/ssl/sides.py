@@ -15,9 +15,9 @@ from crossd.data.delimited import write_table
 from crossd.errors import CrossDError
 from crossd.processes import rank
 from crossd.ssl.image_views import ImageViewsd
-from crossd.ssl.images import image_preprocessing
+from crossd.ssl.unlabelled_images import image_preprocessing
+from crossd.ssl.unlabelled_volumes import volume_preprocessing
 from crossd.ssl.views import GlobalAndSubCropsd
-from crossd.ssl.volumes import volume_preprocessing
 from crossd.training.readable import readable_cases
 
 logger = logging.getLogger(__name__)

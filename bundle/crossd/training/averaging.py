@@ -8,7 +8,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from crossd.checkpoints.files import unwrap
+from crossd.checkpoints.checkpoint_files import unwrap
 from crossd.errors import CrossDError
 
 

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from crossd.conv import CrossDConv
+
 
 def distributed_network(network: nn.Module, find_unused_parameters: bool = False) -> DistributedDataParallel:
-    """Share the gradients, the batch statistics and, by these, the running motion of a network over all processes.
+    """Share the gradients, the batch statistics and the running motions of a network over all processes.
 
     Args:
         network: on its device; its batch norms are replaced in place, so that it and the result are one network.
@@ -29,9 +31,27 @@ def distributed_network(network: nn.Module, find_unused_parameters: bool = False
                 module.add_module(name, made)
     # batch norms and running motions are equal in all processes, so nothing is left to broadcast in each step
     devices = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(
+    parallel = DistributedDataParallel(
         network, device_ids=devices, broadcast_buffers=False, find_unused_parameters=find_unused_parameters
     )
+    parallel.register_forward_hook(_share_running_motions)
+    return parallel
+
+
+@torch.no_grad()
+def _share_running_motions(network: nn.Module, *_: Any) -> None:
+    """After a training batch: the mean over processes of what each has averaged, which is the average of their means.
+
+    That of a layer moves by a part of the way to the batch's mean, and began equal in all processes.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, CrossDConv) and layer.training]
+    moved = [layer.running_motion for layer in layers if layer.alignment == "dynamic" and layer.spatial_dims == 2]
+    running = [motion for motion in moved if motion is not None]
+    if running:
+        together = torch.stack(running) / dist.get_world_size()
+        dist.all_reduce(together)
+        for motion, shared in zip(running, together, strict=True):
+            motion.copy_(shared)
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -56,8 +76,6 @@ class SyncBatchNormOnCPU(_BatchNorm):
     Mean and variance are those of the batches of all processes together; `running_var` gets the unbiased one. (It is no
     subclass of `SyncBatchNorm`, for `DistributedDataParallel` refuses those on CPUs.)
     """
-
-    synchronises = True  # `CrossDConv` then averages the motions of all processes too
 
     @classmethod
     def of(cls, norm: _BatchNorm) -> SyncBatchNormOnCPU:

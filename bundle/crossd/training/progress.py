@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from crossd.callers import in_federated_round
 from crossd.checkpoints import save_checkpoint
-from crossd.checkpoints.files import unwrap
+from crossd.checkpoints.checkpoint_files import unwrap
 from crossd.errors import CrossDError
 from crossd.options import refuse_changes
 from crossd.processes import process_count, rank, wait_for_all

@@ -13,6 +13,7 @@ import torch
 from crossd.cards.from_weights import base_card
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
+from crossd.files import sha256
 from crossd.version import __version__
 
 
@@ -84,7 +85,7 @@ def digest(path: Path) -> str:
     if not path.exists():
         raise CrossDError(f"What runs are made of must be there, got {path}. Pass --data, --sets or --pretrained.")
     if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return sha256(path)[:16]
     files = sorted((file.relative_to(path).as_posix(), file.stat().st_size) for file in path.rglob("*.nii*"))
     return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
 

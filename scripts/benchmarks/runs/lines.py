@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.errors import CrossDError
+from crossd.files import write_whole
 
 SUFFIX = ".jsonl.gz"
 
@@ -63,17 +64,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Write the file in one step; equal lines give equal bytes. Hold `changing` from reading until here."""
     text = "".join(f"{json.dumps(line, separators=(',', ':'), ensure_ascii=False)}\n" for line in lines)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
-    os.replace(partial, path)
+    write_whole(path, gzip.compress(text.encode(), 9, mtime=0))
 
 
 @contextmanager
 def changing(path: Path) -> Iterator[None]:
     """Hold the file against other processes that change it; waits for them. Makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a") as lock:  # not the file itself, which is replaced
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with path.with_name(f".{path.name}.lock").open("a") as held:  # not the file itself, which is replaced
+        fcntl.flock(held, fcntl.LOCK_EX)
         yield
 
 
@@ -85,9 +84,9 @@ def alone(path: Path) -> Iterator[None]:
         CrossDError: when another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.benchmark").open("a") as lock:
+    with path.with_name(f".{path.name}.benchmark").open("a") as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise CrossDError(
                 f"One benchmark writes to a file at a time; {path} is in use. Wait for it, or pass another --results "

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from scripts.benchmarks.speed import backends
 from scripts.benchmarks.speed.fft import FFTConv2d, moved_by_fft, with_fft
-from scripts.benchmarks.speed.parts import PARTS
 from scripts.benchmarks.speed.ways import WAYS
 
 
@@ -96,15 +95,8 @@ NETWORKS: Mapping[str, Callable[[int, int], nn.Module]] = MappingProxyType(
         "dynamic": lambda channels, classes: _volume(channels, classes, "dynamic"),
     }
 )
-OF_LAYERS: Mapping[str, Callable[[int, int, int], nn.Module]] = MappingProxyType(
-    {name: LAYERS[name] for name in ("Conv2d", "CrossDConv")}
-    | {
-        name: lambda channels, out, size, part=part: part(_crossd(channels, out, size))  # type: ignore[misc]
-        for name, part in {**PARTS, **WAYS}.items()
-    }
-)
 KINDS: Mapping[str, Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(
-    {"layer": LAYERS, "generation": GENERATORS, "network": NETWORKS, "part": OF_LAYERS, "backend": backends.NETWORKS}
+    {"layer": LAYERS, "generation": GENERATORS, "network": NETWORKS, "width": WAYS, "backend": backends.NETWORKS}
 )
 
 
@@ -112,8 +104,8 @@ def build(kind: str, name: str, arguments: tuple[int, ...], seed: int = 0) -> nn
     """A contestant with random weights.
 
     Args:
-        kind: `"layer"`, `"generation"`, `"part"` (arguments `in, out, K`), `"network"` (arguments `in, classes`)
-            or `"backend"` (arguments `in, classes, width, batch, edge`).
+        kind: `"layer"`, `"generation"` (arguments `in, out, K`), `"network"` (arguments `in, classes`), `"width"`
+            (arguments `in, width, classes`) or `"backend"` (arguments `in, classes, width, batch, edge`).
         name: one of `KINDS[kind]`.
         arguments: see `kind`.
         seed: of its weights; one seed gives `FFT` those of `CrossDConv`, so both compute the same function.

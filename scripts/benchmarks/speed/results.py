@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from crossd.errors import CrossDError
+from crossd.files import write_whole
 
 from scripts.benchmarks.speed.calls import prepare
 from scripts.benchmarks.speed.memory import peak_memory
@@ -71,9 +72,7 @@ class Results:
 
     def _write(self, section: str) -> None:
         path = self.folder / f"{section}.json"
-        unfinished = path.with_suffix(".json.tmp")
-        unfinished.write_text(json.dumps({"rows": self.sections[section]}, indent=1) + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
+        write_whole(path, json.dumps({"rows": self.sections[section]}, indent=1) + "\n")
 
 
 def measure_memory(row: Row, threads: int) -> Result:

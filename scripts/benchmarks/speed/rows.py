@@ -65,19 +65,15 @@ def _stages() -> list[Row]:
     ]
 
 
-def _floor() -> list[Row]:
-    parts = ("Conv2d", "CrossDConv", "predictor", "kernels", "windows", "products")
-    return [
-        Row("floor", "part", (channels, channels, 3), parts, (8, channels, width, width), "forward", memory=False)
-        for channels, width in STAGES
-    ]
-
-
 def _ways() -> list[Row]:
-    ways = ("Conv2d", *WAYS)
+    sizes = (
+        (3, 64, 4, 224),
+        (3, 64, 16, 64),
+        (1, 24, 32, 64),
+    )  # channels, width, batch, edge
     return [
-        Row("ways", "part", (channels, channels, 3), ways, (8, channels, width, width), mode, memory=False)
-        for channels, width in STAGES
+        Row("ways", "width", (channels, width, 10), tuple(WAYS), (batch, channels, edge, edge), mode)
+        for channels, width, batch, edge in sizes
         for mode in PASSES
     ]
 
@@ -93,8 +89,8 @@ def _resnet() -> list[Row]:
 def _volumes() -> list[Row]:
     shapes = [(batch, 1, edge, edge, edge) for edge in (96, 128) for batch in (1, 2, 8)]
     names = {  # a folded network is for inference
-        "forward": ("MONAI ResNet-18", "folded", "running", "dynamic"),
-        "training": ("MONAI ResNet-18", "running", "dynamic"),
+        "forward": ("MONAI ResNet-18", "folded", "running"),
+        "training": ("MONAI ResNet-18", "running"),
     }
     return [Row("volumes", "network", (1, 2), names[mode], shape, mode) for shape in shapes for mode in PASSES]
 
@@ -155,7 +151,6 @@ def _guard() -> list[Row]:
 SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "table3": _table3,
     "stages": _stages,
-    "floor": _floor,
     "ways": _ways,
     "resnet": _resnet,
     "volumes": _volumes,

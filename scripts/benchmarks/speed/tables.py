@@ -74,8 +74,17 @@ BOUNDS = (
     ),
     Bound("ResNet-18 3D, folded / MONAI", "volumes", "network", "forward", "folded", "MONAI ResNet-18", 1.02),
     Bound("ResNet-18 3D, eager backend / MONAI", "backends", "backend", "", "eager", "MONAI ResNet-18", 1.02),
-    Bound("MONAI / automatic backend", "backends", "backend", "", "MONAI ResNet-18", "onednn", 1.5, at_least=True),
-    Bound("ResNet-18 3D, dynamic / folded", "volumes", "network", "forward", "dynamic", "folded", 1.3),
+    Bound("MONAI / automatic backend", "backends", "backend", "", "MONAI ResNet-18", "torchscript", 1.5, at_least=True),
+    Bound(
+        "kernels everywhere / both",
+        "ways",
+        "width",
+        "",
+        "kernels everywhere",
+        "CrossDResNet-18",
+        1.2,
+        at_least=True,
+    ),
 )
 
 
@@ -86,10 +95,12 @@ def shape_text(row: Row) -> str:
     '(8, 64, 128, 128) → 512, K 3'
     """
     shape = f"({', '.join(map(str, row.shape))})"
-    if row.kind in ("layer", "part"):
+    if row.kind == "layer":
         return f"{shape} → {row.arguments[1]}, K {row.arguments[2]}"
     if row.kind == "backend":
         return f"{shape}, width {row.arguments[2]}"
+    if row.kind == "width":
+        return f"{shape}, width {row.arguments[1]}"
     if row.kind == "generation":
         return f"kernels {row.arguments[0]} → {row.arguments[1]}, K {row.arguments[2]}, batch {row.shape[0]}"
     return shape
@@ -147,7 +158,7 @@ def bounds_table(results: Results) -> str:
             reached = value.median >= bound.limit if bound.at_least else value.median <= bound.limit
             sign = "≥" if bound.at_least else "≤"
             shown = f"{value.median:.2f}" if bound.memory else str(value)
-            mode = f", {row.mode}" if not bound.mode and bound.kind == "network" else ""
+            mode = f", {row.mode}" if not bound.mode and bound.kind in ("network", "width") else ""
             lines.append(
                 f"| {bound.what} | {shape_text(row)}{mode} | {sign} {bound.limit:g} | {shown} | "
                 f"{'yes' if reached else '**no**'} |"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from crossd.data.npz_arrays import NpzArray
 from crossd.data.sets.enhanced_medmnist import layout
-from crossd.data.sets.npz_arrays import NpzArray
 from crossd.errors import CrossDError
 from monai.transforms import Resize, ScaleIntensityRangePercentiles
 from monai.utils import convert_to_tensor

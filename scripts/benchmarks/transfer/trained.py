@@ -6,7 +6,6 @@ python -m scripts.benchmarks.transfer.trained --output_dir output/vessel --name 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 from crossd.checkpoints import read_card
 from crossd.errors import CrossDError
+from crossd.files import sha256
 
 from scripts.benchmarks.runs.records import record, recorded
 from scripts.benchmarks.transfer.published import OFFICIAL_AUC
@@ -45,11 +45,11 @@ def record_trained(output_dir: str | os.PathLike[str], records: str | os.PathLik
                 f"A trained model is recorded with its evaluation, and {needed} is not there. Run configs/train.json, "
                 "then configs/evaluate.json over it, with the same --output_dir."
             )
-    card, content = read_card(weights), weights.read_bytes()
+    card = read_card(weights)
     made = {
         "model": {
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": weights.stat().st_size,
+            "sha256": sha256(weights),
             "network": card["network"],
             "input": card["input"],
             "validation": card["metrics"],

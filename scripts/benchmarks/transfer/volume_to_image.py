@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from crossd.checkpoints import read_card
-from crossd.data.images.folders import files_of
+from crossd.data.images.trees import files_of
 from crossd.errors import CrossDError
-from crossd.files import write_whole
+from crossd.files import sha256, write_whole
 from crossd.training.run_files import checkpoints
 
 COLUMNS = ("auc", "balanced_accuracy", "accuracy")
@@ -120,17 +120,13 @@ def _check(folder: Path, report: Path, options: Mapping[str, Any]) -> None:
 
 def _made_of(given: str) -> str:
     """A file by its name and content, a folder by its name and the names and sizes of its files, wherever they lie."""
-    path, digest = Path(given).expanduser(), hashlib.sha256()
+    path = Path(given).expanduser()
     if path.is_file():
-        with path.open("rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-    elif path.is_dir():
-        for name in sorted(files_of(path)):
-            digest.update(f"{name} {(path / name).stat().st_size}\n".encode())
-    else:
+        return f"{path.name} {sha256(path)[:16]}"
+    if not path.is_dir():
         return given
-    return f"{path.name} {digest.hexdigest()[:16]}"
+    listed = "".join(f"{name} {(path / name).stat().st_size}\n" for name in sorted(files_of(path)))
+    return f"{path.name} {hashlib.sha256(listed.encode()).hexdigest()[:16]}"
 
 
 def table(reports: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crossd.data import sizes
+from crossd.data import declared_sizes
 from crossd.errors import CrossDError
 from monai.bundle import ConfigWorkflow
 
@@ -116,7 +116,7 @@ def in_this_process(command, timeout, limit, **environment):
     """The same run without the seconds that a process takes to start."""
     options = {name[2:]: value for name, value in zip(command[4::2], command[5::2], strict=True)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sizes, "MAX_VOXELS", int(environment["CROSSD_MAX_VOXELS"]))
+        patch.setattr(declared_sizes, "MAX_VOXELS", int(environment["CROSSD_MAX_VOXELS"]))
         config = ConfigWorkflow(options.pop("config_file"), workflow_type="infer", logging_file=False, **options)
         config.initialize()
         config.run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from crossd import CrossDConv, CrossDResNet
+from crossd.conv import layer as layer_module
 from crossd.errors import CrossDError
 
 from scripts.benchmarks.speed.contestants import KINDS, build
@@ -64,6 +65,17 @@ def test_layers_of_one_seed_compute_one_function():
     x = torch.randn(2, 6, 8, 8)
     ours, theirs = (build("layer", name, (6, 9, 3)).eval()(x) for name in ("CrossDConv", "FFT"))
     torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=0)
+
+
+def test_both_ways_compute_one_function_and_only_one_of_them_moves_the_input(monkeypatch):
+    x, calls, answers = torch.randn(2, 1, 40, 40), [], {}
+    real = layer_module.convolve_moved_input
+    monkeypatch.setattr(layer_module, "convolve_moved_input", lambda *given: calls.append(1) or real(*given))
+    for name in KINDS["width"]:
+        before = len(calls)
+        answers[name] = build("width", name, (1, 8, 3)).eval()(x)
+        assert (len(calls) > before) == (name == "CrossDResNet-18")
+    torch.testing.assert_close(*answers.values(), atol=1e-4, rtol=1e-4)
 
 
 def test_an_unknown_contestant():

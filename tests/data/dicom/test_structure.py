@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from crossd.data import find_series, read_volume, write_dicom_series
-from crossd.data.dicom import deflated
+from crossd.data.dicom import structure
 from crossd.data.dicom.structure import BoundedReader
 
 SYNTAXES = [
@@ -80,7 +80,7 @@ def test_no_more_is_read_than_there_is(tmp_path):
 
 
 def test_a_deflate_bomb(tmp_path, axial, monkeypatch):
-    monkeypatch.setattr(deflated, "ANY_SIZE", 2**16)
+    monkeypatch.setattr(structure, "ANY_SIZE", 2**16)
     volume = np.random.default_rng(0).integers(0, 1000, (64, 64, 2)).astype(np.int16)
     (file, *_) = write_dicom_series(tmp_path, volume, axial, transfer_syntax=SYNTAXES[2])
     assert outcome(file) == 1
@@ -118,7 +118,7 @@ def test_fewer_pixels_than_the_matrix_has(tmp_path, volume, axial, kept):
 @pytest.mark.parametrize("hidden", ["preamble", "length"])
 def test_a_deflate_bomb_that_misleads(tmp_path, axial, monkeypatch, hidden):
     """Where the deflated part begins is found as pydicom finds it, not by what a wrong length says."""
-    monkeypatch.setattr(deflated, "ANY_SIZE", 2**16)
+    monkeypatch.setattr(structure, "ANY_SIZE", 2**16)
     (file, *_) = write_dicom_series(tmp_path, np.zeros((8, 8, 2), dtype=np.int16), axial, transfer_syntax=SYNTAXES[2])
     data = file.read_bytes()
     end = 144 + struct.unpack("<I", data[140:144])[0]

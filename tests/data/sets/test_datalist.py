@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from crossd.data.sets.datalist import with_fold, with_splits, write_datalist
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow, differences
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase, differences
 from crossd.errors import CrossDError
 
 FACTS = DatasetFacts("a", "A", "", "", "", ("x", "y"), "", "")
@@ -15,7 +15,7 @@ FACTS = DatasetFacts("a", "A", "", "", "", ("x", "y"), "", "")
 
 def cases(count=30, **options):
     """Three cases a patient, whose class is x, x, y."""
-    return [Case((f"{i}.nii",), "xxy"[i % 3], f"p{i // 3}", **options) for i in range(count)]
+    return [ReleasedCase((f"{i}.nii",), "xxy"[i % 3], f"p{i // 3}", **options) for i in range(count)]
 
 
 def test_without_official_splits():
@@ -27,7 +27,7 @@ def test_without_official_splits():
 
 
 def test_official_splits_are_kept_and_validation_comes_out_of_training():
-    given = [*cases(24, split="train"), *(Case((f"t{i}.nii",), "x", f"t{i}", "test") for i in range(6))]
+    given = [*cases(24, split="train"), *(ReleasedCase((f"t{i}.nii",), "x", f"t{i}", "test") for i in range(6))]
     made = with_splits(given, "xy", (0.5, 0.25, 0.25))
     assert [case.split for case in made[24:]] == ["test"] * 6
     assert Counter(case.split for case in made[:24]) == {"train": 15, "val": 9}  # a third of eight patients: three
@@ -47,7 +47,10 @@ def test_folds():
 
 def test_what_is_written(tmp_path):
     inside, outside = tmp_path / "out" / "images" / "a.nii.gz", tmp_path / "b.nii.gz"
-    made = [Case((inside, outside), "x", "p", "train", "n"), Case((outside, inside), "y", "", "val", "m")]
+    made = [
+        ReleasedCase((inside, outside), "x", "p", "train", "n"),
+        ReleasedCase((outside, inside), "y", "", "val", "m"),
+    ]
     path = write_datalist(tmp_path / "out" / "labels.csv", made, FACTS)
     assert path.read_text().splitlines() == [
         "case,image_1,image_2,label,patient,split",
@@ -77,8 +80,8 @@ def test_refused(tmp_path):
     with pytest.raises(CrossDError, match="all cases have an official split or none, got 3 of 6 without"):
         with_splits([*cases(3, split="train"), *cases(3)], "xy")
     with pytest.raises(CrossDError, match="A patient must be in one split only"):
-        with_splits([Case(("a",), "x", "p", "train"), Case(("b",), "y", "p", "val")], "xy")
+        with_splits([ReleasedCase(("a",), "x", "p", "train"), ReleasedCase(("b",), "y", "p", "val")], "xy")
     with pytest.raises(CrossDError, match=r"All cases have the same channels, got \[1, 2\] in A"):
-        write_datalist(tmp_path / "a.csv", [Case(("a",), "x"), Case(("a", "b"), "x")], FACTS)
+        write_datalist(tmp_path / "a.csv", [ReleasedCase(("a",), "x"), ReleasedCase(("a", "b"), "x")], FACTS)
     with pytest.raises(CrossDError, match="got no case in A"):
         write_datalist(tmp_path / "a.csv", [], FACTS)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from crossd.data.reading import read_volume
 from crossd.data.sets import prepare_datalist
-from crossd.data.sets.ixi_sexes import read_sexes
+from crossd.data.sets.ixi import read_sexes
 from crossd.errors import CrossDError
 
 XLS = Path(__file__).with_name("ixi_made.xls")

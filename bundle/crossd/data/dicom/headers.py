@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossd.data.dicom.deflated import check_inflated_size
 from crossd.data.dicom.objects import Label, Rejected, check_is_image, kind_of_object, localizer
-from crossd.data.dicom.structure import BoundedReader, check_structure
+from crossd.data.dicom.structure import BoundedReader, check_inflated_size, check_structure
 from crossd.data.dicom.values import attribute, finite, inverted_range, is_rescaled, padding_range
 from crossd.errors import CrossDError
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crossd.data.sizes import check_voxels
+from crossd.data.declared_sizes import check_voxels
 from crossd.errors import CrossDError
 
 TILT = ("correct", "refuse")

@@ -1,12 +1,14 @@
 """Whether the elements of a DICOM file end where it ends, before anyone makes room for what they declare.
 
 GDCM fills as many bytes as an element says it has, up to 4 GiB, and finds out afterwards that the file is shorter.
+pydicom unpacks a deflated file whole, however much comes out of it.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import zlib
 from typing import Any
 
 from crossd.errors import CrossDError
@@ -16,6 +18,11 @@ _OTHER_PIXELS = (b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")  # float and double
 LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")  # PS3.5, 7.1.2
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # (FFFE,E000), (FFFE,E0DD); PS3.5, A.4
 _UNDEFINED = 0xFFFFFFFF
+_DEFLATED = b"1.2.840.10008.1.2.1.99"  # PS3.5, A.5
+_META = 2**16  # bytes in which the file meta information, and the transfer syntax in it, stands
+_CHUNK = 2**20
+ANY_SIZE = 2**28  # bytes unpacked that a file of any size may have: 256 MiB, a multi-frame object of 500 slices
+RATIO = 200  # and more than this for each packed byte is nothing but zeros
 
 
 class BoundedReader(io.BufferedReader):
@@ -125,3 +132,45 @@ def _too_long(path: str, beyond: int) -> CrossDError:
         f"The elements of a DICOM file must end where it ends: those of '{path}' reach {beyond} bytes beyond. It is "
         "cut short or damaged: copy it again."
     )
+
+
+def check_inflated_size(path: str) -> None:
+    """Unpack a deflated file piece by piece and stop where it goes too far; other files are left alone.
+
+    Memory: two pieces of 1 MiB.
+
+    Raises:
+        CrossDError: a file that unpacks to more than 256 MiB and more than 200 times its size.
+    """
+    with open(path, "rb") as file:
+        head = file.read(_META)
+        if _DEFLATED not in head:
+            return
+        end = _end_of_meta(head)
+        if head.find(_DEFLATED) > end:
+            return
+        limit = max(ANY_SIZE, RATIO * os.path.getsize(path))
+        unpacker, count = zlib.decompressobj(wbits=-zlib.MAX_WBITS), 0
+        file.seek(end)
+        data = file.read(_CHUNK)
+        while data and not unpacker.eof and count <= limit:
+            try:
+                count += len(unpacker.decompress(data, _CHUNK))
+            except zlib.error:
+                return  # pydicom says what is wrong
+            data = unpacker.unconsumed_tail or file.read(_CHUNK)
+    if count > limit:
+        raise CrossDError(
+            f"A deflated DICOM file must unpack to what an image needs: '{path}' has {os.path.getsize(path)} bytes and "
+            f"unpacks to more than {limit}. It is damaged or no image: remove it."
+        )
+
+
+def _end_of_meta(head: bytes) -> int:
+    """Where the elements of group 2 end, by their own lengths, as readers find it, whatever (0002,0000) says."""
+    at = 132 if head[128:132] == b"DICM" else 0
+    while head[at : at + 2] == b"\x02\x00":
+        long = head[at + 4 : at + 6] in LONG
+        length = head[at + 8 : at + 12] if long else head[at + 6 : at + 8]
+        at += (12 if long else 8) + int.from_bytes(length, "little")
+    return at

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from crossd.data.delimited import stream_table
 from crossd.data.images.decoding import decode, is_image
 from crossd.data.images.sources import ImageRecord, ImageSource
 from crossd.errors import CrossDError
@@ -114,22 +114,21 @@ def _read_table(path: Path) -> dict[str, tuple[str, str]]:
     rows: dict[str, tuple[str, str]] = {}
     if not path.is_file():
         raise CrossDError(f"The table of ChestX-ray14 must be a file that exists, got {path}. Check --images.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
-        if missing:
+    columns, lines = stream_table(path, "The table of ChestX-ray14")
+    missing = [column for column in COLUMNS if column not in columns]
+    if missing:
+        raise CrossDError(
+            f"The table of ChestX-ray14 has the columns {', '.join(COLUMNS)}, got {path} without "
+            f"{', '.join(missing)}. Take the NIH's file."
+        )
+    for number, row in lines:
+        name, findings, patient = (row[column] for column in COLUMNS)
+        if not name or not patient or name in rows:
             raise CrossDError(
-                f"The table of ChestX-ray14 has the columns {', '.join(COLUMNS)}, got {path} without "
-                f"{', '.join(missing)}. Take the NIH's file."
+                f"Every row of the table is of an image and its patient, once; got {name or 'no image'!r} of "
+                f"patient {patient or 'none'!r} in line {number} of {path}. Take the NIH's file."
             )
-        for number, row in enumerate(reader, 2):
-            name, findings, patient = ((row[column] or "").strip() for column in COLUMNS)
-            if not name or not patient or name in rows:
-                raise CrossDError(
-                    f"Every row of the table is of an image and its patient, once; got {name or 'no image'!r} of "
-                    f"patient {patient or 'none'!r} in line {number} of {path}. Take the NIH's file."
-                )
-            rows[name] = (_findings(findings, f"line {number} of {path}"), patient)
+        rows[name] = (_findings(findings, f"line {number} of {path}"), patient)
     return rows
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from crossd.data.images.chest_xray14 import TABLE, ChestXray14Source, tables
-from crossd.data.images.folders import FolderSource
+from crossd.data.images.class_folders import ClassFolderSource
 from crossd.data.images.lists import ListSource
 from crossd.data.images.npz import NpzSource
 from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource
 from crossd.data.images.splitting import limited, split_images, without_leaks
 from crossd.data.images.store import ImageStore, Trial, try_images
 from crossd.data.images.targets import as_target, as_text, classes_of, task_of
+from crossd.data.images.trees import FolderTree, ZipTree
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
@@ -32,14 +33,12 @@ def open_source(path: str | Path, image_root: str | None = None) -> ImageSource:
     Raises:
         CrossDError: when there is nothing, or something else.
     """
-    from crossd.data.images.zipped import ZipSource
-
     path = Path(path).expanduser()
     kind = path.suffix.lower()
     if path.name.startswith(TABLE) or (path.is_dir() and tables(path)):
         return ChestXray14Source(path, None if image_root is None else Path(image_root))
     if path.is_dir():
-        return FolderSource(path)
+        return ClassFolderSource(FolderTree(path))
     if not path.is_file():
         raise CrossDError(f"Images come from a folder or file that exists, got {path}. Check --images.")
     if kind == ".csv":
@@ -49,7 +48,7 @@ def open_source(path: str | Path, image_root: str | None = None) -> ImageSource:
             f"Images come from a folder of class folders, a .zip of one, a MedMNIST .npz or a .csv list, got {path}. "
             "Pass one of these to --images."
         )
-    return ZipSource(path) if kind == ".zip" else NpzSource(path)
+    return ClassFolderSource(ZipTree(path)) if kind == ".zip" else NpzSource(path)
 
 
 def joined_names(sources: Sequence[ImageSource]) -> list[dict[str, str]]:

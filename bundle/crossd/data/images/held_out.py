@@ -7,13 +7,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from crossd.data.images.corpus import joined_names
 from crossd.data.images.npz import NpzSource
 from crossd.data.images.sources import ImageSource
 from crossd.data.images.store import ImageStore, try_images
 from crossd.data.images.targets import as_target
+from crossd.data.npz_arrays import load_small, npz_keys
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
@@ -39,9 +38,8 @@ def held_out(source: ImageSource) -> ImageSource:
 def _of_arrays(source: NpzSource) -> NpzSource:
     held = copy.copy(source)
     held.arrays, held.records = {}, []
-    with np.load(source.path, allow_pickle=False) as file:
-        if {"test_images", "test_labels"} <= set(file.files):
-            held._add("test", file["test_images"], file["test_labels"])
+    if {"test_images", "test_labels"} <= set(npz_keys(source.path)):
+        held._add("test", *(load_small(source.path, f"test_{kind}") for kind in ("images", "labels")))
     return held
 
 

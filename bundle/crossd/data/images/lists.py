@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from crossd.data.delimited import stream_table
 from crossd.data.images.decoding import decode
 from crossd.data.images.sources import ImageRecord, ImageSource, check_same_classes
 from crossd.data.splits import check_patients, split_called
@@ -61,30 +61,27 @@ class ListSource(ImageSource):
         self.class_names = sorted({record.label for record in self.records})
 
     def _read(self, path: Path, split: str | None) -> None:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = named_rows(file)
-            missing = [column for column in NEEDED if column not in (reader.fieldnames or [])]
-            if missing:
+        columns, rows = stream_table(path, "A list of images", lower=True)  # `Split` is `split`: no test image slips in
+        missing = [column for column in NEEDED if column not in columns]
+        if missing:
+            raise CrossDError(
+                f"A list of images has the columns {' and '.join(NEEDED)} (and may have split and patient), got "
+                f"{path} without {', '.join(missing)}. Add them."
+            )
+        for number, row in rows:
+            name, label, said = row["filename"], row["label"], row.get("split", "")
+            own = split_called(said) if said else split
+            if not name or not label:
                 raise CrossDError(
-                    f"A list of images has the columns {' and '.join(NEEDED)} (and may have split and patient), got "
-                    f"{path} without {', '.join(missing)}. Add them."
+                    f"Every row of a list names an image and its label, got line {number} of {path} without. "
+                    "Complete or remove it."
                 )
-            for number, row in enumerate(reader, 2):
-                name, label = ((row[column] or "").strip() for column in NEEDED)
-                said = (row.get("split") or "").strip()
-                own = split_called(said) if said else split
-                if not name or not label:
-                    raise CrossDError(
-                        f"Every row of a list names an image and its label, got line {number} of {path} without. "
-                        "Complete or remove it."
-                    )
-                if said and own is None:
-                    raise CrossDError(
-                        f"The split of an image is train, val or test, got {said!r} in line {number} of {path}. "
-                        "Correct it."
-                    )
-                records = self.test_records if own == "test" else self.records
-                records.append(ImageRecord(name, label, own, _patient(row)))
+            if said and own is None:
+                raise CrossDError(
+                    f"The split of an image is train, val or test, got {said!r} in line {number} of {path}. Correct it."
+                )
+            records = self.test_records if own == "test" else self.records
+            records.append(ImageRecord(name, label, own, row.get("patient") or None))
 
     def _check_splits(self) -> None:
         given = {record.split for record in self.records}
@@ -112,27 +109,10 @@ class ListSource(ImageSource):
         return decode((self.root / name).read_bytes(), channels)
 
 
-def named_rows(file: Iterable[str]) -> csv.DictReader[str]:
-    """The rows of a list; `Split` and ` split` are `split`, so that no held-out image is taken for its spelling.
-
-    >>> next(named_rows(["filename, Label,Split", "1.png,ct,test"]))
-    {'filename': '1.png', 'label': 'ct', 'split': 'test'}
-    """
-    reader = csv.DictReader(file)
-    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
-    return reader
-
-
 def _test_rows(path: Path) -> Iterator[ImageRecord]:
     """As they are: what lacks a label stops a test, and no training."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for row in named_rows(file):
-            name, label = ((row.get(column) or "").strip() for column in NEEDED)
-            yield ImageRecord(name, label, "test", _patient(row))
-
-
-def _patient(row: dict[str, str]) -> str | None:
-    return (row.get("patient") or "").strip() or None
+    for _, row in stream_table(path, "A list of images", lower=True)[1]:
+        yield ImageRecord(row.get("filename", ""), row.get("label", ""), "test", row.get("patient") or None)
 
 
 def _root(path: Path, first: str) -> Path:

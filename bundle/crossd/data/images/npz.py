@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from crossd.data.images.decoding import to_channels
 from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource
+from crossd.data.npz_arrays import load_small, npz_keys
 from crossd.errors import CrossDError
 
 
@@ -30,18 +30,23 @@ class NpzSource(ImageSource):
         self.arrays: dict[str, np.ndarray] = {}
         self.records = []
         self.notes = []
-        with _open(path) as file:
-            wanted = [f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")]
-            missing = [name for name in wanted if name not in file.files]
-            if missing:
-                raise CrossDError(
-                    f"A MedMNIST file holds {', '.join(wanted)}, got {path} without {', '.join(missing)} (it has "
-                    f"{', '.join(file.files)}). Write the arrays under these names."
-                )
-            for split in SPLITS:
-                self._add(split, file[f"{split}_images"], file[f"{split}_labels"])
-            if "test_images" in file.files:
-                self.notes.append("its test split is left alone")
+        try:
+            have = npz_keys(path)
+        except CrossDError as error:
+            raise CrossDError(
+                f"A MedMNIST file is a whole .npz, got {path}: {error.__cause__}. Download it again."
+            ) from error
+        wanted = [f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")]
+        missing = [name for name in wanted if name not in have]
+        if missing:
+            raise CrossDError(
+                f"A MedMNIST file holds {', '.join(wanted)}, got {path} without {', '.join(missing)} (it has "
+                f"{', '.join(have)}). Write the arrays under these names."
+            )
+        for split in SPLITS:
+            self._add(split, load_small(path, f"{split}_images"), load_small(path, f"{split}_labels"))
+        if "test_images" in have:
+            self.notes.append("its test split is left alone")
         self.class_names = sorted({record.label for record in self.records}, key=int)
 
     def _add(self, split: str, images: np.ndarray, labels: np.ndarray) -> None:
@@ -64,13 +69,3 @@ class NpzSource(ImageSource):
     def read(self, name: str, channels: int = 1) -> np.ndarray:
         split, _, index = name.partition("/")
         return to_channels(self.arrays[split][int(index)], channels)
-
-
-def _open(path: Path) -> np.lib.npyio.NpzFile:
-    try:
-        file = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise CrossDError(f"A MedMNIST file is a whole .npz, got {path}: {error}. Download it again.") from error
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise CrossDError(f"A MedMNIST file is an .npz of several arrays, got one array in {path}. Take the .npz.")
-    return file

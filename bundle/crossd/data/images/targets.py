@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from crossd.cards.rules import CLASSIFICATION
 from crossd.data.images.sources import ImageSource
 from crossd.errors import CrossDError, one_of
-
-TASKS = ("multiclass", "multilabel")
 
 
 def task_of(sources: Sequence[ImageSource], task: str | None = None) -> str:
@@ -23,7 +22,7 @@ def task_of(sources: Sequence[ImageSource], task: str | None = None) -> str:
         CrossDError: for sources of both kinds, and for another task than theirs.
     """
     if task is not None:
-        one_of("task", task, TASKS)
+        one_of("task", task, CLASSIFICATION)
     of_source = {source.task: source for source in sources}
     if len(of_source) > 1:
         raise CrossDError(

@@ -14,11 +14,11 @@ problems, which may be left out: 00109, 00123 and 00709.
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.delimited import read_table
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
 from crossd.errors import CrossDError, one_of
 
 FACTS = DatasetFacts(
@@ -73,7 +73,7 @@ def find_brats21(
         if images is None:
             absent.append(subject)
         else:
-            cases.append(Case(images, FACTS.class_names[label], patient=subject, name=f"BraTS2021_{subject}"))
+            cases.append(ReleasedCase(images, FACTS.class_names[label], patient=subject, name=f"BraTS2021_{subject}"))
     if not cases:
         raise FACTS.missing(f"the folders BraTS2021_00000 or train/00000 with {', '.join(chosen)}", root)
     notes = []
@@ -85,18 +85,17 @@ def find_brats21(
 
 
 def _labels(table: Path) -> list[tuple[str, int]]:
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"BraTS21ID", "MGMT_value"} <= rows[0].keys():
+    read = read_table(table, "train_labels.csv")
+    if not read.rows or read.lacking(("BraTS21ID", "MGMT_value")):
         raise CrossDError(
             f"train_labels.csv has the columns BraTS21ID and MGMT_value, {table} has not. Download it again."
         )
-    wrong = [row["BraTS21ID"] for row in rows if row["MGMT_value"] not in ("0", "1")]
+    wrong = [row["BraTS21ID"] for row in read.rows if row["MGMT_value"] not in ("0", "1")]
     if wrong:
         raise CrossDError(
             f"MGMT_value is 0 or 1, got another value for {', '.join(wrong)} in {table}. Correct the file."
         )
-    return [(row["BraTS21ID"].zfill(5), int(row["MGMT_value"])) for row in rows]
+    return [(row["BraTS21ID"].zfill(5), int(row["MGMT_value"])) for row in read.rows]
 
 
 def _images(root: Path, subject: str, chosen: list[str]) -> tuple[Path, ...] | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from crossd.data.sets.array_files import ArrayFiles
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
 from crossd.errors import CrossDError
 
 FACTS = DatasetFacts(
@@ -85,7 +85,7 @@ def find_busv(
         images = files.write_volume(name.replace("/", "_"), _volume(videos[name], size)[None])
         label = "malignant" if name in MALIGNANT and not keep_excluded else name.split("/")[0]
         patient = "four videos" if name in ONE_PATIENT and not keep_excluded else name
-        cases.append(Case(images, label, patient, splits.get(name, "")))
+        cases.append(ReleasedCase(images, label, patient, splits.get(name, "")))
     if not cases:
         raise FACTS.missing("the folders of the videos with .png frames", top)
     return Found(cases, (1, size, size, size), files.value_range, notes)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from crossd.data.case_names import unique_names
 from crossd.data.cases import find_cases
-from crossd.data.sets.facts import Case, DatasetFacts, Found
-from crossd.data.splits import split_called
+from crossd.data.sets.facts import DatasetFacts, Found, ReleasedCase
+from crossd.data.splits import split_folders
 from crossd.errors import CrossDError
 
 FACTS = DatasetFacts(
@@ -48,18 +48,12 @@ def find_class_folders(
     """
     root = Path(root)
     folders = [folder for folder in sorted(root.glob("*")) if folder.is_dir() and not folder.name.startswith(".")]
-    splits = {folder.name: split for folder in folders if (split := split_called(folder.name))}
-    is_split = bool(splits)
-    if others := [folder.name for folder in folders if is_split and folder.name not in splits]:
-        raise CrossDError(
-            f"Folders are either splits (train, val, test) with the classes in them or classes, got "
-            f"{', '.join(splits)} beside {', '.join(others)} in {root}. Move or remove one of the two; rename a class "
-            "that is called like a split."
-        )
+    first = [folder.name for folder in folders]
+    splits = split_folders(first, first, root)
     classes = [
         (splits.get(folder.name, ""), one)
         for folder in folders
-        for one in (sorted(folder.glob("*")) if is_split else [folder])
+        for one in (sorted(folder.glob("*")) if splits else [folder])
         if one.is_dir() and not one.name.startswith(".")
     ]
     names = sorted({folder.name for _, folder in classes})
@@ -77,7 +71,7 @@ def find_class_folders(
                 below = path.relative_to(folder.absolute()).as_posix()
                 rows.append((path, folder.name, _patient(below, patient_pattern), split))
     cases = [
-        Case((path,), label, patient, split, name)
+        ReleasedCase((path,), label, patient, split, name)
         for (path, label, patient, split), name in zip(
             rows, unique_names(path.relative_to(root.absolute()).as_posix() for path, *_ in rows), strict=True
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from crossd.data.sets.facts import Case, DatasetFacts
+from crossd.data.delimited import write_table
+from crossd.data.sets.facts import DatasetFacts, ReleasedCase
 from crossd.data.splits import check_fractions, check_patients, stratified_split
 from crossd.errors import CrossDError
 
@@ -17,8 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 def with_splits(
-    cases: Sequence[Case], class_names: Sequence[str], fractions: Sequence[float] = (0.7, 0.15, 0.15), seed: int = 0
-) -> list[Case]:
+    cases: Sequence[ReleasedCase],
+    class_names: Sequence[str],
+    fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    seed: int = 0,
+) -> list[ReleasedCase]:
     """Cases with a split each, no patient in two.
 
     Official splits are kept; a release without validation cases gives up `val / (train + val)` of its training
@@ -49,7 +52,9 @@ def with_splits(
     return [replace(case, split=split) for case, split in zip(cases, splits, strict=True)]
 
 
-def with_fold(cases: Sequence[Case], class_names: Sequence[str], folds: int, fold: int, seed: int = 0) -> list[Case]:
+def with_fold(
+    cases: Sequence[ReleasedCase], class_names: Sequence[str], folds: int, fold: int, seed: int = 0
+) -> list[ReleasedCase]:
     """Cases of k-fold cross-validation: fold i tests, the next one validates, the others train. No patient is in two.
 
     Official splits are not used.
@@ -57,7 +62,7 @@ def with_fold(cases: Sequence[Case], class_names: Sequence[str], folds: int, fol
     Raises:
         CrossDError: fewer than three folds, a fold that is not there, or fewer patients than folds.
 
-    >>> cases = [Case((f"{i}.nii",), "ab"[i % 2]) for i in range(12)]
+    >>> cases = [ReleasedCase((f"{i}.nii",), "ab"[i % 2]) for i in range(12)]
     >>> [[case.images[0] for case in with_fold(cases, "ab", 3, i) if case.split == "test"].__len__() for i in range(3)]
     [4, 4, 4]
     """
@@ -74,7 +79,7 @@ def with_fold(cases: Sequence[Case], class_names: Sequence[str], folds: int, fol
 
 
 def write_datalist(
-    path: str | os.PathLike[str], cases: Sequence[Case], facts: DatasetFacts, image_column: str = "image"
+    path: str | os.PathLike[str], cases: Sequence[ReleasedCase], facts: DatasetFacts, image_column: str = "image"
 ) -> Path:
     """Write the cases. Paths below the folder of the file are written relative to it, others absolute.
 
@@ -97,15 +102,13 @@ def write_datalist(
     columns = [image_column] if count == 1 else [f"image_{i + 1}" for i in range(count)]
     named, patients = any(case.name for case in cases), any(case.patient for case in cases)
     header = [*["case"][:named], *columns, *(facts.class_names if facts.multilabel else ["label"])]
-    rows = [[*header, *["patient"][:patients], "split"]]
+    rows = []
     folder = path.parent.absolute()
     for case in cases:
         row = [case.name][:named] + [_path(image, folder) for image in case.images]
         row += [str(int(c in case.label)) for c in facts.class_names] if facts.multilabel else [str(case.label)]
         rows.append([*row, *[case.patient or case.name or str(case.images[0])][:patients], case.split])
-    folder.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
+    write_table(path, [*header, *["patient"][:patients], "split"], rows)
     return path
 
 
@@ -114,10 +117,10 @@ def _path(image: str | Path, folder: Path) -> str:
     return absolute.relative_to(folder).as_posix() if absolute.is_relative_to(folder) else str(absolute)
 
 
-def _patients(cases: Sequence[Case]) -> list[str]:
+def _patients(cases: Sequence[ReleasedCase]) -> list[str]:
     return [case.patient or f"case {index}" for index, case in enumerate(cases)]
 
 
-def _indices(cases: Sequence[Case], class_names: Sequence[str]) -> list[list[int]]:
+def _indices(cases: Sequence[ReleasedCase], class_names: Sequence[str]) -> list[list[int]]:
     names = list(class_names)
     return [[names.index(label) for label in ([c.label] if isinstance(c.label, str) else c.label)] for c in cases]

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
+from crossd.data.npz_arrays import NpzArray, load_small, npz_array, npz_keys
 from crossd.data.sets.array_files import ArrayFiles
 from crossd.data.sets.brats21 import FACTS as BRATS21
 from crossd.data.sets.busv import FACTS as BUSV
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
 from crossd.data.sets.ixi import FACTS as IXI
 from crossd.data.sets.lung_adenocarcinoma import FACTS as LUNG
 from crossd.data.sets.medmnist import PAPER as MEDMNIST
 from crossd.data.sets.mosmed import FACTS as MOSMED
-from crossd.data.sets.npz_arrays import NpzArray, load_small, npz_array, npz_keys
 from crossd.errors import CrossDError, one_of
 
 FACTS = DatasetFacts(
@@ -98,7 +98,7 @@ def find_enhanced_medmnist(
         else:
             image = values if channel_axis is None else np.moveaxis(values, channel_axis, -1)
             written, size = files.write_image(name, image), (*image.shape, 1)[:3]
-        cases.append(Case(written, f"{label:g}" if labels.dtype.kind in "iuf" else str(label)))
+        cases.append(ReleasedCase(written, f"{label:g}" if labels.dtype.kind in "iuf" else str(label)))
     note = "no patients are named: cases of one patient may be in several splits"
     paper = next((row for start, row in PAPER.items() if path.stem.startswith(start)), None)
     column = "image" if volumes else "filename"

@@ -73,8 +73,8 @@ class DatasetFacts:
 
 
 @dataclass(frozen=True)
-class Case:
-    """One case of a data set.
+class ReleasedCase:
+    """One case of a published data set, before it is in a list.
 
     Attributes:
         images: a path for each channel.
@@ -105,7 +105,7 @@ class Found:
         image_column: of labels.csv: "image" for volumes, "filename" for images, as 2D pre-training lists them.
     """
 
-    cases: list[Case]
+    cases: list[ReleasedCase]
     size: tuple[int, ...] | None = None
     value_range: tuple[float, float] | None = None
     notes: list[str] = field(default_factory=list)
@@ -126,7 +126,7 @@ def differences(facts: DatasetFacts, found: Found) -> list[str]:
 
     >>> row = PaperRow("V", 200, (1, 128, 128, 64), (0, 1), 2)
     >>> facts = DatasetFacts("a", "A", "b", "c", "d", ("x", "y"), "", "", count=3, paper=row)
-    >>> differences(facts, Found([Case(("1.nii",), "x"), Case(("2.nii",), "y"), Case(("3.nii",), "y")]))
+    >>> differences(facts, Found([ReleasedCase((f"{number}.nii",), "xyy"[number]) for number in range(3)]))
     ['A: 3 cases here, 200 in Table V of the paper.']
     """
     count = len(found.cases)

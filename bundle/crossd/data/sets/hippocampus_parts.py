@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossd.data.sets.facts import Case, DatasetFacts, Found
+from crossd.data.sets.facts import DatasetFacts, Found, ReleasedCase
 from crossd.data.splits import check_fractions, stratified_split
 from crossd.errors import CrossDError
 
@@ -121,7 +121,7 @@ def find_hippocampus_parts(
             path = output_dir / "images" / f"{name}_{part}.nii.gz"
             box = tuple(slice(first, first + size) for first in start)
             nibabel.save(image.slicer[box], path)  # keeps the affine right
-            cases_found.append(Case((path,), part, name, split))
+            cases_found.append(ReleasedCase((path,), part, name, split))
     return Found(cases_found)
 
 

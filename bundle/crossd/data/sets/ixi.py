@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from crossd.data.delimited import read_table
 from crossd.data.sets.downloads import OfficialFile, official_file
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
-from crossd.data.sets.ixi_sexes import read_sexes
-from crossd.errors import one_of
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
+from crossd.errors import CrossDError, one_of
 
 _URL = "http://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
 _MD5 = {  # as in the packages torchio and MONAI's tutorials
@@ -24,6 +26,7 @@ _MD5 = {  # as in the packages torchio and MONAI's tutorials
     "IXI-PD.tar": "88ecd9d1fa33cb4a2278183b42ffd749",
     "IXI.xls": "066002afe250e4375d132266fcfceac5",
 }
+_SEXES = {1: "male", 2: "female"}
 _CONTRASTS = ("T1", "T2", "PD")
 _NAME = re.compile(r"IXI(\d+)-(?:Guys|HH|IOP)-\d+-(T1|T2|PD)\.nii(?:\.gz)?$")
 
@@ -66,7 +69,7 @@ def find_ixi(
     complete = sorted(set.intersection(*(set(files) for files in found.values())))
     seen = set.union(*(set(files) for files in found.values()))
     cases = [
-        Case(
+        ReleasedCase(
             tuple(found[contrast][subject] for contrast in chosen),
             sexes[subject],
             patient=f"IXI{subject:03d}",
@@ -125,3 +128,69 @@ def _table(root: Path, download: bool) -> Path:
         raise FACTS.missing("IXI.xls, or its sheet 'Table' as IXI.csv", root)
     file = OfficialFile(f"{_URL}/IXI.xls", "IXI.xls", _MD5["IXI.xls"], FACTS.licence)
     return official_file(file, root, download=True)
+
+
+def read_sexes(path: str | Path) -> tuple[dict[int, str], list[int]]:
+    """The sex of each subject.
+
+    The table has two rows for some subjects. Usually one of them is empty (0 in place of the code) and is passed over;
+    where both have a sex and the two differ, the subject is left out.
+
+    Args:
+        path: IXI.xls, or its sheet `Table` saved as CSV.
+
+    Returns:
+        `{IXI number: "male" or "female"}`, and the numbers with two different sexes.
+
+    Raises:
+        CrossDError: no columns IXI_ID and SEX_ID, or a .xls without the package that reads it.
+    """
+    path = Path(path)
+    header, rows = _from_xls(path) if path.suffix.lower() == ".xls" else _from_csv(path)
+    number = next((name for name in header if name.upper() == "IXI_ID"), None)
+    sex = next((name for name in header if name.upper().startswith("SEX_ID")), None)
+    if number is None or sex is None:
+        raise CrossDError(
+            f"IXI's table has the columns IXI_ID and SEX_ID (1=m, 2=f), {path} has {', '.join(header)}. "
+            "Take the sheet 'Table' of IXI.xls."
+        )
+    said: dict[int, set[str]] = defaultdict(set)
+    for row in rows:
+        code = _number(row[sex])
+        if (subject := _number(row[number])) is not None and code in _SEXES:
+            said[subject].add(_SEXES[code])
+    return (
+        {subject: next(iter(sexes)) for subject, sexes in said.items() if len(sexes) == 1},
+        sorted(subject for subject, sexes in said.items() if len(sexes) > 1),
+    )
+
+
+def _from_xls(path: Path) -> tuple[Sequence[str], Sequence[Mapping[str, object]]]:
+    try:
+        import xlrd
+    except ImportError as error:
+        raise CrossDError(
+            f"The old Excel format is read by the package xlrd, which is not installed, got {path}. "
+            "Run `pip install crossd[xls]`, or save the sheet 'Table' as IXI.csv beside it."
+        ) from error
+    try:
+        book = xlrd.open_workbook(path)
+    except (xlrd.XLRDError, OSError) as error:
+        raise CrossDError(f"IXI.xls is an Excel file, {path} is not ({error}). Download it again.") from error
+    sheet = book.sheet_by_name("Table") if "Table" in book.sheet_names() else book.sheet_by_index(0)
+    header, *rows = [sheet.row_values(row) for row in range(sheet.nrows)] or [[]]
+    names = [str(name).strip() for name in header]
+    return names, [dict(zip(names, row, strict=False)) for row in rows]
+
+
+def _from_csv(path: Path) -> tuple[Sequence[str], Sequence[Mapping[str, object]]]:
+    table = read_table(path, "IXI's table")
+    return table.columns, table.rows
+
+
+def _number(cell: object) -> int | None:
+    """A whole number, also where Excel stored 2.0; None for an empty cell or a word."""
+    try:
+        return int(float(str(cell)))
+    except (ValueError, OverflowError):
+        return None

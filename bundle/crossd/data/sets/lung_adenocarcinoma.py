@@ -16,7 +16,7 @@ import numpy as np
 
 from crossd.data.case_names import unique_names
 from crossd.data.sets.array_files import ArrayFiles
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
 from crossd.errors import CrossDError
 
 FACTS = DatasetFacts(
@@ -60,7 +60,7 @@ def find_lung_adenocarcinoma(root: str | os.PathLike[str], output_dir: str | os.
                 f"{sorted(found) or 'none'} in '{below}'. Put it into a folder with that name."
             )
         volume = _volume(path)
-        cases.append(Case(files.write_volume(name, volume[None]), found.pop()))
+        cases.append(ReleasedCase(files.write_volume(name, volume[None]), found.pop()))
         size = (1, *volume.shape)
     note = (
         "The release names no patients: every volume counts as one, and a patient's lesions may be in several splits."

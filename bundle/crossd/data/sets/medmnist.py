@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from crossd.data.npz_arrays import load_small, npz_array, npz_keys
 from crossd.data.sets.array_files import ArrayFiles
 from crossd.data.sets.downloads import OfficialFile, official_file
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
 from crossd.data.sets.medmnist_info import INFO
-from crossd.data.sets.npz_arrays import load_small, npz_array, npz_keys
 from crossd.errors import CrossDError
 
 URL = "https://zenodo.org/records/10519652/files"
@@ -135,7 +135,7 @@ def find_medmnist(
                 images, shape = files.write_volume(case, values[None]), (1, *values.shape)
             else:
                 images, shape = files.write_image(case, values), (*values.shape[:2], info.channels)
-            cases.append(Case(images, _names(name, label), split=split))
+            cases.append(ReleasedCase(images, _names(name, label), split=split))
     return Found(cases, shape, files.value_range, image_column="image" if info.spatial_dims == 3 else "filename")
 
 

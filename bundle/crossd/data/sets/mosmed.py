@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
 from crossd.errors import one_of
 
 FACTS = DatasetFacts(
@@ -48,7 +48,7 @@ def find_mosmed(root: str | os.PathLike[str], output_dir: str | os.PathLike[str]
     classes = TASKS[one_of("task", task, list(TASKS))]
     root = Path(root)
     folder = next((f for f in (root / "studies", *sorted(root.glob("*/studies")), root) if f.is_dir()), root)
-    cases: dict[str, Case] = {}
+    cases: dict[str, ReleasedCase] = {}
     again = []
     for grade, label in classes.items():
         for path in sorted((*(folder / grade).glob("*.nii"), *(folder / grade).glob("*.nii.gz"))):
@@ -56,7 +56,7 @@ def find_mosmed(root: str | os.PathLike[str], output_dir: str | os.PathLike[str]
             if name in cases:  # the subset's CT-23 beside the release's CT-2 and CT-3, or packed and unpacked
                 again.append(f"{grade}/{path.name}")
             elif name:  # not a hidden file
-                cases[name] = Case((path,), label, name=name)
+                cases[name] = ReleasedCase((path,), label, name=name)
     if len({case.label for case in cases.values()}) < 2:
         raise FACTS.missing(f"studies in two or more of the folders {', '.join(classes)}", folder)
     names = tuple(dict.fromkeys(classes.values()))

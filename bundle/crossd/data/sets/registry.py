@@ -23,7 +23,7 @@ from crossd.data.sets import (
     ribfrac,
 )
 from crossd.data.sets.datalist import with_fold, with_splits, write_datalist
-from crossd.data.sets.facts import Case, DatasetFacts, Found, differences
+from crossd.data.sets.facts import DatasetFacts, Found, ReleasedCase, differences
 from crossd.data.sets.medmnist import find_medmnist, medmnist_facts
 from crossd.data.sets.medmnist_info import INFO
 from crossd.errors import CrossDError, one_of
@@ -125,7 +125,7 @@ def prepare_datalist(
     for sentence in (*found.notes, *differences(facts, found)):
         logger.warning(sentence)
 
-    def write(name: str, cases: list[Case]) -> Path:
+    def write(name: str, cases: list[ReleasedCase]) -> Path:
         return write_datalist(folder / name, cases, facts, found.image_column)
 
     if folds is None:

@@ -12,14 +12,14 @@ originals, in their own voxels and Hounsfield units, so that nothing is resample
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from crossd.data.sets.facts import Case, DatasetFacts, Found, PaperRow
+from crossd.data.delimited import read_table
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
 from crossd.errors import CrossDError
 
 FACTS = DatasetFacts(
@@ -62,7 +62,7 @@ def find_ribfrac(root: str | os.PathLike[str], output_dir: str | os.PathLike[str
         wanted = {value: _KINDS[code] for value, code in labels.items() if code in _KINDS}
         left_out.update("segmental" if code == 4 else "unknown" for code in labels.values() if code in (4, -1))
         for value, path in _cut(scan, scans[scan], maps[scan], list(wanted), size, Path(output_dir)).items():
-            cases.append(Case((path,), wanted[value], patient=scan, split=split))
+            cases.append(ReleasedCase((path,), wanted[value], patient=scan, split=split))
     notes = [f"{count} {kind} fractures are left out." for kind, count in sorted(left_out.items())]
     if len(ready) < len(kinds):
         notes.append(f"{len(kinds) - len(ready)} scans of the CSV files are not here.")
@@ -77,13 +77,12 @@ def _kinds(root: Path) -> dict[str, tuple[str, dict[int, int]]]:
     codes: dict[str, dict[int, int]] = defaultdict(dict)
     split_of = {}
     for table in tables:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-        if not rows or not {"public_id", "label_id", "label_code"} <= rows[0].keys():
+        read = read_table(table, "RibFrac's info")
+        if not read.rows or read.lacking(("public_id", "label_id", "label_code")):
             raise CrossDError(
                 f"RibFrac's info has public_id, label_id and label_code, {table} has not. Download it again."
             )
-        for row in rows:
+        for row in read.rows:
             if row["public_id"] != "public_id":  # a header in the middle of joined files
                 codes[row["public_id"]][int(row["label_id"])] = int(row["label_code"])
                 split_of[row["public_id"]] = "val" if "-val-" in table.name else "train"

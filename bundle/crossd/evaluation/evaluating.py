@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +11,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from crossd.data.delimited import write_table
 from crossd.errors import CrossDError
 from crossd.evaluation.bootstrap import bootstrap_intervals
 from crossd.evaluation.metrics import classification_metrics, majority_rate, predicted
+from crossd.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -95,23 +96,18 @@ def write_tables(folder: Path, report: dict[str, Any], predictions: Predictions)
         report: what `evaluate` returned.
         predictions: what it was given.
     """
-    (folder / "metrics.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(folder / "metrics.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     beside = [("majority_rate", {"value": report["majority_rate"]})]
     beside += [("chance_balanced_accuracy", {"value": report["chance_balanced_accuracy"]})]
-    with (folder / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, ["metric", "value", "low", "high"])
-        rows.writeheader()
-        rows.writerows({"metric": name, **entry} for name, entry in [*report["metrics"].items(), *beside])
+    figures = [*report["metrics"].items(), *beside]
+    rows = [[name, *(entry.get(of) for of in ("value", "low", "high"))] for name, entry in figures]
+    write_table(folder / "metrics.csv", ["metric", "value", "low", "high"], rows)
     p = predictions
     decided = p.answers(predicted(p.probabilities, p.task))
-    with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        chances = [f"probability_{name}" for name in p.class_names]
-        writer.writerow(["case", "source", "patient", "label", "predicted", *chances])
-        for row in zip(
-            p.cases, p.sources, p.patients, p.answers(p.targets), decided, p.probabilities.tolist(), strict=True
-        ):
-            writer.writerow([*row[:-1], *(f"{probability:.6f}" for probability in row[-1])])
+    said = zip(p.cases, p.sources, p.patients, p.answers(p.targets), decided, strict=True)
+    chances = [[f"{probability:.6f}" for probability in case] for case in p.probabilities.tolist()]
+    header = ["case", "source", "patient", "label", "predicted", *(f"probability_{name}" for name in p.class_names)]
+    write_table(folder / "predictions.csv", header, [[*row, *of] for row, of in zip(said, chances, strict=True)])
 
 
 def summary(report: dict[str, Any]) -> str:

@@ -13,16 +13,14 @@ from monai.transforms import Compose, MapTransform
 from torch import Tensor
 
 from crossd.cards.from_weights import is_none
-from crossd.data.images import ImageStore, ReadImage2Dd
-from crossd.data.images.chest_xray14 import TABLE, ChestXray14Source, tables
-from crossd.data.images.decoding import is_image, to_channels
-from crossd.data.images.folders import FolderSource, files_of
-from crossd.data.images.lists import ListSource
+from crossd.data.images import ImageStore, ReadImage2Dd, open_source
+from crossd.data.images.chest_xray14 import TABLE, tables
+from crossd.data.images.decoding import decode, is_image, to_channels
 from crossd.data.images.sources import ImageRecord, ImageSource
 from crossd.data.images.splitting import limited
 from crossd.data.images.store import Trial, try_images
-from crossd.data.images.zipped import ZipSource, names_in_zip
-from crossd.data.sets.npz_arrays import load_small, npz_keys
+from crossd.data.images.trees import ImageTree, tree_of
+from crossd.data.npz_arrays import load_small, npz_keys
 from crossd.data.splits import split_called
 from crossd.errors import CrossDError
 
@@ -52,23 +50,18 @@ def _part(name: str, depth: int) -> str:
     return parts[depth] if depth < len(parts) else ""
 
 
-class Folder(FolderSource):
-    """All images below a folder, whatever their folders are called; see `training_names`."""
+class EveryImage(ImageSource):
+    """All images of a tree, whatever their folders are called; see `training_names`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.class_names, self.notes = path, [], []
-        self.records = [ImageRecord(name, "") for name in training_names(list(files_of(path)))]
+    def __init__(self, tree: ImageTree) -> None:
+        self.tree, self.path, self.class_names, self.notes = tree, tree.path, [], []
+        self.records = [ImageRecord(name, "") for name in training_names(tree.listed()[0])]
 
-
-class Zip(ZipSource):
-    """All images in a zip file, whatever their folders are called; see `training_names`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.class_names, self.notes, self._open = path, [], [], None
-        self.records = [ImageRecord(name, "") for name in training_names(names_in_zip(path)[0])]
+    def read(self, name: str, channels: int = 1) -> np.ndarray:
+        return decode(self.tree.read(name), channels)
 
 
-class Arrays(ImageSource):
+class EveryRow(ImageSource):
     """The array `train_images`, or `images`, of a `.npz`: `(N, height, width)` or `(N, height, width, 3)`."""
 
     def __init__(self, path: Path) -> None:
@@ -88,19 +81,16 @@ class Arrays(ImageSource):
 
 def _source(path: str, image_root: str | None) -> ImageSource:
     where = Path(path).expanduser()
-    root = None if image_root is None else Path(image_root)
-    if where.name.startswith(TABLE) or (where.is_dir() and tables(where)):
-        return ChestXray14Source(where, root)
-    if where.is_dir():
-        return Folder(where)
-    kinds = {".zip": Zip, ".npz": Arrays}
-    if where.is_file() and where.suffix.lower() == ".csv":
-        return ListSource(where, root)
-    if not where.is_file() or where.suffix.lower() not in kinds:
+    kind = where.suffix.lower() if where.is_file() else ""
+    if where.name.startswith(TABLE) or (where.is_dir() and tables(where)) or kind == ".csv":
+        return open_source(where, image_root)  # their lists say what is held out
+    if where.is_dir() or kind == ".zip":
+        return EveryImage(tree_of(where))
+    if kind != ".npz":
         raise CrossDError(
             f"Images come from a folder, a .zip, a .npz or a .csv list that exists, got {where}. Check --images."
         )
-    return kinds[where.suffix.lower()](where)
+    return EveryRow(where)
 
 
 def unlabelled_images(

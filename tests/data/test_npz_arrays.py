@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from crossd.data.sets.npz_arrays import load_small, npz_array
+from crossd.data.npz_arrays import load_small, npz_array
 from crossd.errors import CrossDError
 
 

@@ -1,4 +1,7 @@
-"""The table of data sets in `docs/guide/datasets.md`, made from what the modules state: `python -m` this module."""
+"""The table of data sets in `docs/guide/datasets.md`, made from what the modules state.
+
+python -m scripts.maintain.guide_table
+"""
 
 from __future__ import annotations
 

@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from crossd.data.images.decoding import decode, is_image
 from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, check_same_classes
-from crossd.data.splits import split_called
+from crossd.data.images.trees import ImageTree
+from crossd.data.splits import split_called, split_folders
 from crossd.errors import CrossDError
 
 
-class FolderSource(ImageSource):
-    """A folder of class folders, with `train`, `val` and `test` above them or without; see `class_folders`.
+class ClassFolderSource(ImageSource):
+    """A tree of class folders, with `train`, `val` and `test` above them or without; see `class_folders`.
 
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> from crossd.data.images.trees import FolderTree
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("ct/1.png", "mr/1.png"):
     ...         (Path(folder) / name).parent.mkdir()
     ...         _ = (Path(folder) / name).write_bytes(b"")
-    ...     FolderSource(Path(folder)).class_names
+    ...     ClassFolderSource(FolderTree(Path(folder))).class_names
     ['ct', 'mr']
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        files = sorted(files_of(path))
-        folders = sorted(Path(folder).relative_to(path).as_posix() for folder, _, _ in os.walk(path, followlinks=True))
-        self.class_names, self.records, self.test_records, self.notes = class_folders(files, folders, str(path))
+    def __init__(self, tree: ImageTree) -> None:
+        self.tree, self.path = tree, tree.path
+        self.class_names, self.records, self.test_records, self.notes = class_folders(*tree.listed(), str(tree.path))
 
     def read(self, name: str, channels: int = 1) -> np.ndarray:
-        return decode((self.path / name).read_bytes(), channels)
-
-
-def files_of(path: Path) -> Iterator[str]:
-    """The files below a folder, also through links, relative to it and with `/`."""
-    for folder, _, names in os.walk(path, followlinks=True):
-        inside = Path(folder).relative_to(path)
-        for name in names:
-            yield (inside / name).as_posix()
+        return decode(self.tree.read(name), channels)
 
 
 def class_folders(
@@ -139,14 +131,8 @@ def _first(folders: set[str], root: str) -> set[str]:
 def _splits(inside: set[str], images: Sequence[Sequence[str]], where: str) -> dict[str, str]:
     """Which folder of the first level is which split; none where they are classes."""
     first = {name.split("/")[0] for name in inside}
-    splits = {name: split for name in sorted(first) if (split := split_called(name))}
-    others = sorted({parts[0] for parts in images if len(parts) > 1} - set(splits))
-    if splits and others and not {"train", "val"} <= set(splits.values()):  # with both there is no doubt
-        raise CrossDError(
-            f"Folders are either splits (train, val, test) with the classes in them or classes, got "
-            f"{', '.join(splits)} beside {', '.join(others)} in {where}. Move or remove one of the two; rename a class "
-            "that is called like a split."
-        )
+    sure = {"train", "val"} <= {split_called(name) for name in first}  # with both there is no doubt
+    splits = split_folders(first, () if sure else (parts[0] for parts in images if len(parts) > 1), where)
     filled = {parts[0] for parts in images if len(parts) > 1} | {name.split("/")[0] for name in inside if "/" in name}
     splits = {name: split for name, split in splits.items() if name in filled}
     got = ", ".join(splits)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from crossd.checkpoints import files, load_pretrained, read_checkpoint, save_checkpoint
+from crossd.checkpoints import checkpoint_files, load_pretrained, read_checkpoint, save_checkpoint
 from crossd.errors import CrossDError
 from torch import nn
 
@@ -59,7 +59,7 @@ def test_a_failed_write_leaves_the_former_file(tmp_path: Path, monkeypatch: pyte
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.torch, "save", torn)
+        patch.setattr(checkpoint_files.torch, "save", torn)
         with pytest.raises(OSError, match="No space left"):
             save_checkpoint(path, _network(), epoch=2)
     assert read_checkpoint(path)["epoch"] == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
@@ -17,7 +16,8 @@ from monai.transforms import Compose, MapTransform, SpatialPadd
 from crossd.cards.from_weights import is_none
 from crossd.data import find_cases, preprocessing
 from crossd.data.case_names import unique_names
-from crossd.data.sets.npz_arrays import load_small, npz_keys
+from crossd.data.delimited import read_table
+from crossd.data.npz_arrays import load_small, npz_keys
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
@@ -90,12 +90,8 @@ def _of_files(path: Path, series: Any, tilt: str) -> list[dict[str, Any]]:
 
 def _splits(path: Path) -> list[str] | None:
     """The column `split` of a list, row by row as `find_cases` has them; None where there is none."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        header = file.readline()
-        file.seek(0)
-        rows = list(csv.DictReader(file, delimiter=max(",;\t", key=header.count)))
-    column = next((name for name in (rows or [{}])[0] if name and name.strip().lower() == "split"), None)
-    return None if column is None else [(row[column] or "").strip().lower() for row in rows]
+    table = read_table(path, "A list of cases", lower=True)
+    return None if table.lacking(["split"]) else [row["split"].lower() for row in table.rows]
 
 
 def _of_arrays(path: Path) -> list[dict[str, Any]]:

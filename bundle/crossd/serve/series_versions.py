@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from crossd.data.case_names import printable
-from crossd.data.dicom.deflated import check_inflated_size
 from crossd.data.dicom.headers import DICOM_SUFFIXES, DICOMDIR
-from crossd.data.dicom.structure import BoundedReader
+from crossd.data.dicom.structure import BoundedReader, check_inflated_size
 from crossd.files import sha256
 
 _TAGS = ["SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID"]

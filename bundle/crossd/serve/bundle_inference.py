@@ -10,7 +10,7 @@ from typing import Any
 from crossd.bundle import check_version
 from crossd.errors import CrossDError
 from crossd.inference import Case, StructuredReports
-from crossd.serve.versions import content_digest
+from crossd.serve.series_versions import content_digest
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.errors import CrossDError
-from crossd.serve.versions import SeriesKey, Signature, Version
+from crossd.serve.series_versions import SeriesKey, Signature, Version
 
 FORMAT = 1
 _TABLES = """
@@ -70,14 +70,16 @@ class Report:
     answer: Mapping[str, Any]
 
 
-class Journal:
+class Ledger:
     """The memory of a watcher; every method is one transaction, and any thread may call it.
+
+    Its file is called `journal.sqlite`, and messages call it so; a run over cases has a journal of another kind.
 
     Args:
         path: of the SQLite file, made when it is not there; on a local disk, as SQLite's locks need it.
 
     Raises:
-        CrossDError: a file that is no journal of this version.
+        CrossDError: a file that is no ledger of this version.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,0 +1,58 @@
+"""A table is read as it was written, whoever wrote it, and what is written reads as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from crossd.data.delimited import read_table, stream_table, write_table
+from crossd.errors import CrossDError
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_separators_marks_and_ends_of_lines(tmp_path: Path, separator: str, mark: bytes, end: str) -> None:
+    lines = [["image", " Label "], ["ä.nii", ' "x, y; z" '.strip()], ["", ""], [" NA ", "1"]]
+    path = tmp_path / "a.csv"
+    path.write_bytes(mark + end.join(separator.join(cells) for cells in lines).encode())
+    table = read_table(path)
+    assert table.columns == ("image", "Label")
+    assert table.rows == ({"image": "ä.nii", "Label": "x, y; z"}, {"image": "NA", "Label": "1"})
+    assert table.lines == (2, 4)
+
+
+def test_lines_are_those_of_the_file_also_after_cells_of_several_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('a,b\n"x\ny",1\n\n , \nz\nw,1,2\n')
+    table = read_table(path)
+    assert table.lines == (3, 6, 7)
+    assert table.widths == (2, 1, 3)
+    assert table.rows[1:] == ({"a": "z", "b": ""}, {"a": "w", "b": "1"})
+    columns, rows = stream_table(path, lower=True)
+    assert (columns, list(rows)) == (("a", "b"), list(zip(table.lines, table.rows, strict=True)))
+    with pytest.raises(CrossDError, match=r"Cells must be letters, got in .*a\.csv: line 6: one; line 7: two\. Write"):
+        table.refuse("Cells must be letters", [(1, "one"), (2, "two")], "Write letters.")
+    assert table.lacking(["b", "c"]) == ["c"]
+
+
+def test_an_empty_file_has_no_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    assert read_table(tmp_path / "a.csv").columns == ()
+
+
+@pytest.mark.parametrize("content", [None, "image,label\nä.nii,x\n".encode("latin-1"), b'a,b\n"' + b"x" * 200_000])
+def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CrossDError, match=r"The list must be a readable CSV in UTF-8: '.*a\.csv' is not \(.*\)\. Save"):
+        read_table(path, "The list")
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.csv"
+    write_table(path, ["a", "b"], [("x, y", 1), ('"\n', "ä")])
+    assert read_table(path).rows == ({"a": "x, y", "b": "1"}, {"a": '"', "b": "ä"})
+    write_table(path, ["a"], [["scan\udcff.nii"]])  # names of files are bytes
+    assert read_table(path).rows == ({"a": "scan\\udcff.nii"},)
