@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.data.case_names import safe_name, unique_names
-from crossd.data.case_table import stem
-from crossd.data.label_table import NO_CLASS, LabelTable, read_label_table
+from crossd.data.case_table import NO_CLASS, LabelTable, read_label_table, stem
 from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split
 from crossd.data.volume import split_volume
 from crossd.errors import CrossDError

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossd.data.label_table import LabelTable, read_label_table
+from crossd.data.case_table import LabelTable, read_label_table
 from crossd.data.labels import listed_cases, resolve_cell, splits_of
 from crossd.data.splits import SPLITS
 from crossd.data.volume import split_volume

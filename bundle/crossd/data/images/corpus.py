@@ -12,10 +12,9 @@ from crossd.data.images.chest_xray14 import TABLE, ChestXray14Source, tables
 from crossd.data.images.class_folders import ClassFolderSource
 from crossd.data.images.lists import ListSource
 from crossd.data.images.npz import NpzSource
-from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource
+from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, as_target, as_text, classes_of, task_of
 from crossd.data.images.splitting import limited, split_images, without_leaks
 from crossd.data.images.store import ImageStore, Trial, try_images
-from crossd.data.images.targets import as_target, as_text, classes_of, task_of
 from crossd.data.images.trees import FolderTree, ZipTree
 from crossd.errors import CrossDError
 

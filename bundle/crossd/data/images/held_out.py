@@ -9,9 +9,8 @@ from typing import Any
 
 from crossd.data.images.corpus import joined_names
 from crossd.data.images.npz import NpzSource
-from crossd.data.images.sources import ImageSource
+from crossd.data.images.sources import ImageSource, as_target
 from crossd.data.images.store import ImageStore, try_images
-from crossd.data.images.targets import as_target
 from crossd.data.npz_arrays import load_small, npz_keys
 from crossd.errors import CrossDError
 

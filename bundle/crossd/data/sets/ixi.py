@@ -15,8 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from crossd.data.delimited import read_table
-from crossd.data.sets.downloads import OfficialFile, official_file
-from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
+from crossd.data.sets.facts import DatasetFacts, Found, OfficialFile, PaperRow, ReleasedCase, official_file
 from crossd.errors import CrossDError, one_of
 
 _URL = "http://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
