@@ -15,7 +15,6 @@ from crossd.data.delimited import Table, read_table
 from crossd.data.volume import VOLUME_SUFFIXES, split_volume
 from crossd.errors import CrossDError
 
-
 OWN_COLUMNS = ("case", "label", "patient", "split")
 MASK_COLUMNS = ("case", "mask", "patient", "split")  # of segmentation, where a label map is the label
 TASKS = (*CLASSIFICATION, SEGMENTATION)
@@ -42,7 +41,7 @@ def read_case_table(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         )
     if not rows:
         raise CrossDError(f"A list of cases needs at least one row: '{path}' has a header only. Add the images.")
-    sources = [[_resolve(path.parent, row[column]) for column in channels] for row in rows]
+    sources = [[resolve_cell(path.parent, row[column]) for column in channels] for row in rows]
     names = _case_names(table, sources)
     items = []
     for number, row, images, name in zip(table.lines, rows, sources, names, strict=True):
@@ -74,7 +73,8 @@ def image_columns(columns: Sequence[str]) -> tuple[str, ...]:
     return tuple(numbered) or ("image",)
 
 
-def _resolve(folder: Path, cell: str) -> str:
+def resolve_cell(folder: Path, cell: str) -> str:
+    """The path that a cell names, from the folder where it is relative; `""` for an empty one."""
     return os.path.normpath(os.path.join(os.path.abspath(folder), os.path.expanduser(cell))) if cell else ""
 
 

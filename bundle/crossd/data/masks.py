@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from monai.transforms import ResampleToMatch, Transform
 
 from crossd.data.reading import read_volume
 from crossd.data.resampling import parallel_grids, tidy_affine
+from crossd.data.volume import apart
 from crossd.errors import CrossDError
 
 APART = 0.1  # voxels, at the corners: what programs lose when they write an affine stays far below
@@ -131,10 +131,9 @@ def nearest_on(indices: np.ndarray, affine: np.ndarray, image: MetaTensor) -> Me
 
 
 def _check_place(name: str, affine: np.ndarray, pictured: str, other: np.ndarray, shape: Sequence[int]) -> None:
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
-    apart = float(np.linalg.norm((corners @ (affine - other).T)[:, :3], axis=1).max())
-    if apart > APART * float(np.linalg.norm(other[:3, :3], axis=0).min()):
+    distance = apart(affine, other, shape)
+    if distance > APART * float(np.linalg.norm(other[:3, :3], axis=0).min()):
         raise CrossDError(
-            f"A mask lies where its image does: by their affines '{name}' and '{pictured}' are up to {apart:.3g} mm "
+            f"A mask lies where its image does: by their affines '{name}' and '{pictured}' are up to {distance:.3g} mm "
             "apart at the corners. Resample the mask onto the image (nearest neighbour), or correct the wrong affine."
         )

@@ -6,7 +6,6 @@ NIfTI-1 is described in https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.
 from __future__ import annotations
 
 import gzip
-import itertools
 import os
 import struct
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from crossd.data.declared_sizes import DEFLATE_AT_MOST, TAIL, check_declared, check_voxels, goes_on, too_many
-from crossd.data.volume import Volume, choose_volume
+from crossd.data.volume import Volume, apart, choose_volume
 from crossd.errors import CrossDError
 
 _MILLIMETRES = {1: 1000.0, 3: 0.001}  # of the lowest three bits of xyzt_units: metres and micrometres
@@ -154,8 +153,7 @@ def _disagreement(header: Any, used: np.ndarray, shape: tuple[int, int, int]) ->
         other = np.asarray(header.get_qform(), dtype=np.float64)
     except Exception as error:  # a quaternion that is none
         return [f"The qform of the file is damaged ({' '.join(str(error).split())}): {remedy}."]
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
-    apart = float(np.linalg.norm((corners @ (used - other).T)[:, :3], axis=1).max())
-    if apart <= _SAME_PLACE:
+    distance = apart(used, other, shape)
+    if distance <= _SAME_PLACE:
         return []
-    return [f"sform and qform of the file disagree, by up to {apart:.2f} mm at its corners: {remedy}."]
+    return [f"sform and qform of the file disagree, by up to {distance:.2f} mm at its corners: {remedy}."]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from crossd.data.delimited import stream_table
 from crossd.data.images.decoding import decode, is_image
 from crossd.data.images.sources import ImageRecord, ImageSource
+from crossd.data.images.trees import files_of
 from crossd.errors import CrossDError
 
 FINDINGS = (
@@ -64,7 +64,7 @@ class ChestXray14Source(ImageSource):
         rows = _read_table(table)
         lists = {name: _read_list(table.with_name(name)) for name in (TRAIN_VAL, TEST)}
         _check_lists(lists, rows, table)
-        self.files = _files(self.root)
+        self.files = {PurePosixPath(name).name: name for name in files_of(self.root) if is_image(name)}
         self.class_names = list(FINDINGS)
         self.records, self.absent = self._records(lists[TRAIN_VAL], rows, None)
         self.test_records, self.test_absent = self._records(lists[TEST], rows, "test")
@@ -176,15 +176,6 @@ def _check_lists(lists: Mapping[str, Sequence[str]], rows: Mapping[str, tuple[st
             f"No patient is in both {TRAIN_VAL} and {TEST}, for a test is on patients that training has not seen; got "
             f"{len(both or shared)} in both beside {table}: {what}. Download the lists again."
         )
-
-
-def _files(root: Path) -> dict[str, str]:
-    """Name → path below the root, of every image."""
-    found: dict[str, str] = {}
-    for folder, _, names in os.walk(root, followlinks=True):
-        inside = Path(folder).relative_to(root)
-        found |= {name: (inside / name).as_posix() for name in names if is_image(name)}
-    return found
 
 
 def _some(names: Iterable[str]) -> str:

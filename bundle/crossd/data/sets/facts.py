@@ -1,4 +1,4 @@
-"""What is known of a published data set before its files are seen: what a release, and each file, is checked against."""
+"""What is known of a published data set before its files are seen, and what they are checked against."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from urllib.error import URLError
 
 from crossd.errors import CrossDError
 from crossd.files import md5
-
 
 logger = logging.getLogger(__name__)
 
