@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from crossd.data import find_cases, preprocessing, read_volume, write_dicom_series
-from crossd.data.cases import files_below
 from crossd.data.content import content_key
+from crossd.data.folders import files_below
 from crossd.errors import CrossDError
 
 pytestmark = pytest.mark.timeout(60)

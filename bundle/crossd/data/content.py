@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from crossd.data.cases import files_below, no_file
 from crossd.data.dicom.series import Series
+from crossd.data.folders import files_below, no_file
 from crossd.data.text_headers import read_text_header
 from crossd.data.volume import ITK_SUFFIXES, header_of, split_volume
 from crossd.errors import CrossDError

@@ -15,7 +15,6 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import SpaceKeys, TraceKeys
 
-from crossd.data.cases import files_below, no_file
 from crossd.data.channels import stack_channels
 from crossd.data.declared_sizes import check_voxels
 from crossd.data.dicom import find_series
@@ -24,6 +23,7 @@ from crossd.data.dicom.pixels import read_series
 from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.straightening import TILT
+from crossd.data.folders import files_below, no_file
 from crossd.data.itk_volumes import read_with_itk
 from crossd.data.nifti import read_nifti
 from crossd.data.resampling import tidy_affine

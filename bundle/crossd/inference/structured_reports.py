@@ -14,7 +14,7 @@ from typing import Any
 
 from crossd.cards.own_model import is_bundles_own
 from crossd.data import Series, find_series
-from crossd.data.cases import files_below
+from crossd.data.folders import files_below
 from crossd.errors import CrossDError
 from crossd.files import replaced
 from crossd.inference.answer import Answer

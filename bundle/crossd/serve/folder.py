@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crossd.data.cases import natural
+from crossd.data.folders import natural
 from crossd.serve.ledger import File, Ledger
 from crossd.serve.listing import regular_files
 from crossd.serve.series_versions import SeriesKey, Version, content_digest, series_of
