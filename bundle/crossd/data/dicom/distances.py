@@ -15,13 +15,8 @@ SPACING_TOLERANCE = 0.2
 
 
 def slice_distances(slices: Sequence[Slice]) -> np.ndarray:
-    """Position of each slice along the common normal, in millimetres.
-
-    The normal is row direction × column direction (PS3.3, C.7.6.2.1.1); for axial slices it points to the head.
-    """
-    orientation = np.array(slices[0].orientation)
-    normal = np.cross(orientation[:3], orientation[3:])
-    return np.array([item.position for item in slices]) @ normal
+    """Position of each slice along the common normal, in millimetres."""
+    return np.array([item.position for item in slices]) @ slices[0].normal
 
 
 def by_position(slices: Sequence[Slice]) -> list[list[Slice]]:

@@ -170,8 +170,7 @@ def _form(item: Slice) -> tuple[object, ...]:
 
 
 def _plane(item: Slice) -> str:
-    normal = np.cross(item.orientation[:3], item.orientation[3:])
-    return ("sagittal", "coronal", "axial")[int(np.abs(normal).argmax())]
+    return ("sagittal", "coronal", "axial")[int(np.abs(item.normal).argmax())]
 
 
 def _without_repeats(slices: list[Slice], split: str, notes: list[str]) -> tuple[list[Slice], str, list[str]]:

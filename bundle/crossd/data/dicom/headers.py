@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from crossd.data.dicom.objects import Label, Rejected, check_is_image, kind_of_object, localizer
 from crossd.data.dicom.structure import BoundedReader, check_inflated_size, check_structure
 from crossd.data.dicom.values import attribute, finite, inverted_range, is_rescaled, padding_range
@@ -116,6 +118,11 @@ class Slice:
     padding: tuple[float, float] | None = None
     inverted: bool = False
     slab: float = 0.0
+
+    @property
+    def normal(self) -> np.ndarray:
+        """Row direction × column direction (PS3.3, C.7.6.2.1.1); for axial slices it points to the head."""
+        return np.cross(self.orientation[:3], self.orientation[3:])
 
     @property
     def label(self) -> Label:

@@ -59,7 +59,12 @@ class ChestXray14Source(ImageSource):
 
     def __init__(self, path: Path, root: Path | None = None) -> None:
         self.path = path
-        table = find_table(path) if path.is_dir() else path
+        found = tables(path) if path.is_dir() else [path]
+        if not found:
+            raise CrossDError(
+                f"ChestX-ray14 comes with {TABLE}.csv or {TABLE}_v2020.csv, got neither in {path}. Add it."
+            )
+        table = found[-1]
         self.root = table.parent if root is None else root
         rows = _read_table(table)
         lists = {name: _read_list(table.with_name(name)) for name in (TRAIN_VAL, TEST)}
@@ -96,16 +101,8 @@ class ChestXray14Source(ImageSource):
         return decode((self.root / self.files[name]).read_bytes(), channels)
 
 
-def find_table(folder: Path) -> Path:
-    """`Data_Entry_2017*.csv` in a folder, the newest by name where there are several."""
-    found = tables(folder)
-    if not found:
-        raise CrossDError(f"ChestX-ray14 comes with {TABLE}.csv or {TABLE}_v2020.csv, got neither in {folder}. Add it.")
-    return found[-1]
-
-
 def tables(folder: Path) -> list[Path]:
-    """All of that name; none is a sign that a folder is something else."""
+    """`Data_Entry_2017*.csv` in a folder, the newest by name last; none is a sign that a folder is something else."""
     return sorted(folder.glob(f"{TABLE}*.csv"))
 
 
