@@ -78,33 +78,24 @@ def read_mask(
 class LoadMaskd(Transform):
     """MONAI dictionary transform: the mask on the grid of its preprocessed image, as class indices.
 
-    It follows the image's preprocessing, and takes the nearest voxel of the mask for each voxel of the image.
+    Takes `image`, `(channel, depth, height, width)`; gives `label`, `MetaTensor (1, depth, height, width)`, uint8 or
+    int32. It follows the image's preprocessing, and takes the nearest voxel of the mask for each voxel of the image.
 
     Args:
         label_values, allow_empty: see `read_mask`.
         key: entry that holds the mask's file.
-        image_key: entry of the preprocessed image `(channel, depth, height, width)`.
-        output_key: entry that receives the mask, `MetaTensor (1, depth, height, width)`, uint8 or int32.
     """
 
-    def __init__(
-        self,
-        label_values: Sequence[int],
-        allow_empty: bool = False,
-        key: str = "mask",
-        image_key: str = "image",
-        output_key: str = "label",
-    ) -> None:
+    def __init__(self, label_values: Sequence[int], allow_empty: bool = False, key: str = "mask") -> None:
         self.label_values = list(label_values)
         self.allow_empty = allow_empty
-        self.key, self.image_key, self.output_key = key, image_key, output_key
+        self.key = key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the mask."""
         d = dict(data)
-        image = d[self.image_key]
-        indices, affine = read_mask(d[self.key], image, self.label_values, self.allow_empty)
-        d[self.output_key] = nearest_on(indices, tidy_affine(affine), image)
+        indices, affine = read_mask(d[self.key], d["image"], self.label_values, self.allow_empty)
+        d["label"] = nearest_on(indices, tidy_affine(affine), d["image"])
         return d
 
 

@@ -191,15 +191,12 @@ def axial_to_stored(volume: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.
 
 
 def write_nifti(path: str | os.PathLike[str], volume: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> Path:
-    """Write a volume `(depth, height, width)` as NIfTI; equal volumes give equal bytes.
+    """Write a volume `(depth, height, width)` as NIfTI, and give the path back; equal volumes give equal bytes.
 
     Args:
         path: ends in .nii or .nii.gz; its folder is made where it is missing.
         volume: shape `(depth, height, width)`, SPL, stored in its own dtype.
         spacing: millimetres between voxels along (depth, height, width).
-
-    Returns:
-        The path.
 
     Raises:
         CrossDError: as `axial_to_stored`, or a path that is not NIfTI.

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from crossd.data.dicom.distances import SAME_POSITION, count_duplicates, slice_distances
-from crossd.data.dicom.headers import Slice, read_slices
+from crossd.data.dicom.headers import read_slices
 from crossd.data.dicom.objects import Label, Rejected, count_kinds
 from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series, stack
+from crossd.data.dicom.slices import SAME_POSITION, Slice, count_duplicates, slice_distances
 from crossd.data.dicom.traits import split_by_traits
 from crossd.errors import CrossDError
 

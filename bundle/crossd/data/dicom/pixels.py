@@ -128,7 +128,7 @@ def read_with_pydicom(series: Series) -> np.ndarray:
             decoded = iter_pixels(dataset, indices=frames) if series.frames else [dataset.pixel_array.reshape(size)[0]]
             for frame, stored in zip(frames, decoded, strict=True):
                 plane = _rescaled(dataset, stored.reshape(size[1:]), frame)
-                planes[path, frame] = _inverted(plane, dataset) if series.inverted else plane
+                planes[path, frame] = np.float32(white(dataset)) - plane if series.inverted else plane
         except Exception as error:  # each decoder has exceptions of its own
             raise CrossDError(
                 f"DICOM pixels must decode: those of '{path}' do not ({' '.join(str(error).split())}). "
@@ -152,10 +152,6 @@ def _rescaled(dataset: Any, plane: np.ndarray, frame: int) -> np.ndarray:
             slope, intercept = float(transformation[0].RescaleSlope), float(transformation[0].RescaleIntercept)
             return (plane * slope + intercept).astype(np.float32)
     return apply_modality_lut(plane, dataset).astype(np.float32)
-
-
-def _inverted(plane: np.ndarray, dataset: Any) -> np.ndarray:
-    return np.float32(white(dataset)) - plane
 
 
 def _checked(series: Series, voxels: np.ndarray) -> np.ndarray:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossd.data.dicom.distances import SPACING_TOLERANCE, count_duplicates, slice_distances, uneven, usual_gap
-from crossd.data.dicom.headers import Slice
 from crossd.data.dicom.objects import Label
+from crossd.data.dicom.slices import SPACING_TOLERANCE, Slice, count_duplicates, slice_distances, uneven, usual_gap
 from crossd.data.dicom.straightening import check_neighbours, places_off_first
 from crossd.errors import CrossDError
 

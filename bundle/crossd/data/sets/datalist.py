@@ -71,13 +71,10 @@ def with_fold(
 def write_datalist(
     path: str | os.PathLike[str], cases: Sequence[ReleasedCase], facts: DatasetFacts, image_column: str = "image"
 ) -> Path:
-    """Write the cases. Paths below the folder of the file are written relative to it, others absolute.
+    """Write the cases, and give the path back. Paths below the folder of the file are relative to it, others absolute.
 
     Columns: case (where named), `image_column` or image_1 … image_n, label (or one 0/1 column a class), patient (where
     named), split.
-
-    Returns:
-        The path.
 
     Raises:
         CrossDError: no cases, or cases with different numbers of channels.
