@@ -143,12 +143,7 @@ def read_label_table(path: str | Path, task: str) -> LabelTable:
         raise CrossDError(f"task must be 'multiclass' or 'multilabel', got {task!r}. Example: --task multiclass.")
     if not path.is_file():
         raise CrossDError(f"labels must be a CSV file, got {path}, which is not there. Pass --labels FILE.csv.")
-    try:
-        table = read_table(path)
-    except CrossDError as error:
-        raise CrossDError(
-            f"labels must be a CSV file in UTF-8, got {path}: {error.__cause__}. Save it as CSV (UTF-8)."
-        ) from error
+    table = read_table(path, "labels")
     images, classes = _check_columns(path, list(table.columns), task)
     if not table.rows:
         raise CrossDError(f"labels must have a row for each case, got none in {path} after the header. Add the cases.")

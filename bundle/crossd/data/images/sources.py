@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,12 @@ class ImageSource(ABC):
     def labels(self, record: ImageRecord) -> list[str]:
         """The classes of an image."""
         return [record.label]
+
+    def held_out(self) -> ImageSource:
+        """A copy with the images of the test split, which may be none, for records."""
+        held = copy.copy(self)
+        held.records, held.absent = list(self.test_records), self.test_absent
+        return held
 
     @abstractmethod
     def read(self, name: str, channels: int = 1) -> np.ndarray:
