@@ -70,7 +70,10 @@ def find_cases(
     if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
         return read_case_table(path)
     one_of("tilt", tilt, TILT)
-    files, unreadable = _listed(path) if path.is_file() else files_below(path)
+    if not path.is_file():  # a pipe is not opened
+        files, unreadable = files_below(path)
+    else:
+        files, unreadable = read_dicomdir(path) if is_dicomdir(path) else ([str(path)], [])
     volumes = [file for file in files if file.lower().endswith(VOLUME_SUFFIXES)]
     others = [file for file in files if not file.lower().endswith(VOLUME_SUFFIXES)]
     found_series, rejected = find_series(others, series, localizers=files == [str(path)])
@@ -98,11 +101,6 @@ def find_cases(
         | ({"skipped": True} if kind else {})
         for name, (source, _, image, warnings, error, kind) in zip(names, found, strict=True)
     ]
-
-
-def _listed(path: Path) -> tuple[list[str], list[Rejected]]:
-    """The file itself, or what a DICOMDIR lists."""
-    return read_dicomdir(path) if is_dicomdir(path) else ([str(path)], [])
 
 
 def _below(file: str, root: Path) -> str:
