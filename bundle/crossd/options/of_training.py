@@ -175,18 +175,21 @@ EVALUATED = (
         "path",
         "$@options.output_dir + '/model.pt'",
         "the trained model, with its card; default: model.pt in output_dir",
+        optional=True,
     ),
     Option(
         "labels",
         "path",
         "@recorded_splits",
         "cases as for training; default: datalist.csv, which training wrote beside the model",
+        optional=True,
     ),
     Option(
         "recorded_splits",
         "path",
         "$os.path.join(os.path.dirname(@options.weights), 'datalist.csv')",
-        "datalist.csv, which training wrote beside the model",
+        "datalist.csv, which training wrote beside the model; null: no earlier run has divided the cases",
+        optional=True,
     ),
     Option(
         "split",

@@ -4,12 +4,11 @@ from crossd.cards.from_data import channel_names, model_card
 from crossd.cards.from_weights import base_card, trained_card
 from crossd.training.augmenting import augmentation
 from crossd.training.averaging import WeightAverage, averaged_copy
-from crossd.training.batches import PrepareImages
+from crossd.training.batches import PrepareImages, batch_items
 from crossd.training.curves import Curves
 from crossd.training.distributed import distributed_network
 from crossd.training.image_metrics import EpochTable, LossBar, image_metrics
 from crossd.training.images import image_card, write_image_lists
-from crossd.training.items import batch_items
 from crossd.training.loss import classification_loss
 from crossd.training.pretrained import PretrainedCheckpointLoader, TrainedCheckpointLoader
 from crossd.training.progress import TrainingProgress

@@ -1,4 +1,4 @@
-"""What becomes of a batch of images before the network sees it: normalisation, volumes, mixup."""
+"""What goes into a batch, and what becomes of a batch of images before the network sees it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,31 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from monai.transforms import MixUp
+from monai.transforms import EnsureTyped, MixUp, SelectItemsd
 from torch import Tensor
 
 from crossd import processes
 from crossd.errors import CrossDError
 from crossd.pseudo3d import pseudo_3d
+
+KEYS = ("image", "label", "case", "patient", "source")
+
+
+def batch_items(task: str) -> list[Any]:
+    """The label as a tensor, and of a case what a batch is made of; what is not there is left out.
+
+    Args:
+        task: `"multilabel"`, whose labels are 0 and 1 for each class, or `"multiclass"`, an index.
+
+    Returns:
+        MONAI transforms of a case.
+
+    >>> from monai.transforms import Compose
+    >>> Compose(batch_items("multiclass"))({"label": 1, "case": "a", "split": "train"})
+    {'label': tensor(1), 'case': 'a'}
+    """
+    kind = torch.float32 if task == "multilabel" else torch.long
+    return [EnsureTyped("label", dtype=kind, track_meta=False), SelectItemsd(KEYS, allow_missing_keys=True)]
 
 
 class PrepareImages:

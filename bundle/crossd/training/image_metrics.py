@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from crossd.files import write_whole
 from crossd.processes import rank
-from crossd.training.scores import epoch_score
+from crossd.training.progress import epoch_score
 
 
 def table_one(confusion: Tensor) -> dict[str, float]:

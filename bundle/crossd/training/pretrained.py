@@ -10,9 +10,9 @@ import numpy as np
 from ignite.engine import Engine, Events
 from torch import nn
 
+from crossd.callers import in_federated_round
 from crossd.cards.from_weights import is_none
 from crossd.checkpoints import load_pretrained, read_checkpoint
-from crossd.training.federated import in_federated_round
 
 logger = logging.getLogger(__name__)
 
