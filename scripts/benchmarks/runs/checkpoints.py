@@ -40,7 +40,7 @@ def checkpoint_of(method: StartsFrom, pretrained: Mapping[str, Path]) -> Path | 
         raise CrossDError(
             f"{method.about} starts from the pre-training {method.pretraining!r}, which is not there; found are "
             f"{sorted(pretrained) or 'none'}. Pass --pretrained DIR with {method.pretraining}.pt, made as "
-            "docs/results.md says, or leave the method out."
+            "docs/results/tables.md says, or leave the method out."
         )
     return path
 

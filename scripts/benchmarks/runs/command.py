@@ -36,7 +36,7 @@ def add_run_options(
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--report", action="store_true", help="make the tables, run nothing")
     parser.add_argument("--validation", action="store_true", help="show validation figures, run nothing, fix nothing")
-    parser.add_argument("--page", metavar="FILE", help="page whose marks the tables go between: docs/results.md")
+    parser.add_argument("--page", metavar="FILE", help="page whose marks the tables go between: docs/results/tables.md")
 
 
 def seeds_of(entries: Sequence[str]) -> dict[float, int]:

@@ -2,7 +2,7 @@
 
 python -m scripts.benchmarks.segmentation --data DIR --pretrained DIR --budget 2
 
-Every run is stored in the file --results and not repeated; --report makes the tables of docs/results.md of them.
+Every run is stored in the file --results and not repeated; --report makes the tables of docs/results/tables.md.
 """
 
 from __future__ import annotations

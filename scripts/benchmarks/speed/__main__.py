@@ -1,9 +1,9 @@
-"""Time and weigh the operator and its networks against the plain ones, and write the tables of docs/performance.md.
+"""Time and weigh the operator and its networks against the plain ones, and write docs/performance/tables.md.
 
 python -m scripts.benchmarks.speed --section table3
 
 Every measured row is kept in OUTPUT_DIR; a later run measures what is missing. The tables go into the page
-OUTPUT_DIR.md.
+OUTPUT_DIR/tables.md.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> int:
             print("forgotten:", *results.forget(arguments.forget), sep="\n  ")
         chosen = [row for row in rows(arguments.section) if re.search(arguments.only, row.name)]
         left = measure_rows(chosen, results, arguments.rounds, arguments.threads, arguments.stop_after)
-        update_page(Path(arguments.output_dir).with_suffix(".md"), results)
+        update_page(Path(arguments.output_dir) / "tables.md", results)
     except CrossDError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

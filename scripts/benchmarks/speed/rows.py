@@ -129,7 +129,7 @@ def _growth() -> list[Row]:
 
 
 def _guard() -> list[Row]:
-    """Quick rows that `tests/benchmark/speed/test_guard.py` measures again."""
+    """Quick rows that `tests/benchmarks/speed/test_guard.py` measures again."""
     layers, networks = ("Conv2d", "CrossDConv"), ("ResNet-18", "CrossDResNet-18")
     guards = [
         Row("guard", "layer", (channels, channels, 3), layers, (8, channels, width, width), mode, memory=False)

@@ -1,4 +1,4 @@
-"""From results to the tables of docs/performance.md: one per section, and one of the bounds that were aimed at."""
+"""From results to docs/performance/tables.md: a table per section, and one of the bounds that were aimed at."""
 
 from __future__ import annotations
 

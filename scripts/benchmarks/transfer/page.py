@@ -1,4 +1,4 @@
-"""docs/results.md: the tables between their marks, and the pictures beside the runs."""
+"""docs/results/tables.md: the tables between their marks, and the pictures beside the runs."""
 
 from __future__ import annotations
 

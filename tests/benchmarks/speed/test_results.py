@@ -153,7 +153,7 @@ def test_the_page_keeps_its_text(tmp_path):
 
 
 def test_the_committed_tables_are_made_from_the_committed_results(root):
-    text = (root / "docs" / "performance.md").read_text(encoding="utf-8")
+    text = (root / "docs" / "performance" / "tables.md").read_text(encoding="utf-8")
     made = blocks(Results(root / "docs" / "performance"))
     assert {"bounds", "table3", "stages", "resnet", "volumes", "growth", "guard"} <= set(made)
     for name, block in made.items():
@@ -171,7 +171,7 @@ def test_the_script(root, tmp_path, monkeypatch, capsys):
     assert status == 0
     assert shown.out.endswith("1 of 1 rows measured\n")
     assert json.loads((tmp_path / "speed" / "growth.json").read_text())["rows"]
-    assert "| (8, 16, 28, 28) → 16, K 3 | forward |" in (tmp_path / "speed.md").read_text()
+    assert "| (8, 16, 28, 28) → 16, K 3 | forward |" in (tmp_path / "speed" / "tables.md").read_text()
     status, shown = script("--section", "nothing")
     assert status == 1
     assert "error: `section` must be one of" in shown.err

@@ -123,6 +123,6 @@ def test_published_figures_are_those_of_the_sources():
 
 
 def test_the_page_of_results_has_the_marks(root: Path):
-    text = (root / "docs" / "results.md").read_text()
+    text = (root / "docs" / "results" / "tables.md").read_text()
     for name in ("cpu", "gpu", "2d", "ssl", "cpu-paper", "pretraining", "published"):
         assert f"<!-- {name}:begin (made by scripts.benchmarks.transfer: do not edit) -->" in text
