@@ -117,7 +117,7 @@ def test_other_errors_are_not_hidden(incoming, monkeypatch):
 def test_the_options_have_the_defaults_of_the_library(monkeypatch, incoming):
     import logging
 
-    from crossd.cli import watch as module
+    import crossd.cli as module
 
     given = []
     monkeypatch.setattr(module, "watch", lambda settings, stop: given.append(settings) or 0)

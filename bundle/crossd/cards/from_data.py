@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,45 @@ def segmentation_card(
         CrossDError: when an entry breaks a rule.
     """
     return new_card(SEGMENTATION, class_names, network, input, 0, data, label_values=list(label_values))
+
+
+def ssl_card(
+    encoder: str,
+    conv: str | None,
+    network: Mapping[str, Any],
+    input: Mapping[str, Any],
+    sides: Mapping[str, Any],
+    windows: Mapping[str, int],
+    sources: Sequence[str | Sequence[str] | None],
+) -> dict[str, Any]:
+    """The card of a pre-trained encoder, checked; there are no classes.
+
+    `input` is what fine-tuning takes over. Its mean and std are measured on the volumes, or, where there are none, on
+    the images. What images were shown as is in `pseudo_3d`.
+
+    Args:
+        encoder, conv: as for `crossd.ssl.build_encoder`; the card says of convolutions what is not usual there.
+        network: its options.
+        input: channels, plane, spacing, roi_size and intensity.
+        sides: by kind, the `crossd.ssl.Side`s whose cases are measured.
+        windows: of `crossd.ssl.window_options`.
+        sources: what was given as images and as volumes, whose names become `data`.
+
+    Raises:
+        CrossDError: when an entry breaks a rule.
+    """
+    measured = {kind: intensity_statistics(sides[kind].cases) for kind in ("volumes", "images") if kind in sides}
+    paths = [path for given in sources if given for path in ([given] if isinstance(given, str) else given)]
+    usual = "crossd" if encoder == "crossd" else "plain"
+    return new_card(
+        SELF_SUPERVISED,
+        [],
+        network if conv in (None, usual) else {**network, "conv": conv},
+        {**input, **next(iter(measured.values()))},
+        data=", ".join(Path(str(path)).name for path in paths if str(path).lower() != "none"),
+        encoder=encoder,
+        pseudo_3d={**windows, **measured["images"]} if "images" in measured else None,
+    )
 
 
 def channel_names(known: Sequence[str], channels: int | None) -> list[str]:

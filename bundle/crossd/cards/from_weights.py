@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from crossd.cards.own_model import bundle_card, metadata_beside
+from crossd.bundle import bundle_card, metadata_beside
 from crossd.cards.rules import SEGMENTATION, SELF_SUPERVISED
 from crossd.checkpoints import read_card, read_checkpoint
 from crossd.checkpoints.layouts import recognise, without_wrapper

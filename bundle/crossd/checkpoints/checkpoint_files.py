@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossd.cards.own_model import bundle_card, metadata_beside
+from crossd.bundle import bundle_card, metadata_beside
 from crossd.cards.rules import check_card
 from crossd.errors import CrossDError
 from crossd.files import replaced

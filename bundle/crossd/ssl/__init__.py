@@ -1,14 +1,12 @@
 """Self-supervision: one objective a file, the views it compares, and the run that trains by it."""
 
-from crossd.cards.from_data import intensity_statistics
-from crossd.ssl.encoder_card import ssl_card
+from crossd.cards.from_data import intensity_statistics, ssl_card
 from crossd.ssl.encoders import ENCODERS, EncoderCheckpointLoader, build_encoder
 from crossd.ssl.heads import MiddleHead, PCRLHeads, SimilarityHead
 from crossd.ssl.image_views import ImageViewsd, image_spatial_changes
-from crossd.ssl.iteration import PCRLIteration
 from crossd.ssl.joint import JointBatches, JointDataset
 from crossd.ssl.pcrl import PCRLObjective, ViewOutput, annealing, similarity
-from crossd.ssl.pcrl_network import PCRLNetwork, PlainDecoder
+from crossd.ssl.pcrl_network import PCRLIteration, PCRLNetwork, PlainDecoder
 from crossd.ssl.progress import PretrainingProgress, RestoredPlanes, TermTable
 from crossd.ssl.sides import Side, image_side, present, volume_side, write_cases
 from crossd.ssl.statistics import state_with_statistics

@@ -123,15 +123,6 @@ ENCODERS: dict[str, type[Any]] = {
 CONVS = ("crossd", "plain")
 
 
-def default_conv(name: str) -> str:
-    """The kind of convolution an encoder has unless one asks for the other.
-
-    >>> default_conv("crossd"), default_conv("unet")
-    ('crossd', 'plain')
-    """
-    return "crossd" if name == "crossd" else "plain"
-
-
 def build_encoder(name: str, in_channels: int, options: Mapping[str, Any], conv: str | None = None) -> Encoder:
     """A 3D encoder with random weights.
 
@@ -151,7 +142,7 @@ def build_encoder(name: str, in_channels: int, options: Mapping[str, Any], conv:
     [(64, 2, 2, 2), (32, 2, 2, 2), (16, 4, 4, 4), (8, 8, 8, 8), (4, 16, 16, 16)]
     """
     kind = ENCODERS[one_of("encoder", name, ENCODERS)]
-    conv = one_of("conv", conv or default_conv(name), CONVS)
+    conv = one_of("conv", conv or ("crossd" if name == "crossd" else "plain"), CONVS)
     try:
         return kind(in_channels, conv, options)  # type: ignore[no-any-return]
     except (TypeError, ValueError) as error:
