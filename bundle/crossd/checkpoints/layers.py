@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossd.baselines import ACSConv, inflate_kernel
+from crossd.baselines import ACSConv
 from crossd.checkpoints.layouts import Source
-from crossd.conv import CrossDConv, embed_kernel
+from crossd.conv import CrossDConv, embed_kernel, inflate_kernel
 
 CONVOLUTIONS = (CrossDConv, ACSConv, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)

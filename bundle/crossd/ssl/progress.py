@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from crossd.checkpoints import save_checkpoint
-from crossd.data.delimited import read_table, write_table
 from crossd.processes import process_count, rank
 from crossd.ssl.encoders import Encoder
 from crossd.ssl.joint import KINDS
 from crossd.ssl.pcrl import TERMS
 from crossd.ssl.statistics import KeptTargets, state_with_statistics
 from crossd.training.progress import TrainingProgress
+from crossd.training.run_files import write_epoch
 
 logger = logging.getLogger(__name__)
 LOGGED = ("loss", *TERMS, "beta")
@@ -117,13 +117,8 @@ class TermTable:
         means = (sums / (engine.state.epoch_length * process_count())).tolist()
         terms = dict(zip(LOGGED, means, strict=True))
         engine.state.metrics.update(terms)
-        if rank() != 0:
-            return
-        row = {"epoch": engine.state.epoch, "learning_rate": self._rate, **terms}
-        kept: list[Mapping[str, object]] = []
-        if self.path.is_file():  # an epoch that is trained again after a kill is replaced
-            kept = [old for old in read_table(self.path).rows if int(old["epoch"]) < engine.state.epoch]
-        write_table(self.path, list(row), [[of_epoch[name] for name in row] for of_epoch in [*kept, row]])
+        if rank() == 0:
+            write_epoch(self.path, {"epoch": engine.state.epoch, "learning_rate": self._rate, **terms})
 
 
 class RestoredPlanes:

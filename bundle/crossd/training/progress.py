@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -76,11 +75,9 @@ class TrainingProgress:
         score: str = "val_auc",
         averaged: nn.Module | None = None,
     ) -> None:
-        if output_dir is None:
-            raise CrossDError("Training needs a folder for what it writes, got none. Pass --output_dir DIR.")
+        self.folder = run_files.run_folder(output_dir)
         if patience is not None and patience < 1:
             raise CrossDError(f"patience must be a number of validations, 1 or more, or null, got {patience}.")
-        self.folder = Path(output_dir)
         resolved = self.folder.resolve()
         if resolved.name == "models" and (resolved.parent / "configs" / "metadata.json").is_file():
             raise CrossDError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from crossd.data.delimited import write_table
 from crossd.data.splits import SPLITS
 from crossd.errors import CrossDError
 from crossd.inference import CaseDataset
@@ -92,7 +92,11 @@ def _tried(
             "Repair or remove them, or leave them out with --skip_unreadable true."
         )
     if reasons and output_dir is not None:
-        _write(Path(output_dir), [(case, reasons[case["case"]]) for case in every if case["case"] in reasons])
+        path = Path(output_dir) / "skipped.csv"
+        skipped = [case for case in every if case["case"] in reasons]
+        rows = [(case["case"], case["source"], case["split"], reasons[case["case"]]) for case in skipped]
+        write_table(path, ("case", "source", "split", "reason"), rows)
+        logger.warning("%d unreadable cases are left out: see %s", len(skipped), path)
     kept = {split: [case for case in cases[split] if case["case"] not in reasons] for split in splits}
     for split in splits:
         if cases[split] and not kept[split]:
@@ -100,15 +104,6 @@ def _tried(
                 f"At least one {split} case must be readable, got {len(cases[split])} that are not. Repair them."
             )
     return {**kept, "bytes": sum(size for _, size in outcomes)}
-
-
-def _write(folder: Path, skipped: Sequence[tuple[Item, str]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "skipped.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["case", "source", "split", "reason"])
-        writer.writerows([case["case"], case["source"], case["split"], reason] for case, reason in skipped)
-    logger.warning("%d unreadable cases are left out: see %s", len(skipped), folder / "skipped.csv")
 
 
 def cache_rate(needed_bytes: int, cache_gb: float) -> float:

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from crossd.conv import CrossDConv
 from crossd.errors import CrossDError, one_of
 from crossd.networks import CrossDResNet
-from crossd.training.hybrid.loss import branch_weights
+from crossd.training.loss import branch_weights
 from crossd.training.trainable import set_trainable
 
 STATISTICS = ("separate", "shared")
