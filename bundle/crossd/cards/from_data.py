@@ -12,7 +12,7 @@ from crossd.cards.rules import FORMAT, SEGMENTATION, SELF_SUPERVISED, check_card
 from crossd.errors import CrossDError
 from crossd.version import __version__
 
-MEASURED = 64  # cases of each kind
+MEASURED = 64  # cases of each kind at most
 
 
 def new_card(
@@ -165,20 +165,19 @@ def channel_names(known: Sequence[str], channels: int | None) -> list[str]:
     return ["image"] if channels == 1 else [f"image_{i + 1}" for i in range(channels)]
 
 
-def intensity_statistics(cases: Any, most: int = MEASURED) -> dict[str, float]:
+def intensity_statistics(cases: Any) -> dict[str, float]:
     """Mean and standard deviation of the grey values of cases in [0, 1].
 
     Pre-training normalises every view by itself; fine-tuning normalises all by one mean and std. With the mean of the
     cases' means and the root of the mean of their variances the two agree on average.
 
     Args:
-        cases: data set of items with `"image"`, `(channel, …)`.
-        most: so many of them are measured, evenly spread.
+        cases: data set of items with `"image"`, `(channel, …)`; `MEASURED` of them are, evenly spread.
 
     Returns:
         `{"mean", "std"}`, rounded to four digits.
     """
-    chosen = np.unique(np.linspace(0, len(cases) - 1, min(most, len(cases))).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(cases) - 1, min(MEASURED, len(cases))).round().astype(int))
     images = [cases[int(index)]["image"].double() for index in chosen]
     mean = float(np.mean([float(image.mean()) for image in images]))
     variance = float(np.mean([float(image.var(unbiased=False)) for image in images]))

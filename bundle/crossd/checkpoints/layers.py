@@ -44,6 +44,11 @@ class Plan:
             return given
         return given.to(self.current[name].dtype)
 
+    def dispense(self, prefix: str) -> None:
+        """A layer whose kernel does not move needs no motion."""
+        self.dispensable |= {name for name in self.source.state if name.startswith(f"{prefix}predictor.")}
+        self.dispensable.add(f"{prefix}running_motion")
+
     def misfit(self, name: str) -> None:
         given, here = self.source.state[name], self.current[name]
         self.misfits[name] = f"{tuple(given.shape)} in the checkpoint, {tuple(here.shape)} in the network"
@@ -129,8 +134,7 @@ def _crossd(plan: Plan, layer: CrossDConv, prefix: str, names: list[str], is_ste
     _bias(plan, prefix, layer.bias is not None)
 
     if layer.predictor is None:  # a pointwise kernel does not move: its predictor has no effect
-        plan.dispensable |= {name for name in plan.source.state if name.startswith(f"{prefix}predictor.")}
-        plan.dispensable.add(f"{prefix}running_motion")
+        plan.dispense(prefix)
         return
     motion = f"{prefix}running_motion"
     if (running := plan.take(motion)) is not None:
@@ -195,8 +199,7 @@ def _convolution(plan: Plan, layer: Any, prefix: str, is_stem: bool) -> None:
             "layers and crossd.fold() them; layers: {n}."
         ] += 1
     if stored:
-        plan.dispensable |= {name for name in plan.source.state if name.startswith(f"{prefix}predictor.")}
-        plan.dispensable.add(f"{prefix}running_motion")
+        plan.dispense(prefix)
     plan.exact(weight, given, "adapted" if adapted else kind)
     _bias(plan, prefix, layer.bias is not None)
 

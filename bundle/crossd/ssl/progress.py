@@ -34,7 +34,7 @@ class PretrainingProgress(TrainingProgress):
     them; see `crossd.ssl.statistics`.
 
     Args:
-        output_dir, optimizer, scheduler, card, cases, settings, resume, keep: as for `TrainingProgress`.
+        output_dir, optimizer, scheduler, card, cases, settings, resume: as for `TrainingProgress`.
         encoder: whose network `model.pt` holds; a part of the trainer's.
     """
 
@@ -48,11 +48,10 @@ class PretrainingProgress(TrainingProgress):
         cases: Sequence[Mapping[str, Any]],
         settings: Mapping[str, Any],
         resume: bool = True,
-        keep: int = 2,
     ) -> None:
         never_run = Engine(lambda *_: None)
         listed = [{"case": case["case"]} for case in cases]
-        super().__init__(output_dir, never_run, optimizer, scheduler, card, listed, settings, resume, None, keep)
+        super().__init__(output_dir, never_run, optimizer, scheduler, card, listed, settings, resume)
         self.encoder = encoder
         self.kept = KeptTargets()
 

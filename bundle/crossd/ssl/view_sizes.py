@@ -57,10 +57,8 @@ def image_sizes(
     """The sizes of `ImageViewsd`: as `volume_sizes`, but crops are given in plane and have the depth of the views.
 
     Args:
-        roi_size: of the views, `(depth, height, width)`, as for volumes.
-        crop_sizes: `(height, width)` in windows.
-        sub_roi_size: of sub-crops, `(depth, height, width)`.
-        sub_crop_sizes: `(height, width)` in windows.
+        roi_size, sub_roi_size: as for `volume_sizes`.
+        crop_sizes, sub_crop_sizes: `(height, width)` in windows.
 
     >>> image_sizes([16, 32, 32])["crop_sizes"]
     [(16, 32, 32), (16, 40, 40)]
