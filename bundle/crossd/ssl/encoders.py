@@ -5,24 +5,20 @@ The decoder and the head that a network has for its own task are left out while 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import Any
 
-from ignite.engine import Engine, Events
 from monai.networks.nets import SegResNet, SwinUNETR, UNet
 from torch import Tensor, nn
 
-from crossd.cards.from_weights import is_none
-from crossd.checkpoints import load_pretrained
+from crossd.checkpoints import TransferReport, load_pretrained
 from crossd.conv import crossd_convs
 from crossd.errors import CrossDError, one_of
 from crossd.networks import CrossDResNet, PlainResNet
 from crossd.networks.monai_encoders import encoder_arguments
-
-logger = logging.getLogger(__name__)
+from crossd.training.pretrained import PretrainedCheckpointLoader
 
 
 class Encoder(nn.Module):
@@ -158,7 +154,7 @@ def _layers(conv: str) -> Any:
     return crossd_convs() if conv == "crossd" else nullcontext()
 
 
-class EncoderCheckpointLoader:
+class EncoderCheckpointLoader(PretrainedCheckpointLoader):
     """Handler that gives the encoder the weights it starts from when the run starts, and logs what became of them.
 
     Args:
@@ -170,15 +166,8 @@ class EncoderCheckpointLoader:
     """
 
     def __init__(self, encoder: Encoder, weights: str | None) -> None:
-        self.encoder = encoder
-        self.weights = weights
+        super().__init__(encoder.net, weights, ())
 
-    def attach(self, engine: Engine) -> None:
-        """Register with the trainer; MONAI calls this. Before what resumes a run."""
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        if is_none(self.weights):
-            logger.info("pre-training starts from random weights")
-        else:
-            logger.info("%s\n%s", self.weights, load_pretrained(self.encoder.net, str(self.weights)))
+    def load(self, content: Mapping[str, Any], card: Mapping[str, Any]) -> TransferReport:
+        """All of it: an encoder has no head."""
+        return load_pretrained(self.network, content)

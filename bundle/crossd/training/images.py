@@ -58,7 +58,7 @@ def image_card(
     roi_size = [1, image_size, image_size]
     further = {}
     if pseudo_3d is not None:
-        windows = window_options(pseudo_3d)
+        windows = checked_windows(pseudo_3d)
         roi_size = [windows["kernel_size"] ** 2, *window_grid((image_size, image_size), **windows)]
         further = {"pseudo_3d": {**windows, "image_size": image_size}}
     seen = {
@@ -76,10 +76,10 @@ def image_card(
     return model_card(task, class_names, {**arguments, "spatial_dims": dims}, seen, data=names)
 
 
-def window_options(pseudo_3d: Mapping[str, int]) -> dict[str, int]:
+def checked_windows(pseudo_3d: Mapping[str, int]) -> dict[str, int]:
     """The windows of `crossd.Pseudo3D`, with its defaults for what is not said.
 
-    >>> window_options({"kernel_size": 8})
+    >>> checked_windows({"kernel_size": 8})
     {'kernel_size': 8, 'stride': 2, 'padding': 1}
 
     Raises:
