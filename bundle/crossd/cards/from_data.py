@@ -131,7 +131,6 @@ def ssl_card(
 
     Args:
         encoder, conv: as for `crossd.ssl.build_encoder`; the card says of convolutions what is not usual there.
-        network: its options.
         input: channels, plane, spacing, roi_size and intensity.
         sides: by kind, the `crossd.ssl.Side`s whose cases are measured.
         windows: of `crossd.ssl.window_options`.

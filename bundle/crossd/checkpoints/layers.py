@@ -70,7 +70,6 @@ def plan_layer(plan: Plan, layer: nn.Module, prefix: str, is_stem: bool) -> None
     """Decide for every entry of one layer.
 
     Args:
-        plan: receives the decisions.
         layer: a `CrossDConv` with its predictor, or a module with parameters or buffers of its own.
         prefix: of its entries in the network's state dict, `""` or ending in a dot.
         is_stem: whether it is the first convolution, whose number of input channels may be adapted.

@@ -94,8 +94,6 @@ class CrossDResNet(FeatureMaps):
 
     Args:
         spatial_dims: 2 or 3.
-        in_channels: channels of the image or volume.
-        num_classes: logits.
         depth: 10, 18, 34, 50 or 101.
         width: channels of the first stage (64 in the original); the others have 2, 4 and 8 times as many.
         conv1_t_size, conv1_t_stride, no_max_pool: the stem, as in MONAI's ResNet.

@@ -79,7 +79,6 @@ class Options:
 
     Args:
         config: name of the declared list, or several, of which later ones add and replace.
-        parser: of the config that is being run.
 
     Raises:
         CrossDError: for a name that is not declared, an assignment, and a value of another kind.
@@ -119,9 +118,6 @@ def options(config: str | Sequence[str]) -> Options:
     Other items then say `"$@options.epochs"`. An overlay adds its own list by `"+options::config": ["evaluate"]`, to a
     config that names a list.
 
-    Args:
-        config: name of a declared list, or several.
-
     Raises:
         CrossDError: when it is not a config item that asks.
     """
@@ -140,7 +136,6 @@ def settings(options: Options, **others: Any) -> dict[str, Any]:
     """What a resumed run compares: `Options.compared`, and what else decides its results.
 
     Args:
-        options: of the run.
         others: JSON-able, by name.
     """
     return {**options.compared, **others}

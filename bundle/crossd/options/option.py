@@ -18,7 +18,6 @@ class Option:
     """An option, which is a top-level key of its config.
 
     Attributes:
-        name: of the key.
         kind: of the value, one of `KINDS`, or several of which one fits.
         default: as the config holds it; text that begins with `$` or `@` is MONAI's expression or reference.
         help: what it does, in a sentence or two.

@@ -34,10 +34,6 @@ class Desk:
     one is asked for, the version of the series that it belonged to goes into outbox and ledger, as a whole.
 
     Args:
-        folder: what is watched.
-        ledger: what was answered before.
-        outbox: takes the reports.
-        inference: what the cases are classified by.
         stop: ends the iteration, after the volume at hand.
         poll: seconds from one look at the folder to the next.
         series: which series are meant, as `crossd.data.find_cases` has it.

@@ -124,7 +124,6 @@ def build_encoder(name: str, in_channels: int, options: Mapping[str, Any], conv:
 
     Args:
         name: `"crossd"` (CrossDResNet), `"segresnet"`, `"unet"` or `"swinunetr"`.
-        in_channels: of the volumes.
         options: arguments of the network but dimensions and channels in and out. `width` is `CrossDResNet`'s; for the
             others it sets the channels of the finest level (`init_filters`, `channels`, `feature_size`).
         conv: `"crossd"` or `"plain"` convolutions; None for what is usual in that network.
@@ -158,7 +157,6 @@ class EncoderCheckpointLoader(PretrainedCheckpointLoader):
     """Handler that gives the encoder the weights it starts from when the run starts, and logs what became of them.
 
     Args:
-        encoder: that is pre-trained.
         weights: checkpoint file of any layout that `crossd.load_pretrained` knows; `"none"` for random weights.
 
     Raises:

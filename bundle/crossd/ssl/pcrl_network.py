@@ -67,9 +67,7 @@ class PCRLNetwork(nn.Module):
 
     Args:
         encoder: any that gives maps coarse to fine.
-        in_channels: of the views.
         roi_size: of the views, by which the encoder's levels are found.
-        objective: on the decoder's maps.
 
     Raises:
         CrossDError: when the decoder would have fewer than three scales.

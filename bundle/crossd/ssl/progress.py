@@ -84,10 +84,6 @@ class TermTable:
     """Handler that writes `metrics.csv`: for each epoch the mean of the loss and its terms, over all processes.
 
     They are the engine's `state.metrics` too, which `PretrainingProgress` puts into the card.
-
-    Args:
-        output_dir: of the run.
-        optimizer: whose learning rate is listed.
     """
 
     def __init__(self, output_dir: str, optimizer: Optimizer) -> None:
@@ -124,9 +120,6 @@ class RestoredPlanes:
     """Handler that shows after each epoch how a case of each kind is restored: middle plane and target, side by side.
 
     Of the newest batch with that kind; to TensorBoard, as `restored/images` and `restored/volumes`.
-
-    Args:
-        log_dir: of TensorBoard's files.
     """
 
     def __init__(self, log_dir: str) -> None:

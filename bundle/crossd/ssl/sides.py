@@ -75,7 +75,6 @@ def volume_side(
         volumes: of `unlabelled_volumes`; None for no such side.
         input: with channels, plane, spacing and intensity.
         sizes: of `volume_sizes`.
-        series, tilt: of DICOM.
         output_dir, skip_unreadable, num_workers: as for `crossd.training.readable_cases`.
         cache_gb: memory for preprocessed volumes; what does not fit is read again whenever it is drawn.
         views: further arguments of `GlobalAndSubCropsd`.
@@ -115,8 +114,6 @@ def write_cases(output_dir: str | None, sides: Mapping[str, Any], images: Mappin
     Of several processes the first does.
 
     Args:
-        output_dir: of the run.
-        sides: by kind.
         images: of `unlabelled_images`, for those that were skipped.
 
     Raises:

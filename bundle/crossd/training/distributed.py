@@ -23,10 +23,6 @@ from crossd.processes import process_count, rank
 def training_sampler(dataset: Sized, seed: int = 0) -> Sampler[Any]:
     """Every case once in an order that is drawn anew in each epoch; the processes take turns, and have as many each.
 
-    Args:
-        dataset: the training cases.
-        seed: of the order.
-
     >>> sorted(training_sampler("abcde"))
     [0, 1, 2, 3, 4]
     """
@@ -37,7 +33,6 @@ def validation_sampler(dataset: Sized, number: int | None = None, count: int | N
     """Every case once, in order; of several processes each takes every `count`-th.
 
     Args:
-        dataset: the validation cases.
         number: of a process; None: this one's.
         count: how many there are; None: those of this run.
 

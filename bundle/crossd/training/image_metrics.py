@@ -87,9 +87,7 @@ class EpochTable:
     Attach it before `TrainingProgress`: what is written of an epoch that is trained again after a kill is replaced.
 
     Args:
-        output_dir: of the run.
         evaluator: the validation engine; its metrics hold `score` and `val_loss`.
-        optimizer: whose learning rate is listed.
         score: the metric that the best epoch has most of.
         about: further entries of `metrics.json`.
     """

@@ -101,7 +101,6 @@ def write_image_lists(output_dir: str | None, corpus: dict[str, Any]) -> None:
     Of several processes the first does.
 
     Args:
-        output_dir: of the run; made if need be.
         corpus: what `crossd.data.images.read_corpus` returns.
 
     Raises:

@@ -23,7 +23,6 @@ def balanced_weights(labels: Sequence[Label], classes: int, task: str) -> Tensor
 
     Args:
         labels: class index of each case, or its list of 0 and 1.
-        classes: how many.
         task: `"multiclass"` or `"multilabel"`.
 
     Returns:
@@ -53,7 +52,6 @@ def classification_loss(
 
     Args:
         labels: of the training cases.
-        class_names: one per class.
         task: `"multiclass"` or `"multilabel"`.
         class_weights: `"balanced"` (see `balanced_weights`), None for none, or a number per class.
         label_smoothing: of the cross-entropy; multiclass only.

@@ -110,7 +110,6 @@ class TrainedCheckpointLoader:
     """Loads a trained model, head included, when the run starts.
 
     Args:
-        network: changed in place.
         weights: checkpoint file; anything that does not fit whole is an error.
 
     Raises:

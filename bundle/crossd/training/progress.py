@@ -42,7 +42,6 @@ class TrainingProgress:
     Attach it last, after MONAI's `LrScheduleHandler` and `ValidationHandler`.
 
     Args:
-        output_dir: of the run; made if need be.
         evaluator: the validation engine; its metrics hold `score` and `val_loss`.
         optimizer, scheduler: of the run; the scheduler may be None.
         card: of the model, for `model.pt`.
@@ -50,7 +49,6 @@ class TrainingProgress:
         settings: JSON-able; a run is only resumed under equal ones, the same card and cases and as many processes.
         resume: continue from the newest checkpoint in `output_dir`; False starts again and removes them.
         patience: validations without a better score after which training stops; None never stops early.
-        keep: how many checkpoints to keep.
         score: the metric that the best epoch has most of.
         averaged: what `model.pt` holds instead of the network: a moving average of it (`WeightAverage.model`), or the
             part of it that is wanted in the end (`HybridNetwork.volumes`).

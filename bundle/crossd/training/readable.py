@@ -54,8 +54,6 @@ def readable_cases(
         transform: the deterministic preprocessing.
         output_dir: where `skipped.csv` is written (case, source, split, reason).
         skip_unreadable: leave unreadable cases out instead of refusing them.
-        num_workers: processes that read.
-        splits: whose cases are tried.
         cache_gb: GiB of memory for the preprocessed images.
 
     Returns:
