@@ -15,12 +15,12 @@ from crossd.version import __version__
 MEASURED = 64  # cases of each kind at most
 
 
-def new_card(
+def model_card(
     task: str,
     class_names: Sequence[str],
     network: Mapping[str, Any],
     input: Mapping[str, Any],
-    negative_class: int | None = None,
+    negative_class: str | int | None = None,
     data: str = "",
     **further: Any,
 ) -> dict[str, Any]:
@@ -31,50 +31,9 @@ def new_card(
         class_names: in the order of the network's outputs; none for a self-supervised encoder.
         network: its arguments but the number of channels and classes, which follow.
         input: as in `crossd.checkpoints.check_card`.
-        negative_class: index of the class that means "absent"; None where there is none.
+        negative_class: the class that means "absent", by name or index; None where there is none.
         data: what it is trained on, in words.
         further: entries that only this task has.
-
-    Raises:
-        CrossDError: when an entry breaks a rule.
-    """
-    outputs = {SELF_SUPERVISED: {}, SEGMENTATION: {"out_channels": len(class_names)}}
-    return check_card(
-        {
-            "format": FORMAT,
-            "crossd_version": __version__,
-            "task": task,
-            "class_names": list(class_names),
-            "negative_class": negative_class,
-            "network": {
-                "spatial_dims": 3,
-                "in_channels": len(input["channels"]),
-                **outputs.get(task, {"num_classes": len(class_names)}),
-                **network,
-            },
-            "input": dict(input),
-            **further,
-            "data": data,
-            "metrics": {},
-        },
-        "the configuration",
-    )
-
-
-def model_card(
-    task: str,
-    class_names: Sequence[str],
-    network: Mapping[str, Any],
-    input: Mapping[str, Any],
-    negative_class: str | int | None = None,
-    data: str = "",
-) -> dict[str, Any]:
-    """The card of a classifier, checked.
-
-    Args:
-        task: `"multiclass"` or `"multilabel"`.
-        class_names, network, input, data: see `new_card`.
-        negative_class: the class that means "absent", by name or index; None where there is none.
 
     Raises:
         CrossDError: when an entry breaks a rule.
@@ -91,7 +50,27 @@ def model_card(
                 f"negative_class must be one of {names}, got {negative_class!r}. Correct it or leave it out."
             )
         negative_class = names.index(negative_class)
-    return new_card(task, names, network, input, negative_class, data)
+    outputs = {SELF_SUPERVISED: {}, SEGMENTATION: {"out_channels": len(names)}}
+    return check_card(
+        {
+            "format": FORMAT,
+            "crossd_version": __version__,
+            "task": task,
+            "class_names": names,
+            "negative_class": negative_class,
+            "network": {
+                "spatial_dims": 3,
+                "in_channels": len(input["channels"]),
+                **outputs.get(task, {"num_classes": len(names)}),
+                **network,
+            },
+            "input": dict(input),
+            **further,
+            "data": data,
+            "metrics": {},
+        },
+        "the configuration",
+    )
 
 
 def segmentation_card(
@@ -107,12 +86,12 @@ def segmentation_card(
         class_names: the background first.
         label_values: the value of each class in masks.
         network: `name` and arguments but channels.
-        input, data: see `new_card`.
+        input, data: see `model_card`.
 
     Raises:
         CrossDError: when an entry breaks a rule.
     """
-    return new_card(SEGMENTATION, class_names, network, input, 0, data, label_values=list(label_values))
+    return model_card(SEGMENTATION, class_names, network, input, 0, data, label_values=list(label_values))
 
 
 def ssl_card(
@@ -142,7 +121,7 @@ def ssl_card(
     measured = {kind: intensity_statistics(sides[kind].cases) for kind in ("volumes", "images") if kind in sides}
     paths = [path for given in sources if given for path in ([given] if isinstance(given, str) else given)]
     usual = "crossd" if encoder == "crossd" else "plain"
-    return new_card(
+    return model_card(
         SELF_SUPERVISED,
         [],
         network if conv in (None, usual) else {**network, "conv": conv},

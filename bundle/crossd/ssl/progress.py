@@ -34,24 +34,14 @@ class PretrainingProgress(TrainingProgress):
     them; see `crossd.ssl.statistics`.
 
     Args:
-        output_dir, optimizer, scheduler, card, cases, settings, resume: as for `TrainingProgress`.
         encoder: whose network `model.pt` holds; a part of the trainer's.
+        cases: that are trained on, by name.
+        progress: further arguments of `TrainingProgress`.
     """
 
-    def __init__(
-        self,
-        output_dir: str | None,
-        encoder: Encoder,
-        optimizer: Optimizer,
-        scheduler: Any,
-        card: Mapping[str, Any],
-        cases: Sequence[Mapping[str, Any]],
-        settings: Mapping[str, Any],
-        resume: bool = True,
-    ) -> None:
+    def __init__(self, encoder: Encoder, cases: Sequence[Mapping[str, Any]], **progress: Any) -> None:
         never_run = Engine(lambda *_: None)
-        listed = [{"case": case["case"]} for case in cases]
-        super().__init__(output_dir, never_run, optimizer, scheduler, card, listed, settings, resume)
+        super().__init__(evaluator=never_run, cases=[{"case": case["case"]} for case in cases], **progress)
         self.encoder = encoder
         self.kept = KeptTargets()
 
