@@ -192,7 +192,7 @@ def test_what_cannot_be_exported(checkpoint, tmp_path, monkeypatch):
 
 
 def test_openvino_is_imported_without_its_telemetry() -> None:
-    pytest.importorskip("openvino", reason="the export to OpenVINO needs the package openvino: crossd[export]")
+    pytest.importorskip("openvino", reason="openvino needs openvino: pip install 'crossd[export]'")
     code = (
         "import sys; from crossd.export.openvino_files import import_openvino; import_openvino().Core(); "
         "print(sorted(name for name in sys.modules if name.startswith('openvino_telemetry')))"

@@ -1,9 +1,8 @@
 """The small pointwise network that predicts a kernel's motion from the layer's input (paper Eq. 1)."""
-# mypy: disable-error-code="operator, arg-type"
+# mypy: disable-error-code="operator, arg-type, index"
 # torch types the items of a Sequential as bare modules; torch.jit.script refuses casts
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: torch.jit.script needs real annotations on `torch.jit.unused` methods.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from crossd.motion import MAX_ANGLE, axis_angle
 
 HIDDEN_CHANNELS = 16  # the official layer's width
+FEW_CHANNELS, MANY_POSITIONS = 8, 8192  # of a network's first layer, whose hidden maps are larger than its input
 
 
 class Pointwise(nn.Linear):
@@ -33,6 +33,15 @@ class PositionBatchNorm(nn.BatchNorm1d):
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, use_batch, momentum, self.eps
         )
+
+    @torch.jit.unused
+    def follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics towards a training batch's, as `forward` does."""
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            momentum = 0.1 if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance, momentum)
 
 
 class MotionPredictor(nn.Sequential):
@@ -58,8 +67,42 @@ class MotionPredictor(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = x.flatten(2)
+        if not torch.jit.is_scripting() and self._larger_than_input(maps):
+            return axis_angle(self._by_sample(maps), self.max_angle)
         for module in self:
             maps = module(maps)
         if maps.dtype == torch.float16 or maps.dtype == torch.bfloat16:
             maps = maps.float()  # angles and softmax sums need the range
         return axis_angle((maps * torch.softmax(maps, 2)).sum(2), self.max_angle)
+
+    @torch.jit.unused
+    def _larger_than_input(self, x: Tensor) -> bool:
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
+            return False  # a loop over samples would be written out, and sums in half precision lose the variance
+        fits = x.device.type == "cpu" and x.dtype == self[0].weight.dtype and x.dtype in (torch.float32, torch.float64)
+        large = x.shape[1] <= FEW_CHANNELS and x.shape[2] > MANY_POSITIONS
+        return fits and large and type(self[1]) is PositionBatchNorm
+
+    @torch.jit.unused
+    def _by_sample(self, x: Tensor) -> Tensor:
+        """The weighted sums `(batch, 4)` with the maps of one sample at a time, which stay in cache.
+
+        The layer before batch norm is linear, so the statistics of its output follow from those of its input.
+        """
+        first, norm, last = self[0], self[1], self[3]
+        mean, variance = norm.running_mean, norm.running_var
+        if norm.training or mean is None or variance is None:
+            count = x.shape[0] * x.shape[2]
+            centre = x.mean((0, 2))
+            spread = torch.stack([(sample - centre[:, None]) @ (sample - centre[:, None]).t() for sample in x]).sum(0)
+            mean = first.weight @ centre + first.bias
+            variance = (first.weight @ spread * first.weight).sum(1) / count
+            norm.follow(mean.detach(), variance.detach() * (count / (count - 1)))
+        scale = norm.weight * torch.rsqrt(variance + norm.eps)
+        weight, bias = first.weight * scale[:, None], (first.bias - mean) * scale + norm.bias
+        sums = []
+        for sample in x:
+            hidden = torch.addmm(bias[:, None], weight, sample).relu_()
+            maps = torch.addmm(last.bias[:, None], last.weight, hidden)
+            sums.append((maps * torch.softmax(maps, 1)).sum(1))
+        return torch.stack(sums)

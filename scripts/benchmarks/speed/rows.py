@@ -66,11 +66,7 @@ def _stages() -> list[Row]:
 
 
 def _ways() -> list[Row]:
-    sizes = (
-        (3, 64, 4, 224),
-        (3, 64, 16, 64),
-        (1, 24, 32, 64),
-    )  # channels, width, batch, edge
+    sizes = ((3, 64, 4, 224), (3, 64, 16, 64), (1, 24, 32, 224), (1, 24, 32, 64))  # channels, width, batch, edge
     return [
         Row("ways", "width", (channels, width, 10), tuple(WAYS), (batch, channels, edge, edge), mode)
         for channels, width, batch, edge in sizes

@@ -75,16 +75,6 @@ BOUNDS = (
     Bound("ResNet-18 3D, folded / MONAI", "volumes", "network", "forward", "folded", "MONAI ResNet-18", 1.02),
     Bound("ResNet-18 3D, eager backend / MONAI", "backends", "backend", "", "eager", "MONAI ResNet-18", 1.02),
     Bound("MONAI / automatic backend", "backends", "backend", "", "MONAI ResNet-18", "torchscript", 1.5, at_least=True),
-    Bound(
-        "kernels everywhere / both",
-        "ways",
-        "width",
-        "",
-        "kernels everywhere",
-        "CrossDResNet-18",
-        1.2,
-        at_least=True,
-    ),
 )
 
 

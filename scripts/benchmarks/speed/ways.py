@@ -1,33 +1,34 @@
-"""Whole networks on images by both ways to convolve per sample, and by the one that serves any shape alone."""
+"""Whole networks on images with each second way of the layer, and without it: what it is worth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 from unittest import mock
 
-from crossd.conv import CrossDConv
+from crossd.conv import CrossDConv, predictor
 from crossd.networks import CrossDResNet
 from torch import Tensor, nn
 
 
-def network(channels: int, width: int, classes: int) -> nn.Module:
-    """The layer moves the input where its map has few pixels, and makes kernels elsewhere."""
-    return CrossDResNet(2, channels, classes, width=width)
+class Without(nn.Module):
+    """The network with one way put out of reach: the input is never moved, or predictors' maps are made whole."""
 
-
-class KernelsEverywhere(nn.Module):
-    """The same with a kernel per sample in every layer."""
-
-    def __init__(self, channels: int, width: int, classes: int) -> None:
+    def __init__(self, way: tuple[Any, str, int], channels: int, width: int, classes: int) -> None:
         super().__init__()
-        self.network = network(channels, width, classes)
+        self.way = way
+        self.network = CrossDResNet(2, channels, classes, width=width)
 
     def forward(self, x: Tensor) -> Tensor:
-        with mock.patch.object(CrossDConv, "few_pixels", 0):
+        with mock.patch.object(*self.way):
             return self.network(x)
 
 
 WAYS: Mapping[str, Callable[[int, int, int], nn.Module]] = MappingProxyType(
-    {"CrossDResNet-18": network, "kernels everywhere": KernelsEverywhere}
+    {
+        "CrossDResNet-18": lambda channels, width, classes: CrossDResNet(2, channels, classes, width=width),
+        "kernels everywhere": lambda *arguments: Without((CrossDConv, "few_pixels", 0), *arguments),
+        "whole maps": lambda *arguments: Without((predictor, "FEW_CHANNELS", 0), *arguments),
+    }
 )

@@ -6,6 +6,8 @@ import pytest
 import torch
 from crossd import CrossDConv, CrossDResNet
 from crossd.conv import layer as layer_module
+from crossd.conv import predictor
+from crossd.conv.predictor import MotionPredictor
 from crossd.errors import CrossDError
 
 from scripts.benchmarks.speed.contestants import KINDS, build
@@ -67,15 +69,20 @@ def test_layers_of_one_seed_compute_one_function():
     torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=0)
 
 
-def test_both_ways_compute_one_function_and_only_one_of_them_moves_the_input(monkeypatch):
-    x, calls, answers = torch.randn(2, 1, 40, 40), [], {}
-    real = layer_module.convolve_moved_input
-    monkeypatch.setattr(layer_module, "convolve_moved_input", lambda *given: calls.append(1) or real(*given))
+def test_every_way_computes_one_function(monkeypatch):
+    monkeypatch.setattr(predictor, "MANY_POSITIONS", 100)
+    x, taken, answers = torch.randn(2, 1, 40, 40), [], {}
+    moved, by_sample = layer_module.convolve_moved_input, MotionPredictor._by_sample
+    monkeypatch.setattr(layer_module, "convolve_moved_input", lambda *given: taken.append("input") or moved(*given))
+    monkeypatch.setattr(MotionPredictor, "_by_sample", lambda *given: taken.append("sample") or by_sample(*given))
+    ways = {"CrossDResNet-18": {"input", "sample"}, "kernels everywhere": {"sample"}, "whole maps": {"input"}}
     for name in KINDS["width"]:
-        before = len(calls)
+        taken.clear()
         answers[name] = build("width", name, (1, 8, 3)).eval()(x)
-        assert (len(calls) > before) == (name == "CrossDResNet-18")
-    torch.testing.assert_close(*answers.values(), atol=1e-4, rtol=1e-4)
+        assert set(taken) == ways[name]
+    first, *others = answers.values()
+    for other in others:
+        torch.testing.assert_close(other, first, atol=1e-4, rtol=1e-4)
 
 
 def test_an_unknown_contestant():
