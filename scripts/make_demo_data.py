@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from crossd.data.dicom.writing import write_dicom_series
-from crossd.data.nifti_writing import axial_to_stored, write_nifti
+from crossd.data.nifti import axial_to_stored, write_nifti
 from crossd.data.phantoms import vessel_phantom
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from crossd.errors import CrossDError
 from crossd.pictures import animate_kernels, plot_motions, plot_stored, predicted_motions
-from crossd.pictures.inputs import evenly, moving_network, sample_images
+from crossd.pictures.motions import evenly, moving_network, sample_images
 
 BATCH = 32
 

@@ -20,7 +20,7 @@ import pytest
 import torch
 from crossd.checkpoints import read_card
 from crossd.data import preprocessing
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.nifti import write_nifti
 from crossd.data.phantoms import vessel_phantom
 from crossd.errors import CrossDError
 from crossd.inference import WindowInferer, network_from_card

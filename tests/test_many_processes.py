@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crossd.report.merging import pieces
+from crossd.report.page_file import pieces
 
 from .many_cases import account, answers, make_cases, make_model, run_and_kill_one, torchrun
 

@@ -74,7 +74,7 @@ def runs(block: Block) -> bool:
 @pytest.fixture(scope="session")
 def inputs(tmp_path_factory):
     """Small inputs under the names that the pages use."""
-    from crossd.data.nifti_writing import write_nifti
+    from crossd.data.nifti import write_nifti
     from crossd.data.phantoms import vessel_phantom
 
     folder = tmp_path_factory.mktemp("inputs")

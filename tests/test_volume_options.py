@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from crossd.data import reading
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.nifti import write_nifti
 from crossd.data.phantoms import vessel_phantom
 from crossd.errors import CrossDError
 from monai.bundle import ConfigWorkflow

@@ -25,7 +25,7 @@ mkdir example && cp -r "$bundle/models" "$bundle/configs" example && cd example 
 cat > readme.py <<'PYTHON'
 import pathlib, re, sys
 import crossd
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.nifti import write_nifti
 from crossd.data.phantoms import vessel_phantom
 
 assert pathlib.Path(crossd.__file__).is_relative_to(sys.prefix), f"crossd is imported from {crossd.__file__}"

@@ -33,7 +33,7 @@ _PARTS = {  # in the bundle: where it is in the repository, and what of it is ta
     "configs": ("configs", ("**/*.json", "**/*.yaml", "*.conf")),
     "models": ("models", ("model.pt", "README.md")),
     "docs": ("docs", ("README.md", "data_license.txt")),  # the model card: no guide, no measurements
-    "crossd": ("bundle/crossd", ("**/*.py", "**/*.css", "**/*.html", "**/*.js")),
+    "crossd": ("bundle/crossd", ("**/*.py", "**/*.css", "**/*.html", "**/*.js", "**/*.json")),
 }
 _NEEDED = (
     "LICENSE",

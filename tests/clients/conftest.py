@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from crossd.data.dicom.writing import write_dicom_series
-from crossd.data.nifti_writing import axial_to_stored
+from crossd.data.nifti import axial_to_stored
 from crossd.data.phantoms import vessel_phantom
 
 from scripts.maintain.zoo import build_zoo_bundle

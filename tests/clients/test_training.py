@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 from crossd.checkpoints import read_card
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.nifti import write_nifti
 from crossd.data.phantoms import vessel_phantom
 
 CLASSES = ("healthy", "aneurysm")

@@ -35,6 +35,12 @@ def test_pipes_and_links_to_pipes_are_not_opened(scans, volume):
     assert len(content_key({"image": str(scans)}, {})) == 40
 
 
+def test_a_pipe_that_is_named_itself(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (item,) = find_cases(tmp_path / "pipe")
+    assert "pipe' is not (Not a directory)" in item["error"]
+
+
 def test_those_named_as_images_are_listed(scans, monkeypatch):
     os.mkfifo(scans / "a.nii.gz")
     monkeypatch.chdir(scans)  # names of sockets are short

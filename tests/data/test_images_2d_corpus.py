@@ -13,7 +13,7 @@ import pytest
 import torch
 from crossd.data.images import ReadImage2Dd, read_corpus
 from crossd.data.images.held_out import read_held_out
-from crossd.data.images.splitting import split_images
+from crossd.data.splits import stratified_split
 from crossd.errors import CrossDError
 from PIL import Image
 
@@ -225,7 +225,8 @@ def test_val_is_split_off_where_there_is_train_and_test(folder, tmp_path, of_lis
 
 
 def test_splitting_many_images_takes_seconds_not_minutes():
-    splits = split_images([str(i) for i in range(20000)], [i % 50 for i in range(20000)], 0.1)
+    shares = {"train": 0.9, "val": 0.1}
+    splits = stratified_split([str(i) for i in range(20000)], [[i % 50] for i in range(20000)], shares)
     assert Counter(splits)["val"] == 2000
 
 

@@ -8,7 +8,7 @@ import itk
 import numpy as np
 import pytest
 from crossd.data.declared_sizes import TAIL
-from crossd.data.volume_files import read_volume_file
+from crossd.data.reading import read_volume_file
 from crossd.errors import CrossDError
 
 VOXELS = np.arange(24, dtype="<f4").reshape(2, 3, 4)  # (k, j, i)

@@ -237,7 +237,7 @@ def test_a_file_that_is_not_there_or_no_text(folder):
     ):
         read_labels(folder, folder / "nowhere.csv")
     (folder / "labels.csv").write_bytes(b"image,label\n\xff\xfe\x00,1\n")
-    with pytest.raises(CrossDError, match=r"CSV file in UTF-8, got .*Save it as CSV"):
+    with pytest.raises(CrossDError, match=r"labels must be a readable CSV in UTF-8: .* Save it as CSV"):
         read_labels(folder, folder / "labels.csv")
 
 

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from crossd.data.declared_sizes import TAIL
-from crossd.data.volume_files import read_volume_file
+from crossd.data.reading import read_volume_file
 from crossd.errors import CrossDError
 
 

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 from crossd.data import preprocessing
-from crossd.data.nifti_writing import axial_to_stored, write_nifti
+from crossd.data.nifti import axial_to_stored, write_nifti
 from crossd.errors import CrossDError
 
 CARD_INPUT = {

@@ -8,7 +8,7 @@ import itk
 import nibabel as nib
 import numpy as np
 import pytest
-from crossd.data.volume_files import read_volume_file
+from crossd.data.reading import read_volume_file
 from crossd.errors import CrossDError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from crossd.errors import CrossDError
-from crossd.evaluation.bootstrap import bootstrap_intervals
+from crossd.evaluation.metrics import bootstrap_intervals
 
 
 def test_coverage_of_a_mean():
@@ -76,5 +76,3 @@ def test_the_seed_decides():
 def test_bad_arguments():
     with pytest.raises(CrossDError, match=r"at least 100 bootstrap samples, got 10\. Pass 1000"):
         bootstrap_intervals(lambda drawn: {}, ["a"], samples=10)
-    with pytest.raises(CrossDError, match=r"level of an interval lies between 0 and 1, got 95"):
-        bootstrap_intervals(lambda drawn: {}, ["a"], level=95)

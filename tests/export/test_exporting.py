@@ -72,7 +72,7 @@ def test_the_card_travels_with_it(exported, checkpoint):
         properties = {entry.key: entry.value for entry in onnx.load(folder / "model.onnx").metadata_props}
         assert json.loads(properties["card"]) == read_card(checkpoint)
     elif to == "openvino":
-        from crossd.export.openvino_files import import_openvino
+        from crossd.export.onnx_file import import_openvino
 
         model = import_openvino().Core().read_model(folder / "model.xml")
         assert json.loads(model.get_rt_info(["crossd", "card"]).astype(str)) == read_card(checkpoint)
@@ -194,7 +194,7 @@ def test_what_cannot_be_exported(checkpoint, tmp_path, monkeypatch):
 def test_openvino_is_imported_without_its_telemetry() -> None:
     pytest.importorskip("openvino", reason="openvino needs openvino: pip install 'crossd[export]'")
     code = (
-        "import sys; from crossd.export.openvino_files import import_openvino; import_openvino().Core(); "
+        "import sys; from crossd.export.onnx_file import import_openvino; import_openvino().Core(); "
         "print(sorted(name for name in sys.modules if name.startswith('openvino_telemetry')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

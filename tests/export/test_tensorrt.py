@@ -9,7 +9,7 @@ import crossd.export.tensorrt as tensorrt
 import pytest
 import torch
 from crossd.checkpoints import read_card
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.nifti import write_nifti
 from crossd.errors import CrossDError
 from crossd.export import LoadTensorRT, Trained
 from crossd.inference import network_from_card

@@ -9,9 +9,9 @@ import pytest
 import torch
 from crossd.checkpoints import read_card, save_checkpoint
 from crossd.data import preprocessing
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.nifti import write_nifti
 from crossd.export import Trained, export_network
-from crossd.export.description import inference_config, metadata_of
+from crossd.export.torchscript import inference_config, metadata_of
 from crossd.inference import WindowInferer, background
 from monai.bundle import ConfigParser
 from monai.data import load_net_with_metadata

@@ -104,8 +104,3 @@ def test_names_that_are_no_folder_names(checkpoint, name, tmp_path):
     with pytest.raises(CrossDError, match="called by letters, digits"):
         export_network(checkpoint, "triton", tmp_path / "out", name=name, bundle=ROOT)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_batches_below_one(checkpoint):
-    with pytest.raises(CrossDError, match="max_batch_size is at least 1 window, got 0"):
-        config_pbtxt(read_card(checkpoint), "x", largest_batch=0)

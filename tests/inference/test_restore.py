@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from crossd.inference import WindowInferer, evidence_map, map_in_input_space, restore, save_map, to_input_space
+from crossd.inference import WindowInferer, map_in_input_space, restore, save_map, to_input_space
 from monai.data import MetaTensor
 from monai.transforms import Compose, Orientation, Spacing
 
@@ -81,7 +81,7 @@ def test_a_map_at_once_is_the_map_resampled(order: tuple[int, ...], shape: tuple
     evidence = inferer.windows(prepared[None], lambda x: x.flatten(1)[:, ::7][:, :2] * 5)
     assert (len(evidence) == 1) == (shape == (6, 5, 4))
     at_once, its_affine = map_in_input_space(evidence.map(1), prepared)
-    resampled, same_affine = to_input_space(evidence_map(evidence, 1), prepared)
+    resampled, same_affine = to_input_space(evidence.map(1)(), prepared)
     assert at_once.shape == shape
     np.testing.assert_allclose(at_once, resampled, atol=1e-5)
     np.testing.assert_array_equal(its_affine, same_affine)

@@ -16,7 +16,6 @@ from crossd.inference import (
     Accelerated,
     CaseDataset,
     Classification,
-    SaliencyMaps,
     WindowGradCAM,
     WindowInferer,
     classify_cases,
@@ -103,9 +102,9 @@ def test_what_is_refused(network: nn.Module) -> None:
     with pytest.raises(CrossDError, match=r"`saliency_layer` must be one of .*; got 'layer9'\. Did you mean 'layer\d'"):
         WindowGradCAM(network, "layer9")
     with pytest.raises(CrossDError, match=r"`saliency` must be one of 'gradcam'; got 'grad_cam'. Did you mean 'grad"):
-        SaliencyMaps("grad_cam")
+        Classification(CARD, saliency="grad_cam")
     with pytest.raises(CrossDError, match="evidence_class must be one of the model's classes"):
-        Classification(CARD, "stroke", SaliencyMaps())
+        Classification(CARD, "stroke")
 
 
 def run(folder: Path, network: nn.Module, shape: tuple[int, ...] = (16, 16, 24)) -> dict[str, Any]:
@@ -124,7 +123,7 @@ def run(folder: Path, network: nn.Module, shape: tuple[int, ...] = (16, 16, 24))
         network=Accelerated(network),
         inferer=WindowInferer(16, overlap=0.5),
         iteration_update=classify_cases,
-        val_handlers=[CaseRun(folder, Classification(CARD, saliency=SaliencyMaps(layer="layer3")))],
+        val_handlers=[CaseRun(folder, Classification(CARD, None, "gradcam", "layer3"))],
         decollate=False,
     )
     evaluator.run()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from crossd.checkpoints import read_card, save_checkpoint
 from crossd.data import write_dicom_series
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.nifti import write_nifti
 from crossd.errors import CrossDError
 from crossd.inference import StructuredReports, network_from_card, structured_reports
 from monai.bundle import ConfigWorkflow

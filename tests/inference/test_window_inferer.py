@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from crossd.errors import CrossDError
-from crossd.inference import WindowEvidence, WindowInferer, evidence_map
+from crossd.inference import WindowEvidence, WindowInferer
 from monai.data import MetaTensor
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
@@ -60,7 +60,7 @@ def test_many_windows_of_a_constant_volume() -> None:
     assert len(evidence) == 729
     expected = torch.tensor(2.0).sigmoid()
     assert float(inferer(volume, MeanLogits())[0, 1]) == pytest.approx(float(expected), abs=1e-7)
-    torch.testing.assert_close(evidence_map(evidence, 1), expected.expand(40, 40, 40), atol=1e-6, rtol=0)
+    torch.testing.assert_close(evidence.map(1)(), expected.expand(40, 40, 40), atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
@@ -89,7 +89,7 @@ def test_small_volumes_are_padded_on_both_sides_with_the_background() -> None:
         evidence.probabilities, WindowInferer((12, 16, 16), 0.5).windows(padded, network).probabilities
     )
     assert (evidence.shape, evidence.before) == ((5, 16, 20), (3, 0, 0))
-    assert evidence_map(evidence, 0).shape == (5, 16, 20)
+    assert evidence.map(0)().shape == (5, 16, 20)
 
 
 @torch.no_grad()
@@ -102,7 +102,7 @@ def test_the_map_is_monais_sliding_window_average() -> None:
 
     expected = sliding_window_inference(volume, (8, 10, 17), 2, painted, overlap=0.5)
     evidence = WindowInferer((8, 10, 17), overlap=0.5).windows(volume, MeanLogits())
-    torch.testing.assert_close(evidence_map(evidence, 1), expected[0, 0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(evidence.map(1)(), expected[0, 0], atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
@@ -113,7 +113,7 @@ def test_the_map_is_the_same_for_a_padded_volume() -> None:
     for (_, _, w), probability in zip(evidence.starts.tolist(), evidence.probabilities[:, 1].tolist(), strict=True):
         by_hand[:, :, w : w + 8] += probability
         counts[:, :, w : w + 8] += 1
-    torch.testing.assert_close(evidence_map(evidence, 1), by_hand / counts)
+    torch.testing.assert_close(evidence.map(1)(), by_hand / counts)
 
 
 @torch.no_grad()
@@ -181,7 +181,7 @@ def test_one_pad_value_per_channel() -> None:
 def test_a_map_of_a_class_that_does_not_exist() -> None:
     evidence = WindowEvidence(torch.tensor([[0.9, 0.1]]), torch.tensor([[0]]), (4,), (4,), (0,))
     with pytest.raises(CrossDError, match="index of a class, 0 to 1, got 2"):
-        evidence_map(evidence, 2)
+        evidence.map(2)()
 
 
 @torch.no_grad()
@@ -205,7 +205,7 @@ def test_skipping_background_changes_nothing(aggregate: str, background: float |
     assert torch.equal(some.starts, every.starts)
     torch.testing.assert_close(some.probabilities, every.probabilities, rtol=0, atol=1e-6)
     torch.testing.assert_close(some.aggregate(), every.aggregate(), rtol=0, atol=1e-6)
-    torch.testing.assert_close(evidence_map(some, 1), evidence_map(every, 1), rtol=0, atol=1e-6)
+    torch.testing.assert_close(some.map(1)(), every.map(1)(), rtol=0, atol=1e-6)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.nifti import write_nifti
 from crossd.errors import CrossDError
 
 from scripts.maintain.model_card import card_blocks, update_model_card, voxel_count_auc

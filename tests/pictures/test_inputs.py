@@ -13,7 +13,7 @@ from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.pictures import predicted_motions
-from crossd.pictures.inputs import evenly, moving_network, sample_images
+from crossd.pictures.motions import evenly, moving_network, sample_images
 from PIL import Image
 
 NARROW = {"depth": 10, "width": 4, "conv1_t_size": 3, "no_max_pool": True}

@@ -13,7 +13,6 @@ from crossd.inference import (
     Case,
     CaseDataset,
     Classification,
-    SaliencyMaps,
     WindowInferer,
     classify_cases,
     collate_cases,
@@ -86,7 +85,7 @@ def run(folder: Path, items: list[dict[str, Any]], saliency: str | None = None, 
     transform: Callable[[dict[str, Any]], dict[str, Any]] = options.pop("transform", read)
     after: Callable[[SupervisedEvaluator], None] = options.pop("after", lambda evaluator: None)
     report = ReportPage(folder, card, saliency=saliency is not None, **options)
-    task = Classification(card, saliency=SaliencyMaps(saliency, "cells") if saliency else None)
+    task = Classification(card, None, saliency, "cells")
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(CaseDataset(items, transform), batch_size=1, collate_fn=collate_cases),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from crossd.data.transforms import OrientPlaned
-from crossd.inference import WindowInferer, evidence_map
+from crossd.inference import WindowInferer
 from crossd.report.planes import peak, planes_of
 from monai.data import MetaTensor
 from monai.transforms import Orientation
@@ -85,7 +85,7 @@ def test_an_overlay_is_the_map_at_these_slices(codes: str) -> None:
     evidence = WindowInferer(8, overlap=0.5).windows(
         torch.randn(1, 1, 24, 20, 28), lambda x: torch.stack([x.mean((1, 2, 3, 4)) * 9, x.amax((1, 2, 3, 4))], 1)
     )
-    whole = evidence_map(evidence, 1)
+    whole = evidence.map(1)()
     for plane in planes_of(volume, 5, 500):
         torch.testing.assert_close(plane.overlay(evidence.map(1), shrink=1), plane.picture(whole))
         half = torch.nn.functional.avg_pool2d(plane.picture(whole)[None], 2)[0]

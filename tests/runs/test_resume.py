@@ -25,10 +25,10 @@ from crossd.inference import (
     classify_cases,
     run_cases,
 )
-from crossd.inference.case_key import case_key
+from crossd.inference.case_dataset import case_key
 from crossd.processes import join_processes
 from crossd.report import ReportPage
-from crossd.report.merging import pieces
+from crossd.report.page_file import pieces
 from crossd.runs import CaseRun
 from crossd.version import __version__
 from monai.bundle import ConfigWorkflow

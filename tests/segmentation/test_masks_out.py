@@ -13,7 +13,7 @@ import torch
 from crossd.data import LoadMaskd, preprocessing
 from crossd.errors import CrossDError
 from crossd.inference import Case
-from crossd.inference.explanation import Explanation
+from crossd.inference.answer import Explanation
 from crossd.runs import CaseRun
 from crossd.segmentation import (
     Segmentation,
@@ -23,7 +23,7 @@ from crossd.segmentation import (
     mask_in_input_space,
     summarise,
 )
-from crossd.segmentation.iteration import checked
+from crossd.segmentation.mask_answers import checked
 from monai.engines import SupervisedEvaluator
 
 NAMES, VALUES = ["background", "low", "high"], [0, 1, 4]

@@ -11,11 +11,10 @@ from typing import Any
 from crossd.data.case_names import unique_names
 from crossd.data.case_table import read_case_table, stem
 from crossd.data.dicom import Rejected, find_series
-from crossd.data.dicom.dicomdir import is_dicomdir, read_dicomdir
+from crossd.data.dicom.pixels import check_tilt
 from crossd.data.dicom.series import Series
-from crossd.data.dicom.series_volume import check_tilt
 from crossd.data.dicom.straightening import TILT
-from crossd.data.folders import files_below, natural
+from crossd.data.folders import files_below, is_dicomdir, natural, read_dicomdir
 from crossd.data.volume import VOLUME_SUFFIXES, header_of, split_volume
 from crossd.errors import CrossDError, one_of
 
@@ -71,7 +70,10 @@ def find_cases(
     if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
         return read_case_table(path)
     one_of("tilt", tilt, TILT)
-    files, unreadable = _listed(path) if path.is_file() else files_below(path)
+    if not path.is_file():  # a pipe is not opened
+        files, unreadable = files_below(path)
+    else:
+        files, unreadable = read_dicomdir(path) if is_dicomdir(path) else ([str(path)], [])
     volumes = [file for file in files if file.lower().endswith(VOLUME_SUFFIXES)]
     others = [file for file in files if not file.lower().endswith(VOLUME_SUFFIXES)]
     found_series, rejected = find_series(others, series, localizers=files == [str(path)])
@@ -99,11 +101,6 @@ def find_cases(
         | ({"skipped": True} if kind else {})
         for name, (source, _, image, warnings, error, kind) in zip(names, found, strict=True)
     ]
-
-
-def _listed(path: Path) -> tuple[list[str], list[Rejected]]:
-    """The file itself, or what a DICOMDIR lists."""
-    return read_dicomdir(path) if is_dicomdir(path) else ([str(path)], [])
 
 
 def _below(file: str, root: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from crossd.data.dicom.series import Series
 from crossd.data.folders import files_below, no_file
-from crossd.data.text_headers import read_text_header
+from crossd.data.itk_volumes import read_text_header
 from crossd.data.volume import ITK_SUFFIXES, header_of, split_volume
 from crossd.errors import CrossDError
 from crossd.files import digest

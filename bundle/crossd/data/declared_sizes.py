@@ -58,10 +58,34 @@ def check_declared(path: str, files: Sequence[str], needed: int, ratio: float = 
         raise _damaged(path, f"it declares {needed} bytes and has {size}{unpacked}")
 
 
+def unpacked_size(path: str, offset: int, limit: int, wbits: int) -> tuple[int, bool]:
+    """Bytes that a deflated stream unpacks to, counted up to a limit, and whether it came to its end and checksum.
+
+    Memory: two chunks of 1 MiB.
+
+    Args:
+        path: the file.
+        offset: where the stream begins.
+        limit: bytes after which nobody counts on.
+        wbits: what stands around the stream, as `zlib.decompressobj` has it.
+
+    Raises:
+        zlib.error: a damaged stream.
+    """
+    unpacker, count = zlib.decompressobj(wbits=wbits), 0
+    with open(path, "rb") as file:
+        file.seek(offset)
+        data = file.read(_CHUNK)
+        while data and not unpacker.eof and count <= limit:
+            count += len(unpacker.decompress(data, _CHUNK))
+            data = unpacker.unconsumed_tail or file.read(_CHUNK)
+    return count, unpacker.eof
+
+
 def check_deflated(path: str, offset: int, needed: int) -> None:
     """Unpack a zlib or gzip stream to its end, where its checksum stands, and count its bytes.
 
-    ITK ignores a wrong checksum and gives a wrong volume. Memory: two chunks of 1 MiB.
+    ITK ignores a wrong checksum and gives a wrong volume.
 
     Args:
         path: the file.
@@ -71,20 +95,13 @@ def check_deflated(path: str, offset: int, needed: int) -> None:
     Raises:
         CrossDError: a stream that is damaged, ends early, or goes on.
     """
-    unpacker = zlib.decompressobj(wbits=47)  # either header
-    count = 0
-    with open(path, "rb") as file:
-        file.seek(offset)
-        data = file.read(_CHUNK)
-        while data and not unpacker.eof and count <= needed + TAIL:
-            try:
-                count += len(unpacker.decompress(data, _CHUNK))
-            except zlib.error as error:
-                raise _damaged(path, str(error)) from error
-            data = unpacker.unconsumed_tail or file.read(_CHUNK)
+    try:
+        count, ended = unpacked_size(path, offset, needed + TAIL, wbits=47)  # either header
+    except zlib.error as error:
+        raise _damaged(path, str(error)) from error
     if count > needed + TAIL:
         raise goes_on(path, needed)
-    if not unpacker.eof or count < needed:
+    if not ended or count < needed:
         raise _damaged(path, f"{count} of {needed} bytes can be unpacked")
 
 

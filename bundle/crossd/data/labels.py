@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from crossd.data.case_names import safe_name, unique_names
-from crossd.data.case_table import stem
-from crossd.data.label_table import NO_CLASS, LabelTable, read_label_table
-from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split
+from crossd.data.case_table import NO_CLASS, LabelTable, read_label_table, resolve_cell, stem
+from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split, with_validation
 from crossd.data.volume import split_volume
 from crossd.errors import CrossDError
 
@@ -59,25 +58,20 @@ def read_labels(
     table = read_label_table(labels, task)
     names, targets = _targets(table, task, classes)
     folder = Path(images) if images is not None else table.path.parent
-    nobody = [(i, "nothing") for i, row in enumerate(table.rows) if row.get("patient") == ""]
-    table.refuse("Every case needs a patient", nobody, "Fill the cell, or drop the column 'patient'.")
     cases = listed_cases(table, folder.absolute())
-    for case, row, target in zip(cases, table.rows, targets, strict=True):
+    for case, target in zip(cases, targets, strict=True):
         case["label"] = target
-        case["patient"] = row.get("patient") or case["case"]
     indices = [[target] if isinstance(target, int) else [i for i, t in enumerate(target) if t] for target in targets]
-    splits = splits_of(table, cases, indices, split_fractions, seed, recorded_splits)
-    for case, split in zip(cases, splits, strict=True):
-        case["split"] = split
+    by_split = split_cases(table, cases, indices, split_fractions, seed, recorded_splits)
     if recorded_splits is None:
-        _check_classes(table, names, indices, splits)
-    by_split = {split: [case for case in cases if case["split"] == split] for split in SPLITS}
-    logger.info("%s: %s", table.path, ", ".join(f"{len(found)} {split}" for split, found in by_split.items()))
+        _check_classes(table, names, indices, [case["split"] for case in cases])
     return {"task": task, "class_names": names, "channels": len(table.image_columns), **by_split}
 
 
 def listed_cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
-    """Case name, source and image paths of each row; every missing file is named at once."""
+    """Case name, source, image paths and patient of each row; every missing file is named at once."""
+    nobody = [(i, "nothing") for i, row in enumerate(table.rows) if row.get("patient") == ""]
+    table.refuse("Every case needs a patient", nobody, "Fill the cell, or drop the column 'patient'.")
     paths = [[resolve_cell(folder, row[column]) for column in table.image_columns] for row in table.rows]
     empty = [(i, f"no {c}") for i, row in enumerate(table.rows) for c in table.image_columns if not row[c]]
     table.refuse("Every case needs an image", empty, "Fill the cell or drop the row.")
@@ -95,11 +89,10 @@ def listed_cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
         names = [safe_name(row["case"]) if row["case"] else "" for row in table.rows]
         repeated = [(i, name or "no name") for i, name in enumerate(names) if not name or names.count(name) > 1]
         table.refuse("Every case needs a name of its own", repeated, "Rename them, or drop the column 'case'.")
-    return [{"case": name, "source": key[0], "image": list(key)} for name, key in zip(names, keys, strict=True)]
-
-
-def resolve_cell(folder: Path, cell: str) -> str:
-    return os.path.normpath(os.path.join(folder, os.path.expanduser(cell)))
+    return [
+        {"case": name, "source": key[0], "image": list(key), "patient": row.get("patient") or name}
+        for name, key, row in zip(names, keys, table.rows, strict=True)
+    ]
 
 
 def _targets(
@@ -144,7 +137,23 @@ def _class_names(table: LabelTable, said: Sequence[Sequence[str]]) -> list[str]:
     return sorted(found, key=lambda label: (int(label), label)) if all(map(str.isdecimal, found)) else sorted(found)
 
 
-def splits_of(
+def split_cases(
+    table: LabelTable,
+    cases: Sequence[dict[str, Any]],
+    indices: Sequence[Sequence[int]],
+    fractions: Sequence[float],
+    seed: int,
+    recorded: str | Path | None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Give each case its `split`, and list the cases by it; arguments as in `read_labels`."""
+    for case, split in zip(cases, _splits(table, cases, indices, fractions, seed, recorded), strict=True):
+        case["split"] = split
+    by_split = {split: [case for case in cases if case["split"] == split] for split in SPLITS}
+    logger.info("%s: %s", table.path, ", ".join(f"{len(found)} {split}" for split, found in by_split.items()))
+    return by_split
+
+
+def _splits(
     table: LabelTable,
     cases: Sequence[Mapping[str, Any]],
     indices: Sequence[Sequence[int]],
@@ -159,7 +168,8 @@ def splits_of(
         wrong = [(i, repr(table.rows[i]["split"])) for i, split in enumerate(splits) if split not in SPLITS]
         table.refuse(f"split must be one of {', '.join(SPLITS)}", wrong, "Correct it, or drop the column 'split'.")
         check_patients(patients, splits)
-        return splits if recorded is not None else _with_validation(splits, patients, indices, share, seed)
+        kept = recorded is not None or "train" not in splits
+        return splits if kept else with_validation(splits, patients, indices, share, seed)
     if recorded is None:
         return stratified_split(patients, indices, share, seed)
     known: dict[tuple[str, ...], str] = {}
@@ -169,23 +179,6 @@ def splits_of(
         known = {tuple(row[c] for c in old.image_columns): row["split"] for row in old.rows}
     splits = [known.get(tuple(case["image"]), "test") for case in cases]
     check_patients(patients, splits)
-    return splits
-
-
-def _with_validation(
-    splits: list[str], patients: Sequence[str], indices: Sequence[Sequence[int]], share: Mapping[str, float], seed: int
-) -> list[str]:
-    """Where no case is for validation, some of the training patients become it."""
-    if "val" in splits or "train" not in splits:
-        return splits
-    train = [i for i, split in enumerate(splits) if split == "train"]
-    part = share["val"] / (share["train"] + share["val"])
-    new = stratified_split(
-        [patients[i] for i in train], [indices[i] for i in train], {"train": 1 - part, "val": part}, seed
-    )
-    for i, split in zip(train, new, strict=True):
-        splits[i] = split
-    logger.info("No case has split 'val': %d of %d training cases validate", new.count("val"), len(train))
     return splits
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from monai.transforms import ResampleToMatch, Transform
 
 from crossd.data.reading import read_volume
 from crossd.data.resampling import parallel_grids, tidy_affine
+from crossd.data.volume import apart
 from crossd.errors import CrossDError
 
 APART = 0.1  # voxels, at the corners: what programs lose when they write an affine stays far below
@@ -78,33 +78,24 @@ def read_mask(
 class LoadMaskd(Transform):
     """MONAI dictionary transform: the mask on the grid of its preprocessed image, as class indices.
 
-    It follows the image's preprocessing, and takes the nearest voxel of the mask for each voxel of the image.
+    Takes `image`, `(channel, depth, height, width)`; gives `label`, `MetaTensor (1, depth, height, width)`, uint8 or
+    int32. It follows the image's preprocessing, and takes the nearest voxel of the mask for each voxel of the image.
 
     Args:
         label_values, allow_empty: see `read_mask`.
         key: entry that holds the mask's file.
-        image_key: entry of the preprocessed image `(channel, depth, height, width)`.
-        output_key: entry that receives the mask, `MetaTensor (1, depth, height, width)`, uint8 or int32.
     """
 
-    def __init__(
-        self,
-        label_values: Sequence[int],
-        allow_empty: bool = False,
-        key: str = "mask",
-        image_key: str = "image",
-        output_key: str = "label",
-    ) -> None:
+    def __init__(self, label_values: Sequence[int], allow_empty: bool = False, key: str = "mask") -> None:
         self.label_values = list(label_values)
         self.allow_empty = allow_empty
-        self.key, self.image_key, self.output_key = key, image_key, output_key
+        self.key = key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the mask."""
         d = dict(data)
-        image = d[self.image_key]
-        indices, affine = read_mask(d[self.key], image, self.label_values, self.allow_empty)
-        d[self.output_key] = nearest_on(indices, tidy_affine(affine), image)
+        indices, affine = read_mask(d[self.key], d["image"], self.label_values, self.allow_empty)
+        d["label"] = nearest_on(indices, tidy_affine(affine), d["image"])
         return d
 
 
@@ -131,10 +122,9 @@ def nearest_on(indices: np.ndarray, affine: np.ndarray, image: MetaTensor) -> Me
 
 
 def _check_place(name: str, affine: np.ndarray, pictured: str, other: np.ndarray, shape: Sequence[int]) -> None:
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
-    apart = float(np.linalg.norm((corners @ (affine - other).T)[:, :3], axis=1).max())
-    if apart > APART * float(np.linalg.norm(other[:3, :3], axis=0).min()):
+    distance = apart(affine, other, shape)
+    if distance > APART * float(np.linalg.norm(other[:3, :3], axis=0).min()):
         raise CrossDError(
-            f"A mask lies where its image does: by their affines '{name}' and '{pictured}' are up to {apart:.3g} mm "
+            f"A mask lies where its image does: by their affines '{name}' and '{pictured}' are up to {distance:.3g} mm "
             "apart at the corners. Resample the mask onto the image (nearest neighbour), or correct the wrong affine."
         )

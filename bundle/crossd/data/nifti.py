@@ -1,4 +1,4 @@
-"""One volume out of a NIfTI or Analyze file: its place in millimetres, its units, its scale, and no more than it holds.
+"""NIfTI and Analyze files: a volume with its place in millimetres, units and scale, read as it is said, or written.
 
 NIfTI-1 is described in https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h; field names below are from there.
 """
@@ -6,15 +6,16 @@ NIfTI-1 is described in https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.
 from __future__ import annotations
 
 import gzip
-import itertools
 import os
 import struct
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from crossd.data.declared_sizes import DEFLATE_AT_MOST, TAIL, check_declared, check_voxels, goes_on, too_many
-from crossd.data.volume import Volume, choose_volume
+from crossd.data.volume import Volume, apart, choose_volume
 from crossd.errors import CrossDError
 
 _MILLIMETRES = {1: 1000.0, 3: 0.001}  # of the lowest three bits of xyzt_units: metres and micrometres
@@ -154,8 +155,60 @@ def _disagreement(header: Any, used: np.ndarray, shape: tuple[int, int, int]) ->
         other = np.asarray(header.get_qform(), dtype=np.float64)
     except Exception as error:  # a quaternion that is none
         return [f"The qform of the file is damaged ({' '.join(str(error).split())}): {remedy}."]
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
-    apart = float(np.linalg.norm((corners @ (used - other).T)[:, :3], axis=1).max())
-    if apart <= _SAME_PLACE:
+    distance = apart(used, other, shape)
+    if distance <= _SAME_PLACE:
         return []
-    return [f"sform and qform of the file disagree, by up to {apart:.2f} mm at its corners: {remedy}."]
+    return [f"sform and qform of the file disagree, by up to {distance:.2f} mm at its corners: {remedy}."]
+
+
+def axial_to_stored(volume: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> tuple[np.ndarray, np.ndarray]:
+    """The stored array and the affine of a volume whose depth slices are axial images.
+
+    Args:
+        volume: shape `(depth, height, width)`, SPL.
+        spacing: millimetres between voxels along (depth, height, width).
+
+    Returns:
+        The array `(i, j, k) = (width, height, depth)`, and `voxel_to_world` of shape `(4, 4)`: millimetres in RAS,
+        the centre of the volume at the origin.
+
+    Raises:
+        CrossDError: not three axes, or a spacing that is not positive.
+
+    >>> stored, voxel_to_world = axial_to_stored(np.zeros((5, 4, 3)), spacing=(2.0, 1.0, 0.5))
+    >>> stored.shape, voxel_to_world.tolist()
+    ((3, 4, 5), [[-0.5, 0.0, 0.0, 0.5], [0.0, -1.0, 0.0, 1.5], [0.0, 0.0, 2.0, -4.0], [0.0, 0.0, 0.0, 1.0]])
+    """
+    if volume.ndim != 3:
+        raise CrossDError(f"A volume has the axes (depth, height, width), got shape {volume.shape}. Pass three axes.")
+    if len(spacing) != 3 or not all(step > 0 for step in spacing):
+        raise CrossDError(f"spacing is three positive lengths in millimetres, got {tuple(spacing)}.")
+    stored = volume.transpose(2, 1, 0)  # (depth, height, width) -> (i, j, k): to the left, to posterior, to superior
+    steps = np.array([-spacing[2], -spacing[1], spacing[0]])  # RAS counts to the right and to anterior, hence the signs
+    voxel_to_world = np.diag([*steps, 1.0])
+    voxel_to_world[:3, 3] = -steps * (np.array(stored.shape) - 1) / 2
+    return stored, voxel_to_world
+
+
+def write_nifti(path: str | os.PathLike[str], volume: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> Path:
+    """Write a volume `(depth, height, width)` as NIfTI, and give the path back; equal volumes give equal bytes.
+
+    Args:
+        path: ends in .nii or .nii.gz; its folder is made where it is missing.
+        volume: shape `(depth, height, width)`, SPL, stored in its own dtype.
+        spacing: millimetres between voxels along (depth, height, width).
+
+    Raises:
+        CrossDError: as `axial_to_stored`, or a path that is not NIfTI.
+    """
+    import nibabel
+
+    path = Path(path)
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise CrossDError(f"A NIfTI file ends in .nii or .nii.gz, got {path.name!r}. Rename it.")
+    stored, voxel_to_world = axial_to_stored(volume, spacing)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nibabel.Nifti1Image(stored, voxel_to_world, dtype=stored.dtype)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
+    return path

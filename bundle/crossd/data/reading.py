@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,14 +19,15 @@ from crossd.data.channels import stack_channels
 from crossd.data.declared_sizes import check_voxels
 from crossd.data.dicom import find_series
 from crossd.data.dicom.headers import DICOM_SUFFIXES
+from crossd.data.dicom.pixels import read_series
 from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series
-from crossd.data.dicom.series_volume import read_series
 from crossd.data.dicom.straightening import TILT
 from crossd.data.folders import files_below, no_file
+from crossd.data.itk_volumes import read_with_itk
+from crossd.data.nifti import read_nifti
 from crossd.data.resampling import tidy_affine
-from crossd.data.volume import VOLUME_SUFFIXES, Volume, split_volume
-from crossd.data.volume_files import read_volume_file
+from crossd.data.volume import ITK_SUFFIXES, NIFTI_SUFFIXES, VOLUME_SUFFIXES, Volume, header_of, split_volume
 from crossd.errors import CrossDError, one_of
 
 # What MONAI writes into the meta data of images, besides its own classes: names and arrays. Without this,
@@ -193,3 +195,48 @@ def _read_one(source: Source, options: _Options) -> Volume:
     found = _read_one(series[0], options)
     left_out = [f"Left out: {item.reason}" for item in (*rejected, *unreadable)]
     return Volume(found.voxels, found.voxel_to_world, True, (*found.warnings, *left_out))
+
+
+def read_volume_file(path: str | os.PathLike[str], volume: int | None = None) -> Volume:
+    """Read a file by its suffix, scale slopes applied.
+
+    Args:
+        path: a file, or `FILE@NUMBER` for one volume of a 4D file.
+        volume: which volume of a 4D file, from 0, where the path does not say it.
+
+    Raises:
+        CrossDError: a file that is missing, damaged, of another format, in colour, complex, 2D, or 4D without a choice.
+    """
+    path, chosen = split_volume(path)
+    path = header_of(path)
+    volume = volume if chosen is None else chosen
+    if not os.path.isfile(path):
+        raise CrossDError(f"An image file must exist: '{path}' does not. Check the path.")
+    if os.path.getsize(path) == 0:
+        raise CrossDError(f"An image file must not be empty: '{path}' has 0 bytes. Copy it again.")
+    lower = path.lower()
+    try:
+        if lower.endswith(NIFTI_SUFFIXES):
+            return read_nifti(path, volume)
+        if lower.endswith(ITK_SUFFIXES):
+            return read_with_itk(path, volume)
+    except CrossDError:
+        raise
+    except MemoryError as error:
+        raise CrossDError(
+            f"A volume must fit into memory: '{path}' declares more than there is. "
+            "Its header is damaged, or it must be resampled or cropped first."
+        ) from error
+    except Exception as error:  # nibabel, gzip, zlib and ITK have an exception for every kind of damage
+        if isinstance(error, (EOFError, zlib.error, OSError, RuntimeError)) or type(error).__module__.startswith("nib"):
+            raise CrossDError(
+                f"An image file must be whole: '{path}' is truncated or damaged ({' '.join(str(error).split())}). "
+                "Copy it again."
+            ) from error
+        raise CrossDError(
+            f"An image file must be readable: '{path}' is not ({type(error).__name__}: {error}). "
+            "Check its format or convert it to NIfTI."
+        ) from error
+    raise CrossDError(
+        f"An image file must be DICOM or end in one of {', '.join(VOLUME_SUFFIXES)}, got '{path}'. Convert it to NIfTI."
+    )

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossd.data.label_table import LabelTable, read_label_table
-from crossd.data.labels import listed_cases, resolve_cell, splits_of
+from crossd.data.case_table import LabelTable, read_label_table, resolve_cell
+from crossd.data.labels import listed_cases, split_cases
 from crossd.data.splits import SPLITS
 from crossd.data.volume import split_volume
 from crossd.errors import CrossDError
-
-logger = logging.getLogger(__name__)
 
 Classes = Sequence[str] | Mapping[Any, str]
 
@@ -64,17 +61,9 @@ def read_segmentations(
             "in --classes \"['background','tumour']\", or by value, as in --classes \"{0:'background',4:'tumour'}\"."
         )
     names, values = class_values(classes if classes is not None else declared or {})
-    nobody = [(i, "nothing") for i, row in enumerate(table.rows) if row.get("patient") == ""]
-    table.refuse("Every case needs a patient", nobody, "Fill the cell, or drop the column 'patient'.")
     cases = listed_cases(table, folder.absolute())
     _add_masks(table, cases, folder.absolute())
-    for case, row in zip(cases, table.rows, strict=True):
-        case["patient"] = row.get("patient") or case["case"]
-    splits = splits_of(table, cases, [[0]] * len(cases), split_fractions, seed, recorded_splits)
-    for case, split in zip(cases, splits, strict=True):
-        case["split"] = split
-    by_split = {split: [case for case in cases if case["split"] == split] for split in SPLITS}
-    logger.info("%s: %s", table.path, ", ".join(f"{len(found)} {split}" for split, found in by_split.items()))
+    by_split = split_cases(table, cases, [[0]] * len(cases), split_fractions, seed, recorded_splits)
     return {"class_names": names, "label_values": values, "channels": len(table.image_columns), **by_split}
 
 

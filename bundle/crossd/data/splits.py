@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from crossd.errors import CrossDError
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
 SPELLINGS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
@@ -142,6 +145,29 @@ def _fill_empty(placed: dict[int, int], counts: np.ndarray, number: int, order: 
         donors = [patient for patient in order if placed[patient] == int(np.argmax(sizes))]
         commonest = int(counts[donors].sum(0).argmax())
         placed[max(donors, key=lambda p: counts[p, commonest])] = split
+
+
+def with_validation(
+    splits: Sequence[str],
+    patients: Sequence[str],
+    classes: Sequence[Sequence[int]],
+    share: Mapping[str, float],
+    seed: int = 0,
+) -> list[str]:
+    """Where no case is for validation, `val / (train + val)` of the training patients become it.
+
+    >>> with_validation(["train", "train", "test"], list("abc"), [[0]] * 3, {"train": 0.5, "val": 0.5}).count("val")
+    1
+    """
+    if "val" in splits:
+        return list(splits)
+    train = [i for i, split in enumerate(splits) if split == "train"]
+    part = share["val"] / (share["train"] + share["val"])
+    fractions = {"train": 1 - part, "val": part}
+    made = stratified_split([patients[i] for i in train], [classes[i] for i in train], fractions, seed)
+    logger.info("No case has split 'val': %d of %d training cases validate", made.count("val"), len(train))
+    new = dict(zip(train, made, strict=True))
+    return [new.get(i, split) for i, split in enumerate(splits)]
 
 
 ONE_SPLIT = "Give all cases of a patient the same split, or drop the column 'split' to have it made by patient."

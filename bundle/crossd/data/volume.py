@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +35,16 @@ class Volume:
     voxel_to_world: np.ndarray
     has_affine: bool = True
     warnings: tuple[str, ...] = ()
+
+
+def apart(one: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> float:
+    """Millimetres between the places that two affines give a volume of this shape, at the corner where it is most.
+
+    >>> apart(np.eye(4), np.diag([1.0, 1.0, 2.0, 1.0]), (4, 5, 6))
+    5.0
+    """
+    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
+    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
 
 
 def split_volume(source: str | os.PathLike[str]) -> tuple[str, int | None]:

@@ -1,46 +1,22 @@
-"""The evaluation of a classifier on a set of cases: what is computed, and the tables it is written to."""
+"""The evaluation of a classifier on a set of cases: what is computed, its tables, and the handler that writes them."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from ignite.engine import Engine, Events
 
 from crossd.data.delimited import write_table
 from crossd.errors import CrossDError
-from crossd.evaluation.bootstrap import bootstrap_intervals
-from crossd.evaluation.metrics import classification_metrics, majority_rate, predicted
+from crossd.evaluation.metrics import Predictions, bootstrap_intervals, classification_metrics, majority_rate, predicted
+from crossd.evaluation.plots import plot_calibration, plot_confusion, plot_roc
 from crossd.files import write_whole
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a classifier said of some cases, and what is true.
-
-    Attributes:
-        cases, patients, sources: one of each per case.
-        probabilities, targets: `(cases, classes)`; targets are 0 or 1.
-        class_names: one per class.
-        task: `"multiclass"` or `"multilabel"`.
-    """
-
-    cases: Sequence[str]
-    patients: Sequence[str]
-    sources: Sequence[str]
-    probabilities: Tensor
-    targets: Tensor
-    class_names: Sequence[str]
-    task: str
-
-    def answers(self, values: Tensor) -> list[str]:
-        """Rows of 0 and 1 `(cases, classes)` as class names; several are joined by `;`, none is `none`."""
-        said = [[name for name, one in zip(self.class_names, row, strict=True) if one] for row in values.tolist()]
-        return [";".join(names) or "none" for names in said]
 
 
 def evaluate(predictions: Predictions, samples: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -89,13 +65,7 @@ def evaluate(predictions: Predictions, samples: int = 1000, seed: int = 0) -> di
 
 
 def write_tables(folder: Path, report: dict[str, Any], predictions: Predictions) -> None:
-    """Write `metrics.json`, `metrics.csv` and `predictions.csv`.
-
-    Args:
-        folder: exists.
-        report: what `evaluate` returned.
-        predictions: what it was given.
-    """
+    """Write `metrics.json`, `metrics.csv` and `predictions.csv` of what `evaluate` returned and was given."""
     write_whole(folder / "metrics.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     beside = [("majority_rate", {"value": report["majority_rate"]})]
     beside += [("chance_balanced_accuracy", {"value": report["chance_balanced_accuracy"]})]
@@ -129,3 +99,66 @@ def summary(report: dict[str, Any]) -> str:
     lines.append(f"{'majority-class rate':<30} {report['majority_rate']:.3f}")
     lines.append(f"{'chance of balanced accuracy':<30} {report['chance_balanced_accuracy']:.3f}")
     return "\n".join(lines)
+
+
+logger = logging.getLogger(__name__)
+
+
+class EvaluationReport:
+    """Writes `metrics.json`, `metrics.csv`, `predictions.csv`, `roc.png`, `confusion.png` and `calibration.png`.
+
+    The engine's output holds for each case `pred`, its probabilities `(classes,)`, and `label`, 0 or 1 `(classes,)`;
+    the batch holds `case`, `patient` and `source`, where known.
+
+    Args:
+        output_dir: where to write; made if need be.
+        class_names: one per class.
+        task: `"multiclass"` or `"multilabel"`.
+        about: further entries of `metrics.json`, what was evaluated on what.
+        samples, seed: of the bootstrap, see `evaluate`.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        class_names: Sequence[str],
+        task: str,
+        about: dict[str, Any] | None = None,
+        samples: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        if output_dir is None:
+            raise CrossDError("An evaluation needs a folder for its report, got none. Pass --output_dir DIR.")
+        self.output_dir = Path(output_dir)
+        self.class_names = list(class_names)
+        self.task = task
+        self.about = about or {}
+        self.samples = samples
+        self.seed = seed
+        self._rows: list[tuple[str, str, str, torch.Tensor, torch.Tensor]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator; MONAI calls this."""
+        engine.add_event_handler(Events.STARTED, lambda _: self._rows.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _collect(self, engine: Any) -> None:
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            case = str(item.get("case", len(self._rows)))
+            probabilities, target = (torch.as_tensor(output[key]).detach().cpu() for key in ("pred", "label"))
+            source = str(item.get("source", ""))
+            self._rows.append((case, str(item.get("patient", case)), source, probabilities, target))
+
+    def _write(self, engine: Engine) -> None:
+        cases, patients, sources, probabilities, targets = zip(*self._rows, strict=True)
+        predictions = Predictions(
+            cases, patients, sources, torch.stack(probabilities), torch.stack(targets), self.class_names, self.task
+        )
+        report = {**self.about, **evaluate(predictions, self.samples, self.seed)}
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        write_tables(self.output_dir, report, predictions)
+        plot_roc(self.output_dir / "roc.png", predictions)
+        plot_confusion(self.output_dir / "confusion.png", predictions)
+        plot_calibration(self.output_dir / "calibration.png", predictions)
+        logger.info("%s\nwritten to %s", summary(report), self.output_dir)

@@ -1,16 +1,45 @@
-"""How good the probabilities of a classifier are, for classes that exclude each other and for those that do not."""
+"""How good the probabilities of a classifier are, and how far a metric may be off because the test set is small."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from monai.metrics import compute_confusion_matrix_metric, compute_roc_auc, get_confusion_matrix
 from monai.metrics.calibration import calibration_binning
 from torch import Tensor
 
+from crossd.errors import CrossDError
+
 BINS = 10  # of the calibration error and its plot: 0.1 wide, few enough for the test sets of medical studies
 NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier said of some cases, and what is true.
+
+    Attributes:
+        cases, patients, sources: one of each per case.
+        probabilities, targets: `(cases, classes)`; targets are 0 or 1.
+        class_names: one per class.
+        task: `"multiclass"` or `"multilabel"`.
+    """
+
+    cases: Sequence[str]
+    patients: Sequence[str]
+    sources: Sequence[str]
+    probabilities: Tensor
+    targets: Tensor
+    class_names: Sequence[str]
+    task: str
+
+    def answers(self, values: Tensor) -> list[str]:
+        """Rows of 0 and 1 `(cases, classes)` as class names; several are joined by `;`, none is `none`."""
+        said = [[name for name, one in zip(self.class_names, row, strict=True) if one] for row in values.tolist()]
+        return [";".join(names) or "none" for names in said]
 
 
 def class_aucs(probabilities: Tensor, targets: Tensor) -> list[float]:
@@ -129,3 +158,52 @@ def majority_rate(targets: Tensor, task: str) -> float:
     """
     rates = targets.double().mean(0)
     return float(torch.maximum(rates, 1 - rates).mean() if task == "multilabel" else rates.max())
+
+
+def bootstrap_intervals(
+    statistic: Callable[[np.ndarray], dict[str, float]],
+    patients: Sequence[str],
+    samples: int = 1000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float] | None]:
+    """95 % percentile intervals of every value that `statistic` returns.
+
+    Patients are drawn with replacement, each with all of its cases, since the cases of one patient are alike. Draws in
+    which a value is nan (a class was not drawn) say nothing about it; where they are more than half, the interval is
+    None.
+
+    Source: Efron, Tibshirani, "An introduction to the bootstrap", 1993, section 13.3.
+
+    Args:
+        statistic: from the indices of the drawn cases to named values.
+        patients: patient of each case.
+        samples: how many draws.
+        seed: of the draws.
+
+    Raises:
+        CrossDError: for less than 100 samples.
+
+    >>> bootstrap_intervals(lambda drawn: {"constant": 2.0}, ["a", "b"])
+    {'constant': (2.0, 2.0)}
+    """
+    if samples < 100:
+        raise CrossDError(f"A 95 % interval needs at least 100 bootstrap samples, got {samples}. Pass 1000, say.")
+    members: dict[str, list[int]] = {}
+    for case, patient in enumerate(patients):
+        members.setdefault(patient, []).append(case)
+    groups = [np.array(cases) for cases in members.values()]
+    random = np.random.default_rng(seed)
+    draws: dict[str, list[float]] = {}
+    for _ in range(samples):
+        chosen = random.integers(len(groups), size=len(groups))
+        for name, value in statistic(np.concatenate([groups[group] for group in chosen])).items():
+            draws.setdefault(name, []).append(value)
+    return {name: _percentiles(np.array(values)) for name, values in draws.items()}
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float] | None:
+    defined = values[~np.isnan(values)]
+    if len(defined) < len(values) / 2:
+        return None
+    low, high = np.quantile(defined, [0.025, 0.975])
+    return float(low), float(high)

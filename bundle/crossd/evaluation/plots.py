@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crossd.evaluation.evaluating import Predictions
-from crossd.evaluation.metrics import calibration, class_aucs, predicted
+from crossd.evaluation.metrics import Predictions, calibration, class_aucs, predicted
 
 
 def roc_points(probability: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,18 +1,14 @@
 """A trained network for other runtimes: TorchScript, ONNX, OpenVINO, a Triton model repository, TensorRT."""
 
-from crossd.export.exporting import FORMATS, Export, export_network
+from crossd.export.exporting import FORMATS, export_network
 from crossd.export.tensorrt import LoadTensorRT
 from crossd.export.trained import Trained
 from crossd.export.triton import config_pbtxt
-from crossd.export.verification import TOLERANCE, differences
 
 __all__ = [
     "FORMATS",
-    "TOLERANCE",
-    "Export",
     "LoadTensorRT",
     "Trained",
     "config_pbtxt",
-    "differences",
     "export_network",
 ]

@@ -12,12 +12,10 @@ from pathlib import Path
 
 from crossd.bundle import bundle_root
 from crossd.errors import CrossDError, one_of
-from crossd.export.onnx_file import run_onnx, write_onnx
-from crossd.export.openvino_files import run_openvino, write_openvino
+from crossd.export.onnx_file import run_onnx, run_openvino, write_onnx, write_openvino
 from crossd.export.torchscript import run_torchscript, write_torchscript
-from crossd.export.trained import Trained
+from crossd.export.trained import Forward, Trained, differences, examples
 from crossd.export.triton import check_name, write_triton
-from crossd.export.verification import Forward, differences, examples
 
 
 @dataclass(frozen=True)

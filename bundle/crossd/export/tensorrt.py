@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 from pathlib import Path
 
 import torch
-from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 from monai.networks import trt_compile
 from torch import nn
 
-from crossd.checkpoints import load_pretrained
 from crossd.conv import fold
 from crossd.data.content import digest
 from crossd.errors import CrossDError, one_of
+from crossd.inference import LoadWeights
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 _PACKAGES = ("tensorrt", "polygraphy", "onnx")
 
 
-class LoadTensorRT:
+class LoadTensorRT(LoadWeights):
     """Handler that loads a checkpoint, head included, folds the network and lets MONAI compile it for TensorRT.
 
     The engine is built in the first batch, which takes minutes, and kept as `PLAN-<weights>-<precision>-<batch>.plan`,
@@ -42,17 +40,10 @@ class LoadTensorRT:
     def __init__(
         self, path: str, network: nn.Module, plan: str, sw_batch_size: int = 4, precision: str = "fp32"
     ) -> None:
-        self.path = path
-        self.network = network
+        super().__init__(path, network, backend=f"tensorrt {one_of('precision', precision, PRECISIONS)}")
         self.plan = plan
         self.sw_batch_size = sw_batch_size
-        self.precision = one_of("precision", precision, PRECISIONS)
-        self.backend = f"tensorrt {precision}"
-        self.logger = logging.getLogger(type(self).__name__)
-
-    def attach(self, engine: SupervisedEvaluator) -> None:
-        """Register with the evaluator; MONAI calls this."""
-        engine.add_event_handler(Events.STARTED, self)
+        self.precision = precision
 
     def __call__(self, engine: SupervisedEvaluator) -> None:
         """Load, and give the evaluator the compiled network."""
@@ -61,8 +52,7 @@ class LoadTensorRT:
             raise CrossDError(
                 "TensorRT has a precision of its own, got amp too: leave out --amp true, and choose --precision fp16."
             )
-        load_pretrained(self.network, self.path, strict_head=True)
-        self.logger.info(f"weights loaded from {self.path}")
+        self.load()
         plain = fold(self.network).eval()
         which = f"{digest(self.path)[:12]}-{self.precision}-{self.sw_batch_size}"  # MONAI looks at times only
         plan = Path(f"{self.plan}-{which}").absolute()

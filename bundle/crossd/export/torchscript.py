@@ -1,16 +1,103 @@
-"""TorchScript: one file with the network, the metadata and the inference config, as MONAI's `ckpt_export` writes it."""
+"""TorchScript: one file with the network, its metadata and the inference config, as MONAI's `ckpt_export` writes it."""
 
 from __future__ import annotations
 
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from crossd.export.description import inference_config, metadata_of
-from crossd.export.trained import Trained
-from crossd.export.verification import Forward
+from crossd.errors import CrossDError
+from crossd.export.trained import Forward, Trained
+from crossd.version import __version__
+
+# of the bundle's metadata: what holds for every network that this version of the library runs
+_SHARED = (
+    *("schema", "monai_version", "pytorch_version", "numpy_version", "required_packages_version"),
+    *("authors", "copyright", "data_type", "intended_use"),
+)
+
+
+def metadata_of(trained: Trained) -> dict[str, Any]:
+    """The bundle's `metadata.json` for the bundle's own model; for another checkpoint, one made from its card.
+
+    Raises:
+        CrossDError: where the bundle's `configs/metadata.json` cannot be read.
+    """
+    metadata = _read(trained.bundle / "configs" / "metadata.json")
+    card = trained.card
+    if metadata.get("card") == card:
+        return metadata
+    classes = ", ".join(f"{index} {name}" for index, name in enumerate(card["class_names"]))
+    made = {name: metadata[name] for name in _SHARED if name in metadata}
+    return made | {
+        "version": __version__,
+        "changelog": {__version__: f"exported from {trained.weights.name}"},
+        "name": f"Cross-D classifier {trained.weights.stem}",
+        "task": f"Classification of volumes: {classes}",
+        "description": f"A network trained with crossd {card.get('crossd_version', '')}; its card says all it knows.",
+        "data_source": str(card.get("data") or "not stated"),
+        "pred_classes": f"probability of each class: {classes}",
+        "card": card,
+        "network_data_format": _data_format(card),
+    }
+
+
+def inference_config(trained: Trained) -> dict[str, Any]:
+    """The bundle's `inference.json` with the card in it, so that it needs no checkpoint beside it.
+
+    The card is a text that `json.loads` reads. MONAI would take entries such as `"$…"` or `"@…"` in plain
+    JSON for code and references, and a checkpoint of unknown origin must not bring any.
+
+    Raises:
+        CrossDError: where the bundle's `configs/inference.json` cannot be read.
+    """
+    config = _read(trained.bundle / "configs" / "inference.json")
+    text = json.dumps(trained.card)
+    for character in "$@%#":  # of code, references, macros and their paths; in JSON they stand inside texts only
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return config | {"card": {"_target_": "json.loads", "s": text}}
+
+
+def _data_format(card: dict[str, Any]) -> dict[str, Any]:
+    seen, names = card["input"], card["class_names"]
+    count = len(seen["channels"])
+    means, stds = (value if isinstance(value, list) else [value] * count for value in (seen["mean"], seen["std"]))
+    pairs = list(zip(means, stds, strict=True))
+    image = {
+        "type": "image",
+        "format": "magnitude",
+        "modality": "n/a",
+        "num_channels": count,
+        "spatial_shape": list(seen["roi_size"]),
+        "dtype": "float32",
+        "value_range": [min((0 - m) / s for m, s in pairs), max((1 - m) / s for m, s in pairs)],
+        "is_patch_data": True,
+        "channel_def": {str(index): name for index, name in enumerate(seen["channels"])},
+    }
+    pred = {
+        "type": "probabilities",
+        "format": "classes",
+        "num_channels": len(names),
+        "spatial_shape": [1, len(names)],
+        "dtype": "float32",
+        "value_range": [0, 1],
+        "is_patch_data": False,
+        "channel_def": {str(index): name for index, name in enumerate(names)},
+    }
+    return {"inputs": {"image": image}, "outputs": {"pred": pred}}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise CrossDError(
+            f"A TorchScript export carries the bundle's configs; {path} cannot be read: {error}. Run it in a bundle, "
+            "or name one."
+        ) from error
 
 
 def write_torchscript(trained: Trained, path: Path) -> None:

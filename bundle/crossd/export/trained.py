@@ -1,12 +1,14 @@
-"""What is exported: the plain network of a checkpoint, its card, and the bundle that describes it."""
+"""What is exported, the plain network of a checkpoint, and whether an export computes what it computes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from crossd.cards.rules import CLASSIFICATION
 from crossd.checkpoints import load_pretrained, read_card
@@ -58,3 +60,85 @@ class Trained:
         load_pretrained(original, str(weights), strict_head=True)
         original.eval().requires_grad_(False)
         return cls(original, fold(original), card, Path(weights), Path(bundle))
+
+
+Forward = Callable[[Tensor], Tensor]
+TOLERANCE = 1e-4  # of logits; float32 sums in another order differ by about 1e-6 of their size
+
+
+def examples(card_input: dict[str, Any]) -> list[Tensor]:
+    """Noise of the intensities that the network sees: a window, and batches of other sizes, odd and uneven.
+
+    Args:
+        card_input: the entry `input` of a card.
+
+    Returns:
+        Volumes `(batch, channel, depth, height, width)`. Apart from the window none is larger than it, or than 48
+        voxels, by more than 3 voxels a side.
+
+    >>> window = {"channels": ["ct"], "roi_size": [64, 64, 32], "mean": 0.5, "std": 0.25}
+    >>> [tuple(volume.shape) for volume in examples(window)]
+    [(1, 1, 64, 64, 32), (2, 1, 36, 24, 24), (3, 1, 27, 51, 17)]
+    """
+    channels, roi = len(card_input["channels"]), [int(size) for size in card_input["roi_size"]]
+    depth, height, width = (max(8, min(size, 48)) for size in roi)
+    uneven = (depth * 3 // 4, height // 2, width * 3 // 4)
+    odd = (depth // 2 + 3, height + 3, width // 2 + 1)
+    generator = torch.Generator().manual_seed(0)
+    mean, std = (torch.tensor(card_input[name], dtype=torch.float32).reshape(-1, 1, 1, 1) for name in ("mean", "std"))
+    shapes = [(1, channels, *roi), (2, channels, *uneven), (3, channels, *odd)]
+    return [(torch.rand(shape, generator=generator) - mean) / std for shape in shapes]
+
+
+@torch.no_grad()
+def differences(
+    network: nn.Module, exported: Forward, volumes: list[Tensor], name: str = "export"
+) -> list[tuple[tuple[int, ...], float]]:
+    """The largest difference of logits for each batch, once all of them are within the tolerance.
+
+    Args:
+        network: what was exported, in evaluation mode.
+        exported: the same as loaded from its file.
+        volumes: batches of different sizes.
+        name: of the format, for messages.
+
+    Returns:
+        For each batch its shape and `max |exported - network|`.
+
+    Raises:
+        CrossDError: when one of them exceeds `TOLERANCE`, is not a number, or the export cannot run the batch.
+
+    >>> network = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten()).eval()
+    >>> differences(network, lambda volume: network(volume) + 0.5, [torch.zeros(1, 2, 4, 4, 4)], "onnx")
+    Traceback (most recent call last):
+        ...
+    crossd.errors.CrossDError: An export gives the network's logits to 1e-04; the onnx export is off by 5.0e-01 for \
+1×2×4×4×4. Nothing was written; export to another format.
+    """
+    found = []
+    for volume in volumes:
+        shape = "×".join(map(str, volume.shape))
+        expected = network(volume)
+        if not expected.isfinite().all():
+            raise CrossDError(
+                f"An export is compared with finite logits; the network gives {expected.flatten()[:4].tolist()} for "
+                f"noise of {shape}. Check the checkpoint, and the mean and std of its card."
+            )
+        try:
+            actual = exported(volume)
+        except Exception as error:  # every runtime has exceptions of its own
+            reason = (str(error).strip().splitlines() or [""])[0][:200]
+            raise CrossDError(
+                f"An export takes any batch and volume size; the {name} export fails for {shape}: "
+                f"{type(error).__name__}: {reason}. Nothing was written; export to another format."
+            ) from error
+        difference = float("inf")
+        if actual.shape == expected.shape:
+            difference = float((actual.to(expected.dtype) - expected).abs().max())
+        if not difference <= TOLERANCE:  # NaN included
+            raise CrossDError(
+                f"An export gives the network's logits to {TOLERANCE:.0e}; the {name} export is off by "
+                f"{difference:.1e} for {shape}. Nothing was written; export to another format."
+            )
+        found.append((tuple(volume.shape), difference))
+    return found

@@ -14,7 +14,7 @@ from crossd.export.trained import Trained
 LARGEST_BATCH = 8  # windows that Triton puts into one pass, its own queue included
 
 
-def config_pbtxt(card: dict[str, Any], name: str, largest_batch: int = LARGEST_BATCH) -> str:
+def config_pbtxt(card: dict[str, Any], name: str) -> str:
     """Triton's `config.pbtxt` for the ONNX file of a card's network.
 
     Triton adds the batch axis to the `dims`; -1 is any size.
@@ -22,10 +22,9 @@ def config_pbtxt(card: dict[str, Any], name: str, largest_batch: int = LARGEST_B
     Args:
         card: of the checkpoint.
         name: of the model, which is that of its folder.
-        largest_batch: `max_batch_size`.
 
     Raises:
-        CrossDError: for a name that is no plain folder name, or a batch below 1.
+        CrossDError: for a name that is no plain folder name.
 
     >>> card = {"class_names": ["healthy", "ill"], "input": {"channels": ["t1", "t2"], "roi_size": [64, 64, 32]}}
     >>> print(config_pbtxt(card, "heads"))  # doctest: +ELLIPSIS
@@ -44,15 +43,13 @@ def config_pbtxt(card: dict[str, Any], name: str, largest_batch: int = LARGEST_B
     <BLANKLINE>
     """
     check_name(name)
-    if largest_batch < 1:
-        raise CrossDError(f"max_batch_size is at least 1 window, got {largest_batch}. Triton queues what is more.")
     channels, classes = card["input"]["channels"], card["class_names"]
     window = "×".join(map(str, card["input"]["roi_size"]))
     said = f"A window has {window} voxels (depth, height, width), channels {', '.join(channels)}; logits are of "
     return f"""# {_line(said + ", ".join(classes))}.
 name: "{name}"
 backend: "onnxruntime"
-max_batch_size: {largest_batch}
+max_batch_size: {LARGEST_BATCH}
 input [
   {{ name: "{INPUT}" data_type: TYPE_FP32 dims: [ {len(channels)}, -1, -1, -1 ] }}
 ]

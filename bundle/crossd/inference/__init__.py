@@ -6,16 +6,14 @@ from crossd.inference.backends import BACKENDS, Accelerated, accelerate
 from crossd.inference.case_dataset import Case, CaseDataset, collate_cases
 from crossd.inference.case_loader import CaseLoader
 from crossd.inference.classification import Classification
-from crossd.inference.evidence import WindowEvidence, evidence_map
+from crossd.inference.evidence import WindowEvidence, WindowMap
 from crossd.inference.iteration import classify_cases, run_cases
 from crossd.inference.model import LoadWeights, background, mean_background, network_from_card
-from crossd.inference.pending import PendingCases
 from crossd.inference.restore import map_in_input_space, save_map, to_input_space
 from crossd.inference.run_journal import RunJournal
-from crossd.inference.saliency import SaliencyMaps, WindowGradCAM
+from crossd.inference.saliency import WindowGradCAM
 from crossd.inference.structured_reports import StructuredReports
 from crossd.inference.window_inferer import WindowInferer, inferer_from_card
-from crossd.inference.window_map import WindowMap
 
 __all__ = [
     "BACKENDS",
@@ -27,9 +25,7 @@ __all__ = [
     "CaseLoader",
     "Classification",
     "LoadWeights",
-    "PendingCases",
     "RunJournal",
-    "SaliencyMaps",
     "StructuredReports",
     "WindowEvidence",
     "WindowGradCAM",
@@ -39,7 +35,6 @@ __all__ = [
     "background",
     "classify_cases",
     "collate_cases",
-    "evidence_map",
     "inferer_from_card",
     "map_in_input_space",
     "mean_background",

@@ -1,19 +1,56 @@
-"""Cases in order, prepared while the network works on the ones before, and small ones in groups."""
+"""Cases without an answer, in order, prepared while the network works on the ones before, and small ones in groups."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 from monai.data import DataLoader
+from torch.utils.data import Sampler
 
 from crossd.inference.case_dataset import Case, CaseDataset, CaseGroup, collate_cases
-from crossd.inference.pending import PendingCases
 from crossd.inference.run_journal import RunJournal
+from crossd.processes import process_count, rank
 
 T = TypeVar("T")
+
+
+class PendingCases(Sampler[int]):
+    """The cases of a data set that a journal has no answer for, in order; of several processes, this one's share.
+
+    Cases are dealt in blocks, so that those which are classified together in one process are so in several: the answers
+    are the same to the last bit, not only to rounding.
+
+    Args:
+        dataset: all cases.
+        journal: of the run.
+        block: cases in a turn; those that one pass of the network takes.
+
+    >>> import tempfile
+    >>> dataset = CaseDataset([{"image": name} for name in "abcde"], dict)
+    >>> list(PendingCases(dataset, RunJournal(tempfile.mkdtemp())))
+    [0, 1, 2, 3, 4]
+    """
+
+    def __init__(self, dataset: CaseDataset, journal: RunJournal, block: int = 1) -> None:
+        self.dataset = dataset
+        self.journal = journal
+        self.block = max(1, block)
+
+    @cached_property
+    def _own(self) -> list[int]:  # not before it is asked for: MONAI makes every part of a config to look at it
+        pending = self.journal.pending(self.dataset.data, self.dataset.names)
+        turns = range(self.block * rank(), len(pending), self.block * process_count())
+        return [number for first in turns for number in pending[first : first + self.block]]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._own)
+
+    def __len__(self) -> int:
+        return len(self._own)
 
 
 class CaseLoader(DataLoader):

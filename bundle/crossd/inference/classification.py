@@ -9,13 +9,13 @@ from typing import Any
 
 from monai.engines import SupervisedEvaluator
 
-from crossd.errors import CrossDError
-from crossd.inference.answer import Answer
+from crossd.errors import CrossDError, one_of
+from crossd.inference.answer import Answer, Explanation
 from crossd.inference.case_dataset import Case, reason
-from crossd.inference.explanation import Explanation
+from crossd.inference.evidence import WindowMap
 from crossd.inference.restore import map_in_input_space, save_map
-from crossd.inference.saliency import SaliencyMaps
-from crossd.inference.window_map import WindowMap
+from crossd.inference.saliency import METHODS, WindowGradCAM
+from crossd.inference.window_inferer import WindowInferer
 
 
 class Classification:
@@ -31,28 +31,41 @@ class Classification:
         card: the model's card, as `crossd.checkpoints.read_card` returns it.
         evidence_class: name of the class the maps show. By default the one that is not the negative class; where
             there are several of them the predicted class.
-        saliency: see `SaliencyMaps`; None for no such map.
+        saliency: "gradcam" for a map of `WindowGradCAM`; None for no such map.
+        saliency_layer: name of the module whose activations it shows; the last stage of a ResNet is "layer4".
 
     Raises:
-        CrossDError: for an evidence class the model does not have.
+        CrossDError: for an evidence class the model does not have, for another kind of saliency, and at the start for a
+            layer that the network does not have.
     """
 
     stem = "predictions"
 
     def __init__(
-        self, card: Mapping[str, Any], evidence_class: str | None = None, saliency: SaliencyMaps | None = None
+        self,
+        card: Mapping[str, Any],
+        evidence_class: str | None = None,
+        saliency: str | None = None,
+        saliency_layer: str = "layer4",
     ) -> None:
         self.card = card
         self.classes: list[str] = list(card["class_names"])
         self.multilabel = card.get("task") == "multilabel"
         self.evidence_class = fixed_class(card, evidence_class)
-        self.saliency = saliency
+        self.saliency = None if saliency is None else one_of("saliency", saliency, METHODS)
+        self.saliency_layer = saliency_layer
         self.columns = [*(f"probability_{name}" for name in self.classes), "predicted_class"]
 
     def start(self, engine: SupervisedEvaluator) -> None:
         """The evaluator's network has its weights."""
-        if self.saliency is not None:
-            self.saliency.start(engine)
+        if self.saliency is None:
+            return
+        if not isinstance(engine.inferer, WindowInferer):
+            raise CrossDError(
+                f"saliency needs crossd.inference.WindowInferer, which places the windows, got "
+                f"{type(engine.inferer).__name__}: configure it as `inferer`"
+            )
+        self._cam, self._inferer = WindowGradCAM(engine.network, self.saliency_layer), engine.inferer
 
     def cells(self, answer: Answer) -> list[str]:
         """Those of `columns`."""
@@ -70,19 +83,13 @@ class Classification:
         if self.saliency is None:
             return found
         try:
-            return replace(found, maps={**found.maps, "saliency": self.saliency(case, index)})
+            assert case.image is not None  # it was read
+            return replace(found, maps={**found.maps, "saliency": self._cam(case.image, self._inferer, index)})
         except Exception as error:  # out of memory, say: gradients take more of it than the answer
-            return replace(found, missing=f"No {self.saliency.method} map: {reason(error)}")
+            return replace(found, missing=f"No {self.saliency} map: {reason(error)}")
 
     def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation, folder: Path) -> Answer:
-        """The answer of a case, whose maps are written here.
-
-        Args:
-            case: what was read.
-            said: of it by `classify_cases`.
-            explanation: of that.
-            folder: of the run.
-        """
+        """The answer of a case, whose maps are written below the run's folder."""
         nothing = dict.fromkeys(("probabilities", "predicted_class", "windows", "evidence_class"))
         files: dict[str, str | None] = {"evidence": None, "saliency": None}
         for kind in files:

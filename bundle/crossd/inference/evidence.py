@@ -2,13 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from crossd.errors import CrossDError
 from crossd.inference.aggregate import Aggregation
-from crossd.inference.window_map import WindowMap, coverage
+
+
+@dataclass(frozen=True)
+class WindowMap:
+    r"""$m(d, h, w) = \sum_{abc} v_{abc} \, s^1_{da} \, s^2_{hb} \, s^3_{wc}$.
+
+    Windows lie on a grid, so the mean over the windows that cover a voxel is a mean along each axis, one after the
+    other. So is linear interpolation. A map on another grid needs other shares, not a map on this grid first.
+
+    Attributes:
+        values: `(a, b, c)`, one per window, or per cell of a window.
+        shares: per axis `(voxels, a)`, `(voxels, b)`, `(voxels, c)`: how much each value counts at a voxel.
+
+    >>> two = WindowMap(torch.tensor([[[0.2, 0.8]]]), (torch.ones(3, 1), torch.ones(2, 1), torch.eye(2)))
+    >>> two().shape, two()[0, 0]
+    (torch.Size([3, 2, 2]), tensor([0.2000, 0.8000]))
+    >>> two.on([two.shares[0][:1], two.shares[1][:1], torch.full((1, 2), 0.5)])()
+    tensor([[[0.5000]]])
+    """
+
+    values: Tensor
+    shares: tuple[Tensor, ...]
+
+    def __call__(self) -> Tensor:
+        """The map `(depth, height, width)`, 4 bytes a voxel."""
+        values = self.values
+        for share in self.shares:  # the axis in front is summed, and comes back at the end
+            values = torch.tensordot(values, share, dims=([0], [1]))
+        return values
+
+    def on(self, shares: Sequence[Tensor]) -> WindowMap:
+        """The same map where `shares` say how much each value counts: on another grid, or on some of its planes."""
+        return WindowMap(self.values, tuple(shares))
+
+    @property
+    def uniform(self) -> bool:
+        """Whether there is only one value, so that the map says the same everywhere."""
+        return self.values.numel() == 1
+
+
+def coverage(starts: Tensor, window: Sequence[int], shape: Sequence[int], before: Sequence[int]) -> list[Tensor]:
+    """Per axis `(voxels, starts)`: for each voxel, the windows that cover it share 1, the others have 0.
+
+    Args:
+        starts: `(windows, axes)`, the first voxel of each window in the padded volume.
+        window, shape, before: per axis the voxels of a window, of the volume, and of the padding in front of it.
+    """
+    shares = []
+    for axis, (extent, pad, size) in enumerate(zip(window, before, shape, strict=True)):
+        first = starts[:, axis].unique() - pad
+        voxels = torch.arange(size)[:, None]
+        covers = ((voxels >= first) & (voxels < first + extent)).float()
+        shares.append(covers / covers.sum(1, keepdim=True))  # every voxel is covered: the windows tile the volume
+    return shares
 
 
 @dataclass(frozen=True)
@@ -24,11 +79,10 @@ class WindowEvidence:
         before: voxels padded in front of each axis; zeros unless the volume is smaller than the window.
         aggregation: how the windows become one answer.
 
-    >>> import torch
     >>> evidence = WindowEvidence(torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([[0], [2]]), (4,), (6,), (0,))
     >>> evidence.aggregate().round(decimals=4).tolist()
     [0.55, 0.45]
-    >>> evidence_map(evidence, 1)  # the middle is seen by both windows
+    >>> evidence.map(1)()  # the middle is seen by both windows
     tensor([0.1000, 0.1000, 0.4500, 0.4500, 0.8000, 0.8000])
     """
 
@@ -49,6 +103,8 @@ class WindowEvidence:
     def map(self, class_index: int) -> WindowMap:
         """Where the windows saw a class: at each voxel the mean of its probability over the windows that cover it.
 
+        Voxels nearer to a border than a window are covered by few windows, so what lies there is located less sharply.
+
         Raises:
             CrossDError: when there is no such class.
         """
@@ -57,22 +113,3 @@ class WindowEvidence:
             raise CrossDError(f"an evidence map needs the index of a class, 0 to {classes - 1}, got {class_index}")
         shares = coverage(self.starts, self.window, self.shape, self.before)
         return WindowMap(self.probabilities[:, class_index].reshape([s.shape[1] for s in shares]), tuple(shares))
-
-
-def evidence_map(evidence: WindowEvidence, class_index: int) -> Tensor:
-    """At each voxel the mean probability of a class over the windows that cover it.
-
-    Voxels nearer to a border than a window are covered by few windows, so what lies there is located less sharply.
-    Memory is that of the map, 4 bytes a voxel, and time does not grow with the number of windows over a voxel.
-
-    Args:
-        evidence: what `WindowInferer.windows` returned.
-        class_index: the class, 0 to classes - 1.
-
-    Returns:
-        The map `(depth, height, width)`, float32, values in [0, 1].
-
-    Raises:
-        CrossDError: when there is no such class.
-    """
-    return evidence.map(class_index)()

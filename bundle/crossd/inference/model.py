@@ -114,11 +114,15 @@ class LoadWeights:
 
     def __call__(self, engine: SupervisedEvaluator) -> None:
         """Load, and give the evaluator the accelerated network."""
-        load_pretrained(self.network, self.path, strict_head=True)
-        self.logger.info(f"weights loaded from {self.path}")
+        self.load()
         accelerated = Accelerated(self.network, self.backend)
         if engine.amp and self.backend not in ("auto", "eager"):
             raise CrossDError(
                 f"a backend by name computes in float32, got backend {self.backend!r} with amp: leave one of them out"
             )
         engine.network = accelerated
+
+    def load(self) -> None:
+        """Give the network its weights."""
+        load_pretrained(self.network, self.path, strict_head=True)
+        self.logger.info(f"weights loaded from {self.path}")

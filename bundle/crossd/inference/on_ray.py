@@ -8,18 +8,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import torch
 from monai.bundle import ConfigWorkflow
 
-from crossd.checkpoints import load_pretrained
 from crossd.data import find_cases
 from crossd.errors import CrossDError
 from crossd.inference.answer import Answer
-from crossd.inference.backends import Accelerated
-from crossd.inference.case_dataset import CaseDataset, reason
+from crossd.inference.case_dataset import CaseDataset
+from crossd.inference.iteration import classify_cases
 
 
 class RayClassifier:
@@ -34,22 +31,14 @@ class RayClassifier:
         self.workflow = ConfigWorkflow(config, workflow_type="inference", logging_file=False, **options)
         self.workflow.initialize()
         part = self.workflow.parser.get_parsed_content
-        load_pretrained(part("network"), part("weights"), strict_head=True)
-        self.network = Accelerated(part("network"), part("backend")).eval()
-        self.case_run = part("case_run")
-        self.case_run.task.start(SimpleNamespace(network=self.network, inferer=self.workflow.inferer))
+        self.evaluator, self.case_run = part("evaluator"), part("case_run")
+        self.case_run.load(self.evaluator)
+        self.case_run.task.start(self.evaluator)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row `{"name", "item"}` to `{"entry"}`, as `predictions.json` has it."""
         case = replace(CaseDataset([pickle.loads(row["item"])], self.workflow.preprocessing)[0], name=row["name"])
-        said: dict[str, Any] = {"error": case.error}
-        try:
-            if case.image is not None:
-                with torch.no_grad():
-                    (evidence,) = self.workflow.inferer.windows_of([case.image[None]], self.network)
-                said = {"pred": evidence.aggregate().float(), "evidence": evidence}
-        except Exception as error:  # out of memory, say: the other cases may be smaller
-            said = {"error": reason(error)}
+        (said,) = classify_cases(self.evaluator, [case])
         answer = self.case_run.answer(case, said, self.case_run.task.explain(case, said))
         return {"entry": json.dumps(answer.as_dict())}
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from crossd.inference.answer import KINDS, Answer
-from crossd.inference.case_dataset import Case
-from crossd.inference.case_key import case_key
+from crossd.inference.case_dataset import Case, case_key
 from crossd.inference.run_record import RunRecord
 from crossd.options import changes, refuse_changes
 from crossd.processes import on_first, rank, was_restarted
@@ -22,14 +21,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Line:
-    """Where an answer stands.
+    """Where an answer stands: in the line behind `offset` bytes of the file `part`.
 
     Attributes:
-        part: the file.
-        offset: bytes before the line.
         start: which start of the run wrote it, counted from 1.
         key: `case_key` of what was read.
-        status: "ok", "failed" or "skipped".
         files: those of the case in `output_dir`.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,21 @@ from crossd.version import __version__
 class RunRecord:
     """`run.json`: the settings of the run, how often it was started, and whether it came to its end.
 
-    Args:
-        folder: where it lies.
-        settings: JSON-able, what decides the answers.
-        weights: the checkpoint, whose bytes are among the settings.
+    It lies in `folder`; `settings` and `weights` are those of `RunJournal`.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], weights: str | Path | None = None) -> None:
         self.folder = folder
         self._given = dict(settings)
         self._weights = weights
-        self._settings: dict[str, Any] | None = None
         self._lock = ExitStack()
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """Those given, the digest of the weights and the version of this package, as they are stored."""
-        if self._settings is None:
-            weights = {} if self._weights is None else {"weights": digest(str(self._weights))}
-            stored = {**self._given, **weights, "crossd_version": __version__}
-            self._settings = dict(json.loads(json.dumps(stored, default=str)))
-        return self._settings
+        weights = {} if self._weights is None else {"weights": digest(str(self._weights))}
+        stored = {**self._given, **weights, "crossd_version": __version__}
+        return dict(json.loads(json.dumps(stored, default=str)))
 
     def read(self) -> dict[str, Any] | None:
         """What an earlier run has stored: `{"settings", "starts", "finished"}`; None where there was none."""

@@ -6,16 +6,14 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from monai.engines import SupervisedEvaluator
 from monai.visualize import GradCAM
 from monai.visualize.visualizer import default_upsampler
 from torch import Tensor, nn
 
-from crossd.errors import CrossDError, one_of
+from crossd.errors import one_of
 from crossd.inference.backends import Accelerated
-from crossd.inference.case_dataset import Case
+from crossd.inference.evidence import WindowMap, coverage
 from crossd.inference.window_inferer import WindowInferer
-from crossd.inference.window_map import WindowMap, coverage
 
 METHODS = ("gradcam",)
 
@@ -81,40 +79,6 @@ class WindowGradCAM:
             )
         ]
         return WindowMap(_on_axes(torch.cat(found), [len(s.unique()) for s in windows.starts.unbind(1)]), tuple(shares))
-
-
-class SaliencyMaps:
-    """The Grad-CAM of the cases of a run, on the evaluator's network; see `WindowGradCAM`.
-
-    Args:
-        method: "gradcam".
-        layer: name of the module whose activations are shown; the last stage of a ResNet is "layer4".
-
-    Raises:
-        CrossDError: for another method, and at the start for a layer that the network does not have.
-    """
-
-    def __init__(self, method: str = "gradcam", layer: str = "layer4") -> None:
-        self.method = one_of("saliency", method, METHODS)
-        self.layer = layer
-        self._cam: WindowGradCAM | None = None
-        self._inferer: WindowInferer | None = None
-
-    def start(self, engine: SupervisedEvaluator) -> None:
-        """Copy the network, which has its weights by now."""
-        if not isinstance(engine.inferer, WindowInferer):
-            raise CrossDError(
-                f"saliency needs crossd.inference.WindowInferer, which places the windows, got "
-                f"{type(engine.inferer).__name__}: configure it as `inferer`"
-            )
-        self._cam, self._inferer = WindowGradCAM(engine.network, self.layer), engine.inferer
-
-    def __call__(self, case: Case, class_index: int) -> WindowMap:
-        """The map of a case for a class."""
-        assert self._cam is not None  # start() has run
-        assert self._inferer is not None
-        assert case.image is not None  # it was read
-        return self._cam(case.image, self._inferer, class_index)
 
 
 def _per_cell(share: Tensor, first: Tensor, extent: int, cells: int) -> Tensor:

@@ -57,11 +57,7 @@ class StructuredReports:
         self.logger = logging.getLogger(type(self).__name__)
 
     def start(self) -> None:
-        """Make the folder.
-
-        Raises:
-            OSError: where it cannot be written.
-        """
+        """Make the folder; raises what the disk does."""
         self.counts = Counter()
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -85,14 +81,8 @@ class StructuredReports:
     def write(self, case: Case, probabilities: Mapping[str, float], noted: Sequence[str]) -> Path | None:
         """Write the report of a case and return its file; None where the case is not DICOM.
 
-        Args:
-            case: what was read.
-            probabilities: of each class.
-            noted: the warnings.
-
         Raises:
             CrossDError: as `structured_report`.
-            OSError: where the disk refuses.
         """
         found = list(_series_of(case.sources, self.series))
         if not found:

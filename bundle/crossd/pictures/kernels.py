@@ -67,9 +67,7 @@ def plot_motions(path: Path, network: nn.Module, motions: dict[str, Tensor]) -> 
     """How far each layer moves its kernel from rest: every image a dot, one row of dots per axis and layer.
 
     Args:
-        path: of the PNG.
-        network: whose layers they are.
-        motions: of `predicted_motions`.
+        motions: of `predicted_motions` for this network.
     """
     layers = moving_layers(network)
     figure = _figure(8, 0.42 * len(motions) + 1.2)
@@ -98,12 +96,8 @@ def animate_kernels(
     Frames are in the order of the largest component of the motion, so that the eye can follow it.
 
     Args:
-        path: of the GIF.
-        network: holds the layer.
-        layer: its name.
         images: `(images, channel, height, width)`; the first channel is shown.
         motion_vectors: what the layer predicts for them, `(images, 3)`.
-        count: kernels.
 
     Raises:
         CrossDError: for volumes, or another number of images than motions.

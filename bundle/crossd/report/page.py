@@ -9,54 +9,15 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import Any, Protocol
 
-from torch import Tensor
-
-from crossd.inference import Answer, Case, WindowMap
-from crossd.inference.explanation import Explanation
+from crossd.inference import Answer
 from crossd.report.case_pictures import Pictures
+from crossd.report.views import View
 from crossd.version import __version__
 
 SLOT = 9  # characters of a counter, so that it can be written over
 COUNTS = ("ok", "failed", "skipped", "warned")
 MARKS = {"ok": "✓", "failed": "✕", "skipped": "–"}
-
-
-class View(Protocol):
-    """What a page shows of a task: `crossd.report.class_view.ClassView`, `crossd.report.mask_view.MaskView`.
-
-    Attributes:
-        kind: of the report, in a word.
-        filter: what is chosen among `choices` to see some of the cases.
-        columns: of the table, between status and notes.
-        maps: what lies over the slices, by kind, and what that is called.
-        peak: what the button says that goes to the slices where it shows most.
-        notes: what to know to read them.
-    """
-
-    kind: str
-    filter: str
-    choices: list[str]
-    columns: list[str]
-    maps: Mapping[str, str]
-    peak: str
-    notes: list[str]
-
-    def found(self, answer: Answer) -> list[str]:
-        """Of `choices`, those that fit a case; an empty text where none does."""
-
-    def cells(self, answer: Answer) -> list[str]:
-        """A case's, as HTML."""
-
-    def side(self, answer: Answer) -> str:
-        """What stands beside the pictures, as HTML."""
-
-    def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, WindowMap | Tensor]:
-        """The maps of a case with an answer, by kind."""
-
-    def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
-        """Further facts of a case with an answer."""
 
 
 def page(
@@ -68,9 +29,6 @@ def page(
         title: the model's name.
         date: when the run started.
         total: cases to come; None where nobody knows.
-        view: of the task.
-        facts: of model and run.
-        notes: what to know to read the page.
     """
     css, js, skeleton = (_asset(f"page.{kind}").strip() for kind in ("css", "js", "html"))
     digest = base64.b64encode(hashlib.sha256(f"\n{js}\n".encode()).digest()).decode()
@@ -112,8 +70,8 @@ def case_html(
     pictures: Sequence[Pictures],
     remarks: Sequence[str],
     details: Mapping[str, str],
-    key: str = "",
-    named: bool = True,
+    key: str,
+    named: bool,
 ) -> str:
     """A case: its row, and what is seen when it is opened.
 
@@ -121,11 +79,7 @@ def case_html(
         number: of the case in the run, from 1.
         name: what the case is called here.
         answer: with warnings and reason as they may be shown.
-        view: of the task.
-        pictures: of its planes; none for failed cases and those beyond the cap.
-        remarks: about the pictures.
-        details: further facts.
-        key: by which another page finds it; see `crossd.report.merging`.
+        key: by which another page finds it; see `crossd.report.page_file`.
         named: whether `name` is what it is called elsewhere, and messages may hold names.
     """
     found, status, reason, warnings = view.found(answer), answer.status, answer.reason or "", answer.warnings

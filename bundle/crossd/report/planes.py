@@ -48,15 +48,15 @@ class Plane:
 
     def picture(self, values: Tensor) -> Tensor:
         """Of a volume `(depth, height, width)` the slices `(slices, rows, columns)`, linearly resampled."""
-        slices = values.index_select(self.axes[0], torch.tensor(self._positions)).permute(self.axes)
-        slices = slices.flip([axis for axis in (1, 2) if self.flips[axis]])[None].float()
-        return F.interpolate(slices, self.size, mode="bilinear", antialias=True)[0]
+        return F.interpolate(self._slices(values), self.size, mode="bilinear", antialias=True)[0]
 
     def labels(self, values: Tensor) -> Tensor:
         """Of class indices `(depth, height, width)` the slices `(slices, rows, columns)`, by the nearest voxel."""
+        return F.interpolate(self._slices(values), self.size, mode="nearest-exact")[0].int()
+
+    def _slices(self, values: Tensor) -> Tensor:
         slices = values.index_select(self.axes[0], torch.tensor(self._positions)).permute(self.axes)
-        slices = slices.flip([axis for axis in (1, 2) if self.flips[axis]])[None].float()
-        return F.interpolate(slices, self.size, mode="nearest-exact")[0].int()
+        return slices.flip([axis for axis in (1, 2) if self.flips[axis]])[None].float()
 
     def overlay(self, window_map: WindowMap, shrink: int) -> Tensor:
         """The same slices of a map, with `shrink` times fewer rows and columns; the map itself is never made."""

@@ -16,15 +16,14 @@ from monai.engines import SupervisedEvaluator
 
 from crossd.errors import CrossDError
 from crossd.inference import Answer, Case, RunJournal, WindowInferer
+from crossd.inference.answer import Explanation
 from crossd.inference.case_dataset import reason
-from crossd.inference.explanation import Explanation
 from crossd.report.case_pictures import Pictures, pictures_of
-from crossd.report.class_view import ClassView
 from crossd.report.discretion import without_folders
-from crossd.report.mask_view import MaskView
 from crossd.report.model_facts import model_facts
-from crossd.report.page import View, case_html, page
+from crossd.report.page import case_html, page
 from crossd.report.run_pages import RunPages
+from crossd.report.views import ClassView, MaskView, View
 
 MOST_SLICES = 101  # a JPEG has at most 65 535 rows
 
@@ -106,14 +105,7 @@ class ReportPage:
         self._left, self._without = self.cases - pictured, 0
 
     def add(self, case: Case, said: Mapping[str, Any], explanation: Explanation, answer: Answer) -> None:
-        """Add a case.
-
-        Args:
-            case: what was read.
-            said: of it by the network.
-            explanation: of that.
-            answer: what became of it.
-        """
+        """Add a case."""
         if not self.pages.is_open:
             return
         try:

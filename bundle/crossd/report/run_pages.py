@@ -8,8 +8,7 @@ from pathlib import Path
 
 from crossd.inference import Answer, RunJournal
 from crossd.processes import on_first, process_count, rank, wait_for_all
-from crossd.report.merging import pieces
-from crossd.report.page_file import PageFile
+from crossd.report.page_file import PageFile, pieces
 
 Row = Callable[[int, str, Answer], str]
 
@@ -38,12 +37,7 @@ class RunPages:
     def begin(
         self, head: bytes, tail: bytes, unfinished: bytes, order: Sequence[str], journal: RunJournal
     ) -> tuple[int, list[int]]:
-        """Start a page with the cases that are kept; all processes do.
-
-        Args:
-            head, tail, unfinished: as `PageFile` takes them.
-            order: names of all cases.
-            journal: of the run.
+        """Start a page with the cases that are kept, of all in this order; all processes do.
 
         Returns:
             How many cases have pictures already, and the numbers of those that are kept.
@@ -116,7 +110,6 @@ class RunPages:
             else:
                 html = self.row(number, key, answer)
                 page.add(html.encode(errors="replace"), answer.status, bool(answer.warnings))
-        page.flush()
         os.replace(part, self.path)
         for other in others:
             other.unlink()

@@ -15,6 +15,7 @@ from torch import Tensor
 SLICE_BYTES = 5_500  # of a grey slice at most, on average over its strip
 OVERLAY_BYTES = 1_500  # of a slice of a map
 MASK_BYTES = 2_500  # of a slice of a mask
+Encode = Callable[[Image.Image, int], bytes]  # of a picture, and the number of the attempt, the bytes of its file
 LEVELS = 32  # of a map: finer than a tint can be read
 _QUALITIES = (75, 60, 45, 30)  # of JPEG
 _COLOURS = np.array([[40, 20, 120], [125, 20, 145], [200, 60, 100], [245, 130, 45], [252, 225, 60]])  # 0 … 1
@@ -43,13 +44,7 @@ def tint_strip(slices: Tensor) -> str:
     levels = (slices.clamp(0, 1) * LEVELS).round().byte().numpy()
     picture = Image.fromarray(levels.reshape(-1, levels.shape[-1]))
     colours, alphas = palette()
-
-    def encode(picture: Image.Image, attempt: int) -> bytes:
-        paletted = picture.copy()
-        paletted.putpalette(colours)
-        return _saved(paletted, "PNG", transparency=alphas)
-
-    return _within(picture, OVERLAY_BYTES * len(slices), encode, 1, "image/png")
+    return _within(picture, OVERLAY_BYTES * len(slices), _paletted(colours, alphas), 1, "image/png")
 
 
 def mask_strip(labels: Tensor) -> str:
@@ -66,13 +61,17 @@ def mask_strip(labels: Tensor) -> str:
     picture = Image.fromarray(levels.reshape(-1, levels.shape[-1]))
     colours = bytes(value for rgb in ((0, 0, 0), *(rgb for rgb in _CLASS_COLOURS for _ in range(2))) for value in rgb)
     alphas = bytes([0, *(110, 255) * len(_CLASS_COLOURS)])
+    encode = _paletted(colours, alphas)
+    return _within(picture, MASK_BYTES * len(labels), encode, 1, "image/png", Image.Resampling.NEAREST)
 
+
+def _paletted(colours: bytes, alphas: bytes) -> Encode:
     def encode(picture: Image.Image, attempt: int) -> bytes:
         paletted = picture.copy()
         paletted.putpalette(colours)
         return _saved(paletted, "PNG", transparency=alphas)
 
-    return _within(picture, MASK_BYTES * len(labels), encode, 1, "image/png", Image.Resampling.NEAREST)
+    return encode
 
 
 def class_colour(index: int) -> str:
@@ -95,7 +94,7 @@ def palette() -> tuple[bytes, bytes]:
 def _within(
     picture: Image.Image,
     limit: int,
-    encode: Callable[[Image.Image, int], bytes],
+    encode: Encode,
     attempts: int,
     kind: str,
     resample: Image.Resampling = Image.Resampling.BOX,

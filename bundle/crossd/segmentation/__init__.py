@@ -2,14 +2,11 @@
 
 from crossd.cards.from_data import segmentation_card
 from crossd.cards.from_weights import segmentation_base, trained_segmentation
+from crossd.inference.restore import mask_in_input_space
 from crossd.segmentation.augmenting import mask_augmentation
-from crossd.segmentation.case_scores import SegmentationReport, summarise
-from crossd.segmentation.input_space import mask_in_input_space
-from crossd.segmentation.iteration import segment_cases
-from crossd.segmentation.mask_answers import Segmentation
-from crossd.segmentation.metrics import case_metrics
-from crossd.segmentation.networks import network_arguments, segmentation_network
-from crossd.segmentation.weights import SegmentationWeightsLoader
+from crossd.segmentation.case_scores import SegmentationReport, case_metrics, summarise
+from crossd.segmentation.mask_answers import Segmentation, segment_cases
+from crossd.segmentation.networks import SegmentationWeightsLoader, network_arguments, segmentation_network
 
 __all__ = [
     "Segmentation",

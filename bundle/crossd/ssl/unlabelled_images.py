@@ -17,8 +17,7 @@ from crossd.data.images import ImageStore, ReadImage2Dd, open_source
 from crossd.data.images.chest_xray14 import TABLE, tables
 from crossd.data.images.decoding import decode, is_image, to_channels
 from crossd.data.images.sources import ImageRecord, ImageSource
-from crossd.data.images.splitting import limited
-from crossd.data.images.store import Trial, try_images
+from crossd.data.images.store import Trial, limited, try_images
 from crossd.data.images.trees import ImageTree, tree_of
 from crossd.data.npz_arrays import load_small, npz_keys
 from crossd.data.splits import split_called

@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 from crossd.data import Series, find_cases, write_dicom_series
 from crossd.data.content import source_files
-from crossd.data.nifti_writing import axial_to_stored
+from crossd.data.nifti import axial_to_stored
 from crossd.data.phantoms import vessel_phantom
 from crossd.errors import CrossDError
 from pydicom.uid import generate_uid

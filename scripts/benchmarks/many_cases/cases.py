@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from crossd.checkpoints import save_checkpoint
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.nifti import write_nifti
 from crossd.data.phantoms import vessel_phantom
 from crossd.inference import network_from_card
 

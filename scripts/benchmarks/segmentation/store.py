@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from crossd.segmentation.metrics import METRICS
+from crossd.segmentation.case_scores import METRICS
 
 from scripts.benchmarks.runs.grid import Block
 from scripts.benchmarks.runs.store import DIGITS, StoredRuns

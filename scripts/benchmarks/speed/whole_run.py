@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import torch
 from crossd.checkpoints import load_pretrained, read_card
 from crossd.data import find_cases, preprocessing
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.nifti import write_nifti
 from crossd.data.phantoms import vessel_phantom
 from crossd.data.resampling import SeparableSpacingd
 from crossd.errors import CrossDError

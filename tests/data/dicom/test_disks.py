@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from crossd.data import find_cases, find_series, read_volume, write_dicom_series
-from crossd.data.dicom.dicomdir import read_dicomdir
+from crossd.data.folders import read_dicomdir
 from crossd.errors import CrossDError
 from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet

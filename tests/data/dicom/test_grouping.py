@@ -17,26 +17,7 @@ from crossd.data.dicom.pixels import read_pixels, read_with_itk, read_with_pydic
 from crossd.errors import CrossDError
 
 
-def only(files):
-    """The one series of files of which none is rejected."""
-    series, rejected = find_series(files)
-    assert rejected == []
-    assert len(series) == 1, [str(item) for item in series]
-    return series[0]
-
-
-def edit(file, **elements):
-    """Change elements of a DICOM file; None removes one."""
-    dataset = pydicom.dcmread(file)
-    for keyword, value in elements.items():
-        if value is None:
-            del dataset[keyword]
-        else:
-            setattr(dataset, keyword, value)
-    dataset.save_as(file)
-
-
-def test_order_names_and_instance_numbers_do_not_matter(tmp_path, volume, voxel_to_world):
+def test_order_names_and_instance_numbers_do_not_matter(only, tmp_path, volume, voxel_to_world):
     numbers = random.Random(3).sample(range(100), 7)
     files = write_dicom_series(tmp_path / "a", volume, voxel_to_world, instance_numbers=numbers)
     (tmp_path / "b").mkdir()
@@ -53,7 +34,7 @@ def test_order_names_and_instance_numbers_do_not_matter(tmp_path, volume, voxel_
     np.testing.assert_allclose(matrix, voxel_to_world, atol=1e-5)
 
 
-def test_geometry_is_that_of_itk(tmp_path, volume, voxel_to_world):
+def test_geometry_is_that_of_itk(only, tmp_path, volume, voxel_to_world):
     series = only(write_dicom_series(tmp_path, volume, voxel_to_world))
     image = itk.imread(list(series.files), pixel_type=itk.F)
     lps = np.eye(4)
@@ -76,7 +57,7 @@ def test_geometry_is_that_of_itk(tmp_path, volume, voxel_to_world):
     ],
     ids=["signed", "CT", "slope", "PET", "implicit", "big-endian", "deflated", "JPEG-LS"],
 )
-def test_itk_and_pydicom_agree(tmp_path, volume, axial, written):
+def test_itk_and_pydicom_agree(only, tmp_path, volume, axial, written):
     if "transfer_syntax" in written:
         pytest.importorskip("jpeg_ls" if written["transfer_syntax"].endswith("80") else "pydicom")
     series = only(write_dicom_series(tmp_path, volume, axial, **written))
@@ -87,7 +68,7 @@ def test_itk_and_pydicom_agree(tmp_path, volume, axial, written):
     assert by_itk.dtype == by_pydicom.dtype == np.float32
 
 
-def test_a_slope_per_slice_is_honoured(tmp_path, volume, axial):
+def test_a_slope_per_slice_is_honoured(only, edit, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path, volume, axial, modality="PT")
     for k, file in enumerate(files):
         edit(file, RescaleSlope=1 + k / 2, RescaleIntercept=k)
@@ -97,7 +78,7 @@ def test_a_slope_per_slice_is_honoured(tmp_path, volume, axial):
     np.testing.assert_array_equal(read_with_pydicom(series), expected)
 
 
-def test_what_itk_refuses_is_read_by_pydicom(tmp_path, volume, axial, monkeypatch):
+def test_what_itk_refuses_is_read_by_pydicom(only, tmp_path, volume, axial, monkeypatch):
     def refuse(series):
         raise RuntimeError("GDCMImageIO: Failed to change to Implicit Transfer Syntax")  # seen on some RLE files
 
@@ -106,7 +87,7 @@ def test_what_itk_refuses_is_read_by_pydicom(tmp_path, volume, axial, monkeypatc
     np.testing.assert_array_equal(read_pixels(series), volume)
 
 
-def test_monochrome1_keeps_hounsfield_units(tmp_path, volume, axial):
+def test_monochrome1_keeps_hounsfield_units(only, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path, volume, axial, modality="CT", photometric="MONOCHROME1", intercept=-300)
     series = only(files)
     assert series.reader == "pydicom"
@@ -135,7 +116,7 @@ def test_one_uid_for_two_patients(tmp_path, volume, axial):
     np.testing.assert_array_equal(read_pixels(one) + 1, read_pixels(two))
 
 
-def test_a_series_over_several_folders_is_one(tmp_path, volume, axial):
+def test_a_series_over_several_folders_is_one(only, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path / "IM0", volume, axial)
     (tmp_path / "IM1").mkdir()
     files[4:] = [shutil.move(file, tmp_path / "IM1" / file.name) for file in files[4:]]
@@ -148,7 +129,7 @@ def test_a_series_over_several_folders_is_one(tmp_path, volume, axial):
     "trait",
     ["EchoTime", "AcquisitionNumber", "TemporalPositionIdentifier", "ImageType", "TriggerTime", "DiffusionBValue"],
 )
-def test_volumes_at_the_same_place_are_split_and_named(tmp_path, volume, axial, trait):
+def test_volumes_at_the_same_place_are_split_and_named(edit, tmp_path, volume, axial, trait):
     values = {"ImageType": (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"])}.get(trait, (2, 5))
     files = []
     for part, value in enumerate(values):
@@ -167,7 +148,7 @@ def test_volumes_at_the_same_place_are_split_and_named(tmp_path, volume, axial, 
     np.testing.assert_array_equal(read_pixels(two), volume + 1)
 
 
-def test_volumes_between_one_anothers_slices_are_split(tmp_path, volume, axial):
+def test_volumes_between_one_anothers_slices_are_split(edit, tmp_path, volume, axial):
     """The patient moved by 1 mm between two acquisitions: no position is there twice, and yet it is two volumes."""
     moved = axial + np.array([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
     files = []
@@ -183,7 +164,7 @@ def test_volumes_between_one_anothers_slices_are_split(tmp_path, volume, axial):
     np.testing.assert_array_equal(read_pixels(one) + 1, read_pixels(two))
 
 
-def test_parts_that_follow_one_another_stay_one_volume(tmp_path, volume, axial):
+def test_parts_that_follow_one_another_stay_one_volume(only, edit, tmp_path, volume, axial):
     """Two spacings in two acquisitions, as in a scan of the head: nothing lies between anything."""
     files = write_dicom_series(tmp_path, volume, axial)
     for k, file in enumerate(files):
@@ -202,13 +183,13 @@ def test_a_localizer_is_split_by_plane_and_matrix(tmp_path, volume, axial):
     assert sorted(item.shape for item in series) == [(5, 8, 2), (9, 8, 3)]
 
 
-def test_cosines_rounded_differently_are_one_orientation(tmp_path, volume, axial):
+def test_cosines_rounded_differently_are_one_orientation(only, edit, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path, volume, axial)
     edit(files[3], ImageOrientationPatient=[0.99999, 0.0005, 0, -0.0005, 0.99999, 0])
     assert only(files).shape[2] == 7
 
 
-def test_copies_of_a_file_are_left_out(tmp_path, volume, axial):
+def test_copies_of_a_file_are_left_out(only, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path, volume, axial)
     files += [shutil.copy(file, file.with_name(f"copy-{file.name}")) for file in files[:3]]
     series = only(files)
@@ -216,7 +197,7 @@ def test_copies_of_a_file_are_left_out(tmp_path, volume, axial):
     assert "3 slices are there twice (same SOPInstanceUID), for instance 'copy-000000.dcm'" in series.warnings[0]
 
 
-def test_a_slice_sent_again_is_left_out(tmp_path, axial):
+def test_a_slice_sent_again_is_left_out(only, edit, tmp_path, axial):
     volume = np.arange(4 * 3 * 12).reshape(4, 3, 12)
     files = write_dicom_series(tmp_path, volume, axial)
     files.append(shutil.copy(files[5], tmp_path / "again.dcm"))
@@ -227,7 +208,7 @@ def test_a_slice_sent_again_is_left_out(tmp_path, axial):
     assert "1 of 13 slices lie where another one lies already" in series.warnings[0]
 
 
-def test_a_missing_slice_is_named(tmp_path, volume, axial):
+def test_a_missing_slice_is_named(only, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path, volume, axial)
     series = only(files[:3] + files[4:])
     assert series.shape[2] == 6
@@ -238,27 +219,27 @@ def test_a_missing_slice_is_named(tmp_path, volume, axial):
     np.testing.assert_allclose(np.array(series.voxel_to_world)[:3, 2], [0, 0, 3.6], atol=1e-6)
 
 
-def test_even_spacing_tolerates_one_decimal_in_positions(tmp_path, volume, axial):
+def test_even_spacing_tolerates_one_decimal_in_positions(only, edit, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path, volume, axial @ np.diag([1, 1, 1 / 3, 1]))
     for k, file in enumerate(files):
         edit(file, ImagePositionPatient=[-12, 34, round(56 + k * 1.04, 1)])
     assert only(files).warnings == ()
 
 
-def test_a_tilted_gantry_is_noticed_and_in_the_affine(tmp_path, volume, tilted):
+def test_a_tilted_gantry_is_noticed_and_in_the_affine(only, tmp_path, volume, tilted):
     series = only(write_dicom_series(tmp_path, volume, tilted))
     np.testing.assert_allclose(series.voxel_to_world, tilted, atol=1e-5)
     assert "Slices are sheared by 16.7° (gantry tilt)" in series.warnings[0]
 
 
-def test_slices_off_their_line_are_noticed(tmp_path, volume, axial):
+def test_slices_off_their_line_are_noticed(only, edit, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path, volume, axial)
     position = [float(value) for value in pydicom.dcmread(files[3]).ImagePositionPatient]
     edit(files[3], ImagePositionPatient=[position[0] + 9.0, *position[1:]])
     assert "they are displaced in their plane by up to 9.0 mm" in only(files).warnings[0]
 
 
-def test_one_slice_is_a_thin_volume(tmp_path, volume, axial):
+def test_one_slice_is_a_thin_volume(only, edit, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path, volume[..., :1], axial)
     series = only(files)
     np.testing.assert_allclose(series.voxel_to_world, axial, atol=1e-5)
@@ -268,7 +249,7 @@ def test_one_slice_is_a_thin_volume(tmp_path, volume, axial):
     assert only(files).warnings[0] == "The only slice states no thickness (0018,0050): 1 mm is assumed."
 
 
-def test_series_travel_between_processes(tmp_path, volume, axial):
+def test_series_travel_between_processes(only, tmp_path, volume, axial):
     series = only(write_dicom_series(tmp_path, volume, axial))
     assert pickle.loads(pickle.dumps(series)) == series
     assert hash(series) == hash(pickle.loads(pickle.dumps(series)))
@@ -284,7 +265,7 @@ def reason(files):
     return rejected.reason
 
 
-def test_reasons(tmp_path, volume, axial):
+def test_reasons(edit, tmp_path, volume, axial):
     def fresh():
         return write_dicom_series(tmp_path, volume, axial)[3:4]
 
@@ -318,7 +299,7 @@ def test_reasons(tmp_path, volume, axial):
     assert "Copy the file again, or remove it." in reason(files)
 
 
-def test_volumes_that_nothing_tells_apart_are_refused(tmp_path, volume, axial):
+def test_volumes_that_nothing_tells_apart_are_refused(edit, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path, volume, axial, series_uid="1.2.3", prefix="a")
     files += write_dicom_series(tmp_path, volume, axial, series_uid="1.2.3", prefix="b")
     for k, file in enumerate(files):
@@ -326,7 +307,7 @@ def test_volumes_that_nothing_tells_apart_are_refused(tmp_path, volume, axial):
     assert "has 7 of 14 slices where another one lies already, and no echo, time, b-value" in reason(files)
 
 
-def test_a_folder_tells_apart_what_tags_do_not(tmp_path, volume, axial):
+def test_a_folder_tells_apart_what_tags_do_not(edit, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path / "pre", volume, axial, series_uid="1.2.3")
     files += write_dicom_series(tmp_path / "post", volume + 1, axial, series_uid="1.2.3")
     for k, file in enumerate(files):
@@ -336,7 +317,7 @@ def test_a_folder_tells_apart_what_tags_do_not(tmp_path, volume, axial):
     assert [item.split for item in series] == ["folder post", "folder pre"]
 
 
-def test_other_files_are_ignored(tmp_path, volume, axial):
+def test_other_files_are_ignored(only, tmp_path, volume, axial):
     files = write_dicom_series(tmp_path, volume, axial)
     for name in ("README.txt", "LICENSE", "params.json"):
         files.append(tmp_path / name)
@@ -357,7 +338,7 @@ def test_truncated_files_are_never_read_as_whole(tmp_path, axial, keep):
             read_pixels(series[0])
 
 
-def test_files_that_change_meanwhile(tmp_path, volume, axial):
+def test_files_that_change_meanwhile(only, tmp_path, volume, axial):
     series = only(write_dicom_series(tmp_path, volume, axial))
     write_dicom_series(tmp_path, volume[:5], axial)
     with pytest.raises(
@@ -366,7 +347,7 @@ def test_files_that_change_meanwhile(tmp_path, volume, axial):
         read_pixels(series)
 
 
-def test_plain_slices_do_not_wait_for_itk_to_load(tmp_path, volume, axial, monkeypatch):
+def test_plain_slices_do_not_wait_for_itk_to_load(only, tmp_path, volume, axial, monkeypatch):
     series = only(write_dicom_series(tmp_path, volume, axial))
     expected = read_with_itk(series)
 
@@ -387,7 +368,7 @@ def test_plain_slices_do_not_wait_for_itk_to_load(tmp_path, volume, axial, monke
         np.testing.assert_array_equal(read_pixels(series), expected)
 
 
-def test_what_pydicom_does_not_decode_is_left_to_itk(tmp_path, volume, axial, monkeypatch):
+def test_what_pydicom_does_not_decode_is_left_to_itk(only, tmp_path, volume, axial, monkeypatch):
     series = only(write_dicom_series(tmp_path, volume, axial))
     expected = read_with_itk(series)
 

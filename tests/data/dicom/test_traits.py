@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 from crossd.data import find_series, write_dicom_series
-from crossd.data.dicom.headers import Slice
 from crossd.data.dicom.pixels import read_pixels
+from crossd.data.dicom.slices import Slice
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from crossd.data import write_dicom_series
 from crossd.data.sets import medmnist
-from crossd.data.sets.medmnist_info import INFO
+from crossd.data.sets.medmnist import INFO
 from PIL import Image
 
 

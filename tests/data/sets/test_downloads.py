@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from crossd.data.sets import ixi, medmnist, prepare_datalist
-from crossd.data.sets.downloads import OfficialFile, official_file
+from crossd.data.sets.facts import OfficialFile, official_file
 from crossd.errors import CrossDError
 
 

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 from crossd.data.sets import DATASETS, medmnist, prepare_datalist
-from crossd.data.sets.medmnist_info import INFO
+from crossd.data.sets.medmnist import INFO
 from crossd.errors import CrossDError
 from PIL import Image
 

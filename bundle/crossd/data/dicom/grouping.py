@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from crossd.data.dicom.distances import SAME_POSITION, count_duplicates, slice_distances
-from crossd.data.dicom.headers import Slice, read_slices
+from crossd.data.dicom.headers import read_slices
 from crossd.data.dicom.objects import Label, Rejected, count_kinds
 from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series, stack
+from crossd.data.dicom.slices import SAME_POSITION, Slice, count_duplicates, slice_distances
 from crossd.data.dicom.traits import split_by_traits
 from crossd.errors import CrossDError
 
@@ -170,8 +170,7 @@ def _form(item: Slice) -> tuple[object, ...]:
 
 
 def _plane(item: Slice) -> str:
-    normal = np.cross(item.orientation[:3], item.orientation[3:])
-    return ("sagittal", "coronal", "axial")[int(np.abs(normal).argmax())]
+    return ("sagittal", "coronal", "axial")[int(np.abs(item.normal).argmax())]
 
 
 def _without_repeats(slices: list[Slice], split: str, notes: list[str]) -> tuple[list[Slice], str, list[str]]:

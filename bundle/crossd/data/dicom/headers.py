@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from crossd.data.dicom.objects import Label, Rejected, check_is_image, kind_of_object, localizer
+from crossd.data.dicom.slices import Slice
 from crossd.data.dicom.structure import BoundedReader, check_inflated_size, check_structure
 from crossd.data.dicom.values import attribute, finite, inverted_range, is_rescaled, padding_range
 from crossd.errors import CrossDError
@@ -73,54 +73,6 @@ _TAGS = [
     *_TRAITS,
 ]
 DICOMDIR = "1.2.840.10008.1.3.10"
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One 2D image of a DICOM file. Positions and directions are DICOM's: millimetres to left, posterior, superior.
-
-    Attributes:
-        path: the file.
-        frame: number of the frame in a multi-frame object, from 0; None for a single-frame one.
-        orientation: ImageOrientationPatient (0020,0037): direction of a row, then of a column; 6 cosines.
-        position: ImagePositionPatient (0020,0032): centre of the first voxel.
-        spacing: PixelSpacing (0028,0030): between rows, between columns.
-        thickness: distance to the next slice as far as the header knows it; 0 if it does not.
-        reader: "itk", or "pydicom" for what ITK reads differently (MONOCHROME1, look-up tables, frames).
-        traits: name and value of what may tell apart slices at one position.
-        localizer: by what it is known to be an image that a scan is planned on; empty for all others.
-        padding: smallest and largest value that stands for padding, as it is once the pixels are read.
-        slab: SliceThickness (0018,0050), in millimetres; 0 if it is not stated.
-        inverted: MONOCHROME1 without a rescale: grey values that only the display defines, large ones dark.
-    """
-
-    path: str
-    frame: int | None
-    series_uid: str
-    instance_uid: str
-    patient_id: str
-    series_number: int
-    instance_number: int
-    modality: str
-    description: str
-    photometric: str
-    rows: int
-    columns: int
-    orientation: tuple[float, ...]
-    position: tuple[float, ...]
-    spacing: tuple[float, ...]
-    thickness: float
-    reader: str
-    traits: tuple[tuple[str, str], ...]
-    localizer: str = ""
-    padding: tuple[float, float] | None = None
-    inverted: bool = False
-    slab: float = 0.0
-
-    @property
-    def label(self) -> Label:
-        """What its series is called."""
-        return Label(self.series_uid, self.modality, self.description, self.series_number)
 
 
 def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:

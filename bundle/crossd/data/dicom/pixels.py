@@ -1,18 +1,60 @@
-"""The voxels of a DICOM series: by ITK, or by pydicom for what ITK does not read as it is meant."""
+"""The voxels of a DICOM series, without padding, straight and even: by ITK, or by pydicom for what ITK misreads."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
 import numpy as np
 
 from crossd.data.dicom.series import Series
-from crossd.data.dicom.values import white
-from crossd.errors import CrossDError
+from crossd.data.dicom.straightening import TILT, straighten
+from crossd.data.dicom.values import white, without_padding
+from crossd.errors import CrossDError, one_of
 
 _ITK_LOADED = "itk.ITKIOGDCMPython"
 _SLICES_WHILE_ITK_LOADS = 600
+
+logger = logging.getLogger(__name__)
+
+
+def read_series(series: Series, tilt: str = "correct") -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Voxels, where they lie, and what was done to them.
+
+    Args:
+        series: one of `find_series`.
+        tilt: "correct" resamples the slices of a tilted gantry along their shear; "refuse" makes them an error.
+
+    Returns:
+        float32 `(column, row, slice)`, the affine to millimetres in RAS, and the warnings.
+
+    Raises:
+        CrossDError: pixels that do not decode, or a tilt that is refused.
+    """
+    check_tilt(series, tilt)
+    voxels, notes = without_padding(read_pixels(series), series.padding)
+    affine = np.array(series.voxel_to_world)
+    if series.places:
+        affine[:3, 2] = np.cross(affine[:3, 0], affine[:3, 1])  # slices are sorted that way
+        voxels, affine = straighten(voxels, affine, series.places, series.step, series.folder)
+    if series.tilt:
+        logger.warning("%s: a gantry tilt of %.1f° was corrected by resampling along the shear", series, series.tilt)
+    return voxels, affine, (*series.warnings, *notes)
+
+
+def check_tilt(series: Series, tilt: str) -> None:
+    """Refuse a tilted series where it is to be refused.
+
+    Raises:
+        CrossDError: naming the tilt.
+    """
+    one_of("tilt", tilt, TILT)
+    if series.tilt and tilt == "refuse":
+        raise CrossDError(
+            f"Slices must be stacked along their normal where a tilt is refused: those of {series} are sheared by "
+            f"{series.tilt:.1f}° (gantry tilt). Choose tilt 'correct' to have them resampled along the shear."
+        )
 
 
 def read_pixels(series: Series) -> np.ndarray:
@@ -86,7 +128,7 @@ def read_with_pydicom(series: Series) -> np.ndarray:
             decoded = iter_pixels(dataset, indices=frames) if series.frames else [dataset.pixel_array.reshape(size)[0]]
             for frame, stored in zip(frames, decoded, strict=True):
                 plane = _rescaled(dataset, stored.reshape(size[1:]), frame)
-                planes[path, frame] = _inverted(plane, dataset) if series.inverted else plane
+                planes[path, frame] = np.float32(white(dataset)) - plane if series.inverted else plane
         except Exception as error:  # each decoder has exceptions of its own
             raise CrossDError(
                 f"DICOM pixels must decode: those of '{path}' do not ({' '.join(str(error).split())}). "
@@ -110,10 +152,6 @@ def _rescaled(dataset: Any, plane: np.ndarray, frame: int) -> np.ndarray:
             slope, intercept = float(transformation[0].RescaleSlope), float(transformation[0].RescaleIntercept)
             return (plane * slope + intercept).astype(np.float32)
     return apply_modality_lut(plane, dataset).astype(np.float32)
-
-
-def _inverted(plane: np.ndarray, dataset: Any) -> np.ndarray:
-    return np.float32(white(dataset)) - plane
 
 
 def _checked(series: Series, voxels: np.ndarray) -> np.ndarray:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossd.data.dicom.distances import SPACING_TOLERANCE, count_duplicates, slice_distances, uneven, usual_gap
-from crossd.data.dicom.headers import Slice
 from crossd.data.dicom.objects import Label
+from crossd.data.dicom.slices import SPACING_TOLERANCE, Slice, count_duplicates, slice_distances, uneven, usual_gap
 from crossd.data.dicom.straightening import check_neighbours, places_off_first
 from crossd.errors import CrossDError
 
@@ -159,8 +158,7 @@ def _step(
     slices: Sequence[Slice], distances: np.ndarray, notes: list[str]
 ) -> tuple[np.ndarray, float | None, list[str]]:
     """The mean vector from one slice to the next; the usual gap where gaps differ; and what to say about it."""
-    orientation = np.array(slices[0].orientation)
-    normal = np.cross(orientation[:3], orientation[3:])
+    normal = slices[0].normal
     if len(slices) == 1:
         if not slices[0].thickness:
             notes.append("The only slice states no thickness (0018,0050): 1 mm is assumed.")
@@ -193,8 +191,7 @@ def _shear(
     slices: Sequence[Slice], distances: np.ndarray, step: np.ndarray, notes: list[str]
 ) -> tuple[float, bool, list[str]]:
     """The tilt in degrees, whether slices have to be moved in their planes, and what to say about it."""
-    orientation = np.array(slices[0].orientation)
-    normal = np.cross(orientation[:3], orientation[3:])
+    normal = slices[0].normal
     if len(slices) == 1:
         return 0.0, False, notes
     tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))

@@ -11,6 +11,7 @@ import os
 import zlib
 from typing import Any
 
+from crossd.data.declared_sizes import unpacked_size
 from crossd.errors import CrossDError
 
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"  # (7FE0,0010)
@@ -20,7 +21,6 @@ _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # (FFFE,E000), (FFFE,E0D
 _UNDEFINED = 0xFFFFFFFF
 _DEFLATED = b"1.2.840.10008.1.2.1.99"  # PS3.5, A.5
 _META = 2**16  # bytes in which the file meta information, and the transfer syntax in it, stands
-_CHUNK = 2**20
 ANY_SIZE = 2**28  # bytes unpacked that a file of any size may have: 256 MiB, a multi-frame object of 500 slices
 RATIO = 200  # and more than this for each packed byte is nothing but zeros
 
@@ -137,28 +137,18 @@ def _too_long(path: str, beyond: int) -> CrossDError:
 def check_inflated_size(path: str) -> None:
     """Unpack a deflated file piece by piece and stop where it goes too far; other files are left alone.
 
-    Memory: two pieces of 1 MiB.
-
     Raises:
         CrossDError: a file that unpacks to more than 256 MiB and more than 200 times its size.
     """
     with open(path, "rb") as file:
         head = file.read(_META)
-        if _DEFLATED not in head:
-            return
-        end = _end_of_meta(head)
-        if head.find(_DEFLATED) > end:
-            return
-        limit = max(ANY_SIZE, RATIO * os.path.getsize(path))
-        unpacker, count = zlib.decompressobj(wbits=-zlib.MAX_WBITS), 0
-        file.seek(end)
-        data = file.read(_CHUNK)
-        while data and not unpacker.eof and count <= limit:
-            try:
-                count += len(unpacker.decompress(data, _CHUNK))
-            except zlib.error:
-                return  # pydicom says what is wrong
-            data = unpacker.unconsumed_tail or file.read(_CHUNK)
+    if _DEFLATED not in head or head.find(_DEFLATED) > (end := _end_of_meta(head)):
+        return
+    limit = max(ANY_SIZE, RATIO * os.path.getsize(path))
+    try:
+        count, _ = unpacked_size(path, end, limit, wbits=-zlib.MAX_WBITS)
+    except zlib.error:
+        return  # pydicom says what is wrong
     if count > limit:
         raise CrossDError(
             f"A deflated DICOM file must unpack to what an image needs: '{path}' has {os.path.getsize(path)} bytes and "

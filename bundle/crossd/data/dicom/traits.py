@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from crossd.data.dicom.distances import by_position, count_duplicates, is_even, slice_distances
-from crossd.data.dicom.headers import Slice
+from crossd.data.dicom.slices import Slice, by_position, count_duplicates, is_even, slice_distances
 
 # Numbers that differ from slice to slice and yet order those at one position, the most telling first.
 _CLOCKS = ("TriggerTime", "NominalCardiacTriggerDelayTime", "AcquisitionTime")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from crossd.data.delimited import stream_table
 from crossd.data.images.decoding import decode, is_image
 from crossd.data.images.sources import ImageRecord, ImageSource
+from crossd.data.images.trees import files_of
 from crossd.errors import CrossDError
 
 FINDINGS = (
@@ -59,12 +59,17 @@ class ChestXray14Source(ImageSource):
 
     def __init__(self, path: Path, root: Path | None = None) -> None:
         self.path = path
-        table = find_table(path) if path.is_dir() else path
+        found = tables(path) if path.is_dir() else [path]
+        if not found:
+            raise CrossDError(
+                f"ChestX-ray14 comes with {TABLE}.csv or {TABLE}_v2020.csv, got neither in {path}. Add it."
+            )
+        table = found[-1]
         self.root = table.parent if root is None else root
         rows = _read_table(table)
         lists = {name: _read_list(table.with_name(name)) for name in (TRAIN_VAL, TEST)}
         _check_lists(lists, rows, table)
-        self.files = _files(self.root)
+        self.files = {PurePosixPath(name).name: name for name in files_of(self.root) if is_image(name)}
         self.class_names = list(FINDINGS)
         self.records, self.absent = self._records(lists[TRAIN_VAL], rows, None)
         self.test_records, self.test_absent = self._records(lists[TEST], rows, "test")
@@ -96,16 +101,8 @@ class ChestXray14Source(ImageSource):
         return decode((self.root / self.files[name]).read_bytes(), channels)
 
 
-def find_table(folder: Path) -> Path:
-    """`Data_Entry_2017*.csv` in a folder, the newest by name where there are several."""
-    found = tables(folder)
-    if not found:
-        raise CrossDError(f"ChestX-ray14 comes with {TABLE}.csv or {TABLE}_v2020.csv, got neither in {folder}. Add it.")
-    return found[-1]
-
-
 def tables(folder: Path) -> list[Path]:
-    """All of that name; none is a sign that a folder is something else."""
+    """`Data_Entry_2017*.csv` in a folder, the newest by name last; none is a sign that a folder is something else."""
     return sorted(folder.glob(f"{TABLE}*.csv"))
 
 
@@ -176,15 +173,6 @@ def _check_lists(lists: Mapping[str, Sequence[str]], rows: Mapping[str, tuple[st
             f"No patient is in both {TRAIN_VAL} and {TEST}, for a test is on patients that training has not seen; got "
             f"{len(both or shared)} in both beside {table}: {what}. Download the lists again."
         )
-
-
-def _files(root: Path) -> dict[str, str]:
-    """Name → path below the root, of every image."""
-    found: dict[str, str] = {}
-    for folder, _, names in os.walk(root, followlinks=True):
-        inside = Path(folder).relative_to(root)
-        found |= {name: (inside / name).as_posix() for name in names if is_image(name)}
-    return found
 
 
 def _some(names: Iterable[str]) -> str:

@@ -12,11 +12,10 @@ from crossd.data.images.chest_xray14 import TABLE, ChestXray14Source, tables
 from crossd.data.images.class_folders import ClassFolderSource
 from crossd.data.images.lists import ListSource
 from crossd.data.images.npz import NpzSource
-from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource
-from crossd.data.images.splitting import limited, split_images, without_leaks
-from crossd.data.images.store import ImageStore, Trial, try_images
-from crossd.data.images.targets import as_target, as_text, classes_of, task_of
+from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, as_target, as_text, classes_of, task_of
+from crossd.data.images.store import ImageStore, Trial, limited, try_images, without_leaks
 from crossd.data.images.trees import FolderTree, ZipTree
+from crossd.data.splits import stratified_split
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
@@ -172,12 +171,15 @@ def _splits(
     val_fraction: float,
     seed: int,
 ) -> list[str | None]:
-    """The split of each image: its source's own, or made for all images of a source without."""
+    """The split of each image: its source's own, or made by patient or content for all images of a source without."""
     splits = [record.split for _, record in every]
+    if None in splits and not 0 < val_fraction < 1:
+        raise CrossDError(f"val_fraction must be between 0 and 1, got {val_fraction}. Example: --val_fraction 0.1.")
     for source in sorted({i for i, record in every if record.split is None}):
         of_source = [k for k, (i, _) in enumerate(every) if i == source]
         groups = [every[k][1].patient or digests[k] or every[k][1].name for k in of_source]
-        made = split_images(groups, [classes[k] for k in of_source], val_fraction, seed)
+        shares = {"train": 1 - val_fraction, "val": val_fraction}
+        made = stratified_split(groups, [classes[k] for k in of_source], shares, seed)
         for k, split in zip(of_source, made, strict=True):
             splits[k] = split
     return splits

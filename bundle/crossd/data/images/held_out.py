@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crossd.data.images.corpus import joined_names
-from crossd.data.images.npz import NpzSource
-from crossd.data.images.sources import ImageSource
+from crossd.data.images.sources import ImageSource, as_target
 from crossd.data.images.store import ImageStore, try_images
-from crossd.data.images.targets import as_target
-from crossd.data.npz_arrays import load_small, npz_keys
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
 
 
-def held_out(source: ImageSource) -> ImageSource:
-    """The same source with the images of its test split for records, which may be none.
+def read_held_out(corpus: Mapping[str, Any], check_images: bool = True) -> dict[str, Any]:
+    """The test images of all sources of a corpus, as `read_corpus` gives the others.
 
     A folder or zip has them in `test/<class>/…`, an `.npz` in `test_images` and `test_labels`, RadImageNet's
     `…_train.csv` in `…_test.csv` beside it, another list in rows whose `split` is test, ChestX-ray14 in
     `test_list.txt`.
-
-    Args:
-        source: of `open_source`; it is not changed.
-    """
-    if isinstance(source, NpzSource):
-        return _of_arrays(source)
-    held = copy.copy(source)
-    held.records, held.absent = list(source.test_records), source.test_absent
-    return held
-
-
-def _of_arrays(source: NpzSource) -> NpzSource:
-    held = copy.copy(source)
-    held.arrays, held.records = {}, []
-    if {"test_images", "test_labels"} <= set(npz_keys(source.path)):
-        held._add("test", *(load_small(source.path, f"test_{kind}") for kind in ("images", "labels")))
-    return held
-
-
-def read_held_out(corpus: Mapping[str, Any], check_images: bool = True) -> dict[str, Any]:
-    """The test images of all sources of a corpus, as `read_corpus` gives the others.
 
     Args:
         corpus: of `read_corpus`.
@@ -59,7 +34,7 @@ def read_held_out(corpus: Mapping[str, Any], check_images: bool = True) -> dict[
         CrossDError: when no source has test images, none can be read, or one is of a class that training does not know.
     """
     sources: Sequence[ImageSource] = corpus["store"].sources
-    held, names = [held_out(source) for source in sources], joined_names(sources)
+    held, names = [source.held_out() for source in sources], joined_names(sources)
     every = [(i, record) for i, source in enumerate(held) for record in source.records]
     if not every:
         raise CrossDError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,7 @@ class NpzSource(ImageSource):
         self.arrays: dict[str, np.ndarray] = {}
         self.records = []
         self.notes = []
-        try:
-            have = npz_keys(path)
-        except CrossDError as error:
-            raise CrossDError(
-                f"A MedMNIST file is a whole .npz, got {path}: {error.__cause__}. Download it again."
-            ) from error
+        have = npz_keys(path)
         wanted = [f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")]
         missing = [name for name in wanted if name not in have]
         if missing:
@@ -65,6 +61,13 @@ class NpzSource(ImageSource):
         self.records += [
             ImageRecord(f"{split}/{index}", str(int(label)), split) for index, label in enumerate(labels.reshape(-1))
         ]
+
+    def held_out(self) -> NpzSource:
+        held = copy.copy(self)
+        held.arrays, held.records = {}, []
+        if {"test_images", "test_labels"} <= set(npz_keys(self.path)):
+            held._add("test", *(load_small(self.path, f"test_{kind}") for kind in ("images", "labels")))
+        return held
 
     def read(self, name: str, channels: int = 1) -> np.ndarray:
         split, _, index = name.partition("/")

@@ -1,15 +1,17 @@
-"""What images for pre-training come from, whatever it is: records of labelled images, and how each is read."""
+"""What images for pre-training come from, whatever it is: labelled images, how each is read, and what it teaches."""
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from crossd.errors import CrossDError
+from crossd.cards.rules import CLASSIFICATION
+from crossd.errors import CrossDError, one_of
 
 SPLITS = ("train", "val")
 
@@ -63,6 +65,12 @@ class ImageSource(ABC):
         """The classes of an image."""
         return [record.label]
 
+    def held_out(self) -> ImageSource:
+        """A copy with the images of the test split, which may be none, for records."""
+        held = copy.copy(self)
+        held.records, held.absent = list(self.test_records), self.test_absent
+        return held
+
     @abstractmethod
     def read(self, name: str, channels: int = 1) -> np.ndarray:
         """The image of a record, `(channels, height, width)` uint8."""
@@ -79,3 +87,64 @@ def check_same_classes(classes: dict[str | None, set[str]], where: str) -> None:
             f"train and val have the same class folders, got {where}, where {listed}. Rename them, or make an empty "
             "folder in val for a class without validation images."
         )
+
+
+def task_of(sources: Sequence[ImageSource], task: str | None = None) -> str:
+    """`"multiclass"` or `"multilabel"`, as the sources are.
+
+    Args:
+        sources: of one training.
+        task: what the user says; None: nothing.
+
+    Raises:
+        CrossDError: for sources of both kinds, and for another task than theirs.
+    """
+    if task is not None:
+        one_of("task", task, CLASSIFICATION)
+    of_source = {source.task: source for source in sources}
+    if len(of_source) > 1:
+        raise CrossDError(
+            "Images of one training have all one label, or all any number of labels; got both: "
+            f"{', '.join(f'{source.path} is {name}' for name, source in sorted(of_source.items()))}. Train on them "
+            "apart."
+        )
+    found = next(iter(of_source))
+    if task not in (None, found):
+        raise CrossDError(
+            f"The task of a training is that of its images, got task {task!r} for {of_source[found].path}, which is "
+            f"{found}. Leave --task out."
+        )
+    return found
+
+
+def as_text(names: Sequence[str], task: str) -> str:
+    """Labels as lists have them: several are joined by `;`, none is `none`.
+
+    >>> as_text(["Mass", "Edema"], "multilabel"), as_text([], "multilabel"), as_text(["ct"], "multiclass")
+    ('Mass;Edema', 'none', 'ct')
+    """
+    return names[0] if task == "multiclass" else ";".join(names) or "none"
+
+
+def as_target(names: Sequence[str], index: Mapping[str, int], task: str) -> int | np.ndarray:
+    """The index of the class; for multilabel float32 `(classes,)`, 1 for those that are named.
+
+    >>> as_target(["mr"], {"ct": 0, "mr": 1}, "multiclass")
+    1
+    >>> as_target(["mr"], {"ct": 0, "mr": 1}, "multilabel").tolist()
+    [0.0, 1.0]
+    """
+    if task == "multiclass":
+        return index[names[0]]
+    target = np.zeros(len(index), np.float32)
+    target[[index[name] for name in names]] = 1
+    return target
+
+
+def classes_of(target: int | np.ndarray) -> list[int]:
+    """The indices that a target names.
+
+    >>> classes_of(1), classes_of(np.array([0, 1, 1], np.float32))
+    ([1], [1, 2])
+    """
+    return [target] if isinstance(target, int) else np.flatnonzero(target).tolist()

@@ -45,7 +45,8 @@ class FolderTree(ImageTree):
         self.path = path
 
     def listed(self) -> tuple[list[str], list[str]]:
-        folders = (Path(folder).relative_to(self.path).as_posix() for folder, _, _ in _walk(self.path))
+        walked = os.walk(self.path, followlinks=True)
+        folders = (Path(folder).relative_to(self.path).as_posix() for folder, _, _ in walked)
         return sorted(files_of(self.path)), sorted(folders)
 
     def read(self, name: str) -> bytes:
@@ -58,6 +59,8 @@ class ZipTree(ImageTree):
     Nothing is ever written, so no name in the zip can lead out of a folder; names that would (`../x`, `/x`) are refused
     all the same, since such a file was made to do harm. Every process opens the file for itself: a handle that a
     `DataLoader` worker inherits shares its position with the others, and they would read each other's bytes.
+
+    `listed` raises a `CrossDError` for a file that is no whole zip, has a password, or names that lead out of it.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +76,17 @@ class ZipTree(ImageTree):
         self._open: tuple[int, zipfile.ZipFile] | None = None
 
     def listed(self) -> tuple[list[str], list[str]]:
-        return _names_in_zip(self.path)
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                entries = archive.infolist()
+        except (zipfile.BadZipFile, OSError) as error:
+            raise CrossDError(
+                f"A zip file of images must be whole, got {self.path}: {error}. Download or copy it again."
+            ) from error
+        for entry in entries:
+            _check(entry, self.path)
+        files = sorted(entry.filename for entry in entries if not entry.is_dir())
+        return files, sorted(entry.filename.rstrip("/") for entry in entries if entry.is_dir())
 
     def read(self, name: str) -> bytes:
         if self._open is None or self._open[0] != os.getpid():
@@ -91,33 +104,10 @@ def tree_of(path: Path) -> ImageTree:
 
 def files_of(path: Path) -> Iterator[str]:
     """The files below a folder, also through links, relative to it and with `/`."""
-    for folder, _, names in _walk(path):
+    for folder, _, names in os.walk(path, followlinks=True):
         inside = Path(folder).relative_to(path)
         for name in names:
             yield (inside / name).as_posix()
-
-
-def _walk(path: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    return os.walk(path, followlinks=True)
-
-
-def _names_in_zip(path: Path) -> tuple[list[str], list[str]]:
-    """The names of the files and of the folders in a zip file, each checked.
-
-    Raises:
-        CrossDError: for a file that is no whole zip, has a password, or names that lead out of it.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise CrossDError(
-            f"A zip file of images must be whole, got {path}: {error}. Download or copy it again."
-        ) from error
-    for entry in entries:
-        _check(entry, path)
-    files = sorted(entry.filename for entry in entries if not entry.is_dir())
-    return files, sorted(entry.filename.rstrip("/") for entry in entries if entry.is_dir())
 
 
 def _check(entry: zipfile.ZipInfo, path: Path) -> None:

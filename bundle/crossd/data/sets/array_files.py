@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossd.data.nifti_writing import write_nifti
+from crossd.data.nifti import write_nifti
 from crossd.errors import CrossDError
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,10 +9,8 @@ from pathlib import Path
 
 from crossd.data.delimited import write_table
 from crossd.data.sets.facts import DatasetFacts, ReleasedCase
-from crossd.data.splits import check_fractions, check_patients, stratified_split
+from crossd.data.splits import check_fractions, check_patients, stratified_split, with_validation
 from crossd.errors import CrossDError
-
-logger = logging.getLogger(__name__)
 
 
 def with_splits(
@@ -40,14 +37,7 @@ def with_splits(
             "Put the files of every split into --root, or make folds with --folds."
         )
     else:
-        splits = given
-        if "val" not in splits:
-            train = [case for case in cases if case.split == "train"]
-            part = share["val"] / (share["train"] + share["val"])
-            made = iter(
-                stratified_split(_patients(train), _indices(train, class_names), {"train": 1 - part, "val": part}, seed)
-            )
-            splits = [next(made) if split == "train" else split for split in splits]
+        splits = with_validation(given, _patients(cases), _indices(cases, class_names), share, seed)
     check_patients(_patients(cases), splits)
     return [replace(case, split=split) for case, split in zip(cases, splits, strict=True)]
 
@@ -81,13 +71,10 @@ def with_fold(
 def write_datalist(
     path: str | os.PathLike[str], cases: Sequence[ReleasedCase], facts: DatasetFacts, image_column: str = "image"
 ) -> Path:
-    """Write the cases. Paths below the folder of the file are written relative to it, others absolute.
+    """Write the cases, and give the path back. Paths below the folder of the file are relative to it, others absolute.
 
     Columns: case (where named), `image_column` or image_1 … image_n, label (or one 0/1 column a class), patient (where
     named), split.
-
-    Returns:
-        The path.
 
     Raises:
         CrossDError: no cases, or cases with different numbers of channels.

@@ -98,9 +98,6 @@ def find_hippocampus_parts(
         cases: take so many of the volumes; None: all.
         seed: of the choice of volumes, the background cubes and the split (70 % train, 15 % val, 15 % test).
 
-    Returns:
-        The cubes.
-
     Raises:
         CrossDError: when there are no volumes, or one does not hold what it should.
     """

@@ -15,8 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from crossd.data.delimited import read_table
-from crossd.data.sets.downloads import OfficialFile, official_file
-from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
+from crossd.data.sets.facts import DatasetFacts, Found, OfficialFile, PaperRow, ReleasedCase, official_file
 from crossd.errors import CrossDError, one_of
 
 _URL = "http://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
@@ -146,7 +145,11 @@ def read_sexes(path: str | Path) -> tuple[dict[int, str], list[int]]:
         CrossDError: no columns IXI_ID and SEX_ID, or a .xls without the package that reads it.
     """
     path = Path(path)
-    header, rows = _from_xls(path) if path.suffix.lower() == ".xls" else _from_csv(path)
+    if path.suffix.lower() == ".xls":
+        header, rows = _from_xls(path)
+    else:
+        table = read_table(path, "IXI's table")
+        header, rows = table.columns, table.rows
     number = next((name for name in header if name.upper() == "IXI_ID"), None)
     sex = next((name for name in header if name.upper().startswith("SEX_ID")), None)
     if number is None or sex is None:
@@ -181,11 +184,6 @@ def _from_xls(path: Path) -> tuple[Sequence[str], Sequence[Mapping[str, object]]
     header, *rows = [sheet.row_values(row) for row in range(sheet.nrows)] or [[]]
     names = [str(name).strip() for name in header]
     return names, [dict(zip(names, row, strict=False)) for row in rows]
-
-
-def _from_csv(path: Path) -> tuple[Sequence[str], Sequence[Mapping[str, object]]]:
-    table = read_table(path, "IXI's table")
-    return table.columns, table.rows
 
 
 def _number(cell: object) -> int | None:

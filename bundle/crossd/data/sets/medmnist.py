@@ -9,17 +9,17 @@ either.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from crossd.data.npz_arrays import load_small, npz_array, npz_keys
 from crossd.data.sets.array_files import ArrayFiles
-from crossd.data.sets.downloads import OfficialFile, official_file
-from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
-from crossd.data.sets.medmnist_info import INFO
+from crossd.data.sets.facts import DatasetFacts, Found, OfficialFile, PaperRow, ReleasedCase, official_file
 from crossd.errors import CrossDError
 
 URL = "https://zenodo.org/records/10519652/files"
@@ -37,29 +37,45 @@ PAPER = {  # Tables IV and V: those of the paper's sets that are MedMNIST's own
 }
 
 
-_ABOUT = {  # what is seen, and what a label says where its name does not
-    "pathmnist": ("tissue of the colon, microscope", ""),
-    "chestmnist": ("chest X-ray, findings", "found in the reports' text, not in the images; none: no finding"),
-    "dermamnist": ("lesion of the skin, dermatoscope", ""),
-    "octmnist": ("retina, optical coherence tomography", ""),
-    "pneumoniamnist": ("chest X-ray of children", ""),
-    "retinamnist": ("retina, fundus camera", "grade of diabetic retinopathy"),
-    "breastmnist": ("breast ultrasound", "normal and benign are one class"),
-    "bloodmnist": ("blood cell, microscope", ""),
-    "tissuemnist": ("cell of the kidney cortex, microscope", ""),
-    "organamnist": ("organ, axial slice of abdominal CT", ""),
-    "organcmnist": ("organ, coronal slice of abdominal CT", ""),
-    "organsmnist": ("organ, sagittal slice of abdominal CT", ""),
-    "organmnist3d": ("organ, abdominal CT", ""),
-    "nodulemnist3d": ("lung nodule, chest CT", "malignancy as radiologists rated it, not as found in tissue"),
-    "adrenalmnist3d": ("shape of an adrenal gland, from CT", "hyperplasia is its label; its paper says adrenal mass"),
-    "fracturemnist3d": ("rib fracture, chest CT: the paper's Fracture", ""),
-    "vesselmnist3d": (
-        "shape of a brain vessel, from MR angiography",
-        "healthy is class 0, which MedMNIST calls vessel",
-    ),
-    "synapsemnist3d": ("synapse, electron microscope", ""),
-}
+@dataclass(frozen=True)
+class MedMNISTInfo:
+    """What is published of a set, see `medmnist.json` beside this module.
+
+    Attributes:
+        task: what is seen.
+        class_names: by label.
+        counts: cases of train, val and test.
+        md5: of the file, by size.
+        meaning: what a label says where its name does not.
+        channels: 1 or 3.
+        licence: of the data.
+        multilabel: any number of classes for an image.
+    """
+
+    task: str
+    class_names: tuple[str, ...]
+    counts: tuple[int, ...]
+    md5: dict[int, str]
+    meaning: str = ""
+    channels: int = 1
+    licence: str = "CC BY 4.0"
+    multilabel: bool = False
+
+    @property
+    def spatial_dims(self) -> int:
+        """2, or 3 for the sets that come in 28 and 64 voxels a side."""
+        return 2 if 224 in self.md5 else 3
+
+
+def _read_info() -> dict[str, MedMNISTInfo]:
+    sets = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))["sets"]
+    for facts in sets.values():
+        facts["class_names"], facts["counts"] = tuple(facts["class_names"]), tuple(facts["counts"])
+        facts["md5"] = {int(size): digest for size, digest in facts["md5"].items()}
+    return {name: MedMNISTInfo(**facts) for name, facts in sets.items()}
+
+
+INFO = _read_info()
 
 
 def medmnist_facts(name: str) -> DatasetFacts:
@@ -73,11 +89,11 @@ def medmnist_facts(name: str) -> DatasetFacts:
     return DatasetFacts(
         name=name,
         title=name,
-        task=_ABOUT[name][0],
+        task=info.task,
         address="https://zenodo.org/records/10519652",
         licence=info.licence,
         class_names=info.class_names,
-        meaning=_ABOUT[name][1],
+        meaning=info.meaning,
         get=f"Download {name}.npz or {name}_SIZE.npz (sizes {sizes}), or pass --download.",
         count=sum(info.counts),
         preset=f"{name}.yaml" if info.spatial_dims == 3 else None,

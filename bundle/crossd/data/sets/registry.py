@@ -24,8 +24,7 @@ from crossd.data.sets import (
 )
 from crossd.data.sets.datalist import with_fold, with_splits, write_datalist
 from crossd.data.sets.facts import DatasetFacts, Found, ReleasedCase, differences
-from crossd.data.sets.medmnist import find_medmnist, medmnist_facts
-from crossd.data.sets.medmnist_info import INFO
+from crossd.data.sets.medmnist import INFO, find_medmnist, medmnist_facts
 from crossd.errors import CrossDError, one_of
 
 logger = logging.getLogger(__name__)

@@ -102,7 +102,7 @@ def _cut(scan: str, image: Path, label_map: Path, values: list[int], size: int, 
         raise CrossDError(
             f"A label map has its scan's shape, got {labels.shape} and {volume.shape} for {scan}. Unpack it again."
         )
-    voxels = np.asarray(volume.dataobj)  # once, not once a cube
+    whole = nibabel.Nifti1Image(np.asarray(volume.dataobj).astype(np.int16, copy=False), volume.affine)  # read once
     shape = np.array(volume.shape)
     extent = np.minimum(np.rint(size / np.array(volume.header.get_zooms()[:3])).astype(int), shape)
     paths = {}
@@ -112,10 +112,8 @@ def _cut(scan: str, image: Path, label_map: Path, values: list[int], size: int, 
             continue
         start = np.clip(np.rint(where.mean(0) - (extent - 1) / 2).astype(int), 0, shape - extent)
         box = tuple(slice(first, first + length) for first, length in zip(start, extent, strict=True))
-        affine = volume.affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ start
         path = output_dir / "images" / f"{scan}_{value:02d}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        nibabel.save(nibabel.Nifti1Image(voxels[box].astype(np.int16), affine), path)
+        nibabel.save(whole.slicer[box], path)  # keeps the affine right
         paths[value] = path
     return paths

@@ -1,4 +1,4 @@
-"""What is done with each case of a run, in its order, and what before the first and after the last."""
+"""A run over many cases, of which some may be unreadable: what is done with each. The runs of the bundle's configs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 
 from crossd.errors import CrossDError
-from crossd.inference import StructuredReports
-from crossd.inference.answer import Answer
-from crossd.inference.answer_tables import AnswerTables
+from crossd.inference import Classification, RunJournal, StructuredReports
+from crossd.inference.answer import Answer, AnswerTables, Explanation
 from crossd.inference.case_dataset import Case, reason
-from crossd.inference.explanation import Explanation
-from crossd.inference.run_journal import RunJournal
+from crossd.options import Options, settings
 from crossd.processes import process_count, rank, wait_for_all
 from crossd.report import ReportPage
+from crossd.segmentation import Segmentation
+
+Load = Callable[[SupervisedEvaluator], None]
 
 
 class Task(Protocol):
-    """What a run asks of a task: `crossd.inference.Classification`, `crossd.segmentation.Segmentation`."""
+    """What a run asks of a task, `Classification` or `Segmentation`; `said` is what the evaluator's step returns."""
 
     stem: str
     columns: list[str]
@@ -73,7 +74,7 @@ class CaseRun:
         output_dir: str | Path,
         task: Task,
         journal: RunJournal | None = None,
-        load: Callable[[SupervisedEvaluator], None] | None = None,
+        load: Load | None = None,
         structured_reports: StructuredReports | None = None,
         page: ReportPage | None = None,
         weights: str | None = None,
@@ -135,13 +136,7 @@ class CaseRun:
             said["answer"] = answer
 
     def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Answer:
-        """What became of a case, with its files written.
-
-        Args:
-            case: what was read.
-            said: of it by the evaluator's step, as `crossd.inference.iteration.answer_cases` returns it.
-            explanation: of that by the task.
-        """
+        """What became of a case, with its files written; `said` is what the evaluator's step returned of it."""
         answer = self.task.answer(case, said, explanation, self.folder)
         return answer if self.structured_reports is None else self.structured_reports.add(case, answer)
 
@@ -182,3 +177,49 @@ class CaseRun:
             )
             return
         raise SystemExit(2 if done else 1)
+
+
+def classification_run(options: Options, card: Mapping[str, Any], load: Load | None, bundle_root: str) -> CaseRun:
+    """The `CaseRun` of `inference.json`.
+
+    Args:
+        options: of the config.
+        card: the model's.
+        load: gives the evaluator its weights, `LoadWeights`; the backend that it names is a setting of the run. None
+            where the evaluator has them.
+        bundle_root: its `configs/metadata.json` says what the bundle's own model is for.
+
+    Raises:
+        CrossDError: as the parts that are made.
+    """
+    metadata = Path(bundle_root) / "configs" / "metadata.json"
+    reports = None
+    if options.dicom_sr:
+        reports = StructuredReports(options.output_dir, card, metadata, options.series)
+    task = Classification(card, options.evidence_class, options.saliency, options.saliency_layer)
+    return _case_run(options, task, load, bundle_root, reports)
+
+
+def segmentation_run(options: Options, card: Mapping[str, Any], load: Load | None, bundle_root: str) -> CaseRun:
+    """The `CaseRun` of `inference_segmentation.json`; see `classification_run`."""
+    return _case_run(options, Segmentation(card), load, bundle_root)
+
+
+def _case_run(
+    options: Options, task: Task, load: Load | None, bundle_root: str, reports: StructuredReports | None = None
+) -> CaseRun:
+    stored = settings(options, backend=getattr(load, "backend", options.backend))
+    journal = RunJournal(options.output_dir, stored, options.weights, options.resume, options.retry_failed)
+    page = None
+    if options.report:
+        page = ReportPage(
+            options.output_dir,
+            task.card,
+            Path(bundle_root) / "configs" / "metadata.json",
+            options.weights,
+            cases=options.report_cases,
+            slices=options.report_slices,
+            names=options.report_names,
+            saliency=getattr(task, "saliency", None) is not None,
+        )
+    return CaseRun(options.output_dir, task, journal, load, reports, page, options.weights)

@@ -1,0 +1,186 @@
+"""What the report shows of a task: probabilities and evidence of a classification, volumes of a segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from crossd.data.masks import nearest_on
+from crossd.data.resampling import tidy_affine
+from crossd.inference import Answer, Case, WindowMap
+from crossd.inference.answer import Explanation
+from crossd.report.strips import class_colour
+
+COLUMNS = 4  # classes with a column of their own at most
+
+NOTE = (
+    "Window evidence is, at each voxel, the mean probability of the class over the windows that cover it, from 0 to 1. "
+    "It says which windows led to the answer; it is no segmentation and no proof."
+)
+SALIENCY_NOTE = (
+    "Grad-CAM: activations of a layer weighted by the gradient of the class's logit, per window, averaged where "
+    "windows overlap, and divided by the largest value in a window of the case. Colours of two cases do not compare."
+)
+MASK_NOTE = (
+    "The mask is the one that was written, brought onto this volume by the nearest voxel; each class has its colour "
+    "and its outline, and the volume of a class is its voxels in the file times the size of a voxel."
+)
+
+
+class View(Protocol):
+    """What a page shows of a task: `ClassView`, `MaskView`.
+
+    Attributes:
+        kind: of the report, in a word.
+        filter: what is chosen among `choices` to see some of the cases.
+        columns: of the table, between status and notes.
+        maps: what lies over the slices, by kind, and what that is called.
+        peak: what the button says that goes to the slices where it shows most.
+        notes: what to know to read them.
+    """
+
+    kind: str
+    filter: str
+    choices: list[str]
+    columns: list[str]
+    maps: Mapping[str, str]
+    peak: str
+    notes: list[str]
+
+    def found(self, answer: Answer) -> list[str]:
+        """Of `choices`, those that fit a case; an empty text where none does."""
+
+    def cells(self, answer: Answer) -> list[str]:
+        """A case's, as HTML."""
+
+    def side(self, answer: Answer) -> str:
+        """What stands beside the pictures, as HTML."""
+
+    def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, WindowMap | Tensor]:
+        """The maps of a case with an answer, by kind; masks are class indices `(depth, height, width)` of its image."""
+
+    def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
+        """Further facts of a case with an answer."""
+
+
+class ClassView(View):
+    """Of a run that classifies; see `View`.
+
+    Args:
+        class_names: of the model.
+        saliency: whether there are Grad-CAM maps.
+    """
+
+    kind = "Classification"
+    filter = "Predicted"
+    peak = "Go to the highest value of the map"
+
+    def __init__(self, class_names: Sequence[str], saliency: bool) -> None:
+        self.classes = self.choices = list(class_names)
+        self.wide = len(self.classes) > COLUMNS
+        self.columns = ["Predicted", *(["Highest P"] if self.wide else [f"P({name})" for name in self.classes])]
+        self.maps = {"evidence": "window evidence"} | ({"saliency": "Grad-CAM"} if saliency else {})
+        self.notes = [NOTE, *([SALIENCY_NOTE] if saliency else [])]
+
+    def found(self, answer: Answer) -> list[str]:
+        predicted = answer.details["predicted_class"] or ""
+        known = [name for name in self.classes if predicted and name in predicted.split(";")]
+        return known or [predicted]  # of an earlier card
+
+    def cells(self, answer: Answer) -> list[str]:
+        chances = answer.details["probabilities"]
+        values: list[float | None] = [None] * (len(self.columns) - 1)
+        if chances:
+            values = [max(chances.values())] if self.wide else [chances[name] for name in self.classes]
+        return [
+            f"<td>{escape(', '.join(self.found(answer)))}</td>",
+            *(_number_cell(value, 6, _bar) for value in values),
+        ]
+
+    def side(self, answer: Answer) -> str:
+        chances, chosen = answer.details["probabilities"], self.found(answer)
+        if not chances:
+            return ""
+        rows = "".join(
+            f"<span{' class=chosen' * (name in chosen)}>{escape(name)}</span>{_bar(chances[name])}"
+            f"<span>{chances[name]:.3f}</span>"
+            for name in self.classes
+        )
+        return _classes("Probabilities", rows)
+
+    def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, WindowMap]:
+        return explanation.maps
+
+    def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
+        shown = answer.details["evidence_class"]
+        values = said["evidence"].probabilities[:, self.classes.index(shown)].tolist()
+        many = f"{len(values)}, saying {min(values):.3f} to {max(values):.3f}"
+        return {"Maps show": shown, "Windows": many if len(values) > 1 else "1"}
+
+
+def _bar(value: float) -> str:
+    return f'<span class="bar" style="--p:{100 * value:.1f}%"><i></i></span>'
+
+
+class MaskView(View):
+    """Of a run that segments; see `View`.
+
+    Args:
+        class_names: of the model, the background first.
+    """
+
+    kind = "Segmentation"
+    filter = "Found"
+    peak = "Go to where the mask is largest"
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        self.classes = self.choices = list(class_names)[1:]
+        self.wide = len(self.classes) > COLUMNS
+        self.columns = ["Classes found", "All, ml"] if self.wide else [f"{name}, ml" for name in self.classes]
+        self.maps = {"mask": "mask"}
+        self.notes = [MASK_NOTE]
+
+    def found(self, answer: Answer) -> list[str]:
+        voxels = answer.details["voxels"] or {}
+        return [name for name in self.classes if voxels.get(name)] or [""]
+
+    def cells(self, answer: Answer) -> list[str]:
+        volumes = answer.details["volume_ml"]
+        if volumes is None:
+            return ["<td></td>"] * self.wide + [_number_cell(None)] * (len(self.columns) - self.wide)
+        if self.wide:
+            return [f"<td>{sum(map(bool, volumes.values()))}</td>", _number_cell(sum(volumes.values()))]
+        return [_number_cell(volumes[name]) for name in self.classes]
+
+    def side(self, answer: Answer) -> str:
+        volumes, voxels = answer.details["volume_ml"], answer.details["voxels"]
+        if volumes is None:
+            return ""
+        rows = "".join(
+            f'<span><i class="swatch" style="background:{class_colour(index)}"></i>{escape(name)}</span>'
+            f"<span>{volumes[name]:.3f} ml</span><span>{voxels[name]} voxels</span>"
+            for index, name in enumerate(self.classes, 1)
+        )
+        return _classes("Volumes", rows)
+
+    def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, Tensor]:
+        assert case.image is not None  # it has an answer
+        mask = said["pred"] if said["pred"].dtype == np.uint8 else said["pred"].astype(np.int32)
+        return {"mask": nearest_on(mask, tidy_affine(said["affine"]), case.image).as_tensor()[0]}
+
+    def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
+        return {"Mask": answer.files["mask"] or ""}
+
+
+def _classes(title: str, rows: str) -> str:
+    return f'<div><h3>{title}</h3><div class="classes">{rows}</div></div>'
+
+
+def _number_cell(value: float | None, digits: int = 4, before: Callable[[float], str] = lambda _: "") -> str:
+    if value is None:
+        return '<td class="p" data-v=""></td>'
+    return f'<td class="p" data-v="{value:.{digits}f}">{before(value)}{value:.3f}</td>'
