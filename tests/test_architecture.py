@@ -18,7 +18,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"motion", "pseudo3d"},  # mathematics that `import crossd` offers: pseudo3d must not load what reads scans (data)
     {"conv"},
     {"baselines"},
-    {"cards.rules", "cards.own_model"},  # what a checkpoint's card must be; the rest of cards reads checkpoints
+    {"cards.rules"},  # what a checkpoint's card must be; the rest of cards reads checkpoints
     {"convert", "checkpoints"},
     {"networks"},
     {"cards"},

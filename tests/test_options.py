@@ -8,7 +8,7 @@ import pytest
 import torch
 from crossd.errors import CrossDError
 from crossd.options import OPTIONS, Option, changes, declared, options, refuse_changes, refuse_unknown, settings
-from crossd.options.page import page
+from crossd.options.__main__ import page
 from fire.parser import DefaultParseValue as as_given
 from monai.bundle import ConfigParser
 

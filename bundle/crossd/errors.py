@@ -37,6 +37,13 @@ def one_of(name: str, value: Option, options: Iterable[Option]) -> Option:
     raise CrossDError(f"`{name}` must be one of {', '.join(map(repr, known))}; got {value!r}. {remedy}")
 
 
+def rule_broken(error: BaseException | None) -> CrossDError | None:
+    """The `CrossDError` that caused another, as MONAI wraps what a config item raises; None where there is none."""
+    while error is not None and not isinstance(error, CrossDError):
+        error = error.__cause__
+    return error
+
+
 def report_plainly() -> None:
     """Let `python -m monai.bundle` end with the message of a `CrossDError` instead of MONAI's traceback about configs.
 
@@ -49,9 +56,7 @@ def report_plainly() -> None:
     others = sys.excepthook
 
     def report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, CrossDError):
-            cause = cause.__cause__
+        cause = rule_broken(error)
         if cause is None:
             others(kind, error, traceback)
         else:

@@ -69,7 +69,6 @@ def check_run(bundle_root: str, config: str | None = None) -> None:
     """What a config's `run` begins with: errors in plain words, this package's version, and that processes have met.
 
     Args:
-        bundle_root: of the config.
         config: its name, without `.json`, where it has an overlay for several processes; None: it runs in one.
 
     Raises:

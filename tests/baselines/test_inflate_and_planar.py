@@ -8,7 +8,8 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from crossd.baselines import Conv2_5d, inflate_kernel
+from crossd.baselines import Conv2_5d
+from crossd.conv import inflate_kernel
 from crossd.errors import CrossDError
 from torch import nn
 
@@ -39,7 +40,7 @@ def test_sum_over_depth_is_the_kernel(mode: str) -> None:
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((2, 2, 3, 3), {"mode": "mode"}, "`mode` must be one of 'mean', 'centre'; got 'mode'"),
+        ((2, 2, 3, 3), {"mode": "mode"}, "`mode` must be one of 'centre', 'mean'; got 'mode'"),
         ((2, 2, 3), {}, r"Inflation takes a 2D kernel \(out, in, height, width\); got shape \(2, 2, 3\)"),
         ((2, 2, 3, 5), {}, "not square does not say how deep it becomes; got 3x5. Pass `depth`"),
     ],

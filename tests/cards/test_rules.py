@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from crossd.cards.own_model import is_bundles_own
+from crossd.bundle import is_bundles_own
 from crossd.checkpoints import check_card, read_card, save_checkpoint
 from crossd.errors import CrossDError
 from torch import nn

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from crossd.baselines import ACSConv, Conv2_5d, inflate_kernel
+from crossd.baselines import ACSConv, Conv2_5d
 from crossd.checkpoints import load_pretrained
-from crossd.conv import CrossDConv, crossd_convs, fold
+from crossd.conv import CrossDConv, crossd_convs, fold, inflate_kernel
 from crossd.networks import CrossDResNet
 from monai.networks.nets import ResNet, UNet
 from torch import Tensor, nn

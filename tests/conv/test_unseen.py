@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from crossd import CrossDConv, CrossDResNet
-from crossd.baselines import inflate_kernel
-from crossd.conv import set_alignment, set_through_plane
+from crossd.conv import inflate_kernel, set_alignment, set_through_plane
 from crossd.conv.unseen import drop_unseen, unseen_part, unseen_penalty
 from crossd.errors import CrossDError
 from torch import nn

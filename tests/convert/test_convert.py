@@ -8,8 +8,8 @@ import io
 import pytest
 import torch
 import torch.nn.functional as F
-from crossd.baselines import ACSConv, Conv2_5d, inflate_kernel
-from crossd.conv import CrossDConv, fold, set_alignment
+from crossd.baselines import ACSConv, Conv2_5d
+from crossd.conv import CrossDConv, fold, inflate_kernel, set_alignment
 from crossd.convert import convert
 from monai.networks.nets import DenseNet, EfficientNetBN
 from torch import Tensor, nn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -14,6 +15,16 @@ from crossd.serve import LEDGER, Ledger, Settings, watch
 from crossd.version import __version__
 
 from .made import PATIENT, make_series, until
+
+
+@pytest.fixture(autouse=True)
+def levels():
+    """What the command silences in its process, other tests listen to."""
+    names = ("pydicom", "highdicom", "pynetdicom", "StructuredReports", "SupervisedEvaluator", "monai.bundle.workflows")
+    before = {name: logging.getLogger(name).level for name in names}
+    yield
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def command(*arguments):
@@ -115,18 +126,12 @@ def test_other_errors_are_not_hidden(incoming, monkeypatch):
 
 
 def test_the_options_have_the_defaults_of_the_library(monkeypatch, incoming):
-    import logging
-
-    from crossd.cli import watch as module
+    import crossd.cli as module
 
     given = []
     monkeypatch.setattr(module, "watch", lambda settings, stop: given.append(settings) or 0)
     monkeypatch.setattr(module.signal, "signal", lambda *arguments: None)
-    names = ("pydicom", "highdicom", "pynetdicom", "StructuredReports", "SupervisedEvaluator", "monai.bundle.workflows")
-    levels = {name: logging.getLogger(name).level for name in names}
     assert main(["watch", str(incoming), "--send", "A@:1"]) == 0
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
     (settings,) = given
     assert settings == Settings(incoming, settings.node, settings.bundle)
     assert (settings.bundle / "configs" / "inference.json").is_file()

@@ -16,7 +16,7 @@ from crossd.networks import CrossDResNet
 from crossd.pseudo3d import pseudo_3d
 from crossd.ssl.unlabelled_images import unlabelled_images
 from crossd.training import PrepareImages, base_card, image_card
-from crossd.training.images import window_options
+from crossd.training.images import checked_windows
 from monai.bundle import ConfigWorkflow
 
 STEM = {"conv1_t_size": 3, "no_max_pool": True}
@@ -187,6 +187,6 @@ def test_windows_that_cannot_be():
     with pytest.raises(
         CrossDError, match=r"pseudo3d holds kernel_size, padding, stride .* got \{'kernel': 4\}\. Example"
     ):
-        window_options({"kernel": 4})
+        checked_windows({"kernel": 4})
     with pytest.raises(CrossDError, match=r"A window must fit into the image: kernel_size 40 is larger"):
         image_card(*arguments, pseudo_3d={"kernel_size": 40})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,15 @@ from crossd.cards.rules import FORMAT, SEGMENTATION, SELF_SUPERVISED, check_card
 from crossd.errors import CrossDError
 from crossd.version import __version__
 
-MEASURED = 64  # cases of each kind
+MEASURED = 64  # cases of each kind at most
 
 
-def new_card(
+def model_card(
     task: str,
     class_names: Sequence[str],
     network: Mapping[str, Any],
     input: Mapping[str, Any],
-    negative_class: int | None = None,
+    negative_class: str | int | None = None,
     data: str = "",
     **further: Any,
 ) -> dict[str, Any]:
@@ -30,50 +31,9 @@ def new_card(
         class_names: in the order of the network's outputs; none for a self-supervised encoder.
         network: its arguments but the number of channels and classes, which follow.
         input: as in `crossd.checkpoints.check_card`.
-        negative_class: index of the class that means "absent"; None where there is none.
+        negative_class: the class that means "absent", by name or index; None where there is none.
         data: what it is trained on, in words.
         further: entries that only this task has.
-
-    Raises:
-        CrossDError: when an entry breaks a rule.
-    """
-    outputs = {SELF_SUPERVISED: {}, SEGMENTATION: {"out_channels": len(class_names)}}
-    return check_card(
-        {
-            "format": FORMAT,
-            "crossd_version": __version__,
-            "task": task,
-            "class_names": list(class_names),
-            "negative_class": negative_class,
-            "network": {
-                "spatial_dims": 3,
-                "in_channels": len(input["channels"]),
-                **outputs.get(task, {"num_classes": len(class_names)}),
-                **network,
-            },
-            "input": dict(input),
-            **further,
-            "data": data,
-            "metrics": {},
-        },
-        "the configuration",
-    )
-
-
-def model_card(
-    task: str,
-    class_names: Sequence[str],
-    network: Mapping[str, Any],
-    input: Mapping[str, Any],
-    negative_class: str | int | None = None,
-    data: str = "",
-) -> dict[str, Any]:
-    """The card of a classifier, checked.
-
-    Args:
-        task: `"multiclass"` or `"multilabel"`.
-        class_names, network, input, data: see `new_card`.
-        negative_class: the class that means "absent", by name or index; None where there is none.
 
     Raises:
         CrossDError: when an entry breaks a rule.
@@ -90,7 +50,27 @@ def model_card(
                 f"negative_class must be one of {names}, got {negative_class!r}. Correct it or leave it out."
             )
         negative_class = names.index(negative_class)
-    return new_card(task, names, network, input, negative_class, data)
+    outputs = {SELF_SUPERVISED: {}, SEGMENTATION: {"out_channels": len(names)}}
+    return check_card(
+        {
+            "format": FORMAT,
+            "crossd_version": __version__,
+            "task": task,
+            "class_names": names,
+            "negative_class": negative_class,
+            "network": {
+                "spatial_dims": 3,
+                "in_channels": len(input["channels"]),
+                **outputs.get(task, {"num_classes": len(names)}),
+                **network,
+            },
+            "input": dict(input),
+            **further,
+            "data": data,
+            "metrics": {},
+        },
+        "the configuration",
+    )
 
 
 def segmentation_card(
@@ -106,12 +86,50 @@ def segmentation_card(
         class_names: the background first.
         label_values: the value of each class in masks.
         network: `name` and arguments but channels.
-        input, data: see `new_card`.
+        input, data: see `model_card`.
 
     Raises:
         CrossDError: when an entry breaks a rule.
     """
-    return new_card(SEGMENTATION, class_names, network, input, 0, data, label_values=list(label_values))
+    return model_card(SEGMENTATION, class_names, network, input, 0, data, label_values=list(label_values))
+
+
+def ssl_card(
+    encoder: str,
+    conv: str | None,
+    network: Mapping[str, Any],
+    input: Mapping[str, Any],
+    sides: Mapping[str, Any],
+    windows: Mapping[str, int],
+    sources: Sequence[str | Sequence[str] | None],
+) -> dict[str, Any]:
+    """The card of a pre-trained encoder, checked; there are no classes.
+
+    `input` is what fine-tuning takes over. Its mean and std are measured on the volumes, or, where there are none, on
+    the images. What images were shown as is in `pseudo_3d`.
+
+    Args:
+        encoder, conv: as for `crossd.ssl.build_encoder`; the card says of convolutions what is not usual there.
+        input: channels, plane, spacing, roi_size and intensity.
+        sides: by kind, the `crossd.ssl.Side`s whose cases are measured.
+        windows: of `crossd.ssl.window_options`.
+        sources: what was given as images and as volumes, whose names become `data`.
+
+    Raises:
+        CrossDError: when an entry breaks a rule.
+    """
+    measured = {kind: intensity_statistics(sides[kind].cases) for kind in ("volumes", "images") if kind in sides}
+    paths = [path for given in sources if given for path in ([given] if isinstance(given, str) else given)]
+    usual = "crossd" if encoder == "crossd" else "plain"
+    return model_card(
+        SELF_SUPERVISED,
+        [],
+        network if conv in (None, usual) else {**network, "conv": conv},
+        {**input, **next(iter(measured.values()))},
+        data=", ".join(Path(str(path)).name for path in paths if str(path).lower() != "none"),
+        encoder=encoder,
+        pseudo_3d={**windows, **measured["images"]} if "images" in measured else None,
+    )
 
 
 def channel_names(known: Sequence[str], channels: int | None) -> list[str]:
@@ -125,20 +143,19 @@ def channel_names(known: Sequence[str], channels: int | None) -> list[str]:
     return ["image"] if channels == 1 else [f"image_{i + 1}" for i in range(channels)]
 
 
-def intensity_statistics(cases: Any, most: int = MEASURED) -> dict[str, float]:
+def intensity_statistics(cases: Any) -> dict[str, float]:
     """Mean and standard deviation of the grey values of cases in [0, 1].
 
     Pre-training normalises every view by itself; fine-tuning normalises all by one mean and std. With the mean of the
     cases' means and the root of the mean of their variances the two agree on average.
 
     Args:
-        cases: data set of items with `"image"`, `(channel, …)`.
-        most: so many of them are measured, evenly spread.
+        cases: data set of items with `"image"`, `(channel, …)`; `MEASURED` of them are, evenly spread.
 
     Returns:
         `{"mean", "std"}`, rounded to four digits.
     """
-    chosen = np.unique(np.linspace(0, len(cases) - 1, min(most, len(cases))).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(cases) - 1, min(MEASURED, len(cases))).round().astype(int))
     images = [cases[int(index)]["image"].double() for index in chosen]
     mean = float(np.mean([float(image.mean()) for image in images]))
     variance = float(np.mean([float(image.var(unbiased=False)) for image in images]))

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from crossd.cards.own_model import bundle_card, metadata_beside
+from crossd.bundle import bundle_card, metadata_beside
 from crossd.cards.rules import SEGMENTATION, SELF_SUPERVISED
 from crossd.checkpoints import read_card, read_checkpoint
 from crossd.checkpoints.layouts import recognise, without_wrapper
@@ -70,7 +70,6 @@ def base_card(
 
     Args:
         weights: checkpoint file, or `"none"`.
-        bundle_root: of the running bundle.
         spatial_dims: of the network to be trained, 2 or 3.
         pseudo_3d: how it is to see images, where it is a 3D network for images; None: as they are, or volumes.
 
@@ -132,7 +131,6 @@ def segmentation_base(weights: str | None, bundle_root: str) -> dict[str, Any]:
     Args:
         weights: a segmentation model of ours, any checkpoint that `crossd.training.base_card` knows (a classifier, a
             self-supervised encoder), the self-supervised encoder of a network of MONAI, or `"none"`.
-        bundle_root: of the running bundle.
 
     Returns:
         `{"class_names", "label_values", "network", "input"}`; the classes are None unless the weights segment.

@@ -36,7 +36,6 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     dictionaries, and `finding_codes` lists of three texts by class. Further entries are kept.
 
     Args:
-        card: anything.
         where: what it was found in, for messages.
 
     Raises:

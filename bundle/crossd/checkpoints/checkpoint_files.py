@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossd.cards.own_model import bundle_card, metadata_beside
+from crossd.bundle import bundle_card, metadata_beside
 from crossd.cards.rules import check_card
 from crossd.errors import CrossDError
 from crossd.files import replaced
@@ -88,8 +88,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             whole model, with the command that converts it.
     """
     content = _load(Path(path))
-    if is_state_dict(content):
-        return {"model": dict(content)}
     entries = state_entries(content)
     if entries is None:
         keys = ", ".join(map(str, list(content)[:8])) if isinstance(content, Mapping) else type(content).__name__
@@ -137,7 +135,9 @@ def is_state_dict(content: Any) -> bool:
 
 
 def state_entries(content: Any) -> dict[str, Any] | None:
-    """The entries of a dictionary that holds a state dict, which moves under `"model"`; `None` when it holds none."""
+    """The entries of what is or holds a state dict, which moves under `"model"`; `None` when there is none."""
+    if is_state_dict(content):
+        return {"model": dict(content)}
     if isinstance(content, Mapping):
         for key in STATE_KEYS:
             if is_state_dict(content.get(key)):

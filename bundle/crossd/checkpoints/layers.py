@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossd.baselines import ACSConv, inflate_kernel
+from crossd.baselines import ACSConv
 from crossd.checkpoints.layouts import Source
-from crossd.conv import CrossDConv, embed_kernel
+from crossd.conv import CrossDConv, embed_kernel, inflate_kernel
 
 CONVOLUTIONS = (CrossDConv, ACSConv, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -44,6 +44,11 @@ class Plan:
             return given
         return given.to(self.current[name].dtype)
 
+    def dispense(self, prefix: str) -> None:
+        """A layer whose kernel does not move needs no motion."""
+        self.dispensable |= {name for name in self.source.state if name.startswith(f"{prefix}predictor.")}
+        self.dispensable.add(f"{prefix}running_motion")
+
     def misfit(self, name: str) -> None:
         given, here = self.source.state[name], self.current[name]
         self.misfits[name] = f"{tuple(given.shape)} in the checkpoint, {tuple(here.shape)} in the network"
@@ -65,7 +70,6 @@ def plan_layer(plan: Plan, layer: nn.Module, prefix: str, is_stem: bool) -> None
     """Decide for every entry of one layer.
 
     Args:
-        plan: receives the decisions.
         layer: a `CrossDConv` with its predictor, or a module with parameters or buffers of its own.
         prefix: of its entries in the network's state dict, `""` or ending in a dot.
         is_stem: whether it is the first convolution, whose number of input channels may be adapted.
@@ -129,8 +133,7 @@ def _crossd(plan: Plan, layer: CrossDConv, prefix: str, names: list[str], is_ste
     _bias(plan, prefix, layer.bias is not None)
 
     if layer.predictor is None:  # a pointwise kernel does not move: its predictor has no effect
-        plan.dispensable |= {name for name in plan.source.state if name.startswith(f"{prefix}predictor.")}
-        plan.dispensable.add(f"{prefix}running_motion")
+        plan.dispense(prefix)
         return
     motion = f"{prefix}running_motion"
     if (running := plan.take(motion)) is not None:
@@ -195,8 +198,7 @@ def _convolution(plan: Plan, layer: Any, prefix: str, is_stem: bool) -> None:
             "layers and crossd.fold() them; layers: {n}."
         ] += 1
     if stored:
-        plan.dispensable |= {name for name in plan.source.state if name.startswith(f"{prefix}predictor.")}
-        plan.dispensable.add(f"{prefix}running_motion")
+        plan.dispense(prefix)
     plan.exact(weight, given, "adapted" if adapted else kind)
     _bias(plan, prefix, layer.bias is not None)
 

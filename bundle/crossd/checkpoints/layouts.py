@@ -31,6 +31,15 @@ class Source:
     given: dict[str, str]
     stored: frozenset[str]
 
+    def renamed(self, new: Callable[[str], str]) -> Source:
+        """The same with other names."""
+        return Source(
+            self.layout,
+            {new(name): value for name, value in self.state.items()},
+            {new(name): given for name, given in self.given.items()},
+            frozenset(map(new, self.stored)),
+        )
+
 
 def recognise(state: Mapping[str, Tensor]) -> Source:
     """Recognise a state dict and rename its entries.
@@ -78,13 +87,7 @@ def without_wrapper(source: Source, wanted: Callable[[str], bool]) -> Source:
     if len(parts) != 1 or any(map(wanted, source.state)) or any("." not in name for name in source.state):
         return source
     prefix = f"{parts.pop()}."
-    shorter = {name: name.removeprefix(prefix) for name in source.state}
-    return Source(
-        source.layout,
-        {shorter[name]: value for name, value in source.state.items()},
-        {shorter[name]: given for name, given in source.given.items()},
-        frozenset(name.removeprefix(prefix) for name in source.stored),
-    )
+    return source.renamed(lambda name: name.removeprefix(prefix))
 
 
 def into_part(source: Source, part: str) -> Source | None:
@@ -106,16 +109,7 @@ def into_part(source: Source, part: str) -> Source | None:
         return source
     if any(inside):
         return None
-
-    def moved(name: str) -> str:
-        return name if name.startswith(f"{HEAD}.") else f"{part}.{name}"
-
-    return Source(
-        source.layout,
-        {moved(name): value for name, value in source.state.items()},
-        {moved(name): given for name, given in source.given.items()},
-        frozenset(map(moved, source.stored)),
-    )
+    return source.renamed(lambda name: name if name.startswith(f"{HEAD}.") else f"{part}.{name}")
 
 
 def _last(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossd.checkpoints.checkpoint_files import is_state_dict, read_checkpoint, state_entries, unwrap
+from crossd.checkpoints.checkpoint_files import read_checkpoint, state_entries, unwrap
 from crossd.checkpoints.layers import CONVOLUTIONS, TRANSPOSED, Plan, own_entries, plan_layer
 from crossd.checkpoints.layouts import into_part, recognise, without_wrapper
 from crossd.checkpoints.transfer_report import TransferReport, shortened
@@ -110,8 +110,6 @@ def _content(source: Any) -> tuple[str, dict[str, Any]]:
     """Where it is from, for messages, and the checkpoint's entries with the state dict under `"model"`."""
     if isinstance(source, str | Path):
         return f"{source}: ", read_checkpoint(source)
-    if is_state_dict(source):
-        return "", {"model": dict(source)}
     entries = state_entries(source)
     if entries is None:
         raise CrossDError(

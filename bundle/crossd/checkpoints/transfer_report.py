@@ -15,7 +15,6 @@ class TransferReport:
 
     Args:
         layout: what the checkpoint was recognised as.
-        network: class of the network.
         transferred: copied as they are (or reshaped, like the 1×1 convolutions of official predictors).
         inflated: made from a plain 2D kernel.
         adapted: computed from the checkpoint's entry: another number of input channels, or a plain 3D kernel stored so

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crossd.conv.alignment import calibrate, set_alignment
-from crossd.conv.embed import embed_kernel
+from crossd.conv.embed import embed_kernel, inflate_kernel
 from crossd.conv.factory import CrossDConv2d, CrossDConv3d, crossd_convs, register
 from crossd.conv.fold import fold
 from crossd.conv.layer import CrossDConv
@@ -19,6 +19,7 @@ __all__ = [
     "drop_unseen",
     "embed_kernel",
     "fold",
+    "inflate_kernel",
     "random_through_plane",
     "register",
     "set_alignment",

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from crossd.baselines import ACSConv, Conv2_5d, inflate_kernel
-from crossd.conv import CrossDConv, embed_kernel
+from crossd.baselines import ACSConv, Conv2_5d
+from crossd.conv import CrossDConv, embed_kernel, inflate_kernel
 from crossd.convert.twins import on_three_axes
 from crossd.errors import CrossDError
 

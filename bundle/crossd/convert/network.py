@@ -40,7 +40,6 @@ def convert(network: nn.Module, to: str = "crossd", spatial_dims: int = 3, **opt
 
     Args:
         network: any module, a single `Conv2d` included; it is not changed.
-        to: the target.
         spatial_dims: 3, or 2 with `to="crossd"`.
         options: of the target, see the table.
 

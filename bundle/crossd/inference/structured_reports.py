@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from crossd.cards.own_model import is_bundles_own
+from crossd.bundle import is_bundles_own
 from crossd.data import Series, find_series
 from crossd.data.folders import files_below
 from crossd.errors import CrossDError

@@ -25,6 +25,33 @@ class FeatureMaps(ResNet):
 
     __jit_unused_properties__: ClassVar = ["feature_channels"]  # TorchScript compiles the others
 
+    def __init__(
+        self,
+        spatial_dims: int,
+        in_channels: int,
+        num_classes: int,
+        depth: int = 18,
+        width: int = 64,
+        conv1_t_size: int = 7,
+        conv1_t_stride: int = 2,
+        no_max_pool: bool = False,
+    ) -> None:
+        one_of("spatial_dims", spatial_dims, (2, 3))
+        block, layers = STAGES[one_of("depth", depth, STAGES)]
+        super().__init__(
+            block,
+            layers,
+            [width * factor for factor in (1, 2, 4, 8)],
+            spatial_dims=spatial_dims,
+            n_input_channels=in_channels,
+            conv1_t_size=conv1_t_size,
+            conv1_t_stride=conv1_t_stride,
+            no_max_pool=no_max_pool,
+            shortcut_type="B",
+            num_classes=num_classes,
+            bias_downsample=False,
+        )
+
     @property
     def feature_channels(self) -> tuple[int, ...]:
         """Channels of the `feature_maps`, from the stem to the last stage.
@@ -67,8 +94,6 @@ class CrossDResNet(FeatureMaps):
 
     Args:
         spatial_dims: 2 or 3.
-        in_channels: channels of the image or volume.
-        num_classes: logits.
         depth: 10, 18, 34, 50 or 101.
         width: channels of the first stage (64 in the original); the others have 2, 4 and 8 times as many.
         conv1_t_size, conv1_t_stride, no_max_pool: the stem, as in MONAI's ResNet.
@@ -102,9 +127,7 @@ class CrossDResNet(FeatureMaps):
     ) -> None:
         with crossd_convs(**layer_options):
             super().__init__(
-                **_monai_arguments(
-                    spatial_dims, in_channels, num_classes, depth, width, conv1_t_size, conv1_t_stride, no_max_pool
-                )
+                spatial_dims, in_channels, num_classes, depth, width, conv1_t_size, conv1_t_stride, no_max_pool
             )
 
 
@@ -116,50 +139,6 @@ class PlainResNet(FeatureMaps):
     >>> PlainResNet(2, in_channels=1, num_classes=3, depth=10, width=8).conv1
     Conv2d(1, 8, kernel_size=(7, 7), stride=(2, 2), padding=(3, 3), bias=False)
     """
-
-    def __init__(
-        self,
-        spatial_dims: int,
-        in_channels: int,
-        num_classes: int,
-        depth: int = 18,
-        width: int = 64,
-        conv1_t_size: int = 7,
-        conv1_t_stride: int = 2,
-        no_max_pool: bool = False,
-    ) -> None:
-        super().__init__(
-            **_monai_arguments(
-                spatial_dims, in_channels, num_classes, depth, width, conv1_t_size, conv1_t_stride, no_max_pool
-            )
-        )
-
-
-def _monai_arguments(
-    spatial_dims: int,
-    in_channels: int,
-    num_classes: int,
-    depth: int,
-    width: int,
-    conv1_t_size: int,
-    conv1_t_stride: int,
-    no_max_pool: bool,
-) -> dict[str, Any]:
-    one_of("spatial_dims", spatial_dims, (2, 3))
-    block, layers = STAGES[one_of("depth", depth, STAGES)]
-    return {
-        "block": block,
-        "layers": layers,
-        "block_inplanes": [width * factor for factor in (1, 2, 4, 8)],
-        "spatial_dims": spatial_dims,
-        "n_input_channels": in_channels,
-        "conv1_t_size": conv1_t_size,
-        "conv1_t_stride": conv1_t_stride,
-        "no_max_pool": no_max_pool,
-        "shortcut_type": "B",
-        "num_classes": num_classes,
-        "bias_downsample": False,
-    }
 
 
 def _out_channels(stage: nn.Module) -> int:

@@ -30,7 +30,6 @@ class CrossDUNet(nn.Module):
 
     Args:
         spatial_dims: 2 or 3.
-        in_channels: channels of the image or volume.
         out_channels: classes, the background among them.
         depth, width, conv1_t_size, conv1_t_stride, no_max_pool: of the encoder, as in `CrossDResNet`. The stride of the
             stem is 1, 2, 4 …

@@ -4,10 +4,9 @@ From the lists come how a value is read (`Option.parse`), what a config item get
 names (`refuse_unknown`), what a resumed run compares (`settings`, `refuse_changes`) and the page `docs/options.md`.
 """
 
-from crossd.options.declared import OPTIONS, declared, refuse_unknown
+from crossd.options.declared import OPTIONS, Options, declared, options, refuse_unknown, settings
 from crossd.options.option import Option
 from crossd.options.resumed import changes, refuse_changes
-from crossd.options.values import Options, options, settings
 
 __all__ = [
     "OPTIONS",

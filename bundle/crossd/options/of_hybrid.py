@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crossd.options.of_pretraining import CROPS
-from crossd.options.of_training import WEIGHTS
 from crossd.options.option import Option
+from crossd.options.shared import CLASS_WEIGHTS, CROPS, IMAGE_ROOT, START
 
 TRAIN_HYBRID = (
     Option("volumes", "path", None, "what train.json calls images: the folder that the paths in labels.csv start from"),
@@ -17,12 +16,7 @@ TRAIN_HYBRID = (
         "where labelled 2D images are, as in pretrain_2d.json: a folder of class folders, a .zip, .npz or .csv, or "
         "several of these as a list",
     ),
-    Option(
-        "image_root",
-        "path",
-        None,
-        "folder that the names in a .csv of images start from (default: its folder, or the one above)",
-    ),
+    IMAGE_ROOT,
     Option(
         "output_dir",
         "path",
@@ -30,11 +24,7 @@ TRAIN_HYBRID = (
         "receives model.pt, an ordinary 3D classifier (the best epoch by the volumes' validation), metrics.csv and "
         "metrics.json, datalist.csv, images/images.csv, checkpoints and tensorboard",
     ),
-    replace(
-        WEIGHTS,
-        default=None,
-        help="what to start from: any checkpoint crossd.load_pretrained knows, 2D or 3D; none: random weights",
-    ),
+    START,
     Option(
         "norm_statistics",
         "choice",
@@ -77,14 +67,7 @@ TRAIN_HYBRID = (
         "but for the alignment, which is dynamic in 2D",
         compared=True,
     ),
-    Option(
-        "image_class_weights",
-        ("choice", "numbers"),
-        None,
-        "null: every image counts the same; balanced: every class does; or a number per class",
-        compared=True,
-        choices=("balanced",),
-    ),
+    replace(CLASS_WEIGHTS, name="image_class_weights", default=None),
     Option("image_label_smoothing", "number", 0.0, "of the images' cross-entropy", compared=True),
     Option("image_val_interval", "integer", 1, "validate the images every so many epochs; nothing depends on it"),
     *(replace(option, compared=option.compared and option.name != "val_crop") for option in CROPS),

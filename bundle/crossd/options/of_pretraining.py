@@ -1,84 +1,22 @@
-"""Options of pretrain_2d.json, its overlays and pretrain_ssl.json, and what these share with training on volumes."""
+"""Options of pretrain_2d.json and its overlays."""
 
 from __future__ import annotations
 
-from crossd.options.option import Option
-from crossd.options.shared import DEVICE
+from dataclasses import replace
 
-TASKS = ("multiclass", "multilabel")
-TRAINABLE = Option(
-    "trainable",
-    "text",
-    "all",
-    "head: the last layer only, batch norms use their stored statistics. norms: weak probing, the last layer and all "
-    "norms, which use and update batch statistics. all: everything",
-    compared=True,
-)
-EPOCHS = (
-    Option("epochs", "integer", 50, "how often all training cases are seen", compared=True),
-    Option("batch_size", "integer", 8, "training cases per step and process", compared=True),
-    Option(
-        "learning_rate", "number", 0.001, "of AdamW after warm-up; it then falls to 0 along a cosine", compared=True
-    ),
-    Option("warmup_epochs", "integer", 2, "over which the learning rate rises from a tenth", compared=True),
-    Option("weight_decay", "number", 0.01, "of AdamW", compared=True),
-)
-SCORED = (
-    Option(
-        "patience", "integer", None, "stop after so many validations without a better score; null: never", compared=True
-    ),
-    Option("val_interval", "integer", 1, "validate every so many epochs", compared=True),
-)
-RESUMED = (
-    Option(
-        "resume",
-        "switch",
-        True,
-        "go on where a run in output_dir was ended (the settings must be the same); false: start again",
-    ),
-    Option(
-        "seed",
-        "integer",
-        0,
-        "of initial weights, order and augmentation; the same seed gives the same model",
-        compared=True,
-    ),
-    Option("num_workers", "integer", 0, "processes that prepare batches; 0: none, the result is the same"),
-    Option("amp", "switch", False, "mixed precision in training, on a GPU", compared=True),
-    Option("tensorboard", "switch", True, "write curves to output_dir/tensorboard"),
-)
-PROGRESS = Option("progress", "switch", True, "show a progress bar")
-CROPS = (
-    Option(
-        "val_fraction",
-        "number",
-        0.1,
-        "share of validation images where a source has no split; equal images, and those of a patient, stay together",
-    ),
-    Option("limit_per_class", "integer", None, "take so many images of each class, chosen at random; null: all"),
-    Option(
-        "check_images",
-        "switch",
-        True,
-        "read every image before training, which finds unreadable ones and duplicates; false: trust them, to save the "
-        "time for millions of images",
-    ),
-    Option(
-        "crop_scale",
-        "numbers",
-        [0.08, 1.0],
-        "smallest and largest share of an image's area in a random crop",
-        compared=True,
-    ),
-    Option("crop_ratio", "numbers", [0.75, 1.3333333], "smallest and largest width / height of it", compared=True),
-    Option(
-        "val_crop",
-        "number",
-        0.875,
-        "share of the shorter side that validation sees of an image, in the middle",
-        compared=True,
-    ),
-    PROGRESS,
+from crossd.options.option import Option, with_defaults
+from crossd.options.shared import (
+    CLASS_WEIGHTS,
+    CROPS,
+    DEVICE,
+    IMAGE_ROOT,
+    LABEL_SMOOTHING,
+    NETWORK,
+    RESUMED,
+    SCORED,
+    START,
+    TASKS,
+    TRAINABLE,
 )
 
 PRETRAIN_2D = (
@@ -90,9 +28,7 @@ PRETRAIN_2D = (
         "of one, a MedMNIST .npz, RadImageNet's RadiologyAI_train.csv or a list of one's own, ChestX-ray14's folder "
         "or table; or several of these as a list, whose classes are joined",
     ),
-    Option(
-        "image_root", "path", None, "folder that the names in a .csv start from (default: its folder, or the one above)"
-    ),
+    IMAGE_ROOT,
     Option(
         "output_dir",
         "path",
@@ -100,13 +36,7 @@ PRETRAIN_2D = (
         "receives model.pt (the best epoch), metrics.csv and metrics.json, images.csv (the splits), skipped.csv, "
         "checkpoints to resume from and tensorboard",
     ),
-    Option(
-        "weights",
-        "path",
-        None,
-        "what to start from: any checkpoint crossd.load_pretrained knows, 2D or 3D; none: random weights",
-        compared=True,
-    ),
+    START,
     Option(
         "task", "choice", None, "null: as the images are, which are multilabel in ChestX-ray14 alone", choices=TASKS
     ),
@@ -134,15 +64,8 @@ PRETRAIN_2D = (
     Option("step_epochs", "integer", 30, "epochs of a step", compared=True),
     Option("warmup_epochs", "integer", 0, "over which the learning rate rises", compared=True),
     Option("weight_decay", "number", 0.01, "of AdamW", compared=True),
-    Option(
-        "class_weights",
-        ("choice", "numbers"),
-        None,
-        "null: every image counts the same; balanced: every class does; or a number per class",
-        compared=True,
-        choices=("balanced",),
-    ),
-    Option("label_smoothing", "number", 0.0, "of the cross-entropy, multiclass only", compared=True),
+    replace(CLASS_WEIGHTS, default=None),
+    LABEL_SMOOTHING,
     Option(
         "mixup",
         "number",
@@ -181,15 +104,7 @@ PRETRAIN_2D = (
         "crossd: Cross-D convolutions. plain: ordinary ones, the source of I3D and ACS",
         choices=("crossd", "plain"),
     ),
-    Option("depth", "integer", "$@base['network']['depth']", "of the ResNet: 10, 18, 34, 50 or 101"),
-    Option("width", "integer", "$@base['network']['width']", "channels of its first stage"),
-    Option(
-        "network_options",
-        "mapping",
-        {},
-        "further arguments of crossd.CrossDResNet: alignment, motion, view, max_angle, conv1_t_size, conv1_t_stride, "
-        "no_max_pool",
-    ),
+    *NETWORK,
     Option(
         "cache_gb",
         "number",
@@ -215,31 +130,16 @@ TRAIN_2D = (
         "$@base['input'].get('pseudo_3d', {}).get('image_size', @base['input']['roi_size'][-1])",
         "sides of the squares that the network sees; default: as the weights have seen them",
     ),
-    Option(
-        "trainable", "text", "norms", "norms: weak probing. all: everything. head: the last layer only", compared=True
+    *with_defaults(
+        PRETRAIN_2D,
+        trainable="norms",
+        epochs=15,
+        schedule="cosine",
+        warmup_epochs="$min(1, @options.epochs - 1)",
+        crop_scale=[0.6, 1.0],
+        val_crop=1.0,
     ),
-    Option("epochs", "integer", 15, "how often all training images are seen", compared=True),
-    Option("schedule", "text", "cosine", "of the learning rate, as in pretrain_2d.json", compared=True),
-    Option(
-        "warmup_epochs", "integer", "$min(1, @options.epochs - 1)", "over which the learning rate rises", compared=True
-    ),
-    Option(
-        "class_weights",
-        ("choice", "numbers"),
-        "balanced",
-        "balanced: every class counts the same; null: every image does; or a number per class",
-        compared=True,
-        choices=("balanced",),
-        optional=True,
-    ),
-    Option(
-        "crop_scale",
-        "numbers",
-        [0.6, 1.0],
-        "smallest and largest share of an image's area in a random crop",
-        compared=True,
-    ),
-    Option("val_crop", "number", 1.0, "share of the shorter side that validation sees, in the middle", compared=True),
+    CLASS_WEIGHTS,
     Option("bootstrap_samples", "integer", 1000, "draws of the intervals of the test metrics"),
 )
 UNSEEN_DECAY_2D = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from crossd.options.of_training import EVALUATED, IMAGES, LABELS, TRAIN, WEIGHTS
-from crossd.options.option import Option
+from crossd.options.option import Option, with_defaults
 
 _SEGMENTATION = (
     replace(
@@ -65,7 +65,6 @@ _SEGMENTATION = (
         "whether a mask may hold nothing but background; false: that is an error",
         compared=True,
     ),
-    Option("epochs", "integer", 100, "how often all training cases are seen", compared=True),
     Option("batch_size", "integer", 2, "training cases per step", compared=True),
     Option("crops", "integer", 2, "crops of roi_size of each case in a step", compared=True),
     Option(
@@ -75,9 +74,7 @@ _SEGMENTATION = (
         "how often a crop's centre lies in each class; null: each as often",
         compared=True,
     ),
-    Option(
-        "affine_prob", "number", 0.3, "probability of a small rotation, scaling and shift in training", compared=True
-    ),
+    *with_defaults(TRAIN, epochs=100, affine_prob=0.3),
 )
 # What a classifier has and masks have not.
 _OF_CLASSIFIERS = ("task", "negative_class", "trainable", "class_weights", "label_smoothing", "aggregate", "top_k")

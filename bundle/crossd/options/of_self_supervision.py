@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from crossd.options.of_pretraining import PROGRESS, RESUMED
 from crossd.options.option import Option
-from crossd.options.shared import DEVICE, TILT, series
+from crossd.options.shared import DEVICE, IMAGE_ROOT, PROGRESS, RESUMED, SKIP_UNREADABLE, TILT, series
 
 PRETRAIN_SSL = (
     Option(
@@ -16,12 +15,7 @@ PRETRAIN_SSL = (
         "in a list, is not taken. none: volumes only, the 3D ablation",
         choices=("none",),
     ),
-    Option(
-        "image_root",
-        "path",
-        None,
-        "folder that the names in a .csv of images start from (default: its folder, or the one above)",
-    ),
+    IMAGE_ROOT,
     Option("limit_images", "integer", None, "take so many images, chosen at random; null: all"),
     Option(
         "check_images",
@@ -38,12 +32,7 @@ PRETRAIN_SSL = (
         "images only, the 2D ablation",
         choices=("none",),
     ),
-    Option(
-        "skip_unreadable",
-        "switch",
-        False,
-        "true: leave volumes that cannot be read out and list them in skipped.csv; false: they are an error",
-    ),
+    SKIP_UNREADABLE,
     Option(
         "output_dir",
         "path",

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-from crossd.options.of_pretraining import EPOCHS, RESUMED, SCORED, TASKS, TRAINABLE
+from dataclasses import replace
+
 from crossd.options.option import Option
-from crossd.options.shared import AGGREGATE, BUNDLE_MODEL, CACHE, DEVICE, TILT, VOLUME, WINDOWS, series
+from crossd.options.shared import (
+    AGGREGATE,
+    BUNDLE_MODEL,
+    CACHE,
+    CLASS_WEIGHTS,
+    DEVICE,
+    EPOCHS,
+    LABEL_SMOOTHING,
+    NETWORK,
+    RESUMED,
+    SCORED,
+    SKIP_UNREADABLE,
+    START,
+    TASKS,
+    TILT,
+    TRAINABLE,
+    VOLUME,
+    WINDOWS,
+    series,
+)
 
 IMAGES = Option(
     "images",
@@ -19,13 +39,11 @@ LABELS = Option(
     "labels.csv: columns image (or image_1, image_2, … per channel) and label, optionally case, patient, split "
     "(train, val, test)",
 )
-WEIGHTS = Option(
-    "weights",
-    "path",
-    BUNDLE_MODEL,
-    "what to start from: any checkpoint crossd.load_pretrained knows; none: random weights; default: the bundle's own "
-    "model",
-    compared=True,
+WEIGHTS = replace(
+    START,
+    default=BUNDLE_MODEL,
+    help="what to start from: any checkpoint crossd.load_pretrained knows; none: random weights; default: the bundle's "
+    "own model",
     optional=True,
 )
 CASES = (
@@ -36,12 +54,7 @@ CASES = (
         "shares of train, val and test, by patient and stratified by class, where there is no column split",
     ),
     Option("split_seed", "integer", 0, "of that split"),
-    Option(
-        "skip_unreadable",
-        "switch",
-        False,
-        "true: leave cases that cannot be read out and list them in skipped.csv; false: they are an error",
-    ),
+    SKIP_UNREADABLE,
 )
 SEEN = (
     Option(
@@ -72,17 +85,6 @@ SEEN = (
     ),
     Option("mean", ("number", "numbers"), "$@base['input']['mean']", "subtracted after that"),
     Option("std", ("number", "numbers"), "$@base['input']['std']", "divided by after that"),
-)
-NETWORK = (
-    Option("depth", "integer", "$@base['network']['depth']", "of the ResNet: 10, 18, 34, 50 or 101"),
-    Option("width", "integer", "$@base['network']['width']", "channels of its first stage"),
-    Option(
-        "network_options",
-        "mapping",
-        {},
-        "further arguments of crossd.CrossDResNet: alignment, motion, view, max_angle, conv1_t_size, conv1_t_stride, "
-        "no_max_pool",
-    ),
 )
 CHANGES = (
     Option(
@@ -148,16 +150,8 @@ TRAIN = (
     *CASES,
     TRAINABLE,
     *EPOCHS,
-    Option(
-        "class_weights",
-        ("choice", "numbers"),
-        "balanced",
-        "balanced: every class counts the same; null: every case does; or a number per class",
-        compared=True,
-        choices=("balanced",),
-        optional=True,
-    ),
-    Option("label_smoothing", "number", 0.0, "of the cross-entropy, multiclass only", compared=True),
+    CLASS_WEIGHTS,
+    LABEL_SMOOTHING,
     *SCORED,
     *SEEN,
     *NETWORK,

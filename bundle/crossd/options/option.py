@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crossd.errors import CrossDError, one_of
@@ -18,7 +18,6 @@ class Option:
     """An option, which is a top-level key of its config.
 
     Attributes:
-        name: of the key.
         kind: of the value, one of `KINDS`, or several of which one fits.
         default: as the config holds it; text that begins with `$` or `@` is MONAI's expression or reference.
         help: what it does, in a sentence or two.
@@ -88,6 +87,15 @@ class Option:
         if isinstance(value, (int, float, tuple)) and {"path", "text", "paths", "texts"} & {*self.kinds}:
             remedy = f"Text that reads as a number or a list needs two kinds of quotes: --{self.name} '\"…\"'"
         return CrossDError(f"`{self.name}` must be {self.takes}; got {value!r}. {remedy}.")
+
+
+def with_defaults(options: Iterable[Option], **defaults: Any) -> tuple[Option, ...]:
+    """Those of some options that are named, with other defaults.
+
+    >>> with_defaults((Option("epochs", "integer", 50, ""), Option("seed", "integer", 0, "")), epochs=15)[0].default
+    15
+    """
+    return tuple(replace(option, default=defaults[option.name]) for option in options if option.name in defaults)
 
 
 def _switch(value: Any) -> bool:

@@ -23,10 +23,7 @@ class Pseudo3D(InvertibleTransform):
     """Images as volumes, `(channel, height, width)` to `(channel, kernel_size², height', width')`; see `pseudo_3d`.
 
     Args:
-        kernel_size: sides of the window, pixels; depth is its square.
-        stride: from window to window, pixels.
-        padding: zeros around the image, pixels.
-        depth_axis: 0 for `(channel, depth, height, width)`; -1 for the published `(channel, height, width, depth)`.
+        kernel_size, stride, padding, depth_axis: as for `pseudo_3d`.
         roi_size: the crop that will be taken of the volumes, in their axis order. Nothing is cropped here: what would
             be too small for it is refused. None: no such check.
 
@@ -151,11 +148,7 @@ class Pseudo3Dd(MapTransform, InvertibleTransform):
 
     Args:
         keys: images `(channel, height, width)`.
-        kernel_size: as for `Pseudo3D`, and so are the next four.
-        stride: …
-        padding: …
-        depth_axis: …
-        roi_size: …
+        kernel_size, stride, padding, depth_axis, roi_size: as for `Pseudo3D`.
         allow_missing_keys: whether to skip entries that are not there.
 
     >>> Pseudo3Dd("image", kernel_size=8, stride=8, padding=0)({"image": torch.rand(1, 512, 512)})["image"].shape

@@ -18,10 +18,8 @@ from torch import Tensor
 
 from crossd.errors import CrossDError, one_of
 
-DEPTH_AXES = (
-    0,
-    -1,
-)  # where depth stands among the three spatial axes: first, as everywhere here, or last, as published
+# where depth stands among the three spatial axes: first, as everywhere here, or last, as published
+DEPTH_AXES = (0, -1)
 
 
 def check_windows(kernel_size: int, stride: int, padding: int, depth_axis: int) -> None:
@@ -40,9 +38,7 @@ def window_grid(image_size: Sequence[int], kernel_size: int, stride: int, paddin
 
     Args:
         image_size: `(height, width)`, pixels.
-        kernel_size: sides of the window, pixels.
-        stride: from window to window, pixels.
-        padding: zeros around the image, pixels.
+        kernel_size, stride, padding: as for `pseudo_3d`.
 
     Returns:
         `(height, width)` of the pseudo-3D volume.
@@ -87,8 +83,6 @@ def pseudo_3d(
     Raises:
         CrossDError: for images with other axes, a window larger than the padded image, and numbers that are no pixels.
 
-    Source: arXiv 2406.00947, Fig. 2b.
-
     >>> image = torch.arange(12).reshape(1, 3, 4)  # (channel, height, width)
     >>> volume = pseudo_3d(image, kernel_size=2, stride=1, padding=0)
     >>> volume.shape  # (channel, depth, height, width)
@@ -107,9 +101,8 @@ def pseudo_3d(
         )
     window_grid(plain.shape[-2:], kernel_size, stride, padding)
     padded = F.pad(plain, (padding,) * 4)
-    windows = padded.unfold(-2, kernel_size, stride).unfold(
-        -2, kernel_size, stride
-    )  # (…, height', width', row, column)
+    # (…, height', width', row, column)
+    windows = padded.unfold(-2, kernel_size, stride).unfold(-2, kernel_size, stride)
     if depth_axis == 0:
         return windows.movedim((-2, -1), (-4, -3)).clone(memory_format=torch.contiguous_format).flatten(-4, -3)
     return windows.clone(memory_format=torch.contiguous_format).flatten(-2)
@@ -131,10 +124,7 @@ def pseudo_3d_inverse(
     Args:
         volumes: `(channel, depth, height', width')` or `(batch, channel, depth, height', width')`, or depth last.
         image_size: `(height, width)` of the images, pixels.
-        kernel_size: as for `pseudo_3d`.
-        stride: as for `pseudo_3d`.
-        padding: as for `pseudo_3d`.
-        depth_axis: as for `pseudo_3d`.
+        kernel_size, stride, padding, depth_axis: as for `pseudo_3d`.
 
     Returns:
         The images, `(…, channel, height, width)`, 0 where no window reaches; and `(height, width)`, True there: at the

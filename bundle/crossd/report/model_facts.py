@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crossd.cards.own_model import is_bundles_own
+from crossd.bundle import is_bundles_own
 from crossd.version import __version__
 
 _METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy"}

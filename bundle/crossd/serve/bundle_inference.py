@@ -19,10 +19,8 @@ class Inference:
 
     Attributes:
         evaluator: MONAI's; `run()` loads the weights, then takes cases from its `data_loader` until that ends.
-        card: the model's.
         preprocessing: from a source to what the network takes.
         reports: writes a Structured Report of each case.
-        model: digest of the weights.
     """
 
     evaluator: Any
@@ -48,7 +46,6 @@ def prepare_inference(bundle_root: Path, folder: Path, **options: Any) -> Infere
 
     Args:
         bundle_root: holds `configs/inference.json`.
-        folder: for what it writes.
         options: of the configuration, for instance `weights`, `series`, `tilt` or `backend`; None leaves one as it is.
 
     Raises:

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from ignite.engine import Engine, Events
@@ -25,6 +26,7 @@ from crossd.serve.series_versions import Version
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class Desk:
     """The cases of a watched folder, in the order in which their series become complete: an evaluator's data loader.
 
@@ -32,40 +34,25 @@ class Desk:
     one is asked for, the version of the series that it belonged to goes into outbox and ledger, as a whole.
 
     Args:
-        folder: what is watched.
-        ledger: what was answered before.
-        outbox: takes the reports.
-        inference: what the cases are classified by.
         stop: ends the iteration, after the volume at hand.
         poll: seconds from one look at the folder to the next.
         series: which series are meant, as `crossd.data.find_cases` has it.
         once: whether to end when all that is there has been tried.
         answered: called when there is something to send.
+        lost: set when a report is gone from the outbox, so that its series is to be classified again.
     """
 
-    def __init__(
-        self,
-        folder: Folder,
-        ledger: Ledger,
-        outbox: Outbox,
-        inference: Inference,
-        stop: threading.Event,
-        poll: float = 2.0,
-        series: str | Sequence[str] | None = None,
-        once: bool = False,
-        answered: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.folder = folder
-        self.ledger = ledger
-        self.outbox = outbox
-        self.inference = inference
-        self.stop = stop
-        self.poll = poll
-        self.series = series
-        self.once = once
-        self.answered = answered
-        self.lost = threading.Event()  # a report is gone from the outbox: its series is to be classified again
-        self._outcomes: list[tuple[str, Mapping[str, Any] | str]] = []
+    folder: Folder
+    ledger: Ledger
+    outbox: Outbox
+    inference: Inference
+    stop: threading.Event
+    poll: float = 2.0
+    series: str | Sequence[str] | None = None
+    once: bool = False
+    answered: Callable[[], None] = lambda: None
+    lost: threading.Event = field(default_factory=threading.Event)
+    _outcomes: list[tuple[str, Mapping[str, Any] | str]] = field(default_factory=list)
 
     def attach(self, engine: Engine) -> None:
         """Register with the evaluator."""

@@ -35,12 +35,10 @@ class File:
     """A file of the watched folder.
 
     Attributes:
-        path: where it lies.
         signature: as it was when it was looked into.
         key: its series; None for what is not DICOM, or does not say it.
         digest: of its content; empty while nobody needed it.
         problem: why a file that looks like DICOM does not say its series.
-        looked: whether anybody has looked into it.
     """
 
     path: str

@@ -26,7 +26,6 @@ def parse_node(text: str, option: str = "--send") -> Node:
     """Read `AE@host:port`; without a host it is this machine, reached by loopback only.
 
     Args:
-        text: the node.
         option: where it was given, for the message.
 
     Raises:

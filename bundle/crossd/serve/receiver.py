@@ -61,7 +61,6 @@ class Receiver:
     """Takes images by C-STORE and writes each to `<study>/<series>/<instance>.dcm`, whole or not at all.
 
     Args:
-        node: AE title, address and port to listen at.
         allowed: AE titles of those who may send; others are rejected.
         folder: for the files; made when the first one comes.
 

@@ -26,9 +26,6 @@ class Sender(threading.Thread):
     as the very same object.
 
     Args:
-        ledger: says what waits.
-        outbox: holds the files.
-        node: where to.
         ae_title: what this side calls itself.
         longest_pause: seconds between attempts, at most.
         lost: called when the file of a waiting report is gone.

@@ -35,7 +35,6 @@ class Version:
     """A series as it lies there now.
 
     Attributes:
-        key: which series.
         files: paths with the signature that each had when its content was read.
         digests: SHA-256 of the files' contents, each once.
     """

@@ -71,7 +71,6 @@ def watch(settings: Settings, stop: threading.Event | None = None) -> int:
     """Watch until told to stop.
 
     Args:
-        settings: how.
         stop: ends it, after the volume at hand.
 
     Returns:

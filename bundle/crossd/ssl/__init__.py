@@ -1,24 +1,21 @@
 """Self-supervision: one objective a file, the views it compares, and the run that trains by it."""
 
-from crossd.cards.from_data import intensity_statistics
-from crossd.ssl.encoder_card import ssl_card
-from crossd.ssl.encoders import ENCODERS, EncoderCheckpointLoader, build_encoder
+from crossd.cards.from_data import ssl_card
+from crossd.ssl.encoders import EncoderCheckpointLoader, build_encoder
 from crossd.ssl.heads import MiddleHead, PCRLHeads, SimilarityHead
 from crossd.ssl.image_views import ImageViewsd, image_spatial_changes
-from crossd.ssl.iteration import PCRLIteration
 from crossd.ssl.joint import JointBatches, JointDataset
 from crossd.ssl.pcrl import PCRLObjective, ViewOutput, annealing, similarity
-from crossd.ssl.pcrl_network import PCRLNetwork, PlainDecoder
+from crossd.ssl.pcrl_network import PCRLIteration, PCRLNetwork
 from crossd.ssl.progress import PretrainingProgress, RestoredPlanes, TermTable
 from crossd.ssl.sides import Side, image_side, present, volume_side, write_cases
 from crossd.ssl.statistics import state_with_statistics
 from crossd.ssl.unlabelled_images import image_preprocessing, unlabelled_images
 from crossd.ssl.unlabelled_volumes import unlabelled_volumes, volume_preprocessing
 from crossd.ssl.view_sizes import image_sizes, volume_sizes, window_options
-from crossd.ssl.views import GlobalAndSubCropsd, intensity_changes, spatial_changes
+from crossd.ssl.views import GlobalAndSubCropsd
 
 __all__ = [
-    "ENCODERS",
     "EncoderCheckpointLoader",
     "GlobalAndSubCropsd",
     "ImageViewsd",
@@ -29,7 +26,6 @@ __all__ = [
     "PCRLIteration",
     "PCRLNetwork",
     "PCRLObjective",
-    "PlainDecoder",
     "PretrainingProgress",
     "RestoredPlanes",
     "Side",
@@ -42,11 +38,8 @@ __all__ = [
     "image_side",
     "image_sizes",
     "image_spatial_changes",
-    "intensity_changes",
-    "intensity_statistics",
     "present",
     "similarity",
-    "spatial_changes",
     "ssl_card",
     "state_with_statistics",
     "unlabelled_images",

@@ -5,24 +5,20 @@ The decoder and the head that a network has for its own task are left out while 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import Any
 
-from ignite.engine import Engine, Events
 from monai.networks.nets import SegResNet, SwinUNETR, UNet
 from torch import Tensor, nn
 
-from crossd.cards.from_weights import is_none
-from crossd.checkpoints import load_pretrained
+from crossd.checkpoints import TransferReport, load_pretrained
 from crossd.conv import crossd_convs
 from crossd.errors import CrossDError, one_of
 from crossd.networks import CrossDResNet, PlainResNet
 from crossd.networks.monai_encoders import encoder_arguments
-
-logger = logging.getLogger(__name__)
+from crossd.training.pretrained import PretrainedCheckpointLoader
 
 
 class Encoder(nn.Module):
@@ -123,21 +119,11 @@ ENCODERS: dict[str, type[Any]] = {
 CONVS = ("crossd", "plain")
 
 
-def default_conv(name: str) -> str:
-    """The kind of convolution an encoder has unless one asks for the other.
-
-    >>> default_conv("crossd"), default_conv("unet")
-    ('crossd', 'plain')
-    """
-    return "crossd" if name == "crossd" else "plain"
-
-
 def build_encoder(name: str, in_channels: int, options: Mapping[str, Any], conv: str | None = None) -> Encoder:
     """A 3D encoder with random weights.
 
     Args:
         name: `"crossd"` (CrossDResNet), `"segresnet"`, `"unet"` or `"swinunetr"`.
-        in_channels: of the volumes.
         options: arguments of the network but dimensions and channels in and out. `width` is `CrossDResNet`'s; for the
             others it sets the channels of the finest level (`init_filters`, `channels`, `feature_size`).
         conv: `"crossd"` or `"plain"` convolutions; None for what is usual in that network.
@@ -151,7 +137,7 @@ def build_encoder(name: str, in_channels: int, options: Mapping[str, Any], conv:
     [(64, 2, 2, 2), (32, 2, 2, 2), (16, 4, 4, 4), (8, 8, 8, 8), (4, 16, 16, 16)]
     """
     kind = ENCODERS[one_of("encoder", name, ENCODERS)]
-    conv = one_of("conv", conv or default_conv(name), CONVS)
+    conv = one_of("conv", conv or ("crossd" if name == "crossd" else "plain"), CONVS)
     try:
         return kind(in_channels, conv, options)  # type: ignore[no-any-return]
     except (TypeError, ValueError) as error:
@@ -167,11 +153,10 @@ def _layers(conv: str) -> Any:
     return crossd_convs() if conv == "crossd" else nullcontext()
 
 
-class EncoderCheckpointLoader:
+class EncoderCheckpointLoader(PretrainedCheckpointLoader):
     """Handler that gives the encoder the weights it starts from when the run starts, and logs what became of them.
 
     Args:
-        encoder: that is pre-trained.
         weights: checkpoint file of any layout that `crossd.load_pretrained` knows; `"none"` for random weights.
 
     Raises:
@@ -179,15 +164,8 @@ class EncoderCheckpointLoader:
     """
 
     def __init__(self, encoder: Encoder, weights: str | None) -> None:
-        self.encoder = encoder
-        self.weights = weights
+        super().__init__(encoder.net, weights, ())
 
-    def attach(self, engine: Engine) -> None:
-        """Register with the trainer; MONAI calls this. Before what resumes a run."""
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        if is_none(self.weights):
-            logger.info("pre-training starts from random weights")
-        else:
-            logger.info("%s\n%s", self.weights, load_pretrained(self.encoder.net, str(self.weights)))
+    def load(self, content: Mapping[str, Any], card: Mapping[str, Any]) -> TransferReport:
+        """All of it: an encoder has no head."""
+        return load_pretrained(self.network, content)

@@ -58,8 +58,6 @@ class MiddleHead(nn.Module):
 
     Args:
         spatial_dims: 2 or 3.
-        in_channels: of the feature map.
-        out_channels: of the image.
 
     >>> MiddleHead(3, 8, 1)(torch.rand(2, 8, 4, 4, 4), (8, 8, 8)).shape
     torch.Size([2, 1, 8, 8, 8])
@@ -83,7 +81,6 @@ class PCRLHeads(nn.Module):
     Args:
         spatial_dims: 2 or 3.
         channels: of the feature maps, coarse to fine. The published network has three, of 256, 128 and 64.
-        out_channels: of the images.
 
     >>> heads = PCRLHeads(3, channels=[8, 4], out_channels=1)
     >>> features = [torch.rand(2, 8, 4, 4, 4), torch.rand(2, 4, 8, 8, 8)]

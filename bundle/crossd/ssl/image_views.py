@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crossd.pseudo3d import Pseudo3D
 from crossd.pseudo3d.windows import pseudo_3d, window_grid
-from crossd.ssl.views import MIN_IOU, SUB_CROPS, Box, GlobalAndSubCropsd, Size
+from crossd.ssl.views import Box, GlobalAndSubCropsd
 
 
 def image_spatial_changes() -> Compose:
@@ -44,9 +44,8 @@ class ImageViewsd(GlobalAndSubCropsd):
         kernel_size, stride, padding: of the windows, pixels, as in `crossd.Pseudo3D`.
         image_size: the shorter side of the images, pixels, by which the sizes are checked before any is read; None: by
             each image.
-        roi_size, crop_sizes, sub_roi_size, sub_crop_sizes, sub_crops, min_iou, spatial, intensity, sub_intensity: as
-            for `GlobalAndSubCropsd`, but `spatial` changes `(channel, height, width)`; None for
-            `image_spatial_changes()`.
+        spatial: changes `(channel, height, width)`; None for `image_spatial_changes()`.
+        views: further arguments of `GlobalAndSubCropsd`.
 
     Raises:
         CrossDError: for a window larger than the image, a crop deeper than `kernel_size²` or wider than the windows.
@@ -66,30 +65,12 @@ class ImageViewsd(GlobalAndSubCropsd):
         padding: int,
         image_size: int | None = None,
         *,
-        roi_size: Size,
-        crop_sizes: Sequence[Size],
-        sub_roi_size: Size,
-        sub_crop_sizes: Sequence[Size],
-        sub_crops: int = SUB_CROPS,
-        min_iou: float = MIN_IOU,
         spatial: Compose | None = None,
-        intensity: Compose | None = None,
-        sub_intensity: Compose | None = None,
+        **views: Any,
     ) -> None:
-        super().__init__(
-            keys,
-            roi_size,
-            crop_sizes,
-            sub_roi_size,
-            sub_crop_sizes,
-            sub_crops,
-            min_iou,
-            spatial or image_spatial_changes(),
-            intensity,
-            sub_intensity,
-        )
+        super().__init__(keys, spatial=spatial or image_spatial_changes(), **views)
         self.windows = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
-        every = [*self.crop_sizes, *(self.sub_crop_sizes if sub_crops else ())]
+        every = [*self.crop_sizes, *(self.sub_crop_sizes if self.sub_crops else ())]
         largest = [max(crop[axis] for crop in every) for axis in range(3)]
         check = Pseudo3D(**self.windows, roi_size=largest)
         if image_size is not None:

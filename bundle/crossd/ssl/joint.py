@@ -45,7 +45,6 @@ class JointBatches(Sampler[list[Draw]]):
         mix: `"alternating"`: a batch of images, then one of volumes; `"mixed"`: both in one, half of them images
             (rounded down). The same where there is one kind.
         steps: of an epoch; None: as many as the larger set needs to be seen once.
-        seed: of the order.
         rank, world_size: of this process, and how many there are (default: those of the run); together they see
             `world_size` times as many cases.
 

@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from crossd.checkpoints import save_checkpoint
-from crossd.data.delimited import read_table, write_table
 from crossd.processes import process_count, rank
 from crossd.ssl.encoders import Encoder
 from crossd.ssl.joint import KINDS
 from crossd.ssl.pcrl import TERMS
 from crossd.ssl.statistics import KeptTargets, state_with_statistics
 from crossd.training.progress import TrainingProgress
+from crossd.training.run_files import write_epoch
 
 logger = logging.getLogger(__name__)
 LOGGED = ("loss", *TERMS, "beta")
@@ -34,25 +34,14 @@ class PretrainingProgress(TrainingProgress):
     them; see `crossd.ssl.statistics`.
 
     Args:
-        output_dir, optimizer, scheduler, card, cases, settings, resume, keep: as for `TrainingProgress`.
         encoder: whose network `model.pt` holds; a part of the trainer's.
+        cases: that are trained on, by name.
+        progress: further arguments of `TrainingProgress`.
     """
 
-    def __init__(
-        self,
-        output_dir: str | None,
-        encoder: Encoder,
-        optimizer: Optimizer,
-        scheduler: Any,
-        card: Mapping[str, Any],
-        cases: Sequence[Mapping[str, Any]],
-        settings: Mapping[str, Any],
-        resume: bool = True,
-        keep: int = 2,
-    ) -> None:
+    def __init__(self, encoder: Encoder, cases: Sequence[Mapping[str, Any]], **progress: Any) -> None:
         never_run = Engine(lambda *_: None)
-        listed = [{"case": case["case"]} for case in cases]
-        super().__init__(output_dir, never_run, optimizer, scheduler, card, listed, settings, resume, None, keep)
+        super().__init__(evaluator=never_run, cases=[{"case": case["case"]} for case in cases], **progress)
         self.encoder = encoder
         self.kept = KeptTargets()
 
@@ -85,10 +74,6 @@ class TermTable:
     """Handler that writes `metrics.csv`: for each epoch the mean of the loss and its terms, over all processes.
 
     They are the engine's `state.metrics` too, which `PretrainingProgress` puts into the card.
-
-    Args:
-        output_dir: of the run.
-        optimizer: whose learning rate is listed.
     """
 
     def __init__(self, output_dir: str, optimizer: Optimizer) -> None:
@@ -117,22 +102,14 @@ class TermTable:
         means = (sums / (engine.state.epoch_length * process_count())).tolist()
         terms = dict(zip(LOGGED, means, strict=True))
         engine.state.metrics.update(terms)
-        if rank() != 0:
-            return
-        row = {"epoch": engine.state.epoch, "learning_rate": self._rate, **terms}
-        kept: list[Mapping[str, object]] = []
-        if self.path.is_file():  # an epoch that is trained again after a kill is replaced
-            kept = [old for old in read_table(self.path).rows if int(old["epoch"]) < engine.state.epoch]
-        write_table(self.path, list(row), [[of_epoch[name] for name in row] for of_epoch in [*kept, row]])
+        if rank() == 0:
+            write_epoch(self.path, {"epoch": engine.state.epoch, "learning_rate": self._rate, **terms})
 
 
 class RestoredPlanes:
     """Handler that shows after each epoch how a case of each kind is restored: middle plane and target, side by side.
 
     Of the newest batch with that kind; to TensorBoard, as `restored/images` and `restored/volumes`.
-
-    Args:
-        log_dir: of TensorBoard's files.
     """
 
     def __init__(self, log_dir: str) -> None:

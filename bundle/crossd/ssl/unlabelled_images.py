@@ -114,10 +114,7 @@ def unlabelled_images(
         image_root: where the names in a list start from, where that is not beside the list.
         channels: 1 or 3.
         limit: take so many at random; None: all.
-        seed: of that choice.
         check_images: read every image first; those that cannot be read are left out.
-        cache_gb: memory for decoded images.
-        num_workers: processes that read them.
 
     Returns:
         `"items"`: `{"image": (source, name), "case": text}`; `"store"`, which reads them; `"skipped"`: rows (source,

@@ -150,7 +150,6 @@ def volume_preprocessing(
     Args:
         card_input: with channels, plane, spacing and intensity, as for `crossd.data.preprocessing`.
         crop_sizes: smaller volumes are padded with 0 until the largest of these fits.
-        series, tilt: of DICOM.
     """
     chain = preprocessing({**card_input, "mean": 0.0, "std": 1.0}, series=series, tilt=tilt).transforms
     largest = [max(size[axis] for size in crop_sizes) for axis in range(3)]

@@ -11,9 +11,9 @@ from typing import Any
 
 from crossd.errors import CrossDError
 
-CROPS = (1.0, 1.25)  # global crops, of roi_size
-SUB_ROI = 0.5  # sub_roi_size, of roi_size
-SUB_CROPS = (0.5, 1.0, 1.5)  # sub-crops, of sub_roi_size
+CROP_SHARES = (1.0, 1.25)  # global crops, of roi_size
+SUB_ROI_SHARE = 0.5  # sub_roi_size, of roi_size
+SUB_CROP_SHARES = (0.5, 1.0, 1.5)  # sub-crops, of sub_roi_size
 GRID = 1.5  # windows along an image's shorter side, of the larger side of roi_size in plane
 
 Sizes = Sequence[Sequence[int]]
@@ -37,13 +37,13 @@ def volume_sizes(
     ([(32, 32, 32), (40, 40, 40)], (16, 16, 16))
     """
     roi = _three("roi_size", roi_size)
-    sub_roi = _scaled(roi, SUB_ROI) if sub_roi_size is None else _three("sub_roi_size", sub_roi_size)
+    sub_roi = _scaled(roi, SUB_ROI_SHARE) if sub_roi_size is None else _three("sub_roi_size", sub_roi_size)
     return {
         "roi_size": roi,
-        "crop_sizes": [_scaled(roi, share) for share in CROPS] if crop_sizes is None else [*crop_sizes],
+        "crop_sizes": [_scaled(roi, share) for share in CROP_SHARES] if crop_sizes is None else [*crop_sizes],
         "sub_roi_size": sub_roi,
         "sub_crop_sizes": (
-            [_scaled(sub_roi, share) for share in SUB_CROPS] if sub_crop_sizes is None else [*sub_crop_sizes]
+            [_scaled(sub_roi, share) for share in SUB_CROP_SHARES] if sub_crop_sizes is None else [*sub_crop_sizes]
         ),
     }
 
@@ -57,10 +57,8 @@ def image_sizes(
     """The sizes of `ImageViewsd`: as `volume_sizes`, but crops are given in plane and have the depth of the views.
 
     Args:
-        roi_size: of the views, `(depth, height, width)`, as for volumes.
-        crop_sizes: `(height, width)` in windows.
-        sub_roi_size: of sub-crops, `(depth, height, width)`.
-        sub_crop_sizes: `(height, width)` in windows.
+        roi_size, sub_roi_size: as for `volume_sizes`.
+        crop_sizes, sub_crop_sizes: `(height, width)` in windows.
 
     >>> image_sizes([16, 32, 32])["crop_sizes"]
     [(16, 32, 32), (16, 40, 40)]

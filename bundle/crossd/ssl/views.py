@@ -99,7 +99,6 @@ class GlobalAndSubCropsd(Randomizable, MapTransform):
         crop_sizes: what the two global crops are drawn from, each for itself.
         sub_roi_size: what sub-crops are resized to.
         sub_crop_sizes: what the sub-crops are drawn from, each for itself.
-        sub_crops: how many.
         min_iou: global crops share more than this part of what they cover together.
         spatial: of every view, before the target is taken; None for `spatial_changes()`.
         intensity: of the inputs of global views; None for `intensity_changes(shuffle=True)`.

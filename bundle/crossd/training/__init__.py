@@ -6,7 +6,7 @@ from crossd.training.augmenting import augmentation
 from crossd.training.averaging import WeightAverage, averaged_copy
 from crossd.training.batches import PrepareImages, batch_items
 from crossd.training.curves import Curves
-from crossd.training.distributed import distributed_network
+from crossd.training.distributed import distributed_network, training_sampler, validation_sampler
 from crossd.training.image_metrics import EpochTable, LossBar, image_metrics
 from crossd.training.images import image_card, write_image_lists
 from crossd.training.loss import classification_loss
@@ -14,7 +14,6 @@ from crossd.training.pretrained import PretrainedCheckpointLoader, TrainedCheckp
 from crossd.training.progress import TrainingProgress
 from crossd.training.randomness import SeededDataset, SeedEpochs
 from crossd.training.readable import readable_cases
-from crossd.training.sampling import training_sampler, validation_sampler
 from crossd.training.schedule import epoch_schedule
 from crossd.training.trainable import set_trainable
 

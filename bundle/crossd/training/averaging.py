@@ -16,7 +16,6 @@ def averaged_copy(network: nn.Module, decay: float | None) -> nn.Module:
     """The module that is to hold the average of a network's weights: a copy, in evaluation mode.
 
     Args:
-        network: that is trained.
         decay: of `WeightAverage`; None for no average, then the network itself is returned.
 
     Raises:
@@ -42,7 +41,6 @@ class WeightAverage:
     pre-trained ones are loaded, and makes a copy where none is wanted.)
 
     Args:
-        network: that is trained.
         model: what `averaged_copy` returned.
         decay: `d` at last; None: nothing is done.
     """

@@ -43,7 +43,6 @@ class PrepareImages:
     drawn follows from torch's generator, so from the epoch's seed.
 
     Args:
-        num_classes: of the labels.
         mean, std: of values in [0, 1], as on the model's card; numbers, or one per channel.
         mixup: alpha of the Beta distribution; 0: images are not mixed.
         rank: of the process, so that each mixes in its own way; None: that of this one.

@@ -19,7 +19,6 @@ class Curves:
     Args:
         output_dir: of the run; files go to `tensorboard` in it.
         evaluators: one or several engines that validate; None where there is none.
-        tensorboard: whether files are written.
         log_loss: whether each step's loss is logged, which a progress bar would break.
         values: what of the trainer's output is drawn for each step; the loss by default.
     """

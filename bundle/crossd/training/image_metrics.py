@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from torch.optim import Optimizer
 from crossd.files import write_whole
 from crossd.processes import rank
 from crossd.training.progress import epoch_score
+from crossd.training.run_files import write_epoch
 
 
 def table_one(confusion: Tensor) -> dict[str, float]:
@@ -88,9 +87,7 @@ class EpochTable:
     Attach it before `TrainingProgress`: what is written of an epoch that is trained again after a kill is replaced.
 
     Args:
-        output_dir: of the run.
         evaluator: the validation engine; its metrics hold `score` and `val_loss`.
-        optimizer: whose learning rate is listed.
         score: the metric that the best epoch has most of.
         about: further entries of `metrics.json`.
     """
@@ -127,21 +124,8 @@ class EpochTable:
         loss = sum(self._losses) / max(len(self._losses), 1)
         values = {name: float(value) for name, value in self.evaluator.state.metrics.items()}
         row = {"epoch": engine.state.epoch, "learning_rate": self._rate, "train_loss": loss, **values}
-        path = self.folder / "metrics.csv"
-        rows = [kept for kept in _rows(path) if float(kept["epoch"]) < engine.state.epoch] + [row]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(row), lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_whole(path, text.getvalue())
+        rows = write_epoch(self.folder / "metrics.csv", row)
         best = max(rows, key=lambda row: epoch_score(row, self.score))
         numbers = {name: float(value) for name, value in best.items() if name != "epoch"}
         report = {**self.about, "best_epoch": int(best["epoch"]), "epochs": engine.state.epoch, "metrics": numbers}
         write_whole(self.folder / "metrics.json", json.dumps(report, indent=2) + "\n")
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))

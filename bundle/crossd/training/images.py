@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from crossd.cards.from_data import model_card
+from crossd.data.delimited import write_table
 from crossd.data.images.decoding import CHANNELS
 from crossd.errors import CrossDError
-from crossd.files import write_whole
 from crossd.processes import rank
 from crossd.pseudo3d import Pseudo3D, window_grid
-
-logger = logging.getLogger(__name__)
+from crossd.training.run_files import run_folder, write_skipped
 
 
 def image_card(
@@ -62,7 +58,7 @@ def image_card(
     roi_size = [1, image_size, image_size]
     further = {}
     if pseudo_3d is not None:
-        windows = window_options(pseudo_3d)
+        windows = checked_windows(pseudo_3d)
         roi_size = [windows["kernel_size"] ** 2, *window_grid((image_size, image_size), **windows)]
         further = {"pseudo_3d": {**windows, "image_size": image_size}}
     seen = {
@@ -80,10 +76,10 @@ def image_card(
     return model_card(task, class_names, {**arguments, "spatial_dims": dims}, seen, data=names)
 
 
-def window_options(pseudo_3d: Mapping[str, int]) -> dict[str, int]:
+def checked_windows(pseudo_3d: Mapping[str, int]) -> dict[str, int]:
     """The windows of `crossd.Pseudo3D`, with its defaults for what is not said.
 
-    >>> window_options({"kernel_size": 8})
+    >>> checked_windows({"kernel_size": 8})
     {'kernel_size': 8, 'stride': 2, 'padding': 1}
 
     Raises:
@@ -105,28 +101,12 @@ def write_image_lists(output_dir: str | None, corpus: dict[str, Any]) -> None:
     Of several processes the first does.
 
     Args:
-        output_dir: of the run; made if need be.
         corpus: what `crossd.data.images.read_corpus` returns.
 
     Raises:
         CrossDError: without a folder.
     """
-    if output_dir is None:
-        raise CrossDError("Training needs a folder for what it writes, got none. Pass --output_dir DIR.")
-    if rank() != 0:
-        return
-    _write(Path(output_dir) / "images.csv", ["source", "image", "label", "patient", "split"], corpus["rows"])
-    skipped = Path(output_dir) / "skipped.csv"
-    if corpus["skipped"]:
-        _write(skipped, ["source", "image", "reason"], corpus["skipped"])
-        logger.warning("%d images cannot be read and are left out: see %s", len(corpus["skipped"]), skipped)
-    else:
-        skipped.unlink(missing_ok=True)
-
-
-def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_whole(path, text.getvalue())
+    folder = run_folder(output_dir)
+    if rank() == 0:
+        write_table(folder / "images.csv", ("source", "image", "label", "patient", "split"), corpus["rows"])
+        write_skipped(folder / "skipped.csv", corpus["skipped"])

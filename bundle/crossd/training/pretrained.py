@@ -12,7 +12,7 @@ from torch import nn
 
 from crossd.callers import in_federated_round
 from crossd.cards.from_weights import is_none
-from crossd.checkpoints import load_pretrained, read_checkpoint
+from crossd.checkpoints import TransferReport, load_pretrained, read_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -63,15 +63,19 @@ class PretrainedCheckpointLoader:
             return
         content = read_checkpoint(str(self.weights))
         card = content.get("card") or {}
+        logger.info("%s\n%s", self.weights, self.load(content, card))
+        for difference in contradictions(card, self.card):
+            logger.warning("%s: %s", self.weights, difference)
+
+    def load(self, content: Mapping[str, Any], card: Mapping[str, Any]) -> TransferReport:
+        """Take over what a checkpoint holds; its card is empty where it has none."""
         head = self.network.get_submodule(self.head)
         fresh = {name: value.clone() for name, value in head.state_dict().items()}
         report = load_pretrained(self.network, content)
-        logger.info("%s\n%s", self.weights, report)
-        for difference in contradictions(card, self.card):
-            logger.warning("%s: %s", self.weights, difference)
         if card.get("class_names") != self.class_names:
             head.load_state_dict(fresh)
             logger.info("the head starts from random weights: the classes are %s", self.class_names)
+        return report
 
 
 def contradictions(stored: Mapping[str, Any], configured: Mapping[str, Any] | None) -> list[str]:
@@ -106,7 +110,6 @@ class TrainedCheckpointLoader:
     """Loads a trained model, head included, when the run starts.
 
     Args:
-        network: changed in place.
         weights: checkpoint file; anything that does not fit whole is an error.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -43,7 +42,6 @@ class TrainingProgress:
     Attach it last, after MONAI's `LrScheduleHandler` and `ValidationHandler`.
 
     Args:
-        output_dir: of the run; made if need be.
         evaluator: the validation engine; its metrics hold `score` and `val_loss`.
         optimizer, scheduler: of the run; the scheduler may be None.
         card: of the model, for `model.pt`.
@@ -51,7 +49,6 @@ class TrainingProgress:
         settings: JSON-able; a run is only resumed under equal ones, the same card and cases and as many processes.
         resume: continue from the newest checkpoint in `output_dir`; False starts again and removes them.
         patience: validations without a better score after which training stops; None never stops early.
-        keep: how many checkpoints to keep.
         score: the metric that the best epoch has most of.
         averaged: what `model.pt` holds instead of the network: a moving average of it (`WeightAverage.model`), or the
             part of it that is wanted in the end (`HybridNetwork.volumes`).
@@ -76,11 +73,9 @@ class TrainingProgress:
         score: str = "val_auc",
         averaged: nn.Module | None = None,
     ) -> None:
-        if output_dir is None:
-            raise CrossDError("Training needs a folder for what it writes, got none. Pass --output_dir DIR.")
+        self.folder = run_files.run_folder(output_dir)
         if patience is not None and patience < 1:
             raise CrossDError(f"patience must be a number of validations, 1 or more, or null, got {patience}.")
-        self.folder = Path(output_dir)
         resolved = self.folder.resolve()
         if resolved.name == "models" and (resolved.parent / "configs" / "metadata.json").is_file():
             raise CrossDError(

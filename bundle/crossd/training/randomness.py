@@ -31,9 +31,7 @@ class SeededDataset(CacheDataset):
     (not persistent ones, which would not see the epoch) and after resuming at that epoch.
 
     Args:
-        data: items.
         transform: MONAI's `Compose`; what comes before its first random transform is cached.
-        seed: of the run.
         cache_rate: part of the items to keep in memory after the deterministic transforms.
 
     Raises:
@@ -70,10 +68,6 @@ class SeedEpochs:
     """Handler that seeds python, numpy and torch, and the data set, at the start of every epoch.
 
     Dropout and whatever else draws from the global generators then repeats when an epoch is run again.
-
-    Args:
-        seed: of the run.
-        dataset: the training data.
     """
 
     def __init__(self, seed: int, dataset: SeededDataset) -> None:

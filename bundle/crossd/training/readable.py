@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from crossd.data.delimited import write_table
 from crossd.data.splits import SPLITS
 from crossd.errors import CrossDError
 from crossd.inference import CaseDataset
@@ -54,8 +54,6 @@ def readable_cases(
         transform: the deterministic preprocessing.
         output_dir: where `skipped.csv` is written (case, source, split, reason).
         skip_unreadable: leave unreadable cases out instead of refusing them.
-        num_workers: processes that read.
-        splits: whose cases are tried.
         cache_gb: GiB of memory for the preprocessed images.
 
     Returns:
@@ -68,47 +66,35 @@ def readable_cases(
     >>> readable_cases({"train": [], "val": [], "test": []}, lambda item: item, None)
     {'train': [], 'val': [], 'test': [], 'bytes': 0, 'cache_rate': 1.0}
     """
-    found = on_first(lambda: _tried(cases, transform, output_dir, skip_unreadable, num_workers, splits))
-    return {**found, "cache_rate": cache_rate(found["bytes"], cache_gb)}
 
-
-def _tried(
-    cases: Mapping[str, Any],
-    transform: Callable[[Any], Item],
-    output_dir: str | None,
-    skip_unreadable: bool,
-    num_workers: int,
-    splits: Sequence[str],
-) -> dict[str, Any]:
-    every = [case for split in splits for case in cases[split]]
-    own = torch.Generator()  # so that the global one, which initialises networks, is not drawn from
-    trial = DataLoader(_Trial(every, transform), batch_size=None, num_workers=num_workers, generator=own)
-    outcomes = list(tqdm(trial, desc="reading cases", total=len(every), disable=not every))
-    reasons = {case["case"]: error for case, (error, _) in zip(every, outcomes, strict=True) if error is not None}
-    if reasons and not skip_unreadable:
-        listed = "; ".join(f"{case}: {reason}" for case, reason in reasons.items())
-        raise CrossDError(
-            f"Every case must be readable, got {len(reasons)} of {len(every)} that are not: {listed}. "
-            "Repair or remove them, or leave them out with --skip_unreadable true."
-        )
-    if reasons and output_dir is not None:
-        _write(Path(output_dir), [(case, reasons[case["case"]]) for case in every if case["case"] in reasons])
-    kept = {split: [case for case in cases[split] if case["case"] not in reasons] for split in splits}
-    for split in splits:
-        if cases[split] and not kept[split]:
+    def tried() -> dict[str, Any]:
+        every = [case for split in splits for case in cases[split]]
+        own = torch.Generator()  # so that the global one, which initialises networks, is not drawn from
+        trial = DataLoader(_Trial(every, transform), batch_size=None, num_workers=num_workers, generator=own)
+        outcomes = list(tqdm(trial, desc="reading cases", total=len(every), disable=not every))
+        reasons = {case["case"]: error for case, (error, _) in zip(every, outcomes, strict=True) if error is not None}
+        if reasons and not skip_unreadable:
+            listed = "; ".join(f"{case}: {reason}" for case, reason in reasons.items())
             raise CrossDError(
-                f"At least one {split} case must be readable, got {len(cases[split])} that are not. Repair them."
+                f"Every case must be readable, got {len(reasons)} of {len(every)} that are not: {listed}. "
+                "Repair or remove them, or leave them out with --skip_unreadable true."
             )
-    return {**kept, "bytes": sum(size for _, size in outcomes)}
+        if reasons and output_dir is not None:
+            path = Path(output_dir) / "skipped.csv"
+            skipped = [case for case in every if case["case"] in reasons]
+            rows = [(case["case"], case["source"], case["split"], reasons[case["case"]]) for case in skipped]
+            write_table(path, ("case", "source", "split", "reason"), rows)
+            logger.warning("%d unreadable cases are left out: see %s", len(skipped), path)
+        kept = {split: [case for case in cases[split] if case["case"] not in reasons] for split in splits}
+        for split in splits:
+            if cases[split] and not kept[split]:
+                raise CrossDError(
+                    f"At least one {split} case must be readable, got {len(cases[split])} that are not. Repair them."
+                )
+        return {**kept, "bytes": sum(size for _, size in outcomes)}
 
-
-def _write(folder: Path, skipped: Sequence[tuple[Item, str]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "skipped.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["case", "source", "split", "reason"])
-        writer.writerows([case["case"], case["source"], case["split"], reason] for case, reason in skipped)
-    logger.warning("%d unreadable cases are left out: see %s", len(skipped), folder / "skipped.csv")
+    found = on_first(tried)
+    return {**found, "cache_rate": cache_rate(found["bytes"], cache_gb)}
 
 
 def cache_rate(needed_bytes: int, cache_gb: float) -> float:

@@ -1,10 +1,8 @@
-"""The files by which a run can be resumed: checkpoints that are whole, and the cases and settings they belong to."""
+"""What a run writes beside its model: checkpoints to resume from, its cases, and tables of its epochs."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import logging
 import re
@@ -13,10 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from crossd.checkpoints import read_checkpoint
+from crossd.data.delimited import read_table, write_table
 from crossd.errors import CrossDError
-from crossd.files import write_whole
 
 logger = logging.getLogger(__name__)
+
+
+def run_folder(output_dir: str | None) -> Path:
+    """Where a run writes.
+
+    Raises:
+        CrossDError: where nothing was given.
+    """
+    if output_dir is None:
+        raise CrossDError("Training needs a folder for what it writes, got none. Pass --output_dir DIR.")
+    return Path(output_dir)
 
 
 def checkpoint_path(folder: Path, epoch: int) -> Path:
@@ -85,14 +94,33 @@ def write_datalist(path: Path, cases: Sequence[Mapping[str, Any]], class_names: 
     """
     channels = max((len(case["image"]) for case in cases), default=1)
     images = ["image"] if channels == 1 else [f"image_{i + 1}" for i in range(channels)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     answer = "mask" if any("mask" in case for case in cases) else "label"
-    writer.writerow(["case", *images, answer, "patient", "split"])
+    rows = []
     for case in cases:
         said = case["mask"] if answer == "mask" else _names(case["label"], class_names)
-        writer.writerow([case["case"], *case["image"], said, case["patient"], case["split"]])
-    write_whole(path, text.getvalue())
+        rows.append([case["case"], *case["image"], said, case["patient"], case["split"]])
+    write_table(path, ["case", *images, answer, "patient", "split"], rows)
+
+
+def write_skipped(path: Path, images: Sequence[Sequence[str]]) -> None:
+    """List the images that cannot be read, (source, image, reason); without any a list of an earlier run goes."""
+    if images:
+        write_table(path, ("source", "image", "reason"), images)
+        logger.warning("%d images cannot be read and are left out: see %s", len(images), path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_epoch(path: Path, row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Add an epoch to a table; what it says of one that is trained again after a kill is replaced.
+
+    Returns:
+        All rows, those of earlier epochs as text.
+    """
+    kept = read_table(path).rows if path.is_file() else ()
+    rows = [*(old for old in kept if int(old["epoch"]) < row["epoch"]), row]
+    write_table(path, list(row), [[of_epoch.get(name, "") for name in row] for of_epoch in rows])
+    return rows
 
 
 def _names(label: int | Sequence[int], class_names: Sequence[str]) -> str:

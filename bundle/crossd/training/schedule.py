@@ -24,7 +24,6 @@ def epoch_schedule(
 
     Args:
         optimizer: with the largest learning rate.
-        epochs: of the run.
         schedule: `"cosine"`: half a cosine, from 1 to 0; `"step"`: a tenth of it after every `step_epochs`.
         step_epochs: see there; the warm-up counts.
         warmup_epochs: over which it rises evenly to 1. A run that is not longer ends while it rises.

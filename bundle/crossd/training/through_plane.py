@@ -18,7 +18,6 @@ class RandomThroughPlane:
 
     Args:
         network: a 2D network, also inside `DistributedDataParallel`.
-        seed: of the run.
 
     Raises:
         CrossDError: for a network without 2D Cross-D layers.

@@ -33,7 +33,6 @@ def set_trainable(network: nn.Module, mode: str = "all", head: str = "fc") -> nn
 
     Args:
         network: a classifier.
-        mode: see above.
         head: name of its last layer; `fc` in ResNets.
 
     Returns:

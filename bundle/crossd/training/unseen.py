@@ -15,7 +15,6 @@ class UnseenDecay(nn.Module):
     """A loss, and while its network trains a weight decay of the unseen parts alone; see `crossd.conv.unseen_penalty`.
 
     Args:
-        loss: of logits and labels.
         network: a 2D network of Cross-D convolutions, the one that is trained.
         factor: of half the squared norm of the unseen parts.
         axes: the through-plane axes that training shows: `(0,)` axial images alone.

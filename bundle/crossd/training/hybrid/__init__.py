@@ -8,8 +8,8 @@ from crossd.training.hybrid.batches import (
     image_channels,
     images_per_step,
 )
-from crossd.training.hybrid.loss import HybridLoss
 from crossd.training.hybrid.network import HybridNetwork, hybrid_network, image_twin
+from crossd.training.loss import HybridLoss
 
 __all__ = [
     "HybridLoss",

@@ -24,9 +24,7 @@ class ImageStream(Sampler[int]):
     What it gives are numbers `pass · images + image`, as `StreamedImages` takes them.
 
     Args:
-        images: how many there are.
         per_epoch: how many an epoch takes, in each process.
-        seed: of the order.
         rank, world_size: of this process, by default those of the run; the processes take turns.
 
     >>> stream = ImageStream(images=4, per_epoch=6)

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from crossd.conv import CrossDConv
 from crossd.errors import CrossDError, one_of
 from crossd.networks import CrossDResNet
-from crossd.training.hybrid.loss import branch_weights
+from crossd.training.loss import branch_weights
 from crossd.training.trainable import set_trainable
 
 STATISTICS = ("separate", "shared")
@@ -147,10 +147,8 @@ def image_twin(volumes: CrossDResNet, network: Mapping[str, Any], num_classes: i
     """A 2D network of the layers of a 3D one, for `HybridNetwork`.
 
     Args:
-        volumes: the 3D network.
         network: the arguments of `CrossDResNet` that it was made with, as on its card. `alignment` is left out, so that
             2D has its own default, `"dynamic"`.
-        num_classes: of the images.
         changes: arguments for the 2D network alone, such as `alignment="rest"`.
 
     Raises:
@@ -182,13 +180,9 @@ def hybrid_network(
     """The network of `configs/train_hybrid.json`.
 
     Args:
-        volumes: the 3D network of its card.
-        network: of that card.
-        image_classes: of the images.
         image_options: arguments for the 2D network alone.
         trainable: see `crossd.training.set_trainable`; of both networks.
         norm_statistics, volume_weight, image_weight: see `HybridNetwork`.
-        device: where to.
     """
     images = image_twin(volumes, network, len(image_classes), **(image_options or {}))
     made = HybridNetwork(volumes, images, norm_statistics, volume_weight, image_weight).to(device)

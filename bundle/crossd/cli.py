@@ -1,29 +1,61 @@
-"""Classify DICOM series as they arrive in a folder, and send the Structured Reports to a DICOM node.
-
-crossd watch /data/incoming --send ORTHANC@127.0.0.1:4242
-crossd watch /data/incoming --send ORTHANC@127.0.0.1:4242 --listen CROSSD@:11112 --allow ORTHANC
-crossd watch /data/incoming --status
-"""
+"""The command line, `crossd watch …`; `python -m crossd.cli` where the script `crossd` is not installed."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import signal
+import sys
 import threading
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from crossd.bundle import bundle_root
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, rule_broken
 from crossd.serve import LEDGER, Ledger, Settings, make_state, parse_node, watch
 from crossd.serve.nodes import check_ae_title
+from crossd.version import __version__
+
+WATCH = """Classify DICOM series as they arrive in a folder, and send the Structured Reports to a DICOM node.
+
+crossd watch /data/incoming --send ORTHANC@127.0.0.1:4242
+crossd watch /data/incoming --send ORTHANC@127.0.0.1:4242 --listen CROSSD@:11112 --allow ORTHANC
+crossd watch /data/incoming --status
+"""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; what breaks a rule of this library is told in one line.
+
+    Args:
+        arguments: without the program's name; those of the process by default.
+
+    Returns:
+        The exit code: 0, or 1 for a `CrossDError`, or what the command says.
+    """
+    parser = argparse.ArgumentParser(prog="crossd", description="2D→3D learning for medical volumes, inside MONAI.")
+    parser.add_argument("--version", action="version", version=f"crossd {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    formatter = argparse.RawDescriptionHelpFormatter
+    _add_arguments(
+        commands.add_parser("watch", help=WATCH.splitlines()[0], description=WATCH, formatter_class=formatter)
+    )
+    given = parser.parse_args(arguments)
+    try:
+        return _run(given)
+    except Exception as error:
+        cause = rule_broken(error)
+        if cause is None:
+            raise
+        print(f"error: {cause}", file=sys.stderr)
+        return 1
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `crossd watch`."""
     parser.add_argument("folder", type=Path, help="watched with all folders below it")
     parser.add_argument("--send", metavar="AE@HOST:PORT", help="DICOM node that takes the reports")
@@ -47,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     """Watch until SIGTERM or Ctrl-C; a second one ends at once."""
     if arguments.status:
         return _status(make_state(arguments.folder.absolute(), arguments.state) / LEDGER)
@@ -112,3 +144,7 @@ def _status(path: Path) -> int:
 
 def _time(row: dict[str, Any]) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["time"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
