@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from crossd.convert.network import convert
+from crossd.convert.converting import convert
 
 __all__ = ["convert"]

@@ -1,6 +1,7 @@
 """Self-supervision: one objective a file, the views it compares, and the run that trains by it."""
 
 from crossd.cards.from_data import ssl_card
+from crossd.ssl.crop_views import GlobalAndSubCropsd
 from crossd.ssl.encoders import EncoderCheckpointLoader, build_encoder
 from crossd.ssl.heads import MiddleHead, PCRLHeads, SimilarityHead
 from crossd.ssl.image_views import ImageViewsd, image_spatial_changes
@@ -13,7 +14,6 @@ from crossd.ssl.statistics import state_with_statistics
 from crossd.ssl.unlabelled_images import image_preprocessing, unlabelled_images
 from crossd.ssl.unlabelled_volumes import unlabelled_volumes, volume_preprocessing
 from crossd.ssl.view_sizes import image_sizes, volume_sizes, window_options
-from crossd.ssl.views import GlobalAndSubCropsd
 
 __all__ = [
     "EncoderCheckpointLoader",

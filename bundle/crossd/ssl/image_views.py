@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crossd.pseudo3d import Pseudo3D
 from crossd.pseudo3d.windows import pseudo_3d, window_grid
-from crossd.ssl.views import Box, GlobalAndSubCropsd
+from crossd.ssl.crop_views import Box, GlobalAndSubCropsd
 
 
 def image_spatial_changes() -> Compose:

@@ -11,10 +11,10 @@ from monai.data import CacheDataset, Dataset
 from crossd.data.delimited import write_table
 from crossd.errors import CrossDError
 from crossd.processes import rank
+from crossd.ssl.crop_views import GlobalAndSubCropsd
 from crossd.ssl.image_views import ImageViewsd
 from crossd.ssl.unlabelled_images import image_preprocessing
 from crossd.ssl.unlabelled_volumes import volume_preprocessing
-from crossd.ssl.views import GlobalAndSubCropsd
 from crossd.training.readable import readable_cases
 from crossd.training.run_files import run_folder, write_skipped
 

@@ -1,6 +1,6 @@
 """Sizes that follow from the size of the views: crops, sub-crops, and the windows that images are unrolled by.
 
-The published sizes (`crossd.ssl.views`) are for whole chest CTs. These shares of `roi_size` are ours.
+The published sizes (`crossd.ssl.crop_views`) are for whole chest CTs. These shares of `roi_size` are ours.
 """
 
 from __future__ import annotations

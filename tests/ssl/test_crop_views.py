@@ -6,7 +6,7 @@ import pytest
 import torch
 from crossd import CrossDError, Pseudo3D
 from crossd.ssl import GlobalAndSubCropsd
-from crossd.ssl.views import CROP_SIZES, MARGIN, intensity_changes, intersection_over_union, spatial_changes
+from crossd.ssl.crop_views import CROP_SIZES, MARGIN, intensity_changes, intersection_over_union, spatial_changes
 from monai.transforms import Compose, Identity, RandCoarseShuffle
 
 SIZES = dict(
