@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
+from crossd.case_run import CaseRun
 from crossd.inference import CaseDataset, CaseLoader, Classification, WindowInferer, classify_cases, collate_cases
 from crossd.inference.case_loader import one_ahead
-from crossd.runs import CaseRun
 from ignite.engine import Events
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator

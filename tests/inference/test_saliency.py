@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from crossd.case_run import CaseRun
 from crossd.errors import CrossDError
 from crossd.inference import (
     Accelerated,
@@ -22,7 +23,6 @@ from crossd.inference import (
     collate_cases,
 )
 from crossd.inference.backends import accelerate
-from crossd.runs import CaseRun
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.visualize import GradCAM

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from crossd.case_run import CaseRun
 from crossd.errors import CrossDError
 from crossd.inference import (
     Case,
@@ -19,7 +20,6 @@ from crossd.inference import (
 )
 from crossd.inference.iteration import answer_cases
 from crossd.report import ReportPage
-from crossd.runs import CaseRun
 from crossd.segmentation import Segmentation
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator

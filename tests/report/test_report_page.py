@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 import torch
+from crossd.case_run import CaseRun
 from crossd.errors import CrossDError
 from crossd.inference import RunJournal
 from crossd.report import ReportPage, report_page
-from crossd.runs import CaseRun
 from ignite.engine import Events
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator

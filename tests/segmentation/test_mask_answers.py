@@ -10,11 +10,11 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from crossd.case_run import CaseRun
 from crossd.data import LoadMaskd, preprocessing
 from crossd.errors import CrossDError
 from crossd.inference import Case
 from crossd.inference.answer import Explanation
-from crossd.runs import CaseRun
 from crossd.segmentation import (
     Segmentation,
     SegmentationReport,

@@ -7,9 +7,9 @@ from crossd.inference.case_dataset import Case, CaseDataset, collate_cases
 from crossd.inference.case_loader import CaseLoader
 from crossd.inference.classification import Classification
 from crossd.inference.evidence import WindowEvidence, WindowMap
+from crossd.inference.input_space import map_in_input_space, save_map, to_input_space
 from crossd.inference.iteration import classify_cases, run_cases
 from crossd.inference.model import LoadWeights, background, mean_background, network_from_card
-from crossd.inference.restore import map_in_input_space, save_map, to_input_space
 from crossd.inference.run_journal import RunJournal
 from crossd.inference.saliency import WindowGradCAM
 from crossd.inference.structured_reports import StructuredReports

@@ -13,7 +13,7 @@ from crossd.errors import CrossDError, one_of
 from crossd.inference.answer import Answer, Explanation
 from crossd.inference.case_dataset import Case, reason
 from crossd.inference.evidence import WindowMap
-from crossd.inference.restore import map_in_input_space, save_map
+from crossd.inference.input_space import map_in_input_space, save_map
 from crossd.inference.saliency import METHODS, WindowGradCAM
 from crossd.inference.window_inferer import WindowInferer
 

@@ -4,9 +4,9 @@ From the lists come how a value is read (`Option.parse`), what a config item get
 names (`refuse_unknown`), what a resumed run compares (`settings`, `refuse_changes`) and the page `docs/options.md`.
 """
 
+from crossd.options.changed_settings import changes, refuse_changes
 from crossd.options.declared import OPTIONS, Options, declared, options, refuse_unknown, settings
 from crossd.options.option import Option
-from crossd.options.resumed import changes, refuse_changes
 
 __all__ = [
     "OPTIONS",

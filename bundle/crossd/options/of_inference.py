@@ -1,4 +1,4 @@
-"""Options of inference.json, inference_segmentation.json and inference_trt.json."""
+"""Options of the inference configs; each is a key there too, with the same default (a test compares them)."""
 
 from __future__ import annotations
 

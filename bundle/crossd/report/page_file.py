@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossd.report.page import COUNTS, slot
+from crossd.report.page_html import COUNTS, slot
 
 
 class PageFile:

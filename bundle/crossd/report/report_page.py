@@ -21,7 +21,7 @@ from crossd.inference.case_dataset import reason
 from crossd.report.case_pictures import Pictures, pictures_of
 from crossd.report.discretion import without_folders
 from crossd.report.model_facts import model_facts
-from crossd.report.page import case_html, page
+from crossd.report.page_html import case_html, page
 from crossd.report.run_pages import RunPages
 from crossd.report.views import ClassView, MaskView, View
 
@@ -34,7 +34,7 @@ NOTE = (
 
 
 class ReportPage:
-    """One self-contained page of all cases of a `crossd.runs.CaseRun`.
+    """One self-contained page of all cases of a `crossd.case_run.CaseRun`.
 
     A case is added when it is done, and the page closed again behind it, so memory does not grow with the cases and a
     run that dies leaves a page of what was done. When the page cannot be written the run goes on without it.

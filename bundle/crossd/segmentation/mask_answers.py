@@ -14,8 +14,8 @@ from torch import Tensor
 from crossd.errors import CrossDError
 from crossd.inference.answer import Answer, Explanation
 from crossd.inference.case_dataset import Case, reason
+from crossd.inference.input_space import mask_in_input_space, save_map
 from crossd.inference.iteration import Said, answer_cases, precision
-from crossd.inference.restore import mask_in_input_space, save_map
 
 
 def segment_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[Said]:

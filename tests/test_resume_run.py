@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from crossd.case_run import CaseRun
 from crossd.data import find_cases
 from crossd.errors import CrossDError
 from crossd.inference import (
@@ -29,14 +30,13 @@ from crossd.inference.case_dataset import case_key
 from crossd.processes import join_processes
 from crossd.report import ReportPage
 from crossd.report.page_file import pieces
-from crossd.runs import CaseRun
 from crossd.version import __version__
 from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 CARD: dict[str, Any] = {"task": "multiclass", "class_names": ["no", "yes"], "negative_class": 0, "data": ""}
 CARD["input"] = {"channels": ["image"], "plane": "axial", "spacing": None, "mean": 0.0, "std": 1.0, "roi_size": [8] * 3}
 CARD["input"]["intensity"] = {"mode": "range", "lower": None, "upper": None}

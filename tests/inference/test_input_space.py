@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from crossd.inference import WindowInferer, map_in_input_space, restore, save_map, to_input_space
+from crossd.inference import WindowInferer, input_space, map_in_input_space, save_map, to_input_space
 from monai.data import MetaTensor
 from monai.transforms import Compose, Orientation, Spacing
 
@@ -65,7 +65,7 @@ def test_slab_by_slab_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     image = volume((17, 12, 11), affine_of((1, 2, 0), (1, -1, 1), (0.5, 1.5, 1.0), 15))
     prepared = Compose([Orientation("SPL"), Spacing(1.0)])(image)
     whole, _ = to_input_space(prepared[0].as_tensor(), prepared)
-    monkeypatch.setattr(restore, "SLAB", 5 * 12 * 11)
+    monkeypatch.setattr(input_space, "SLAB", 5 * 12 * 11)
     slabs, _ = to_input_space(prepared[0].as_tensor(), prepared)
     np.testing.assert_allclose(slabs, whole, atol=1e-5)
 

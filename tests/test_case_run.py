@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from crossd.case_run import CaseRun
 from crossd.errors import CrossDError
 from crossd.inference import (
     Accelerated,
@@ -23,7 +24,6 @@ from crossd.inference import (
     collate_cases,
 )
 from crossd.inference.case_dataset import reason
-from crossd.runs import CaseRun
 from ignite.engine import Events
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
