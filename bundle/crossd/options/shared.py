@@ -27,7 +27,7 @@ SERIES = Option(
     "series",
     ("text", "texts"),
     None,
-    "DICOM series by description (with * and ?), modality or UID; null: any",
+    "DICOM series of a folder with several, by description (* and ?), modality or UID",
     compared=True,
 )
 WINDOWS = (
