@@ -81,5 +81,5 @@ INFERENCE_TRT = (
         compared=True,
         choices=PRECISIONS,
     ),
-    Option("plan", "path", "$@output_dir + '/tensorrt/model'", "beginning of the engine file's name, with its folder"),
+    Option("plan", "path", "$@output_dir + '/tensorrt/model'", "folder and beginning of the name of the engine's file"),
 )

@@ -34,14 +34,20 @@ PRETRAIN_2D = (
     Option("output_dir", "path", "$@bundle_root + '/output_2d'", "receives model.pt, metrics, images.csv, checkpoints"),
     START,
     replace(TASK, help="multiclass or multilabel; null: as the images are"),
-    Option("channels", "integer", "$len(@base['input']['channels'])", "1: grey; 3: RGB"),
+    Option("channels", "integer", "$len(@base['input']['channels'])", "channels of images; 1: grey, 3: RGB"),
     IMAGE_SIZE,
     Option("pseudo3d", "mapping", None, "arguments of Pseudo3D, to train a 3D network; null: a 2D network"),
     SPLIT_SEED,
     TRAINABLE,
     *with_defaults(EPOCHS, epochs=90, batch_size=32, learning_rate=0.001, warmup_epochs=0, weight_decay=0.01),
-    Option("schedule", "text", "step", "step: a tenth after every step_epochs. cosine: down to 0", compared=True),
-    Option("step_epochs", "integer", 30, "epochs of a step of schedule step", compared=True),
+    Option(
+        "schedule",
+        "text",
+        "step",
+        "learning rate: a tenth every step_epochs (step), or down to 0 (cosine)",
+        compared=True,
+    ),
+    Option("step_epochs", "integer", 30, "epochs between the steps of schedule step", compared=True),
     replace(CLASS_WEIGHTS, default=None),
     LABEL_SMOOTHING,
     Option("mixup", "number", 0.0, "alpha of mixup's Beta distribution; 0: no mixup", compared=True),
@@ -89,5 +95,11 @@ TRAIN_2D = (
     BOOTSTRAP_SAMPLES,
 )
 UNSEEN_DECAY_2D = (
-    Option("unseen_decay", "number", 0.1, "weight decay of what axial images do not see of 3D kernels", compared=True),
+    Option(
+        "unseen_decay",
+        "number",
+        0.1,
+        "weight decay of the part of 3D kernels that axial images do not see",
+        compared=True,
+    ),
 )

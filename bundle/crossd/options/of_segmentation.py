@@ -17,7 +17,12 @@ _SEGMENTATION = (
     replace(LABELS, help="table of cases: image (or image_1, …), mask, case, patient, split"),
     CLASSES,
     START,
-    Option("network", "text", "$@base['network'].get('name', 'crossd')", "crossd: CrossDUNet; or UNet, … of MONAI"),
+    Option(
+        "network",
+        "text",
+        "$@base['network'].get('name', 'crossd')",
+        "crossd: CrossDUNet; or a class of monai.networks.nets, as UNet",
+    ),
     Option(
         "convs", "text", "$@base['network'].get('convs', 'plain')", "convolutions of MONAI's networks: plain or crossd"
     ),

@@ -58,7 +58,7 @@ PRETRAIN_SSL = (
     Option("min_iou", "number", 0.3, "least intersection over union of the two global views", compared=True),
     Option("image_size", "integer", None, "shorter side images are resized to, pixels; null: by roi_size"),
     Option("kernel_size", "integer", None, "side of the pseudo-3D window, pixels; null: the least for roi_size"),
-    Option("stride", "integer", None, "from window to window, pixels; null: half of kernel_size"),
+    Option("stride", "integer", None, "distance from window to window, pixels; null: half of kernel_size"),
     Option("padding", "integer", None, "zeros around the image, pixels; null: half of (kernel_size - stride)"),
     replace(PLANE, default="axial"),
     replace(SPACING, default=None),

@@ -40,7 +40,7 @@ CHANGES = (
         "flip_axes",
         "integers",
         [2],
-        "mirrored axes: 0 depth, 1 height, 2 width; [] where classes are sides",
+        "axes mirrored at random (0 depth, 1 height, 2 width); [] if classes are sides",
         compared=True,
     ),
     Option("affine_prob", "number", 0.5, "probability of a small rotation, scaling and shift", compared=True),
@@ -91,7 +91,13 @@ RECORDED_SPLITS = "$os.path.join(os.path.dirname(@options.weights), 'datalist.cs
 EVALUATED = (
     Option("weights", "path", "$@options.output_dir + '/model.pt'", "trained model with its card", optional=True),
     Option("labels", "path", "@recorded_splits", "cases as for training; default: those of training", optional=True),
-    Option("recorded_splits", "path", RECORDED_SPLITS, "splits of the training; null: there are none", optional=True),
+    Option(
+        "recorded_splits",
+        "path",
+        RECORDED_SPLITS,
+        "datalist.csv of the training; null: no earlier splits",
+        optional=True,
+    ),
     Option("split", "text", None, "train, val, test or all; null: test, or val where there is no test"),
     BOOTSTRAP_SAMPLES,
     Option("evaluation_dir", "path", "$@options.output_dir + '/evaluation'", "receives the report and metrics.json"),

@@ -14,7 +14,7 @@ CACHE = (
     Option("cache_dir_gb", "number", 100, "size that cache_dir may have, GiB"),
 )
 CACHE_GB = Option("cache_gb", "number", 4, "memory for decoded cases, GiB per process")
-VOLUME = Option("volume", "integer", None, "volume of 4D files, from 0; null: as FILE@NUMBER says", compared=True)
+VOLUME = Option("volume", "integer", None, "which volume of 4D files, from 0; null: as FILE@NUMBER says", compared=True)
 TILT = Option(
     "tilt",
     "choice",
@@ -27,7 +27,7 @@ SERIES = Option(
     "series",
     ("text", "texts"),
     None,
-    "DICOM series of a folder with several, by description (* and ?), modality or UID",
+    "DICOM series where a folder has several: description, modality or UID",
     compared=True,
 )
 WINDOWS = (
@@ -64,15 +64,22 @@ INTENSITY = Option(
     "mode (window, percentile or range) with lower and upper, scaled to 0 to 1",
 )
 NORMALISATION = (
-    Option("mean", ("number", "numbers"), "$@base['input']['mean']", "subtracted from intensities of 0 to 1"),
-    Option("std", ("number", "numbers"), "$@base['input']['std']", "intensities are divided by it, less the mean"),
+    Option(
+        "mean", ("number", "numbers"), "$@base['input']['mean']", "mean of intensities in [0, 1], which is subtracted"
+    ),
+    Option(
+        "std",
+        ("number", "numbers"),
+        "$@base['input']['std']",
+        "standard deviation of intensities in [0, 1], which divides them",
+    ),
 )
 IMAGE_SIZE = Option("image_size", "integer", 224, "sides of the squares that the 2D network sees, pixels")
 FLIP_AXES_2D = Option(
     "flip_axes",
     "integers",
     [1],
-    "mirrored axes: 0 height, 1 width; [] where classes are sides",
+    "axes mirrored at random (0 height, 1 width); [] where classes are sides",
     compared=True,
 )
 
@@ -99,7 +106,7 @@ CLASS_WEIGHTS = Option(
     "class_weights",
     ("choice", "numbers"),
     "balanced",
-    "balanced: classes count the same; null: cases do; or a number per class",
+    "balanced: each class counts the same; null: each case; or one number each",
     compared=True,
     choices=("balanced",),
     optional=True,
@@ -115,7 +122,7 @@ NETWORK = (
 EPOCHS = (
     Option("epochs", "integer", 50, "number of epochs", compared=True),
     Option("batch_size", "integer", 8, "training cases per step and process", compared=True),
-    Option("learning_rate", "number", 0.001, "learning rate after warm-up, the highest", compared=True),
+    Option("learning_rate", "number", 0.001, "learning rate after warm-up", compared=True),
     Option("warmup_epochs", "integer", 2, "epochs of warm-up, in which the learning rate rises", compared=True),
     Option("weight_decay", "number", 0.01, "weight decay of the optimiser", compared=True),
 )
