@@ -233,6 +233,11 @@ def test_the_page_is_current(root):
     )
 
 
+@pytest.mark.parametrize("name", OPTIONS)
+def test_help_is_one_short_line(name):
+    assert {option.name: option.help for option in OPTIONS[name] if not 0 < len(option.help) <= 80} == {}
+
+
 # What runs compared whose options nobody had declared yet; `card`, `cases` and the like are not options.
 COMPARED = {
     "train": "trainable class_weights label_smoothing",

@@ -4,77 +4,50 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crossd.options.of_training import EVALUATED, IMAGES, LABELS, TRAIN, WEIGHTS
+from crossd.options.of_training import EVALUATED, LABELS, TRAIN
 from crossd.options.option import Option, with_defaults
+from crossd.options.shared import NETWORK, START
+
+CLASSES = Option(
+    "classes", ("mapping", "texts"), None, "class names from value 0 on, or by value; null: dataset.json's"
+)
 
 _SEGMENTATION = (
-    replace(
-        IMAGES,
-        help="a folder with the dataset.json of a Medical Decathlon task; or, with labels, the folder that its paths "
-        "start from (default: its own)",
-    ),
-    replace(
-        LABELS,
-        help="a CSV with the columns image (or image_1, image_2, … per channel) and mask, optionally case, patient, "
-        "split (train, val, test)",
-    ),
-    Option(
-        "classes",
-        ("mapping", "texts"),
-        None,
-        "what the values of masks mean: names from 0 on, as in ['background','tumour'], or by value, as in "
-        "{0:'background',4:'tumour'}; null: those of dataset.json",
-    ),
-    replace(
-        WEIGHTS,
-        default=None,
-        help="what to start from: a segmentation model, or for CrossDUNet's encoder any checkpoint "
-        "crossd.load_pretrained knows (2D, 3D, self-supervised); none: random weights",
-    ),
+    Option("images", "path", None, "folder of dataset.json (Decathlon), or that the paths in labels start from"),
+    replace(LABELS, help="table of cases: image (or image_1, …), mask, case, patient, split"),
+    CLASSES,
+    START,
     Option(
         "network",
         "text",
         "$@base['network'].get('name', 'crossd')",
-        "crossd for CrossDUNet, or a class of monai.networks.nets such as UNet or SegResNet",
+        "crossd: CrossDUNet; or a class of monai.networks.nets, as UNet",
     ),
     Option(
-        "convs",
-        "text",
-        "$@base['network'].get('convs', 'plain')",
-        "of MONAI's networks: plain, or crossd to build them from Cross-D convolutions",
+        "convs", "text", "$@base['network'].get('convs', 'plain')", "convolutions of MONAI's networks: plain or crossd"
     ),
-    Option(
-        "network_options",
-        "mapping",
-        {},
-        "further arguments of the network: of CrossDUNet conv1_t_size, conv1_t_stride, no_max_pool, decoder_channels, "
-        "norm, dropout, alignment, motion, view; of the others all but channels",
+    *with_defaults(
+        NETWORK,
+        network_options={},
+        depth="$@base['network'].get('depth', 18)",
+        width="$@base['network'].get('width', 64)",
     ),
-    Option("depth", "integer", "$@base['network'].get('depth', 18)", "of CrossDUNet's encoder: 10, 18, 34, 50 or 101"),
-    Option("width", "integer", "$@base['network'].get('width', 64)", "channels of its first stage"),
     Option(
         "deep_supervision",
         "integer",
         "$@base['network'].get('deep_supervision', 2)",
-        "coarser scales of CrossDUNet that answer too in training",
+        "coarser scales of CrossDUNet that have a loss too",
     ),
-    Option(
-        "allow_empty",
-        "switch",
-        False,
-        "whether a mask may hold nothing but background; false: that is an error",
-        compared=True,
-    ),
-    Option("batch_size", "integer", 2, "training cases per step", compared=True),
+    Option("allow_empty", "switch", False, "whether a mask may be background only; false: an error", compared=True),
     Option("crops", "integer", 2, "crops of roi_size of each case in a step", compared=True),
     Option(
         "crop_ratios",
         "numbers",
         None,
-        "how often a crop's centre lies in each class; null: each as often",
+        "how often a crop's centre lies in each class; null: equally often",
         compared=True,
     ),
-    *with_defaults(TRAIN, epochs=100, affine_prob=0.3),
+    *with_defaults(TRAIN, epochs=100, batch_size=2, affine_prob=0.3),
 )
 # What a classifier has and masks have not.
 _OF_CLASSIFIERS = ("task", "negative_class", "trainable", "class_weights", "label_smoothing", "aggregate", "top_k")
@@ -83,17 +56,10 @@ TRAIN_SEGMENTATION = tuple({**_REPLACED, **{option.name: option for option in _S
 
 EVALUATE_SEGMENTATION = (
     *EVALUATED,
-    Option(
-        "evaluation_dir",
-        "path",
-        "$@options.output_dir + '/evaluation'",
-        "receives cases.csv and metrics.json; default: evaluation in output_dir",
-    ),
-    Option("save_masks", "switch", False, "whether the masks are written too, with segmentations.csv"),
-    Option(
-        "classes",
-        ("mapping", "texts"),
-        "$dict(zip(@base['label_values'], @base['class_names']))",
-        "those of the model's card",
+    Option("save_masks", "switch", False, "write the masks too, with segmentations.csv"),
+    replace(
+        CLASSES,
+        default="$dict(zip(@base['label_values'], @base['class_names']))",
+        help="class names; default: as the model's card says",
     ),
 )

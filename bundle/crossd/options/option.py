@@ -20,7 +20,7 @@ class Option:
     Attributes:
         kind: of the value, one of `KINDS`, or several of which one fits.
         default: as the config holds it; text that begins with `$` or `@` is MONAI's expression or reference.
-        help: what it does, in a sentence or two.
+        help: what it is, unit and special values, in one line of at most 80 characters.
         compared: whether a run is only resumed under an equal value.
         choices: the words that `"choice"` allows; `none` among them is a value of its own, which null is not.
         optional: whether `null` is a value. It is where it is the default.

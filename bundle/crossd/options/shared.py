@@ -5,163 +5,153 @@ from __future__ import annotations
 from crossd.options.option import Option
 
 BUNDLE_MODEL = "$@bundle_root + '/models/model.pt'"
-TILTS = ("correct", "refuse")
-AGGREGATES = ("mean", "max", "top_k", "noisy_or")
+CUDA_IF_ANY = "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')"
+PLANES = ("axial", "coronal", "sagittal", "acquired")
 
-DEVICE = Option(
-    "device",
-    "device",
-    "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
-    "cuda when there is one",
-)
+DEVICE = Option("device", "device", CUDA_IF_ANY, "device of torch; default: cuda where there is one")
 CACHE = (
-    Option("cache_dir", "path", None, "folder that keeps preprocessed volumes on disk for the next run; null: none"),
-    Option("cache_dir_gb", "number", 100, "GiB that this folder may hold"),
+    Option("cache_dir", "path", None, "folder that keeps preprocessed volumes for later runs; null: none"),
+    Option("cache_dir_gb", "number", 100, "size that cache_dir may have, GiB"),
 )
-VOLUME = Option(
-    "volume",
-    "integer",
-    None,
-    "which volume of 4D files, counted from 0; null: FILE@NUMBER says it, or they are 3D",
-    compared=True,
-)
+CACHE_GB = Option("cache_gb", "number", 4, "memory for decoded cases, GiB per process")
+VOLUME = Option("volume", "integer", None, "which volume of 4D files, from 0; null: as FILE@NUMBER says", compared=True)
 TILT = Option(
     "tilt",
     "choice",
     "correct",
-    "DICOM series of a tilted gantry: corrected (resampled along the shear, and said) or refused (cannot be read)",
+    "DICOM series of a tilted gantry: corrected (resampled) or refused",
     compared=True,
-    choices=TILTS,
+    choices=("correct", "refuse"),
 )
-
-
-def series(help: str) -> Option:
-    """Which DICOM series are meant; configs differ in what happens to the others."""
-    return Option("series", ("text", "texts"), None, help, compared=True)
-
-
+SERIES = Option(
+    "series",
+    ("text", "texts"),
+    None,
+    "DICOM series where a folder has several: description, modality or UID",
+    compared=True,
+)
 WINDOWS = (
-    Option("overlap", "number", 0.5, "of neighbouring windows, as a share of their size"),
+    Option("overlap", "number", 0.5, "overlap of neighbouring windows, share of their size"),
     Option("sw_batch_size", "integer", 4, "windows in one pass of the network"),
 )
 AGGREGATE = (
-    Option("aggregate", "choice", "mean", "of windows: what becomes of their probabilities", choices=AGGREGATES),
-    Option("top_k", "integer", 3, "windows that top_k averages"),
+    Option(
+        "aggregate",
+        "choice",
+        "mean",
+        "how the probabilities of windows become those of the case",
+        choices=("mean", "max", "top_k", "noisy_or"),
+    ),
+    Option("top_k", "integer", 3, "windows that aggregate top_k averages"),
+)
+
+# How volumes and images are seen
+PLANE = Option("plane", "choice", "$@base['input']['plane']", "plane in which depth slices lie", choices=PLANES)
+SPACING = Option(
+    "spacing",
+    "numbers",
+    "$@base['input']['spacing']",
+    "spacing volumes are resampled to, mm, depth height width; null: as they are",
+    optional=True,
+)
+ROI_SIZE = Option(
+    "roi_size", "integers", "$@base['input']['roi_size']", "window of the network, voxels, depth height width"
+)
+INTENSITY = Option(
+    "intensity",
+    "mapping",
+    "$@base['input']['intensity']",
+    "mode (window, percentile or range) with lower and upper, scaled to 0 to 1",
+)
+NORMALISATION = (
+    Option(
+        "mean", ("number", "numbers"), "$@base['input']['mean']", "mean of intensities in [0, 1], which is subtracted"
+    ),
+    Option(
+        "std",
+        ("number", "numbers"),
+        "$@base['input']['std']",
+        "standard deviation of intensities in [0, 1], which divides them",
+    ),
+)
+IMAGE_SIZE = Option("image_size", "integer", 224, "sides of the squares that the 2D network sees, pixels")
+FLIP_AXES_2D = Option(
+    "flip_axes",
+    "integers",
+    [1],
+    "axes mirrored at random (0 height, 1 width); [] where classes are sides",
+    compared=True,
 )
 
 # Of training, on images and on volumes
-TASKS = ("multiclass", "multilabel")
-TRAINABLE = Option(
-    "trainable",
-    "text",
-    "all",
-    "head: the last layer only, batch norms use their stored statistics. norms: weak probing, the last layer and all "
-    "norms, which use and update batch statistics. all: everything",
-    compared=True,
-)
 IMAGE_ROOT = Option(
-    "image_root",
-    "path",
-    None,
-    "folder that the names in a .csv of images start from (default: its folder, or the one above)",
+    "image_root", "path", None, "folder that names in a .csv start from; null: its own or the one above"
 )
-START = Option(
-    "weights",
-    "path",
+START = Option("weights", "path", None, "checkpoint to start from, 2D or 3D; null: random weights", compared=True)
+TASK = Option(
+    "task",
+    "choice",
     None,
-    "what to start from: any checkpoint crossd.load_pretrained knows, 2D or 3D; none: random weights",
-    compared=True,
+    "multiclass: one class per case; multilabel: any number",
+    choices=("multiclass", "multilabel"),
+)
+TRAINABLE = Option(
+    "trainable", "text", "all", "head: last layer. norms: it and all norms. all: every layer", compared=True
 )
 SKIP_UNREADABLE = Option(
-    "skip_unreadable",
-    "switch",
-    False,
-    "true: leave cases that cannot be read out and list them in skipped.csv; false: they are an error",
+    "skip_unreadable", "switch", False, "leave out what cannot be read and list it in skipped.csv; false: an error"
 )
+SPLIT_SEED = Option("split_seed", "integer", 0, "seed of the split and of the choice of cases")
 CLASS_WEIGHTS = Option(
     "class_weights",
     ("choice", "numbers"),
     "balanced",
-    "balanced: every class counts the same; null: every case does; or a number per class",
+    "balanced: each class counts the same; null: each case; or one number each",
     compared=True,
     choices=("balanced",),
     optional=True,
 )
-LABEL_SMOOTHING = Option("label_smoothing", "number", 0.0, "of the cross-entropy, multiclass only", compared=True)
+LABEL_SMOOTHING = Option(
+    "label_smoothing", "number", 0.0, "label smoothing of the cross-entropy, multiclass only", compared=True
+)
 NETWORK = (
-    Option("depth", "integer", "$@base['network']['depth']", "of the ResNet: 10, 18, 34, 50 or 101"),
-    Option("width", "integer", "$@base['network']['width']", "channels of its first stage"),
-    Option(
-        "network_options",
-        "mapping",
-        {},
-        "further arguments of crossd.CrossDResNet: alignment, motion, view, max_angle, conv1_t_size, conv1_t_stride, "
-        "no_max_pool",
-    ),
+    Option("depth", "integer", "$@base['network']['depth']", "layers of the ResNet: 10, 18, 34, 50 or 101"),
+    Option("width", "integer", "$@base['network']['width']", "channels of the finest level of the network"),
+    Option("network_options", "mapping", {}, "further arguments of the network's class"),
 )
 EPOCHS = (
-    Option("epochs", "integer", 50, "how often all training cases are seen", compared=True),
+    Option("epochs", "integer", 50, "number of epochs", compared=True),
     Option("batch_size", "integer", 8, "training cases per step and process", compared=True),
-    Option(
-        "learning_rate", "number", 0.001, "of AdamW after warm-up; it then falls to 0 along a cosine", compared=True
-    ),
-    Option("warmup_epochs", "integer", 2, "over which the learning rate rises from a tenth", compared=True),
-    Option("weight_decay", "number", 0.01, "of AdamW", compared=True),
+    Option("learning_rate", "number", 0.001, "learning rate after warm-up", compared=True),
+    Option("warmup_epochs", "integer", 2, "epochs of warm-up, in which the learning rate rises", compared=True),
+    Option("weight_decay", "number", 0.01, "weight decay of the optimiser", compared=True),
 )
 SCORED = (
     Option(
         "patience", "integer", None, "stop after so many validations without a better score; null: never", compared=True
     ),
-    Option("val_interval", "integer", 1, "validate every so many epochs", compared=True),
+    Option("val_interval", "integer", 1, "epochs between validations", compared=True),
 )
 RESUMED = (
-    Option(
-        "resume",
-        "switch",
-        True,
-        "go on where a run in output_dir was ended (the settings must be the same); false: start again",
-    ),
-    Option(
-        "seed",
-        "integer",
-        0,
-        "of initial weights, order and augmentation; the same seed gives the same model",
-        compared=True,
-    ),
-    Option("num_workers", "integer", 0, "processes that prepare batches; 0: none, the result is the same"),
+    Option("resume", "switch", True, "go on with the run in output_dir; false: start again"),
+    Option("seed", "integer", 0, "seed of initial weights, order and augmentation", compared=True),
+    Option("num_workers", "integer", 0, "processes that prepare batches, with the same result; 0: none"),
     Option("amp", "switch", False, "mixed precision in training, on a GPU", compared=True),
     Option("tensorboard", "switch", True, "write curves to output_dir/tensorboard"),
 )
 PROGRESS = Option("progress", "switch", True, "show a progress bar")
+CHECK_IMAGES = Option(
+    "check_images", "switch", True, "read every image first, to find unreadable ones; false: trust them"
+)
 CROPS = (
+    Option("val_fraction", "number", 0.1, "share of validation images where a source has no split"),
+    Option("limit_per_class", "integer", None, "images of each class, chosen at random; null: all"),
+    CHECK_IMAGES,
+    Option("crop_scale", "numbers", [0.08, 1.0], "least and largest share of the area in a random crop", compared=True),
     Option(
-        "val_fraction",
-        "number",
-        0.1,
-        "share of validation images where a source has no split; equal images, and those of a patient, stay together",
+        "crop_ratio", "numbers", [0.75, 1.3333333], "least and largest width / height of a random crop", compared=True
     ),
-    Option("limit_per_class", "integer", None, "take so many images of each class, chosen at random; null: all"),
-    Option(
-        "check_images",
-        "switch",
-        True,
-        "read every image before training, which finds unreadable ones and duplicates; false: trust them, to save the "
-        "time for millions of images",
-    ),
-    Option(
-        "crop_scale",
-        "numbers",
-        [0.08, 1.0],
-        "smallest and largest share of an image's area in a random crop",
-        compared=True,
-    ),
-    Option("crop_ratio", "numbers", [0.75, 1.3333333], "smallest and largest width / height of it", compared=True),
-    Option(
-        "val_crop",
-        "number",
-        0.875,
-        "share of the shorter side that validation sees of an image, in the middle",
-        compared=True,
-    ),
+    Option("val_crop", "number", 0.875, "share of the shorter side that validation sees, in the middle", compared=True),
     PROGRESS,
 )
+BOOTSTRAP_SAMPLES = Option("bootstrap_samples", "integer", 1000, "draws of the 95 % intervals of the test metrics")
