@@ -91,7 +91,7 @@ def test_weights_that_are_no_checkpoint(tmp_path):
 
 @pytest.mark.parametrize("weights", ["none", "missing.pt"])
 def test_an_evaluation_needs_a_trained_model(weights):
-    with pytest.raises(CrossDError, match=rf"needs a trained model, got {weights}.*--output_dir of a finished"):
+    with pytest.raises(CrossDError, match=rf"is needed, got weights {weights}\. Pass --weights FILE.*its --output_dir"):
         trained_card(weights)
 
 

@@ -23,7 +23,7 @@ def zoo():
 
 
 def test_verify_bundle(zoo, bundle, root, found):
-    command = ["bash", root / "scripts" / "verify_zoo.sh", zoo, bundle]
+    command = ["bash", root / "scripts" / "maintain" / "verify_zoo.sh", zoo, bundle]
     environment = {**os.environ, "PYTHON": sys.executable}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from crossd.cards.from_weights import FROM_SCRATCH
-from crossd.checkpoints import save_checkpoint
+from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
 from crossd.errors import CrossDError
+from crossd.inference import network_from_card
 from crossd.networks import CrossDResNet
 from crossd.training import PretrainedCheckpointLoader, TrainedCheckpointLoader, model_card
 from ignite.engine import Engine
@@ -43,6 +44,25 @@ def test_the_backbone_is_the_sources_and_the_head_only_for_the_same_classes(sour
         if not name.startswith("fc."):
             assert torch.equal(value, wanted[name]), name
     assert torch.equal(target.fc.weight, wanted["fc.weight"] if head_is_taken else fresh)
+
+
+def test_the_bundles_own_model_keeps_its_head_too(root):
+    """Its card stands in the bundle's metadata, not in the file."""
+    weights = str(root / "models" / "model.pt")
+    card = read_card(weights)
+    stored = read_checkpoint(weights)["model"]["fc.weight"]
+    for classes, head_is_taken in ((card["class_names"], True), (card["class_names"][::-1], False)):
+        target = network_from_card(card)
+        start(PretrainedCheckpointLoader(target, weights, classes))
+        assert torch.equal(target.fc.weight, stored) is head_is_taken
+
+
+def test_a_bundles_own_model_says_where_its_input_differs(root, caplog):
+    weights = str(root / "models" / "model.pt")
+    card = read_card(weights)
+    other = {**card, "input": {**card["input"], "mean": 0.75}}
+    start(PretrainedCheckpointLoader(network_from_card(card), weights, card["class_names"], card=other))
+    assert "the run has 0.75: the weights expect the former" in caplog.text
 
 
 def test_random_weights_only_when_asked(source):

@@ -91,9 +91,21 @@ def base_card(
             "none to train from scratch."
         )
     content = read_checkpoint(path)
-    if content.get("card") is not None or (set(content) == {"model"} and metadata_beside(path).is_file()):
-        return _adapted(_of_classifier(read_card(path), path), spatial_dims, pseudo_3d)
+    card = card_of(path, content)
+    if card:
+        return _adapted(_of_classifier(card, path), spatial_dims, pseudo_3d)
     return _guess(path, content["model"])
+
+
+def card_of(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The card of a checkpoint, in the file or beside it as that of a bundle's model; empty where there is none.
+
+    Args:
+        path: where it lies.
+        content: what `read_checkpoint` says of it.
+    """
+    stands_beside = set(content) == {"model"} and metadata_beside(path).is_file()
+    return read_card(path) if content.get("card") is not None or stands_beside else {}
 
 
 def trained_card(weights: str | None) -> dict[str, Any]:
@@ -104,8 +116,8 @@ def trained_card(weights: str | None) -> dict[str, Any]:
     """
     if is_none(weights) or not Path(str(weights)).is_file():
         raise CrossDError(
-            f"An evaluation needs a trained model, got {weights}, which is not there. Pass --output_dir of a finished "
-            "training run, or --weights FILE."
+            f"A trained model is needed, got weights {weights}. Pass --weights FILE, the model.pt of a training run; "
+            "to evaluate that run, its --output_dir."
         )
     return read_card(str(weights))
 

@@ -11,7 +11,7 @@ import monai.networks.nets
 from ignite.engine import Engine, Events
 from torch import nn
 
-from crossd.cards.from_weights import is_none
+from crossd.cards.from_weights import card_of, is_none
 from crossd.cards.rules import SELF_SUPERVISED
 from crossd.checkpoints import load_pretrained, read_checkpoint
 from crossd.conv import crossd_convs
@@ -137,7 +137,7 @@ class SegmentationWeightsLoader:
             logger.info("training starts from random weights")
             return
         content = read_checkpoint(str(self.weights))
-        card = content.get("card") or {}
+        card = card_of(str(self.weights), content)
         state, allowed = content["model"], []
         heads = getattr(self.network, "head_part", None)
         if heads and card.get("task") == "segmentation" and card.get("class_names") != self.card["class_names"]:

@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from crossd.callers import in_federated_round
-from crossd.cards.from_weights import is_none
+from crossd.cards.from_weights import card_of, is_none
 from crossd.checkpoints import TransferReport, load_pretrained, read_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class PretrainedCheckpointLoader:
             logger.info("training starts from random weights")
             return
         content = read_checkpoint(str(self.weights))
-        card = content.get("card") or {}
+        card = card_of(str(self.weights), content)
         logger.info("%s\n%s", self.weights, self.load(content, card))
         for difference in contradictions(card, self.card):
             logger.warning("%s: %s", self.weights, difference)
