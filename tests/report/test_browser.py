@@ -233,11 +233,12 @@ def test_every_control_has_a_name(page: Any) -> None:
         assert nameless == 0
 
 
-def test_nothing_is_wider_than_a_phone(browser: Any, made_report: Path) -> None:
-    page = browser.new_page(viewport={"width": 900, "height": 700})
+@pytest.mark.parametrize("width", [900, 390], ids=["tablet", "phone"])
+def test_nothing_is_wider_than_the_screen(browser: Any, made_report: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 700})
     page.goto(made_report.as_uri())
     page.get_by_role("button", name="Open all").click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 900
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()
 
 
