@@ -64,7 +64,7 @@ def test_the_wheel_is_the_package(built):
     assert (metadata["Name"], metadata["Version"]) == ("crossd", __version__)
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) >= {"codecs", "dicom", "export", "accelerate", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) >= {"codecs", "dicom", "export", "dev"}
     assert metadata.get_payload().startswith("# crossd")
 
 

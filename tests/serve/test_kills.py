@@ -57,4 +57,4 @@ def test_killed_at_any_time(tmp_path, incoming, sink, weights):
     chance = random.Random(0)
     kills = sorted(chance.uniform(0.1, 4.0) for _ in range(25))  # the shortest first: a fast machine is done in few
     killed = run(tmp_path, incoming, sink, weights, kills)
-    assert killed.count(signal.SIGKILL) > 5
+    assert killed.count(signal.SIGKILL) >= 3

@@ -190,7 +190,9 @@ def test_by_folder_while_first_orthanc_and_then_the_watcher_is_down(start, tmp_p
     orthanc = start_orthanc(BY_FOLDER)
     files = make_series(tmp_path / "made" / "0", seed=0)
     orthanc.store(files)  # nobody watches yet
-    assert len(list(incoming.glob("*.dcm"))) == len(files)
+    until(
+        lambda: len(list(incoming.glob("*.dcm"))) == len(files), 30
+    )  # it writes them after it has said that it has them
     orthanc.stop()
     watcher = start_watcher(orthanc)
     until(lambda: watcher.says("cannot be reached"), 120)
