@@ -1,7 +1,8 @@
 """The options of each config: declared once, with type, default and description.
 
-From the lists come how a value is read (`Option.parse`), what a config item gets (`options`), the refusal of unknown
-names (`refuse_unknown`), what a resumed run compares (`settings`, `refuse_changes`) and the page `docs/options.md`.
+From the lists come how a value is read (`Option.parse`), what a config item gets (`options`), what a resumed run
+compares (`settings`, `refuse_changes`) and the page `docs/options.md`. `refuse_unknown`
+refuses other names; no config calls it yet.
 """
 
 from crossd.options.changed_settings import changes, refuse_changes
