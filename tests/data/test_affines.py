@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from crossd.data.preprocessing import preprocessing
 from crossd.data.resampling import tidy_affine
+from monai.data import MetaTensor
 from monai.data.utils import compute_shape_offset, zoom_affine
+from monai.transforms import Compose
 
 
 def oblique(spacing: tuple[float, ...] = (0.8, 0.8, 2.0), shear: float = 0.0) -> np.ndarray:
@@ -49,3 +53,17 @@ def test_a_tilted_gantry_stays_tilted() -> None:
 
 def test_tiny_voxels_keep_their_size() -> None:
     assert tidy_affine(np.diag([0.0012345678, 1, 1, 1]))[0, 0] == pytest.approx(0.00123457, abs=1e-12)
+
+
+def test_every_door_tidies() -> None:
+    """Other software (MONAI Deploy, MONAI Label) reads the series itself: the first transform rounds its affine."""
+    card = {"channels": ["image"], "plane": "axial", "spacing": [1, 1, 1], "mean": 0, "std": 1}
+    chain = Compose(preprocessing({**card, "intensity": {"mode": "range"}}).transforms[2:])  # without reading
+    voxels = torch.rand(1, 36, 29, 30)
+    exact, lossy = (
+        chain({"image": MetaTensor(voxels, affine=torch.from_numpy(affine))})["image"]
+        for affine in (oblique(), oblique().round(6))
+    )
+    assert exact.shape == lossy.shape
+    torch.testing.assert_close(exact.affine, lossy.affine, atol=1e-4, rtol=0)
+    torch.testing.assert_close(exact.as_tensor(), lossy.as_tensor(), atol=1e-3, rtol=0)

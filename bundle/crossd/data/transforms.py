@@ -19,6 +19,7 @@ from monai.transforms import (
 from monai.transforms.spatial.functional import orientation
 
 from crossd.cards.rules import INTENSITIES, PLANES
+from crossd.data.resampling import tidy_affine
 from crossd.errors import CrossDError, one_of
 
 # Where (depth, height, width) run to: images as radiologists see them, rows downwards and columns to the right.
@@ -110,6 +111,9 @@ class _OrientPlane(Orientation):
 
     def __call__(self, data_array: torch.Tensor, lazy: bool | None = None) -> torch.Tensor:
         image = data_array if isinstance(data_array, MetaTensor) else MetaTensor(data_array, meta={"has_affine": False})
+        tidy = torch.from_numpy(tidy_affine(image.affine.cpu().numpy()))
+        if not torch.equal(tidy, image.affine.cpu()):  # read by other software: MONAI Deploy, MONAI Label
+            image = MetaTensor(image.as_tensor(), tidy, image.meta, image.applied_operations)
         if not self.acquired and image.meta.get("has_affine", True):
             return super().__call__(image, lazy=False)
         reverse = np.array([[2, 1], [1, 1], [0, 1]], dtype=float)  # nibabel: where each axis goes; 1 for not flipped
