@@ -46,9 +46,7 @@ _ONE_THREAD = {  # each thread takes addresses, and codecs use one
 }
 
 
-def decode(
-    task: str, files: Sequence[str], room: int, content: bytes = b"", **arguments: Any
-) -> np.ndarray:
+def decode(task: str, files: Sequence[str], room: int, content: bytes = b"", **arguments: Any) -> np.ndarray:
     """What a function of this package returns, run in the process that decodes.
 
     On Windows, where no open file can be handed over, it runs in this one.

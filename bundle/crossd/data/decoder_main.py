@@ -103,7 +103,8 @@ def _reply(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], int
     logging.getLogger().addHandler(told)
     try:
         with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
+            for kind in (UserWarning, RuntimeWarning):  # others are for who writes code
+                warnings.simplefilter("always", kind)
             given = {"content": content} if content else {}
             array = function_of(request["task"])(**request["arguments"], **given, allocate=allocate)
             if array.ctypes.data not in shared or not array.flags.c_contiguous:
@@ -138,9 +139,7 @@ def _bound(room: int) -> None:
             taken = int(file.read().split()[0]) * resource.getpagesize()
         most = resource.getrlimit(resource.RLIMIT_AS)[1]
         bound = taken + _ROOM + room
-        resource.setrlimit(
-            resource.RLIMIT_AS, (bound if most == resource.RLIM_INFINITY else min(bound, most), most)
-        )
+        resource.setrlimit(resource.RLIMIT_AS, (bound if most == resource.RLIM_INFINITY else min(bound, most), most))
     except (OSError, ValueError):  # no such file, or no such bound, on this system
         pass
 

@@ -1,4 +1,4 @@
-"""The voxels of a DICOM series, without padding, straight and even: by pydicom, and by ITK for what it cannot decode."""
+"""The voxels of a DICOM series, without padding, straight and even: by pydicom, or ITK where it has no codec."""
 
 from __future__ import annotations
 
