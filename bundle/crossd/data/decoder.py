@@ -97,7 +97,7 @@ class Decoder:
         with its:
             self.process = subprocess.Popen(
                 [get_executable(), "-c", _START, json.dumps([sys.path, packages])],
-                stdin=its,
+                stdin=its.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self.said,
                 env={**os.environ, **_ONE_THREAD},
