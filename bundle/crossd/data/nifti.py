@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from crossd.data.declared_sizes import DEFLATE_AT_MOST, TAIL, check_declared, check_voxels, goes_on, too_many
+from crossd.data.text_headers import file_beside
 from crossd.data.volume import Volume, apart, choose_volume
 from crossd.errors import CrossDError
 
@@ -55,6 +56,8 @@ def read_nifti(path: str, volume: int | None = None) -> Volume:
     data = str(image.file_map["image"].filename)
     if not os.path.isfile(data):
         raise CrossDError(f"A pair needs both files: '{path}' is there and '{data}' is not. Copy it too.")
+    if data != path:
+        file_beside(path, os.path.basename(data))
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
     end = int(stored.offset) + int(np.prod(image.shape, dtype=object)) * dtype.itemsize
     packed = data.lower().endswith(".gz")

@@ -13,8 +13,8 @@ import numpy as np
 from crossd.errors import CrossDError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz")  # .hdr: of a pair, whose voxels are in the .img beside it
-ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
-VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES)
+TEXT_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *TEXT_SUFFIXES)
 _CHOSEN = re.compile(
     rf"(?P<path>.*(?:{'|'.join(map(re.escape, VOLUME_SUFFIXES))}))@(?P<volume>\d{{1,9}})", re.IGNORECASE | re.DOTALL
 )

@@ -1,20 +1,22 @@
-"""The voxels of a DICOM series, without padding, straight and even: by ITK, or by pydicom for what ITK misreads."""
+"""The voxels of a DICOM series, without padding, straight and even: by pydicom, or ITK where it has no codec."""
 
 from __future__ import annotations
 
 import logging
-import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from crossd.data.decoder import decode
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.straightening import TILT, straighten
 from crossd.data.dicom.values import white, without_padding
 from crossd.errors import CrossDError, one_of
 
-_ITK_LOADED = "itk.ITKIOGDCMPython"
-_SLICES_WHILE_ITK_LOADS = 600
+_PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")  # PS3.5, A
+_COPIES = 5  # of the voxels, that readers make
 
 logger = logging.getLogger(__name__)
 
@@ -69,30 +71,45 @@ def read_pixels(series: Series) -> np.ndarray:
     Raises:
         CrossDError: a file whose pixels do not decode, or whose size is not that of the series.
     """
-    if series.reader == "itk" and _quicker_without_itk(series):
-        try:
-            return _checked(series, read_with_pydicom(series))
-        except CrossDError:
-            pass  # ITK may know better
-    if series.reader == "itk":
-        try:
-            return _checked(series, read_with_itk(series))
-        except (RuntimeError, TypeError):  # the latter for names that are not UTF-8
-            pass  # no codec, or damaged: pydicom has further codecs and says which file it is
-    return _checked(series, read_with_pydicom(series))
-
-
-def _quicker_without_itk(series: Series) -> bool:
-    """Whether reading takes less than loading ITK's modules would: 2 s, in which pydicom reads 600 plain slices."""
-    if _ITK_LOADED in sys.modules or len(series.files) > _SLICES_WHILE_ITK_LOADS:
-        return False
-    import pydicom
-
     try:
-        header = pydicom.dcmread(series.files[0], stop_before_pixels=True, specific_tags=[])
-        return not header.file_meta.TransferSyntaxUID.is_compressed
-    except Exception:  # each reader says it in its own way when it comes to the pixels
-        return False
+        return _checked(series, read_with_pydicom(series, encoded=False))
+    except _Encoded:
+        pass
+    except CrossDError:
+        if series.reader != "itk":
+            raise
+    room = 4 * series.shape[0] * series.shape[1] * series.shape[2] * _COPIES
+    voxels = decode("dicom.pixels:decoded", series.files, room, series=asdict(series))
+    return _checked(series, voxels.transpose(2, 1, 0))
+
+
+class _Encoded(Exception):
+    """Pixels that a codec has to decode."""
+
+
+def decoded(series: dict[str, Any], allocate: Callable[..., np.ndarray]) -> np.ndarray:
+    """Voxels `(slice, row, column)` of a series, as `read_pixels` has them: by pydicom's codecs, else by ITK's.
+
+    To be called by `crossd.data.decoder`, since codecs are native code.
+
+    Args:
+        series: the fields of a `Series`.
+        allocate: as `numpy.empty`.
+
+    Raises:
+        CrossDError: pixels that do not decode; the message is pydicom's, which says which file it is.
+    """
+    whole = Series(**series)
+    try:
+        return read_with_pydicom(whole, allocate).transpose(2, 1, 0)
+    except CrossDError:
+        if whole.reader != "itk":
+            raise
+        try:
+            return read_with_itk(whole).transpose(2, 1, 0)
+        except (RuntimeError, TypeError):  # the latter for names that are not UTF-8
+            pass
+        raise
 
 
 def read_with_itk(series: Series) -> np.ndarray:
@@ -112,31 +129,45 @@ def read_with_itk(series: Series) -> np.ndarray:
     return voxels.transpose(2, 1, 0)  # a copy in this order takes longer than reading, and the plane undoes it
 
 
-def read_with_pydicom(series: Series) -> np.ndarray:
-    """The same by pydicom, frames of a multi-frame object included; no other frames are decoded than the volume's."""
+def read_with_pydicom(
+    series: Series, allocate: Callable[..., np.ndarray] = np.empty, encoded: bool = True
+) -> np.ndarray:
+    """The same by pydicom, frames of a multi-frame object included; no other frames are decoded than the volume's.
+
+    Args:
+        series: one of `find_series`.
+        allocate: what makes room for the voxels.
+        encoded: whether to run codecs, too; `_Encoded` is raised where it takes one and they are not to be run.
+    """
     import pydicom
     from pydicom.pixels import iter_pixels
 
     wanted: dict[str, list[int]] = {}
     for index, path in enumerate(series.files):
         wanted.setdefault(path, []).append(series.frames[index] if series.frames else 0)
-    planes: dict[tuple[str, int], np.ndarray] = {}
+    voxels = allocate(series.shape[::-1], np.float32)
+    numbers = series.frames or (0,) * len(series.files)
+    places = {place: index for index, place in enumerate(zip(series.files, numbers, strict=True))}
     for path, frames in wanted.items():
         try:
             dataset = pydicom.dcmread(path, force=True)
+            if not encoded and dataset.file_meta.get("TransferSyntaxUID", _PLAIN[0]) not in _PLAIN:
+                raise _Encoded
             size = (-1, dataset.Rows, dataset.Columns)
             decoded = iter_pixels(dataset, indices=frames) if series.frames else [dataset.pixel_array.reshape(size)[0]]
             for frame, stored in zip(frames, decoded, strict=True):
                 plane = _rescaled(dataset, stored.reshape(size[1:]), frame)
-                planes[path, frame] = np.float32(white(dataset)) - plane if series.inverted else plane
+                if plane.shape != voxels.shape[1:]:
+                    raise _changed(series, (*plane.shape[::-1], len(voxels)))
+                voxels[places[path, frame]] = np.float32(white(dataset)) - plane if series.inverted else plane
+        except (_Encoded, CrossDError):
+            raise
         except Exception as error:  # each decoder has exceptions of its own
             raise CrossDError(
                 f"DICOM pixels must decode: those of '{path}' do not ({' '.join(str(error).split())}). "
                 'Copy the file again; for a codec that is missing, `pip install "crossd[codecs]"`.'
             ) from error
-    numbers = series.frames or (0,) * len(series.files)
-    stacked = np.stack([planes[place] for place in zip(series.files, numbers, strict=True)])
-    return stacked.transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)
+    return voxels.transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)
 
 
 def _rescaled(dataset: Any, plane: np.ndarray, frame: int) -> np.ndarray:
@@ -156,8 +187,12 @@ def _rescaled(dataset: Any, plane: np.ndarray, frame: int) -> np.ndarray:
 
 def _checked(series: Series, voxels: np.ndarray) -> np.ndarray:
     if voxels.shape != series.shape:
-        raise CrossDError(
-            f"Files must not change while a run reads them: by its headers {series} had {series.shape} voxels, and now "
-            f"it has {voxels.shape}. Run again."
-        )
+        raise _changed(series, voxels.shape)
     return voxels
+
+
+def _changed(series: Series, shape: tuple[int, ...]) -> CrossDError:
+    return CrossDError(
+        f"Files must not change while a run reads them: by its headers {series} had {series.shape} voxels, and now "
+        f"it has {shape}. Run again."
+    )
