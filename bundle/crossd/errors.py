@@ -44,14 +44,19 @@ def rule_broken(error: BaseException | None) -> CrossDError | None:
     return error
 
 
+def on_command_line() -> bool:
+    """Whether this process is `python -m monai.bundle …`, and no program that runs bundles itself."""
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return main is not None and main.name == "monai.bundle.__main__"
+
+
 def report_plainly() -> None:
     """Let `python -m monai.bundle` end with the message of a `CrossDError` instead of MONAI's traceback about configs.
 
     MONAI wraps what a config item raises in several `RuntimeError`s, and the message that helps is lost among them.
     Other errors, and programs that run bundles themselves, are left as they are. The exit code is 1 either way.
     """
-    main = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if main is None or main.name != "monai.bundle.__main__":
+    if not on_command_line():
         return
     others = sys.excepthook
 
