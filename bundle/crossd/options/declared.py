@@ -35,7 +35,9 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "pretrain_ssl": PRETRAIN_SSL,
 }
 
-REPLACED = {"train_segmentation": "train"}  # its list is whole, and the config that it changes has options that it has not
+REPLACED = {
+    "train_segmentation": "train"
+}  # its list is whole, and the config that it changes has options that it has not
 
 
 def declared(config: str | Sequence[str]) -> dict[str, Option]:
@@ -71,7 +73,7 @@ def refuse_unknown(config: str | Sequence[str], given: Iterable[str], keys: Iter
             last = name.split("::")[-1]
             near = difflib.get_close_matches(last, options, 1) or difflib.get_close_matches(name, known, 1)
             others = ", ".join(f"{other}.json" for other in OPTIONS if name in declared(other))
-            remedy = f"Only {others} has it." if others else "They are listed in docs/options.md."
+            remedy = f"It is one of {others}." if others else "They are listed in docs/options.md."
             remedy = f"Did you mean --{near[0]}?" if near else remedy
             whose = config if isinstance(config, str) else ", ".join(config)
             raise CrossDError(f"An option must be one that {whose}.json declares; got --{name}. {remedy}")
@@ -98,11 +100,7 @@ class Options:
             raise AttributeError(name)
         if name not in self._read:
             option = self._declared[one_of("option", name, self._declared)]
-            value = self._parser.get_parsed_content(name)
-            raw = self._parser[name]
-            if isinstance(raw, str) and raw[:1] not in ("$", "@"):  # MONAI makes `::` of a `#` in any text
-                value = raw
-            self._read[name] = option.parse(value)
+            self._read[name] = option.parse(self._parser.get_parsed_content(name))
         return self._read[name]
 
     def __call__(self, *names: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ def check_given() -> None:
     """
     from monai.bundle import ConfigWorkflow
     from monai.bundle.properties import InferProperties, TrainProperties
+    from monai.utils.enums import BundlePropertyConfig
 
     workflow = caller_of(ConfigWorkflow)
     lists = None if workflow is None else workflow.parser.get("options::config")
@@ -49,8 +50,9 @@ def check_given() -> None:
         left = declared(REPLACED[name]).values() if name in REPLACED else ()
         options |= {option.name: option for option in left if config.get(option.name) == option.default}
     properties = TrainProperties if "train" in config else InferProperties
-    read = [workflow.init_id, workflow.run_id, workflow.final_id, *(entry["id"] for entry in properties.values())]
-    refuse_unknown(lists, [*unknown, *unread_keys(config, [*options, *read])])
+    ids = [str(entry[BundlePropertyConfig.ID]) for entry in properties.values()]
+    read = [*options, workflow.init_id, workflow.run_id, workflow.final_id, *ids]
+    refuse_unknown(lists, [*unknown, *unread_keys(config, read)])
 
 
 def literal(value: Any) -> Any:
@@ -93,7 +95,9 @@ def _type_again(workflow: ConfigWorkflow, options: Mapping[str, Option]) -> list
     if call is None or not on_command_line():
         return []
     own = signature(type(workflow)).parameters
-    given = {name: value for name, value in (call.get("override") or call.get("kwargs") or {}).items() if name not in own}
+    given = {
+        name: value for name, value in (call.get("override") or call.get("kwargs") or {}).items() if name not in own
+    }
     typed = typed_values(sys.argv[1:])
     for name, value in given.items():
         again = as_typed(options[name], value, typed[name]) if name in options and name in typed else value
