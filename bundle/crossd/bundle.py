@@ -77,9 +77,10 @@ def check_overlay(base: str | Sequence[str], overlay: str, instead: Sequence[str
     beside = [] if "bundle_root" not in parser else [*parser.get("options::config", ())]
     if not {bases[-1], *instead} & {*beside}:
         others = ", ".join(f"{name}.json" for name in beside if name != overlay)
+        found = f"with {others}" if others else "alone"
         files = ",".join(f"'configs/{name}.json'" for name in (*bases, overlay))
         raise CrossDError(
-            f"{overlay}.json changes {bases[-1]}.json and is run with it, got it {'with ' + others if others else 'alone'}. "
+            f"{overlay}.json changes {bases[-1]}.json and is run with it, got it {found}. "
             f'Pass --config_file "[{files}]".'
         )
 

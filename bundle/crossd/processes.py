@@ -67,7 +67,7 @@ def _meet(backend: str, timeout: timedelta) -> None:
 
 
 def check_run(bundle_root: str, config: str | None = None) -> None:
-    """What a config's `run` begins with: plain errors, this package's version, the options, and that processes have met.
+    """What a config's `run` begins with: plain errors, our version, the options, and that processes have met.
 
     Args:
         config: its name, without `.json`, where it has an overlay for several processes; None: it runs in one.

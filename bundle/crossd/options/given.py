@@ -1,4 +1,4 @@
-"""Options as they were typed: MONAI's command line reads values as Python and `$` and `@` as its own, folders are names.
+"""Options as they were typed: MONAI's command line reads values as Python, and `$` and `@` as its own.
 
 Fire makes numbers of `2024` and `1e3`, MONAI evaluates what begins with `$` or `@`, reads `#` as `::` and drops `None`.
 The first entry of a config's `run` is called before any of the options is used, and puts back what was typed.
@@ -116,8 +116,8 @@ def as_typed(option: Option, value: Any, text: str | None) -> Any:
     Raises:
         CrossDError: for nothing, but for a switch.
 
-    >>> as_typed(Option("images", "path", None, ""), 1000.0, "1e3"), as_typed(Option("images", "path", None, ""), 7, "'7'")
-    ('1e3', '7')
+    >>> as_typed(Option("images", "path", None, ""), 1000.0, "1e3")
+    '1e3'
     """
     if text is None:
         if option.kinds == ("switch",):
