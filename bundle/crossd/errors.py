@@ -37,6 +37,15 @@ def one_of(name: str, value: Option, options: Iterable[Option]) -> Option:
     raise CrossDError(f"`{name}` must be one of {', '.join(map(repr, known))}; got {value!r}. {remedy}")
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, in words of a message.
+
+    >>> counted(1, "case"), counted(2, "case")
+    ('1 case', '2 cases')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def rule_broken(error: BaseException | None) -> CrossDError | None:
     """The `CrossDError` that caused another, as MONAI wraps what a config item raises; None where there is none."""
     while error is not None and not isinstance(error, CrossDError):
