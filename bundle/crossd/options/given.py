@@ -44,8 +44,8 @@ def check_given() -> None:
     unknown = _type_again(workflow, options)
     config = workflow.parser.get()
     for name, option in options.items():  # now, not when it is used, which may be after hours
-        if not (isinstance(config.get(name), str) and config[name][:1] in ("$", "@")):
-            option.parse(config.get(name, option.default))
+        if name in config and not _is_made(config[name]):
+            option.parse(config[name])
     for name in lists:  # options of the config that an overlay changes, but has not itself: their keys are still there
         left = declared(REPLACED[name]).values() if name in REPLACED else ()
         options |= {option.name: option for option in left if config.get(option.name) == option.default}
@@ -53,6 +53,13 @@ def check_given() -> None:
     ids = [str(entry[BundlePropertyConfig.ID]) for entry in properties.values()]
     read = [*options, workflow.init_id, workflow.run_id, workflow.final_id, *ids]
     refuse_unknown(lists, [*unknown, *unread_keys(config, read)])
+
+
+def _is_made(value: Any) -> bool:
+    """Whether MONAI makes a value of what a config says."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_made, value))
+    return "_target_" in value if isinstance(value, Mapping) else isinstance(value, str) and value[:1] in ("$", "@")
 
 
 def literal(value: Any) -> Any:
