@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, counted
 from crossd.inference import Classification, RunJournal, StructuredReports
 from crossd.inference.answer import Answer, AnswerTables, Explanation
 from crossd.inference.case_dataset import Case, reason
@@ -20,6 +20,7 @@ from crossd.options import Options, settings
 from crossd.processes import process_count, rank, wait_for_all
 from crossd.report import ReportPage
 from crossd.segmentation import Segmentation
+from crossd.training.progress import is_news
 
 NAMED = 5  # failed cases whose reasons are in the log
 Load = Callable[[SupervisedEvaluator], None]
@@ -97,6 +98,7 @@ class CaseRun:
 
     def attach(self, engine: SupervisedEvaluator) -> None:
         """Register with the evaluator; MONAI calls this."""
+        engine.logger.addFilter(is_news)
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
         engine.add_event_handler(Events.COMPLETED, self.close)
@@ -167,7 +169,7 @@ class CaseRun:
         if failed > NAMED:
             self.logger.warning(f"and {failed - NAMED} more, with their reasons in {self.tables.paths[0].resolve()}")
         self.logger.info(
-            f"{ok} of {ok + failed} cases done, {failed} failed{passed}; results are in {self.folder.resolve()}"
+            f"{ok} of {counted(ok + failed, 'case')} done, {failed} failed{passed}; results are in {self.folder.resolve()}"
         )
 
     def _noted(self, answer: Answer) -> Answer:

@@ -344,7 +344,7 @@ def test_a_class_without_test_cases(write, folder, caplog):
         f"{n}.nii.gz,{'rare' if n == 'h' else c},{splits.get(n, 'train')}\n" for n, c in ROWS
     )
     with pytest.raises(
-        CrossDError, match=r"Every class needs a test case, got none of 'rare' \(1 cases\).*--allow_untested"
+        CrossDError, match=r"Every class needs a test case, got none of 'rare' \(1 case\).*--allow_untested"
     ):
         read_labels(folder, write(text))
     with caplog.at_level("INFO"):

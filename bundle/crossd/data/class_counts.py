@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crossd.data.delimited import write_table
 from crossd.data.splits import SPLITS
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, counted
 
 logger = logging.getLogger(__name__)
 Label = int | Sequence[int]
@@ -86,7 +86,7 @@ def check_counts(counts: Mapping[str, Mapping[str, int]], where: str, allow_unte
     lacking = {split: [name for name, of_class in counts.items() if not of_class[split]] for split in used & {*SPLITS}}
 
     def listed(split: str) -> str:
-        return ", ".join(f"{name!r} ({sum(counts[name].values())} cases)" for name in lacking[split])
+        return ", ".join(f"{name!r} ({counted(sum(counts[name].values()), 'case')})" for name in lacking[split])
 
     if lacking.get("train"):
         raise CrossDError(

@@ -102,7 +102,7 @@ class TrainingProgress:
 
     def attach(self, engine: SupervisedTrainer) -> None:
         """Register with the trainer; MONAI calls this."""
-        engine.logger.addFilter(_is_news)
+        engine.logger.addFilter(is_news)
         if self.patience is not None:
             self.stopper = EarlyStopping(self.patience, lambda _: self._score(), engine)
         engine.add_event_handler(Events.STARTED, self.start)
@@ -208,7 +208,7 @@ class TrainingProgress:
         return on if few else ""
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def is_news(record: logging.LogRecord) -> bool:
     """Whether ignite's log says something that is not said in our last line, or at the end of the program."""
     broken = record.levelno >= logging.ERROR and rule_broken(sys.exc_info()[1]) is not None
     return not broken and not record.getMessage().startswith("Engine run finished")
