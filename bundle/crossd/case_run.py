@@ -168,9 +168,8 @@ class CaseRun:
             self.logger.warning(f"failed: {failure}")
         if failed > NAMED:
             self.logger.warning(f"and {failed - NAMED} more, with their reasons in {self.tables.paths[0].resolve()}")
-        self.logger.info(
-            f"{ok} of {counted(ok + failed, 'case')} done, {failed} failed{passed}; results are in {self.folder.resolve()}"
-        )
+        done = f"{ok} of {counted(ok + failed, 'case')} done, {failed} failed{passed}"
+        self.logger.info(f"{done}; results are in {self.folder.resolve()}")
 
     def _noted(self, answer: Answer) -> Answer:
         if answer.status == "failed" and len(self.failures) < NAMED:
