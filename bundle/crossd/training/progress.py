@@ -235,8 +235,10 @@ def check_resume(
     folder = run_files.run_folder(output_dir)
     stored = run_files.newest_checkpoint(folder) if resume and not in_federated_round() else None
     if stored is not None:
-        given = {**settings, "card": card and dict(card), "cases": cases and run_files.digest(cases)}
-        both = [name for name, value in given.items() if name in stored["settings"] and (value or name in settings)]
+        given = {**settings, "processes": process_count()}
+        given |= {"card": dict(card)} if card else {}
+        given |= {"cases": run_files.digest(cases)} if cases else {}
+        both = [name for name in given if name in stored["settings"]]
         refuse_changes({name: stored["settings"][name] for name in both}, {name: given[name] for name in both}, folder)
 
 
