@@ -184,12 +184,18 @@ def read_with_itk(path: str, volume: int | None = None) -> Volume:
     sizes = tuple(int(header.GetDimensions(axis)) for axis in range(int(header.GetNumberOfDimensions())))
     if components > 1:
         _check_components(path, kind, components, volume)
-    shape, number = choose_volume(path, (*sizes, components) if components > 1 else sizes, volume)
+    axes = (*sizes, components) if components > 1 and len(sizes) >= 3 else sizes
+    shape, number = choose_volume(path, axes, volume)
     check_voxels(path, (*sizes, components) if components > 1 else sizes)
     surplus = _check_files(path, text, prod((*sizes, components)) * int(header.GetComponentSize()))
-    image = itk.imread(path) if components > 1 else itk.imread(path, pixel_type=itk.F)
-    voxels = itk.array_from_image(image)  # (…, k, j, i), or (k, j, i, component)
-    voxels = voxels[..., number] if components > 1 else voxels.reshape(-1, *shape[::-1])[number]
+    if kind == "scalar":
+        image = itk.imread(path, pixel_type=itk.F)
+        voxels = itk.array_from_image(image).reshape(-1, *shape[::-1])[number]  # (…, k, j, i)
+    else:  # a list may have any number of components, one of them too
+        reader = itk.ImageFileReader[itk.VectorImage[itk.F, len(sizes)]].New(FileName=path)
+        reader.Update()
+        image = reader.GetOutput()
+        voxels = itk.array_from_image(image).reshape(*shape[::-1], components)[..., number]
     lps, stated, warnings = _place(image, text)
     return Volume(voxels.transpose().astype(np.float32, copy=False), lps, stated, (*warnings, *too_many(surplus)))
 

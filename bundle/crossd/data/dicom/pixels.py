@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from crossd.data.dicom.mosaics import tile
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.straightening import TILT, straighten
-from crossd.data.dicom.values import white, without_padding
+from crossd.data.dicom.values import state_encoding, white, without_padding
 from crossd.errors import CrossDError, one_of
 
 _ITK_LOADED = "itk.ITKIOGDCMPython"
@@ -33,7 +35,7 @@ def read_series(series: Series, tilt: str = "correct") -> tuple[np.ndarray, np.n
         CrossDError: pixels that do not decode, or a tilt that is refused.
     """
     check_tilt(series, tilt)
-    voxels, notes = without_padding(read_pixels(series), series.padding)
+    voxels, notes = without_padding(read_pixels(series), series.padding, series.lossy)
     affine = np.array(series.voxel_to_world)
     if series.places:
         affine[:3, 2] = np.cross(affine[:3, 0], affine[:3, 1])  # slices are sorted that way
@@ -99,7 +101,8 @@ def read_with_itk(series: Series) -> np.ndarray:
     """The same by ITK's GDCM; single-frame files only."""
     import itk
 
-    reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=list(series.files))
+    files = list(dict.fromkeys(series.files))  # one or more, and the slices of a mosaic are in one
+    reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=files)
     reader.SetImageIO(itk.GDCMImageIO.New())
     reader.MetaDataDictionaryArrayUpdateOff()
     shown = reader.GetGlobalWarningDisplay()
@@ -109,6 +112,8 @@ def read_with_itk(series: Series) -> np.ndarray:
     finally:
         reader.SetGlobalWarningDisplay(shown)
     voxels = itk.array_from_image(reader.GetOutput())  # (slice, row, column)
+    if series.tiles:
+        voxels = _tiles(series, [voxels[files.index(file)] for file in series.files])
     return voxels.transpose(2, 1, 0)  # a copy in this order takes longer than reading, and the plane undoes it
 
 
@@ -117,15 +122,20 @@ def read_with_pydicom(series: Series) -> np.ndarray:
     import pydicom
     from pydicom.pixels import iter_pixels
 
-    wanted: dict[str, list[int]] = {}
+    wanted: dict[str, dict[int, None]] = {}
     for index, path in enumerate(series.files):
-        wanted.setdefault(path, []).append(series.frames[index] if series.frames else 0)
+        wanted.setdefault(path, {})[series.frames[index] if series.frames else 0] = None
     planes: dict[tuple[str, int], np.ndarray] = {}
     for path, frames in wanted.items():
         try:
             dataset = pydicom.dcmread(path, force=True)
+            state_encoding(dataset)
             size = (-1, dataset.Rows, dataset.Columns)
-            decoded = iter_pixels(dataset, indices=frames) if series.frames else [dataset.pixel_array.reshape(size)[0]]
+            decoded = (
+                iter_pixels(dataset, indices=list(frames))
+                if series.frames
+                else [dataset.pixel_array.reshape(size)[0]]
+            )
             for frame, stored in zip(frames, decoded, strict=True):
                 plane = _rescaled(dataset, stored.reshape(size[1:]), frame)
                 planes[path, frame] = np.float32(white(dataset)) - plane if series.inverted else plane
@@ -135,14 +145,23 @@ def read_with_pydicom(series: Series) -> np.ndarray:
                 'Copy the file again; for a codec that is missing, `pip install "crossd[codecs]"`.'
             ) from error
     numbers = series.frames or (0,) * len(series.files)
-    stacked = np.stack([planes[place] for place in zip(series.files, numbers, strict=True)])
+    found = [planes[place] for place in zip(series.files, numbers, strict=True)]
+    stacked = _tiles(series, found) if series.tiles else np.stack(found)
     return stacked.transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)
+
+
+def _tiles(series: Series, planes: Sequence[np.ndarray]) -> np.ndarray:
+    """`(slice, row, column)` of tiles, cut from the mosaic of each slice."""
+    size = (series.shape[1], series.shape[0])
+    return np.stack([tile(plane, number, size) for plane, number in zip(planes, series.tiles, strict=True)])
 
 
 def _rescaled(dataset: Any, plane: np.ndarray, frame: int) -> np.ndarray:
     """Modality values of one frame; a multi-frame object states its slope per frame (PS3.3, C.7.6.16.2.9)."""
-    from pydicom.pixels import apply_modality_lut
+    from pydicom.pixels import apply_color_lut, apply_modality_lut
 
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":  # a grey one: its colours are equal
+        return apply_color_lut(plane, dataset)[..., 0].astype(np.float32)
     groups = [
         *list(dataset.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1],
         *list(dataset.get("SharedFunctionalGroupsSequence") or []),
