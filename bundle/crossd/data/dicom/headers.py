@@ -20,13 +20,19 @@ from crossd.data.dicom.objects import (
     no_scan,
 )
 from crossd.data.dicom.slices import Slice
-from crossd.data.dicom.structure import BoundedReader, check_inflated_size, check_structure, first_elements, has_preamble
+from crossd.data.dicom.structure import (
+    BoundedReader,
+    check_inflated_size,
+    check_structure,
+    first_elements,
+    has_preamble,
+)
 from crossd.data.dicom.values import attribute, finite, inverted_range, is_lossy, is_rescaled, padding_range
 from crossd.errors import CrossDError
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 
-_TAGS = [
+_TAGS: Any = [
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesInstanceUID",
@@ -178,4 +184,3 @@ def _label(dataset: Any) -> Label:
         str(dataset.get("SeriesDescription") or "").strip(),
         int(dataset.get("SeriesNumber") or 0),
     )
-

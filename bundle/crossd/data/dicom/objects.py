@@ -34,7 +34,9 @@ _PLACELESS = (
 )
 _PLACES = ("ImagePositionPatient", "ImageOrientationPatient", "PerFrameFunctionalGroupsSequence")
 # What makers call what they make of an examination for people to look at.
-_SCREENS = re.compile(r"screen ?save|screen ?shot|snapshot|dose ?(?:report|info)|exam ?summary|patient ?protocol|PROT\b", re.I)
+_SCREENS = re.compile(
+    r"screen ?save|screen ?shot|snapshot|dose ?(?:report|info)|exam ?summary|patient ?protocol|PROT\b", re.I
+)
 # Whole words: what vendors call the images that a scan is planned on.
 _LOCALIZER = re.compile(
     r"(?:^|[^a-z])(locali[sz]ers?|scouts?|topograms?|scanograms?|surviews?|survey|3-?pl(?:ane)? ?loc)(?:$|[^a-z])",
@@ -135,7 +137,9 @@ def is_coloured(dataset: Any) -> bool:
     if dataset.get("PhotometricInterpretation") != "PALETTE COLOR":
         return False
     tables = [[dataset.get(f"{part}PaletteColorLookupTable{what}") for part in colours] for what, colours in _TABLES]
-    return any(table != table[:1] * 3 for table in tables) or not tables[0][0] or not any(table[0] for table in tables[1:])
+    return (
+        any(table != table[:1] * 3 for table in tables) or not tables[0][0] or not any(table[0] for table in tables[1:])
+    )
 
 
 def no_scan(dataset: Any, sop_class: str) -> tuple[str, str]:

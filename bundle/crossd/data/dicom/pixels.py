@@ -132,9 +132,7 @@ def read_with_pydicom(series: Series) -> np.ndarray:
             state_encoding(dataset)
             size = (-1, dataset.Rows, dataset.Columns)
             decoded = (
-                iter_pixels(dataset, indices=list(frames))
-                if series.frames
-                else [dataset.pixel_array.reshape(size)[0]]
+                iter_pixels(dataset, indices=list(frames)) if series.frames else [dataset.pixel_array.reshape(size)[0]]
             )
             for frame, stored in zip(frames, decoded, strict=True):
                 plane = _rescaled(dataset, stored.reshape(size[1:]), frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -83,12 +83,9 @@ def _groupings(slices: Sequence[Slice]) -> Iterator[tuple[str, Groups]]:
 def _in_turn(slices: Sequence[Slice], positions: int) -> tuple[str, Groups] | None:
     """The slices by whether they are the first, second, … at their position, in time or else in their order."""
     places = by_position(slices)
-    clocks: list[tuple[str, Callable[[Slice], object]]] = [
-        (name, lambda item, name=name: float(dict(item.traits)[name])) for name in _CLOCKS  # type: ignore[misc]
-    ]
-    for name, clock in (*clocks, (ORDER, _order)):
+    for name in (*_CLOCKS, ORDER):
         try:
-            times = [[clock(item) for item in place] for place in places]
+            times = [[_time(item, name) for item in place] for place in places]
         except (KeyError, ValueError):  # not all of them say it
             continue
         if any(len(set(place)) < len(place) for place in times):
@@ -97,7 +94,7 @@ def _in_turn(slices: Sequence[Slice], positions: int) -> tuple[str, Groups] | No
             return _cycles(places, positions) if name == ORDER else None
         turns: Groups = {}
         for place, known in zip(places, times, strict=True):
-            for turn, index in enumerate(sorted(range(len(place)), key=known.__getitem__), 1):  # type: ignore[arg-type]
+            for turn, index in enumerate(sorted(range(len(place)), key=known.__getitem__), 1):
                 turns.setdefault(f"no. {turn}", []).append(place[index])
         return name, turns
     return None
@@ -117,7 +114,11 @@ def _cycles(places: Sequence[Sequence[Slice]], positions: int) -> tuple[str, Gro
     return ORDER, {**cycles, f"no. {len(found)}, {len(found[-1])} of {positions} slices": list(found[-1].values())}
 
 
-def _order(item: Slice) -> tuple[int, int]:
+def _time(item: Slice, name: str) -> tuple[float, float]:
+    return _order(item) if name == ORDER else (float(dict(item.traits)[name]), 0.0)
+
+
+def _order(item: Slice) -> tuple[float, float]:
     return item.instance_number, item.frame or 0
 
 
