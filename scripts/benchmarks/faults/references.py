@@ -20,7 +20,7 @@ from crossd.data import find_cases, read_volume
 from scripts.pages import update_page
 
 MARK = "references"
-HEAD = """| set | in `Ref` | voxels and place equal | equal up to a scale | not found | volumes read | failed | skipped |
+HEAD = """| set | in `Ref` | voxels, place equal | equal up to a scale | not found | volumes read | failed | skipped |
 |---|---|---|---|---|---|---|---|"""
 _SAME_PLACE = 0.05  # mm
 

@@ -140,6 +140,15 @@ def test_two_acquisitions_offset_by_half_a_slice(tmp_path, volume, axial, given)
         np.testing.assert_array_equal(read_pixels(item), volume + number)
 
 
+def test_two_acquisitions_that_only_the_times_of_slices_tell_apart(tmp_path, volume, axial, edit):
+    files = offset(tmp_path, volume, axial, 3.0)
+    for number, file in enumerate(files):
+        edit(file, AcquisitionTime=f"{120000 + number}", InstanceNumber=1 + number % 7)
+    series, rejected = find_series(files)
+    assert rejected == []
+    assert [item.split for item in series] == ["AcquisitionTime no. 1", "AcquisitionTime no. 2"]
+
+
 def test_slices_acquired_in_two_passes_are_one_volume(tmp_path, volume, axial, only):
     assert only(offset(tmp_path, volume, axial, 1.5, AcquisitionNumber=(1, 2))).shape[2] == 14
 

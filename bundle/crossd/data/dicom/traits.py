@@ -124,11 +124,12 @@ def _order(item: Slice) -> tuple[float, float]:
 
 def _interleaved(slices: list[Slice]) -> list[tuple[str, list[Slice]]]:
     even = is_even(slices)
-    for name, groups in (*_groupings(slices), (ORDER, _runs(slices))):
+    runs = ((name, _runs(slices, name)) for name in (*_CLOCKS, ORDER))
+    for name, groups in (*_groupings(slices), *runs):
         parts = list(groups.values())
         if len(parts) < 2 or min(map(len, parts)) < 2 or not all(map(is_even, parts)):
             continue
-        if (even or name == ORDER) and not all(map(_covers, parts)):
+        if (even or "no. 1" in groups) and not all(map(_covers, parts)):
             continue
         extents = [(float(distances.min()), float(distances.max())) for distances in map(slice_distances, parts)]
         shared = min(high for _, high in extents) - max(low for low, _ in extents)
@@ -144,11 +145,15 @@ def _covers(part: Sequence[Slice]) -> bool:
     return part[0].slab >= (1 - SPACING_TOLERANCE) * gap
 
 
-def _runs(slices: Sequence[Slice]) -> Groups:
-    """The slices in their order, anew where they turn back along the normal."""
-    ordered = sorted(slices, key=_order)
-    if len(ordered) < 4 or len(set(map(_order, ordered))) < len(ordered):
+def _runs(slices: Sequence[Slice], name: str) -> Groups:
+    """The slices by time or in their order, anew where they turn back along the normal; none where it is not known."""
+    try:
+        times = [_time(item, name) for item in slices]
+    except (KeyError, ValueError):
         return {}
+    if len(slices) < 4 or len(set(times)) < len(times):
+        return {}
+    ordered = [slices[index] for index in sorted(range(len(slices)), key=times.__getitem__)]
     ways = np.sign(np.diff(slice_distances(ordered)))
     usual = 1 if ways.sum() > 0 else -1
     runs = np.split(np.arange(len(ordered)), np.flatnonzero(ways != usual) + 1)
