@@ -95,12 +95,14 @@ def traits_of(dataset: Any, groups: Sequence[Any]) -> tuple[tuple[str, str], ...
     >>> traits_of(dataset, [])
     (('EchoTime', '2.5'), ('ConvolutionKernel', 'B70f'))
     """
-    found = {name: _text(dataset.get(name)) for name in TRAITS}
+    found: dict[str, str] = {}
+    for sequence, name in _OF_FRAMES if groups else ():  # before those of the whole file, which are the same for all
+        found[name] = found.get(name) or _text(attribute(None, groups, sequence, name))
+    for name in TRAITS:
+        found[name] = found.get(name) or _text(dataset.get(name))
     for group, element, maker, name in _OF_MAKERS:
         if not found.get(name):
             found[name] = _first_of_ge(maker, name, _of_maker(dataset, group, element, maker))
-    for sequence, name in _OF_FRAMES if groups else ():
-        found[name] = _text(attribute(None, groups, sequence, name)) or found.get(name, "")
     if directions := attribute(None, groups, "MRDiffusionSequence", "DiffusionGradientDirectionSequence"):
         found["DiffusionGradientOrientation"] = _text(directions[0].get("DiffusionGradientOrientation"))
     indices = attribute(None, groups, "FrameContentSequence", "DimensionIndexValues")

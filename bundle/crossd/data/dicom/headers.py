@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from crossd.errors import CrossDError
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 
-_TAGS: Any = [
+_TAGS: tuple[Any, ...] = (
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesInstanceUID",
@@ -65,8 +66,16 @@ _TAGS: Any = [
     "LossyImageCompression",
     *MOSAIC_TAGS,
     *TAGS,
-]
+)
 DICOMDIR = "1.2.840.10008.1.3.10"
+
+
+@cache
+def _tags() -> list[Any]:
+    """As pydicom has them: to look a hundred names up takes as long as to read a header."""
+    from pydicom.tag import Tag
+
+    return [Tag(name) for name in _TAGS]
 
 
 def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
@@ -88,7 +97,7 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
             return []
         check_inflated_size(path)
         with BoundedReader(path) as file:
-            dataset = dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=not whole)
+            dataset = dcmread(file, stop_before_pixels=True, specific_tags=_tags(), force=not whole)
             sop_class = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
             if dataset.get("Rows") and not check_structure(path, file, dataset, needs_pixels(sop_class)):
                 del dataset.Rows  # of pixels that are not there
