@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from crossd.data.decoder import decode
+from crossd.data.dicom.mosaics import tile
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.straightening import TILT, straighten
-from crossd.data.dicom.values import white, without_padding
+from crossd.data.dicom.values import state_encoding, white, without_padding
 from crossd.errors import CrossDError, one_of
 
 _PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")  # PS3.5, A
@@ -35,7 +36,7 @@ def read_series(series: Series, tilt: str = "correct") -> tuple[np.ndarray, np.n
         CrossDError: pixels that do not decode, or a tilt that is refused.
     """
     check_tilt(series, tilt)
-    voxels, notes = without_padding(read_pixels(series), series.padding)
+    voxels, notes = without_padding(read_pixels(series), series.padding, series.lossy)
     affine = np.array(series.voxel_to_world)
     if series.places:
         affine[:3, 2] = np.cross(affine[:3, 0], affine[:3, 1])  # slices are sorted that way
@@ -116,7 +117,8 @@ def read_with_itk(series: Series) -> np.ndarray:
     """The same by ITK's GDCM; single-frame files only."""
     import itk
 
-    reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=list(series.files))
+    files = list(dict.fromkeys(series.files))  # one or more, and the slices of a mosaic are in one
+    reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=files)
     reader.SetImageIO(itk.GDCMImageIO.New())
     reader.MetaDataDictionaryArrayUpdateOff()
     shown = reader.GetGlobalWarningDisplay()
@@ -126,6 +128,9 @@ def read_with_itk(series: Series) -> np.ndarray:
     finally:
         reader.SetGlobalWarningDisplay(shown)
     voxels = itk.array_from_image(reader.GetOutput())  # (slice, row, column)
+    if series.tiles:
+        slices = [_slice(series, voxels[files.index(file)], index) for index, file in enumerate(series.files)]
+        voxels = np.stack(slices)
     return voxels.transpose(2, 1, 0)  # a copy in this order takes longer than reading, and the plane undoes it
 
 
@@ -142,24 +147,29 @@ def read_with_pydicom(
     import pydicom
     from pydicom.pixels import iter_pixels
 
-    wanted: dict[str, list[int]] = {}
+    wanted: dict[str, dict[int, None]] = {}
     for index, path in enumerate(series.files):
-        wanted.setdefault(path, []).append(series.frames[index] if series.frames else 0)
+        wanted.setdefault(path, {})[series.frames[index] if series.frames else 0] = None
     voxels = allocate(series.shape[::-1], np.float32)
     numbers = series.frames or (0,) * len(series.files)
-    places = {place: index for index, place in enumerate(zip(series.files, numbers, strict=True))}
+    places: dict[tuple[str, int], list[int]] = {}  # several in a mosaic
+    for index, place in enumerate(zip(series.files, numbers, strict=True)):
+        places.setdefault(place, []).append(index)
     for path, frames in wanted.items():
         try:
             dataset = pydicom.dcmread(path, force=True)
             if not encoded and dataset.file_meta.get("TransferSyntaxUID", _PLAIN[0]) not in _PLAIN:
                 raise _Encoded
+            state_encoding(dataset)
             size = (-1, dataset.Rows, dataset.Columns)
-            decoded = iter_pixels(dataset, indices=frames) if series.frames else [dataset.pixel_array.reshape(size)[0]]
+            decoded = (
+                iter_pixels(dataset, indices=list(frames)) if series.frames else [dataset.pixel_array.reshape(size)[0]]
+            )
             for frame, stored in zip(frames, decoded, strict=True):
                 plane = _rescaled(dataset, stored.reshape(size[1:]), frame)
-                if plane.shape != voxels.shape[1:]:
-                    raise _changed(series, (*plane.shape[::-1], len(voxels)))
-                voxels[places[path, frame]] = np.float32(white(dataset)) - plane if series.inverted else plane
+                plane = np.float32(white(dataset)) - plane if series.inverted else plane
+                for index in places[path, frame]:
+                    voxels[index] = _slice(series, plane, index)
         except (_Encoded, CrossDError):
             raise
         except Exception as error:  # each decoder has exceptions of its own
@@ -170,10 +180,22 @@ def read_with_pydicom(
     return voxels.transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)
 
 
+def _slice(series: Series, plane: np.ndarray, index: int) -> np.ndarray:
+    """`(row, column)` of one slice: what a file or frame holds, or its tile of the mosaic there."""
+    size = (series.shape[1], series.shape[0])
+    if series.tiles:
+        return tile(plane, series.tiles[index], size)
+    if plane.shape != size:
+        raise _changed(series, (*plane.shape[::-1], series.shape[2]))
+    return plane
+
+
 def _rescaled(dataset: Any, plane: np.ndarray, frame: int) -> np.ndarray:
     """Modality values of one frame; a multi-frame object states its slope per frame (PS3.3, C.7.6.16.2.9)."""
-    from pydicom.pixels import apply_modality_lut
+    from pydicom.pixels import apply_color_lut, apply_modality_lut
 
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":  # a grey one: its colours are equal
+        return apply_color_lut(plane, dataset)[..., 0].astype(np.float32)
     groups = [
         *list(dataset.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1],
         *list(dataset.get("SharedFunctionalGroupsSequence") or []),

@@ -45,13 +45,17 @@ class BoundedReader(io.BufferedReader):
         return super().read(size)
 
 
-def check_structure(path: str, file: BoundedReader, dataset: Any) -> None:
+def check_structure(path: str, file: BoundedReader, dataset: Any, needs_pixels: bool = True) -> bool:
     """Follow a little-endian file from its pixels on to its end, by its lengths alone.
 
     Args:
         path: of the file.
         file: where `pydicom.dcmread(…, stop_before_pixels=True)` left it.
         dataset: what that read.
+        needs_pixels: whether it is an error that there are none.
+
+    Returns:
+        Whether there are pixels, or may be.
 
     Raises:
         CrossDError: an element that is longer than what is left of the file, or bytes after the pixels that are no
@@ -59,13 +63,15 @@ def check_structure(path: str, file: BoundedReader, dataset: Any) -> None:
     """
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
     if syntax is not None and (not syntax.is_transfer_syntax or syntax.is_deflated or not syntax.is_little_endian):
-        return
+        return True
     start = file.tell()
     head = super(BoundedReader, file).read(12)
     if start > file.length:
         raise _too_long(path, start - file.length)
-    if head[:4] in _OTHER_PIXELS:
-        return
+    if head[:4] in _OTHER_PIXELS or (syntax is None and not dataset.original_encoding[1]):  # or big-endian
+        return True
+    if head[:4] != _PIXEL_DATA and not needs_pixels:
+        return False
     if head[:4] != _PIXEL_DATA:
         raise CrossDError(
             f"A DICOM image must hold its pixels after its header: '{path}' holds none there. It is cut short or "
@@ -88,7 +94,8 @@ def check_structure(path: str, file: BoundedReader, dataset: Any) -> None:
             raise _too_long(path, max(end - file.length, 1))
     if end > file.length:
         raise _too_long(path, end - file.length)
-    _check_trailing(path, file, end, syntax is None or not syntax.is_implicit_VR)
+    _check_trailing(path, file, end, not dataset.original_encoding[0])
+    return True
 
 
 def _check_length(path: str, dataset: Any, length: int, encapsulated: bool) -> None:
@@ -132,6 +139,30 @@ def _too_long(path: str, beyond: int) -> CrossDError:
         f"The elements of a DICOM file must end where it ends: those of '{path}' reach {beyond} bytes beyond. It is "
         "cut short or damaged: copy it again."
     )
+
+
+def has_preamble(path: str) -> bool:
+    """Whether `DICM` stands after the 128 bytes that open a DICOM file (PS3.10, 7.1)."""
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def first_elements(path: str) -> bool:
+    """Whether a file begins with elements of DICOM, as data sets do that were stored without a preamble.
+
+    In either byte order: file meta information (group 2) or the identification of an image (group 8), whose first
+    elements have small numbers, with a VR that there is or a length that a first element may have.
+    """
+    with open(path, "rb") as file:
+        head = file.read(8)
+    for order in ("little", "big"):
+        group, element = (int.from_bytes(head[at : at + 2], order) for at in (0, 2))  # type: ignore[arg-type]
+        if group in (2, 8) and element <= 0x18:
+            length = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
+            return head[4:6] in (b"UL", b"CS", b"OB", b"UI", b"DA", b"TM", b"LO", b"SH") or (
+                order == "little" and length <= 128 and length % 2 == 0
+            )
+    return False
 
 
 def check_inflated_size(path: str) -> None:
