@@ -53,7 +53,8 @@ def test_an_unknown_unit_is_said_where_millimetres_cannot_be(tmp_path, volume, s
             0
         ]
         assert said[0].endswith(
-            f"and spans {9 * spacing:.4g} × {8 * spacing:.4g} × {7 * spacing:.4g} mm: check its spacing."
+            f"and spans {9 * spacing:.4g} × {8 * spacing:.4g} × {7 * spacing:.4g} mm, in voxels of {spacing:.4g} × "
+            f"{spacing:.4g} × {spacing:.4g} mm: check its spacing."
         )
 
 
