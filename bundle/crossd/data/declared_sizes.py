@@ -82,7 +82,7 @@ def unpacked_size(path: str, offset: int, limit: int, wbits: int) -> tuple[int, 
     return count, unpacker.eof
 
 
-def check_deflated(path: str, offset: int, needed: int) -> int:
+def check_deflated(path: str, offset: int, needed: int) -> None:
     """Unpack a zlib or gzip stream to its end, where its checksum stands, and count its bytes.
 
     ITK ignores a wrong checksum and gives a wrong volume.
@@ -91,9 +91,6 @@ def check_deflated(path: str, offset: int, needed: int) -> int:
         path: the file.
         offset: where the stream begins.
         needed: bytes that it must unpack to.
-
-    Returns:
-        Bytes that it unpacks to beyond these.
 
     Raises:
         CrossDError: a stream that is damaged, ends early, or goes on.
@@ -106,11 +103,10 @@ def check_deflated(path: str, offset: int, needed: int) -> int:
         raise goes_on(path, needed)
     if not ended or count < needed:
         raise _damaged(path, f"{count} of {needed} bytes can be unpacked")
-    return count - needed
 
 
 def too_many(surplus: int) -> list[str]:
-    """What to say of bytes after the voxels of a file: a size, type or offset that is wrong, or padding.
+    """What to say of bytes after the voxels of an uncompressed file, which has no checksum.
 
     >>> too_many(0), too_many(8)
     ([], ['The file has 8 bytes more than it declares: its voxels may be displaced.'])

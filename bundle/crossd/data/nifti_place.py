@@ -56,9 +56,6 @@ def place(image: Any, shape: tuple[int, int, int]) -> tuple[np.ndarray, bool, li
         name = "metres" if unit == 1 else "micrometres"
         spans = " × ".join(f"{size:.4g}" for size in np.linalg.norm(voxel_to_world[:3, :3], axis=0) * shape)
         warnings.append(f"The file's unit is {name} (xyzt_units): read as millimetres, it spans {spans} mm.")
-    else:
-        stated = "states millimetres" if unit == 2 else "states no unit (xyzt_units), so millimetres are assumed"
-        warnings += odd_size(voxel_to_world, shape, stated)
     return voxel_to_world, bool(sform or qform), warnings
 
 
@@ -73,7 +70,7 @@ def _with_pixdim(
     said = f"The file states two spacings, {two} mm by its sform and {one} mm by pixdim"
     scaled = sform.copy()
     scaled[:3, :3] *= pixdim / np.where(spacing > 0, spacing, 1)
-    known = np.isfinite(scaled).all() and (pixdim > 0).all() and not odd_size(scaled, shape, "")
+    known = np.isfinite(scaled).all() and (pixdim > 0).all() and not odd_size(scaled, shape)
     if known and np.allclose(spacing, 1, rtol=1e-5, atol=0):
         return scaled, [f"{said}: pixdim is used, since 1 mm is what programs write that do not know it."]
     return sform, [f"{said}: the sform is used, as in nibabel."]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ from crossd.data.volume import (
     Volume,
     check_place,
     header_of,
+    odd_size,
     split_volume,
 )
 from crossd.errors import CrossDError, one_of
@@ -165,7 +167,8 @@ def _read_checked(source: Source, name: str, options: _Options) -> Volume:
             f"at {where}. Replace them, for instance with numpy.nan_to_num, after finding out what they stand for."
         )
     check_place(name, volume.voxel_to_world)
-    return volume
+    told = odd_size(volume.voxel_to_world, volume.voxels.shape)
+    return replace(volume, warnings=(*volume.warnings, *told))
 
 
 def _read_one(source: Source, options: _Options) -> Volume:

@@ -18,6 +18,7 @@ VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES)
 _BODY = (2.0, 5000.0)  # mm: the longest side that a scan can have
 _VOXEL = (0.05, 50.0)  # mm: the sides of its voxels, from dental CT to thick slices of a whole body
 _FARTHEST = 1e6  # mm: scanners count from their own centre; beyond a kilometre float32 loses the voxels
+_SLOPES = (1e-20, 1e20)
 _CHOSEN = re.compile(
     rf"(?P<path>.*(?:{'|'.join(map(re.escape, VOLUME_SUFFIXES))}))@(?P<volume>\d{{1,9}})", re.IGNORECASE | re.DOTALL
 )
@@ -50,23 +51,27 @@ def apart(one: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> float:
     return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
 
 
-def odd_size(voxel_to_world: np.ndarray, shape: Sequence[int], stated: str) -> list[str]:
-    """What to say of a volume whose size in millimetres is hardly that of a scan: its unit or spacing may be wrong.
+def odd_size(voxel_to_world: np.ndarray, shape: Sequence[int]) -> list[str]:
+    """What to say of a volume whose size in millimetres is hardly that of a scan: its spacing or unit may be wrong.
 
     Args:
         voxel_to_world: 4 × 4, in millimetres.
         shape: voxels along each axis.
-        stated: what the file says of its unit ("states millimetres").
 
-    >>> odd_size(np.diag([1.0, 0.02, 1.0, 1.0]), (24, 24, 24), "states millimetres")
-    ['The file states millimetres, and spans 24 × 0.48 × 24 mm, in voxels of 1 × 0.02 × 1 mm: check its spacing.']
+    >>> odd_size(np.diag([1.0, 0.02, 1.0, 1.0]), (24, 24, 24))[0]
+    'The volume spans 24 × 0.48 × 24 mm, in voxels of 1 × 0.02 × 1 mm, which is odd for a scan: check its spacing, ...
+    >>> odd_size(np.eye(4), (24, 24, 24))
+    []
     """
     sides = np.linalg.norm(voxel_to_world[:3, :3], axis=0)
     spans = sides * shape
     if _BODY[0] <= spans.max() <= _BODY[1] and _VOXEL[0] <= sides.min() and sides.max() <= _VOXEL[1]:
         return []
     span, voxel = (" × ".join(f"{size:.4g}" for size in sizes) for sizes in (spans, sides))
-    return [f"The file {stated}, and spans {span} mm, in voxels of {voxel} mm: check its spacing."]
+    return [
+        f"The volume spans {span} mm, in voxels of {voxel} mm, which is odd for a scan: check its spacing, and its unit "
+        "(millimetres, where none is stated)."
+    ]
 
 
 def check_place(name: str, voxel_to_world: np.ndarray) -> None:
@@ -96,7 +101,7 @@ def check_place(name: str, voxel_to_world: np.ndarray) -> None:
 
 
 def check_scale(name: str, slope: float, intercept: float) -> None:
-    """Refuse a scale that leaves no grey levels: in float32 neighbouring stored values would become one.
+    """Refuse a scale of no known quantity, or one that leaves no grey levels: in float32 neighbours would be one.
 
     Raises:
         CrossDError: naming both numbers.
@@ -107,7 +112,7 @@ def check_scale(name: str, slope: float, intercept: float) -> None:
     crossd.errors.CrossDError: A scale must keep grey levels apart: 'a.nii' has the slope 1 and the intercept 1e+30. ...
     """
     one, two = np.array([intercept, intercept + slope]).astype(np.float32)
-    if not np.isfinite(two) or one == two:
+    if not _SLOPES[0] <= abs(slope) <= _SLOPES[1] or not np.isfinite(two) or one == two:
         raise CrossDError(
             f"A scale must keep grey levels apart: '{name}' has the slope {slope:g} and the intercept {intercept:g}. "
             "Its header is damaged: copy the file again, or correct it."
