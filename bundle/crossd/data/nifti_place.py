@@ -59,9 +59,7 @@ def place(image: Any, shape: tuple[int, int, int]) -> tuple[np.ndarray, bool, li
     return voxel_to_world, bool(sform or qform), warnings
 
 
-def _with_pixdim(
-    sform: np.ndarray, pixdim: np.ndarray, shape: tuple[int, int, int]
-) -> tuple[np.ndarray, list[str]]:
+def _with_pixdim(sform: np.ndarray, pixdim: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
     """The sform, and what to say where its spacing is not that of pixdim."""
     spacing = np.linalg.norm(sform[:3, :3], axis=0)
     if np.allclose(spacing, pixdim, rtol=_SAME_SPACING, atol=0):

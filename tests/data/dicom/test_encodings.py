@@ -125,9 +125,7 @@ FOUND = int(KNOWN[~CORNER].min())
 @pytest.mark.parametrize(
     ("padding", "limit", "intercept"), [(-2000, None, 0), (-2000, -1990, 0), (-1976, None, -24), (63536, None, 0)]
 )
-@pytest.mark.parametrize("loaded", [True, False], ids=["itk", "pydicom"])
-def test_padding_becomes_background(tmp_path, axial, padding, limit, intercept, loaded, monkeypatch):
-    monkeypatch.setattr("crossd.data.dicom.pixels._quicker_without_itk", lambda series: not loaded)
+def test_padding_becomes_background(tmp_path, axial, padding, limit, intercept):
     volume = np.where(CORNER, -2000, KNOWN)
     if limit is not None:
         volume[CORNER] = np.tile(np.arange(-2000, -1990), 6)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from crossd.data.dicom.agreement import check_bits, disagreements
 from crossd.data.dicom.objects import Label, Rejected, check_is_image, kind_of_object, localizer
 from crossd.data.dicom.slices import Slice
 from crossd.data.dicom.structure import BoundedReader, check_inflated_size, check_structure
-from crossd.data.dicom.values import attribute, finite, inverted_range, is_rescaled, padding_range
+from crossd.data.dicom.values import attribute, finite, inverted_range, is_rescaled, padding_range, rescale
 from crossd.errors import CrossDError
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
@@ -55,6 +56,7 @@ _TAGS = [
     "SamplesPerPixel",
     "BitsAllocated",
     "BitsStored",
+    "HighBit",
     "NumberOfFrames",
     "PhotometricInterpretation",
     "ModalityLUTSequence",
@@ -94,8 +96,7 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
         check_inflated_size(path)
         with BoundedReader(path) as file:
             dataset = dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=suffixed)
-            if dataset.get("Rows"):
-                check_structure(path, file, dataset)
+            told = check_structure(path, file, dataset) if dataset.get("Rows") else []
         sop_class = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
     except CrossDError:
         raise
@@ -112,7 +113,8 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
         )
     try:
         check_is_image(path, dataset, sop_class)
-        return list(_slices(path, dataset))
+        check_bits(path, dataset)
+        return list(_slices(path, dataset, told))
     except CrossDError as error:
         return Rejected(path, str(error), kind_of_object(dataset, sop_class), _label(dataset))
     except Exception as error:
@@ -127,7 +129,7 @@ def _has_preamble(path: str) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _slices(path: str, dataset: Any) -> Iterator[Slice]:
+def _slices(path: str, dataset: Any, told: Sequence[str]) -> Iterator[Slice]:
     """One slice per frame; functional groups (PS3.3, C.7.6.16) state the geometry of a multi-frame object."""
     frames = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])
@@ -154,7 +156,7 @@ def _slices(path: str, dataset: Any) -> Iterator[Slice]:
             photometric == "MONOCHROME1" and not is_rescaled(dataset, groups),
             padding_range(dataset, groups),
         )
-        plain = not frames and photometric == "MONOCHROME2" and not dataset.get("ModalityLUTSequence")
+        slope, intercept, odd = rescale(path, dataset, groups)
         yield Slice(
             path=path,
             frame=number if frames else None,
@@ -172,12 +174,13 @@ def _slices(path: str, dataset: Any) -> Iterator[Slice]:
             position=finite(path, "ImagePositionPatient (0020,0032)", position, 3),
             spacing=finite(path, "PixelSpacing (0028,0030)", spacing, 2, positive=True),
             thickness=abs(float(thickness)),
-            reader="itk" if plain else "pydicom",
             traits=tuple((name, value) for name, value in traits if value),
             localizer=planned_on,
             padding=inverted_range(dataset, padding) if inverted else padding,
             inverted=inverted,
             slab=abs(float(slab)),
+            rescale=(slope, intercept),
+            notes=(*told, *odd, *disagreements(dataset, groups)),
         )
 
 

@@ -1,20 +1,21 @@
-"""The voxels of a DICOM series, without padding, straight and even: by ITK, or by pydicom for what ITK misreads."""
+"""The voxels of a DICOM series, without padding, straight and even."""
 
 from __future__ import annotations
 
 import logging
-import sys
+import os
+import tempfile
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from crossd.data.dicom.series import Series
+from crossd.data.dicom.stored import stored_frames, write_bare_frame
 from crossd.data.dicom.straightening import TILT, straighten
-from crossd.data.dicom.values import white, without_padding
+from crossd.data.dicom.values import rescale, white, without_padding
 from crossd.errors import CrossDError, one_of
-
-_ITK_LOADED = "itk.ITKIOGDCMPython"
-_SLICES_WHILE_ITK_LOADS = 600
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +34,15 @@ def read_series(series: Series, tilt: str = "correct") -> tuple[np.ndarray, np.n
         CrossDError: pixels that do not decode, or a tilt that is refused.
     """
     check_tilt(series, tilt)
-    voxels, notes = without_padding(read_pixels(series), series.padding)
+    told: list[str] = []
+    voxels, notes = without_padding(read_pixels(series, told), series.padding)
     affine = np.array(series.voxel_to_world)
     if series.places:
         affine[:3, 2] = np.cross(affine[:3, 0], affine[:3, 1])  # slices are sorted that way
         voxels, affine = straighten(voxels, affine, series.places, series.step, series.folder)
     if series.tilt:
         logger.warning("%s: a gantry tilt of %.1f° was corrected by resampling along the shear", series, series.tilt)
-    return voxels, affine, (*series.warnings, *notes)
+    return voxels, affine, (*series.warnings, *told, *notes)
 
 
 def check_tilt(series: Series, tilt: str) -> None:
@@ -57,11 +59,16 @@ def check_tilt(series: Series, tilt: str) -> None:
         )
 
 
-def read_pixels(series: Series) -> np.ndarray:
+def read_pixels(series: Series, notes: list[str] | None = None) -> np.ndarray:
     """Voxels in the units of the modality: stored values × RescaleSlope (0028,1053) + RescaleIntercept (0028,1052).
 
     Of MONOCHROME1, Hounsfield units and other rescaled values stay what they are; grey values without a rescale, which
-    only the display defines, are inverted within BitsStored (0028,0101).
+    only the display defines, are inverted within BitsStored (0028,0101). Whoever decodes, what comes after is done
+    here, so that no value depends on what was read or loaded before.
+
+    Args:
+        series: one of `find_series`.
+        notes: takes what pixels show that no header says.
 
     Returns:
         float32, `(column index, row index, slice)`: a view of what is stored, so the column index runs fastest.
@@ -69,34 +76,44 @@ def read_pixels(series: Series) -> np.ndarray:
     Raises:
         CrossDError: a file whose pixels do not decode, or whose size is not that of the series.
     """
-    if series.reader == "itk" and _quicker_without_itk(series):
-        try:
-            return _checked(series, read_with_pydicom(series))
-        except CrossDError:
-            pass  # ITK may know better
-    if series.reader == "itk":
-        try:
-            return _checked(series, read_with_itk(series))
-        except (RuntimeError, TypeError):  # the latter for names that are not UTF-8
-            pass  # no codec, or damaged: pydicom has further codecs and says which file it is
-    return _checked(series, read_with_pydicom(series))
+    notes = [] if notes is None else notes
+    try:
+        return read_with_pydicom(series, notes)
+    except CrossDError:
+        if not _is_compressed(series):
+            raise
+        decoded = _decoded_by_itk(series)  # it has further codecs, of JPEG
+        if decoded is None:
+            raise
+    notes.clear()
+    return read_with_pydicom(series, notes, decoded)
 
 
-def _quicker_without_itk(series: Series) -> bool:
-    """Whether reading takes less than loading ITK's modules would: 2 s, in which pydicom reads 600 plain slices."""
-    if _ITK_LOADED in sys.modules or len(series.files) > _SLICES_WHILE_ITK_LOADS:
-        return False
+def _is_compressed(series: Series) -> bool:
     import pydicom
 
     try:
-        header = pydicom.dcmread(series.files[0], stop_before_pixels=True, specific_tags=[])
-        return not header.file_meta.TransferSyntaxUID.is_compressed
-    except Exception:  # each reader says it in its own way when it comes to the pixels
+        headers = (pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[]) for file in set(series.files))
+        return any(header.file_meta.TransferSyntaxUID.is_encapsulated for header in headers)
+    except Exception:  # it does not decode, and the reason is known
         return False
 
 
+def _decoded_by_itk(series: Series) -> np.ndarray | None:
+    """Stored values `(column, row, slice)`, from copies that hold nothing that ITK would apply to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [os.path.join(folder, f"{index}.dcm") for index in range(len(series.files))]
+        try:
+            for index, (path, copy) in enumerate(zip(series.files, copies, strict=True)):
+                write_bare_frame(path, series.frames[index] if series.frames else 0, copy)
+            return read_with_itk(replace(series, files=tuple(copies), frames=()))
+        except Exception as error:  # ITK's and pydicom's, of whatever the damaged bytes lead them to
+            logger.debug("ITK does not decode %s either: %s", series, error)
+            return None
+
+
 def read_with_itk(series: Series) -> np.ndarray:
-    """The same by ITK's GDCM; single-frame files only."""
+    """Single-frame files by ITK's GDCM, `(column, row, slice)`."""
     import itk
 
     reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=list(series.files))
@@ -112,52 +129,65 @@ def read_with_itk(series: Series) -> np.ndarray:
     return voxels.transpose(2, 1, 0)  # a copy in this order takes longer than reading, and the plane undoes it
 
 
-def read_with_pydicom(series: Series) -> np.ndarray:
-    """The same by pydicom, frames of a multi-frame object included; no other frames are decoded than the volume's."""
-    import pydicom
-    from pydicom.pixels import iter_pixels
+def read_with_pydicom(series: Series, notes: list[str] | None = None, decoded: np.ndarray | None = None) -> np.ndarray:
+    """The voxels, by pydicom; no other frames of a multi-frame object are decoded than the volume's.
 
-    wanted: dict[str, list[int]] = {}
+    Args:
+        series, notes: as in `read_pixels`.
+        decoded: stored values `(column, row, slice)` where another codec was needed.
+    """
+    import pydicom
+
+    wanted: dict[str, dict[int, int]] = {}  # per file the place of each frame in the volume
     for index, path in enumerate(series.files):
-        wanted.setdefault(path, []).append(series.frames[index] if series.frames else 0)
-    planes: dict[tuple[str, int], np.ndarray] = {}
+        wanted.setdefault(path, {})[series.frames[index] if series.frames else 0] = index
+    columns, rows, count = series.shape
+    voxels = np.empty((count, rows, columns), dtype=np.float32)
+    told: Counter[str] = Counter()
     for path, frames in wanted.items():
         try:
             dataset = pydicom.dcmread(path, force=True)
-            size = (-1, dataset.Rows, dataset.Columns)
-            decoded = iter_pixels(dataset, indices=frames) if series.frames else [dataset.pixel_array.reshape(size)[0]]
-            for frame, stored in zip(frames, decoded, strict=True):
-                plane = _rescaled(dataset, stored.reshape(size[1:]), frame)
-                planes[path, frame] = np.float32(white(dataset)) - plane if series.inverted else plane
+            given = None if decoded is None else [decoded[:, :, index].T for index in frames.values()]
+            for frame, (stored, odd) in zip(frames, stored_frames(dataset, list(frames), given), strict=True):
+                if stored.shape != (rows, columns):
+                    raise _changed(series, f"a slice of {stored.shape[::-1]}")
+                plane = voxels[frames[frame]]
+                _rescale(path, dataset, stored, frame, plane)
+                if series.inverted:
+                    np.subtract(np.float32(white(dataset)), plane, out=plane)
+                told.update(odd)
+        except CrossDError:
+            raise
         except Exception as error:  # each decoder has exceptions of its own
             raise CrossDError(
                 f"DICOM pixels must decode: those of '{path}' do not ({' '.join(str(error).split())}). "
                 'Copy the file again; for a codec that is missing, `pip install "crossd[codecs]"`.'
             ) from error
-    numbers = series.frames or (0,) * len(series.files)
-    stacked = np.stack([planes[place] for place in zip(series.files, numbers, strict=True)])
-    return stacked.transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)
+    if notes is not None:
+        notes += [f"{note} ({number} of {count} slices)." for note, number in told.items()]
+    return voxels.transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)
 
 
-def _rescaled(dataset: Any, plane: np.ndarray, frame: int) -> np.ndarray:
-    """Modality values of one frame; a multi-frame object states its slope per frame (PS3.3, C.7.6.16.2.9)."""
-    from pydicom.pixels import apply_modality_lut
+def _rescale(path: str, dataset: Any, stored: np.ndarray, frame: int, plane: np.ndarray) -> None:
+    """Fill in modality values of a frame; a multi-frame object states a slope for each (PS3.3, C.7.6.16.2.9)."""
+    if dataset.get("ModalityLUTSequence"):
+        from pydicom.pixels import apply_modality_lut
 
+        plane[:] = apply_modality_lut(stored, dataset)
+        return
     groups = [
         *list(dataset.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1],
         *list(dataset.get("SharedFunctionalGroupsSequence") or []),
     ]
-    for group in groups:
-        if transformation := group.get("PixelValueTransformationSequence"):
-            slope, intercept = float(transformation[0].RescaleSlope), float(transformation[0].RescaleIntercept)
-            return (plane * slope + intercept).astype(np.float32)
-    return apply_modality_lut(plane, dataset).astype(np.float32)
+    slope, intercept, _ = rescale(path, dataset, groups)
+    if slope == 1 and np.float32(intercept) == intercept and stored.dtype.itemsize <= 2:  # exact, in half the time
+        np.add(stored, np.float32(intercept), out=plane)
+    else:
+        plane[:] = stored * slope + intercept
 
 
-def _checked(series: Series, voxels: np.ndarray) -> np.ndarray:
-    if voxels.shape != series.shape:
-        raise CrossDError(
-            f"Files must not change while a run reads them: by its headers {series} had {series.shape} voxels, and now "
-            f"it has {voxels.shape}. Run again."
-        )
-    return voxels
+def _changed(series: Series, now: str) -> CrossDError:
+    return CrossDError(
+        f"Files must not change while a run reads them: by its headers {series} had {series.shape} voxels, and now "
+        f"it has {now}. Run again."
+    )

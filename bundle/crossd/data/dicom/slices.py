@@ -26,12 +26,13 @@ class Slice:
         position: ImagePositionPatient (0020,0032): centre of the first voxel.
         spacing: PixelSpacing (0028,0030): between rows, between columns.
         thickness: distance to the next slice as far as the header knows it; 0 if it does not.
-        reader: "itk", or "pydicom" for what ITK reads differently (MONOCHROME1, look-up tables, frames).
         traits: name and value of what may tell apart slices at one position.
         localizer: by what it is known to be an image that a scan is planned on; empty for all others.
         padding: smallest and largest value that stands for padding, as it is once the pixels are read.
         slab: SliceThickness (0018,0050), in millimetres; 0 if it is not stated.
         inverted: MONOCHROME1 without a rescale: grey values that only the display defines, large ones dark.
+        rescale: slope and intercept, as `crossd.data.dicom.values.rescale` has them.
+        notes: what the header states twice and differently.
     """
 
     path: str
@@ -50,12 +51,13 @@ class Slice:
     position: tuple[float, ...]
     spacing: tuple[float, ...]
     thickness: float
-    reader: str
     traits: tuple[tuple[str, str], ...]
     localizer: str = ""
     padding: tuple[float, float] | None = None
     inverted: bool = False
     slab: float = 0.0
+    rescale: tuple[float, float] = (1.0, 0.0)
+    notes: tuple[str, ...] = ()
 
     @property
     def normal(self) -> np.ndarray:

@@ -1,0 +1,128 @@
+"""The stored values of a DICOM file's frames: decoded, cut to the bits that are stored, held against their stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+_OVERLAY_GROUPS = range(0x6000, 0x6020, 2)  # PS3.5, 7.6
+_POSITION = 0x0102  # OverlayBitPosition (60xx,0102): 0 where the overlay has data of its own
+# JPEG's frame headers, baseline to lossless, and that of JPEG-LS; the others of FFC0 to FFCF are tables.
+_FRAME_HEADERS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
+
+
+def stored_frames(
+    dataset: Any, frames: Sequence[int], decoded: Sequence[np.ndarray] | None = None
+) -> Iterator[tuple[np.ndarray, list[str]]]:
+    """Stored values of frames as BitsStored (0028,0101) and PixelRepresentation (0028,0103) have them.
+
+    Bits beyond are cut off, compressed or not, as those of overlays have to be (PS3.5, 8.1.2).
+
+    Args:
+        dataset: a file, pixels included.
+        frames: their numbers, from 0.
+        decoded: what another decoder made of them.
+
+    Yields:
+        Integers `(row, column)`, and what is to be told of them.
+
+    Raises:
+        ValueError: a stream of another size than the header's; pydicom raises what it raises for other damage.
+    """
+    from pydicom.encaps import generate_frames
+    from pydicom.pixels import iter_pixels
+
+    size = (int(dataset.Rows), int(dataset.Columns))
+    streams: dict[int, bytes] = {}
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        count = int(dataset.get("NumberOfFrames") or 1)
+        every = enumerate(generate_frames(dataset.PixelData, number_of_frames=count))
+        streams = {index: bytes(data[:4096]) for index, data in every if index in frames}
+    planes = iter_pixels(dataset, indices=list(frames), correct_unused_bits=False) if decoded is None else decoded
+    for frame, plane in zip(frames, planes, strict=True):
+        facts = stream_facts(streams.get(frame, b""))
+        if facts and facts[:2] != size:
+            raise ValueError(f"the compressed image has {facts[0]} × {facts[1]} pixels, and the header {size}")
+        cut, told = _stored_bits(dataset, plane.reshape(size))
+        stored = int(dataset.get("BitsStored") or dataset.BitsAllocated)
+        if facts and dataset.PixelRepresentation == 1 and facts[2] < stored and int(cut.max()) >> (facts[2] - 1):
+            told.append(
+                f"The compressed image has {facts[2]} bits a pixel and BitsStored (0028,0101) is {stored}, so that no "
+                "value is negative, though PixelRepresentation (0028,0103) says that values have a sign"
+            )
+        yield cut, told
+
+
+def _stored_bits(dataset: Any, plane: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Values without the bits that are not stored, and what to say of these where no overlay is declared in them."""
+    allocated = int(dataset.BitsAllocated)
+    stored = int(dataset.get("BitsStored") or allocated)
+    if plane.dtype.kind == "f" and dataset.get("PixelData") is None:  # float pixels
+        return plane, []
+    if plane.dtype.kind == "f":  # as ITK gives integers
+        plane = np.rint(plane).astype(np.int64).astype(f"u{allocated // 8}")
+    width = 8 * plane.dtype.itemsize
+    unsigned, signed = (np.dtype(f"{plane.dtype.byteorder}{kind}{plane.dtype.itemsize}") for kind in "ui")
+    whole = plane.view(unsigned)
+    cut = whole & ((1 << min(stored, width)) - 1)
+    beyond = cut != whole
+    if dataset.get("PixelRepresentation") == 1:
+        cut = (cut << max(width - stored, 0)).astype(unsigned, copy=False).view(signed) >> max(width - stored, 0)
+        beyond &= cut != plane.view(signed)  # the sign may be repeated up to the last bit
+    overlays = any(dataset.get((group, _POSITION)) and dataset[group, _POSITION].value for group in _OVERLAY_GROUPS)
+    if overlays or not beyond.any():
+        return cut, []
+    return cut, [f"Pixels have bits beyond BitsStored (0028,0101), which is {stored}, and no overlay is declared there"]
+
+
+def stream_facts(stream: bytes) -> tuple[int, int, int] | None:
+    """Rows, columns and bits of a JPEG, JPEG-LS or JPEG 2000 image, as its own header has them; None for others.
+
+    Sources: ITU-T T.81, B.2.2; ITU-T T.87, C.2.2; ITU-T T.800, A.5.1.
+
+    >>> stream_facts(b"\\xff\\xd8\\xff\\xc3\\0\\x0b\\x0c\\0\\x18\\0\\x20\\1\\1\\x11\\0")
+    (24, 32, 12)
+    """
+    if stream[:4] == b"\xff\x4f\xff\x51" and len(stream) > 42:
+        columns, rows, left, top = (int.from_bytes(stream[at : at + 4], "big") for at in (8, 12, 16, 20))
+        return rows - top, columns - left, (stream[42] & 127) + 1
+    at = 2
+    while stream[:2] == b"\xff\xd8" and at + 9 < len(stream) and stream[at] == 0xFF:
+        if stream[at + 1] in _FRAME_HEADERS:
+            rows, columns = (int.from_bytes(stream[at + k : at + k + 2], "big") for k in (5, 7))
+            return rows, columns, stream[at + 4]
+        at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+    return None
+
+
+def write_bare_frame(path: str, frame: int, copy: str) -> None:
+    """Write one frame as a file of its own, still compressed, without a rescale, a table, or bits that are not stored.
+
+    Args:
+        path: of the file that has the frame.
+        frame: its number, from 0.
+        copy: where to write it.
+    """
+    import pydicom
+    from pydicom.encaps import encapsulate, get_frame
+    from pydicom.pixels import iter_pixels
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    dataset = pydicom.dcmread(path, force=True)
+    bare = pydicom.Dataset()
+    bare.file_meta = dataset.file_meta
+    for name in ("SOPClassUID", "SOPInstanceUID", "Rows", "Columns", "BitsAllocated"):
+        setattr(bare, name, dataset.get(name))
+    bare.SamplesPerPixel, bare.PhotometricInterpretation, bare.PixelRepresentation = 1, "MONOCHROME2", 0
+    bare.BitsStored, bare.HighBit = dataset.BitsAllocated, dataset.BitsAllocated - 1
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        data = get_frame(dataset.PixelData, frame, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
+        bare.PixelData, kind = encapsulate([data]), "OB"
+    else:
+        bare.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        bare.PixelData = next(iter_pixels(dataset, indices=[frame], correct_unused_bits=False)).tobytes()
+        kind = "OW"
+    bare["PixelData"].VR = kind
+    bare.save_as(copy, enforce_file_format=True)
