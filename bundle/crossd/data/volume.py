@@ -69,8 +69,8 @@ def odd_size(voxel_to_world: np.ndarray, shape: Sequence[int]) -> list[str]:
         return []
     span, voxel = (" × ".join(f"{size:.4g}" for size in sizes) for sizes in (spans, sides))
     return [
-        f"The volume spans {span} mm, in voxels of {voxel} mm, which is odd for a scan: check its spacing, and its unit "
-        "(millimetres, where none is stated)."
+        f"The volume spans {span} mm, in voxels of {voxel} mm, which is odd for a scan: check its spacing, and its "
+        "unit (millimetres, where none is stated)."
     ]
 
 

@@ -64,7 +64,7 @@ def disagreements(dataset: Any, groups: Sequence[Any]) -> list[str]:
 
     >>> from pydicom.dataset import Dataset
     >>> header, own, shared = Dataset(), Dataset(), Dataset()
-    >>> header.PhotometricInterpretation = "MONOCHROME2"
+    >>> header.PhotometricInterpretation, header.SeriesInstanceUID = "MONOCHROME2", "1.2.3"
     >>> for group, spacing in ((own, [1, 1]), (shared, [1, 2])):
     ...     measures = Dataset()
     ...     measures.PixelSpacing = spacing
@@ -82,6 +82,8 @@ def disagreements(dataset: Any, groups: Sequence[Any]) -> list[str]:
                 f"{name} is stated twice and differs (per frame, shared by all frames, or for the whole object): the "
                 "most particular one is used."
             )
+    if not dataset.get("SeriesInstanceUID"):
+        told.append("SeriesInstanceUID (0020,000E) is missing: all slices of a patient without it are one series.")
     photometric = str(dataset.get("PhotometricInterpretation") or "")
     if photometric not in _GREY:
         told.append(
