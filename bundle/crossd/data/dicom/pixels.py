@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from crossd.data.dicom.series import Series
-from crossd.data.dicom.stored import stored_frames, write_bare_frame
+from crossd.data.dicom.stored import decoded_series, frames_of_files, stored_frames, undecodable
 from crossd.data.dicom.straightening import TILT, straighten
 from crossd.data.dicom.values import rescale, white, without_padding
 from crossd.errors import CrossDError, one_of
@@ -76,78 +73,35 @@ def read_pixels(series: Series, notes: list[str] | None = None) -> np.ndarray:
     Raises:
         CrossDError: a file whose pixels do not decode, or whose size is not that of the series.
     """
-    notes = [] if notes is None else notes
     try:
-        return read_with_pydicom(series, notes)
-    except CrossDError:
-        if not _is_compressed(series):
-            raise
-        decoded = _decoded_by_itk(series)  # it has further codecs, of JPEG
-        if decoded is None:
-            raise
-    notes.clear()
-    return read_with_pydicom(series, notes, decoded)
+        return _voxels(series, notes)
+    except _Encoded:
+        stored = decoded_series(series.files, series.frames, series.shape[::-1])
+    return _voxels(series, notes, stored)
 
 
-def _is_compressed(series: Series) -> bool:
-    import pydicom
-
-    try:
-        headers = (pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[]) for file in set(series.files))
-        return any(header.file_meta.TransferSyntaxUID.is_encapsulated for header in headers)
-    except Exception:  # it does not decode, and the reason is known
-        return False
+class _Encoded(Exception):
+    """Pixels that a codec has to decode first."""
 
 
-def _decoded_by_itk(series: Series) -> np.ndarray | None:
-    """Stored values `(column, row, slice)`, from copies that hold nothing that ITK would apply to them."""
-    with tempfile.TemporaryDirectory() as folder:
-        copies = [os.path.join(folder, f"{index}.dcm") for index in range(len(series.files))]
-        try:
-            for index, (path, copy) in enumerate(zip(series.files, copies, strict=True)):
-                write_bare_frame(path, series.frames[index] if series.frames else 0, copy)
-            return read_with_itk(replace(series, files=tuple(copies), frames=()))
-        except Exception as error:  # ITK's and pydicom's, of whatever the damaged bytes lead them to
-            logger.debug("ITK does not decode %s either: %s", series, error)
-            return None
-
-
-def read_with_itk(series: Series) -> np.ndarray:
-    """Single-frame files by ITK's GDCM, `(column, row, slice)`."""
-    import itk
-
-    reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=list(series.files))
-    reader.SetImageIO(itk.GDCMImageIO.New())
-    reader.MetaDataDictionaryArrayUpdateOff()
-    shown = reader.GetGlobalWarningDisplay()
-    reader.SetGlobalWarningDisplay(False)  # uneven spacing is reported by `crossd.data.dicom.series`
-    try:
-        reader.Update()
-    finally:
-        reader.SetGlobalWarningDisplay(shown)
-    voxels = itk.array_from_image(reader.GetOutput())  # (slice, row, column)
-    return voxels.transpose(2, 1, 0)  # a copy in this order takes longer than reading, and the plane undoes it
-
-
-def read_with_pydicom(series: Series, notes: list[str] | None = None, decoded: np.ndarray | None = None) -> np.ndarray:
-    """The voxels, by pydicom; no other frames of a multi-frame object are decoded than the volume's.
+def _voxels(series: Series, notes: list[str] | None, decoded: np.ndarray | None = None) -> np.ndarray:
+    """The voxels; no other frames of a multi-frame object are looked at than the volume's.
 
     Args:
         series, notes: as in `read_pixels`.
-        decoded: stored values `(column, row, slice)` where another codec was needed.
+        decoded: stored values `(slice, row, column)`; without them, `_Encoded` is raised for compressed files.
     """
     import pydicom
 
-    wanted: dict[str, dict[int, int]] = {}  # per file the place of each frame in the volume
-    for index, path in enumerate(series.files):
-        wanted.setdefault(path, {})[series.frames[index] if series.frames else 0] = index
     columns, rows, count = series.shape
     voxels = np.empty((count, rows, columns), dtype=np.float32)
     told: Counter[str] = Counter()
-    for path, frames in wanted.items():
+    for path, frames in frames_of_files(series.files, series.frames).items():
         try:
             dataset = pydicom.dcmread(path, force=True)
-            given = None if decoded is None else [decoded[:, :, index].T for index in frames.values()]
+            if decoded is None and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+                raise _Encoded
+            given = None if decoded is None else [decoded[index] for index in frames.values()]
             for frame, (stored, odd) in zip(frames, stored_frames(dataset, list(frames), given), strict=True):
                 if stored.shape != (rows, columns):
                     raise _changed(series, f"a slice of {stored.shape[::-1]}")
@@ -156,13 +110,10 @@ def read_with_pydicom(series: Series, notes: list[str] | None = None, decoded: n
                 if series.inverted:
                     np.subtract(np.float32(white(dataset)), plane, out=plane)
                 told.update(odd)
-        except CrossDError:
+        except (_Encoded, CrossDError):
             raise
         except Exception as error:  # each decoder has exceptions of its own
-            raise CrossDError(
-                f"DICOM pixels must decode: those of '{path}' do not ({' '.join(str(error).split())}). "
-                'Copy the file again; for a codec that is missing, `pip install "crossd[codecs]"`.'
-            ) from error
+            raise undecodable(path, error) from error
     if notes is not None:
         notes += [f"{note} ({number} of {count} slices)." for note, number in told.items()]
     return voxels.transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+from crossd.errors import CrossDError
 
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)  # PS3.5, 7.6
 _POSITION = 0x0102  # OverlayBitPosition (60xx,0102): 0 where the overlay has data of its own
@@ -23,7 +27,7 @@ def stored_frames(
     Args:
         dataset: a file, pixels included.
         frames: their numbers, from 0.
-        decoded: what another decoder made of them.
+        decoded: what `decoded_series` made of them, where they are compressed.
 
     Yields:
         Integers `(row, column)`, and what is to be told of them.
@@ -35,10 +39,10 @@ def stored_frames(
     from pydicom.pixels import iter_pixels
 
     size = (int(dataset.Rows), int(dataset.Columns))
+    stored = int(dataset.get("BitsStored") or dataset.BitsAllocated)
     streams: dict[int, bytes] = {}
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        count = int(dataset.get("NumberOfFrames") or 1)
-        every = enumerate(generate_frames(dataset.PixelData, number_of_frames=count))
+    if decoded is not None and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        every = enumerate(generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)))
         streams = {index: bytes(data[:4096]) for index, data in every if index in frames}
     planes = iter_pixels(dataset, indices=list(frames), correct_unused_bits=False) if decoded is None else decoded
     for frame, plane in zip(frames, planes, strict=True):
@@ -46,23 +50,80 @@ def stored_frames(
         if facts and facts[:2] != size:
             raise ValueError(f"the compressed image has {facts[0]} × {facts[1]} pixels, and the header {size}")
         cut, told = _stored_bits(dataset, plane.reshape(size))
-        stored = int(dataset.get("BitsStored") or dataset.BitsAllocated)
-        if facts and dataset.PixelRepresentation == 1 and facts[2] < stored and int(cut.max()) >> (facts[2] - 1):
+        if facts and dataset.get("PixelRepresentation") == 1 and facts[2] < stored and int(cut.max()) >> (facts[2] - 1):
             told.append(
-                f"The compressed image has {facts[2]} bits a pixel and BitsStored (0028,0101) is {stored}, so that no "
-                "value is negative, though PixelRepresentation (0028,0103) says that values have a sign"
+                f"The compressed image has {facts[2]} bits a pixel and BitsStored (0028,0101) is {stored}: no value is "
+                "negative, though PixelRepresentation (0028,0103) says that they have a sign"
             )
         yield cut, told
+
+
+def decoded_series(
+    files: Sequence[str],
+    frames: Sequence[int],
+    shape: Sequence[int],
+    allocate: Callable[..., np.ndarray] = np.empty,
+) -> np.ndarray:
+    """Stored values of a series, bits beyond BitsStored included: by pydicom's codecs, else by ITK's.
+
+    Args:
+        files: of each slice.
+        frames: number of the frame in its file per slice; empty for single-frame files.
+        shape: slices, rows and columns.
+        allocate: as `numpy.empty`.
+
+    Returns:
+        int32 `(slice, row, column)`; unsigned ones of 32 bits have the same bits.
+
+    Raises:
+        CrossDError: pixels that do not decode; the reason is pydicom's, which names codecs that are missing.
+    """
+    import pydicom
+    from pydicom.pixels import iter_pixels
+
+    out = allocate(tuple(shape), np.int32)
+    for path, wanted in frames_of_files(files, frames).items():
+        try:
+            dataset = pydicom.dcmread(path, force=True)
+            try:
+                planes = list(iter_pixels(dataset, indices=list(wanted), correct_unused_bits=False))
+            except Exception:
+                planes = [_by_itk(dataset, frame) for frame in wanted]
+                if any(plane is None for plane in planes):
+                    raise
+            for index, plane in zip(wanted.values(), planes, strict=True):
+                out[index] = plane.reshape(out.shape[1:])
+        except Exception as error:  # each decoder has exceptions of its own
+            raise undecodable(path, error) from error
+    return out
+
+
+def frames_of_files(files: Sequence[str], frames: Sequence[int]) -> dict[str, dict[int, int]]:
+    """Per file the frames that are needed of it, and the slice that each one is.
+
+    >>> frames_of_files(["a", "b", "a"], [0, 0, 1])
+    {'a': {0: 0, 1: 2}, 'b': {0: 1}}
+    """
+    wanted: dict[str, dict[int, int]] = {}
+    for index, path in enumerate(files):
+        wanted.setdefault(path, {})[frames[index] if frames else 0] = index
+    return wanted
+
+
+def undecodable(path: str, error: Exception) -> CrossDError:
+    """The error for pixels that do not decode."""
+    return CrossDError(
+        f"DICOM pixels must decode: those of '{path}' do not ({' '.join(str(error).split())}). "
+        'Copy the file again; for a codec that is missing, `pip install "crossd[codecs]"`.'
+    )
 
 
 def _stored_bits(dataset: Any, plane: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Values without the bits that are not stored, and what to say of these where no overlay is declared in them."""
     allocated = int(dataset.BitsAllocated)
     stored = int(dataset.get("BitsStored") or allocated)
-    if plane.dtype.kind == "f" and dataset.get("PixelData") is None:  # float pixels
+    if plane.dtype.kind == "f":  # float pixels
         return plane, []
-    if plane.dtype.kind == "f":  # as ITK gives integers
-        plane = np.rint(plane).astype(np.int64).astype(f"u{allocated // 8}")
     width = 8 * plane.dtype.itemsize
     unsigned, signed = (np.dtype(f"{plane.dtype.byteorder}{kind}{plane.dtype.itemsize}") for kind in "ui")
     whole = plane.view(unsigned)
@@ -97,32 +158,29 @@ def stream_facts(stream: bytes) -> tuple[int, int, int] | None:
     return None
 
 
-def write_bare_frame(path: str, frame: int, copy: str) -> None:
-    """Write one frame as a file of its own, still compressed, without a rescale, a table, or bits that are not stored.
+def _by_itk(dataset: Any, frame: int) -> np.ndarray | None:
+    """One compressed frame by ITK, which has further codecs, of JPEG; None where it does not decode it.
 
-    Args:
-        path: of the file that has the frame.
-        frame: its number, from 0.
-        copy: where to write it.
+    ITK would apply a rescale and cut bits off: it sees a copy without anything but the pixels.
     """
+    import itk
     import pydicom
     from pydicom.encaps import encapsulate, get_frame
-    from pydicom.pixels import iter_pixels
-    from pydicom.uid import ExplicitVRLittleEndian
 
-    dataset = pydicom.dcmread(path, force=True)
     bare = pydicom.Dataset()
     bare.file_meta = dataset.file_meta
     for name in ("SOPClassUID", "SOPInstanceUID", "Rows", "Columns", "BitsAllocated"):
         setattr(bare, name, dataset.get(name))
     bare.SamplesPerPixel, bare.PhotometricInterpretation, bare.PixelRepresentation = 1, "MONOCHROME2", 0
     bare.BitsStored, bare.HighBit = dataset.BitsAllocated, dataset.BitsAllocated - 1
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        data = get_frame(dataset.PixelData, frame, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
-        bare.PixelData, kind = encapsulate([data]), "OB"
-    else:
-        bare.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        bare.PixelData = next(iter_pixels(dataset, indices=[frame], correct_unused_bits=False)).tobytes()
-        kind = "OW"
-    bare["PixelData"].VR = kind
-    bare.save_as(copy, enforce_file_format=True)
+    data = get_frame(dataset.PixelData, frame, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
+    bare.PixelData = encapsulate([data])
+    bare["PixelData"].VR = "OB"
+    with tempfile.TemporaryDirectory() as folder:
+        copy = os.path.join(folder, "a.dcm")
+        bare.save_as(copy, enforce_file_format=True)
+        try:
+            image = itk.imread(copy, pixel_type=itk.D, imageio=itk.GDCMImageIO.New())
+        except RuntimeError:
+            return None
+    return np.asarray(itk.array_from_image(image)).astype(np.int64).astype(np.int32)
