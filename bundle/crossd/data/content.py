@@ -14,8 +14,8 @@ from typing import Any
 
 from crossd.data.dicom.series import Series
 from crossd.data.folders import files_below, no_file
-from crossd.data.itk_volumes import read_text_header
-from crossd.data.volume import ITK_SUFFIXES, header_of, split_volume
+from crossd.data.text_headers import read_text_header
+from crossd.data.volume import TEXT_SUFFIXES, header_of, split_volume
 from crossd.errors import CrossDError
 from crossd.files import digest
 from crossd.version import __version__
@@ -44,7 +44,7 @@ def source_files(source: str | os.PathLike[str] | Series) -> list[str]:
             stem = path[: -len(suffix)]
             beside = [stem + other for other in (".img", ".IMG", ".img.gz", ".IMG.GZ")]
             return [path, *(other for other in beside if os.path.isfile(other))]
-    if path.lower().endswith(ITK_SUFFIXES):
+    if path.lower().endswith(TEXT_SUFFIXES):
         return list(dict.fromkeys([path, *read_text_header(path).files]))
     return [path]
 

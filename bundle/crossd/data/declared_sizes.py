@@ -55,7 +55,7 @@ def check_declared(path: str, files: Sequence[str], needed: int, ratio: float = 
     size = sum(os.path.getsize(file) for file in files)
     if size * ratio < needed:
         unpacked = f", which cannot unpack to more than {int(size * ratio)}" if ratio > 1 else ""
-        raise _damaged(path, f"it declares {needed} bytes and has {size}{unpacked}")
+        raise damaged(path, f"it declares {needed} bytes and has {size}{unpacked}")
 
 
 def unpacked_size(path: str, offset: int, limit: int, wbits: int) -> tuple[int, bool]:
@@ -72,20 +72,25 @@ def unpacked_size(path: str, offset: int, limit: int, wbits: int) -> tuple[int, 
     Raises:
         zlib.error: a damaged stream.
     """
+    return _unpack(path, offset, limit, wbits, None)
+
+
+def _unpack(path: str, offset: int, limit: int, wbits: int, into: bytearray | None) -> tuple[int, bool]:
     unpacker, count = zlib.decompressobj(wbits=wbits), 0
     with open(path, "rb") as file:
         file.seek(offset)
         data = file.read(_CHUNK)
         while data and not unpacker.eof and count <= limit:
-            count += len(unpacker.decompress(data, _CHUNK))
+            piece = unpacker.decompress(data, _CHUNK)
+            if into is not None:
+                into[count : count + len(piece)] = piece[: max(len(into) - count, 0)]
+            count += len(piece)
             data = unpacker.unconsumed_tail or file.read(_CHUNK)
     return count, unpacker.eof
 
 
-def check_deflated(path: str, offset: int, needed: int) -> None:
-    """Unpack a zlib or gzip stream to its end, where its checksum stands, and count its bytes.
-
-    ITK ignores a wrong checksum and gives a wrong volume.
+def inflated(path: str, offset: int, needed: int) -> bytearray:
+    """Unpack a zlib or gzip stream to its end, where its checksum stands.
 
     Args:
         path: the file.
@@ -95,14 +100,16 @@ def check_deflated(path: str, offset: int, needed: int) -> None:
     Raises:
         CrossDError: a stream that is damaged, ends early, or goes on.
     """
+    unpacked = bytearray(needed)
     try:
-        count, ended = unpacked_size(path, offset, needed + TAIL, wbits=47)  # either header
+        count, ended = _unpack(path, offset, needed + TAIL, 47, unpacked)  # either header
     except zlib.error as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     if count > needed + TAIL:
         raise goes_on(path, needed)
     if not ended or count < needed:
-        raise _damaged(path, f"{count} of {needed} bytes can be unpacked")
+        raise damaged(path, f"{count} of {needed} bytes can be unpacked")
+    return unpacked
 
 
 def too_many(surplus: int) -> list[str]:
@@ -122,5 +129,6 @@ def goes_on(path: str, needed: int) -> CrossDError:
     )
 
 
-def _damaged(path: str, why: str) -> CrossDError:
+def damaged(path: str, why: str) -> CrossDError:
+    """The error for a file that does not hold what it declares."""
     return CrossDError(f"An image file must be whole: '{path}' is truncated or damaged ({why}). Copy it again.")

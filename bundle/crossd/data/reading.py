@@ -25,12 +25,12 @@ from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.straightening import TILT
 from crossd.data.folders import files_below, no_file
-from crossd.data.itk_volumes import read_with_itk
 from crossd.data.nifti import read_nifti
 from crossd.data.resampling import tidy_affine
+from crossd.data.text_volumes import read_text_volume
 from crossd.data.volume import (
-    ITK_SUFFIXES,
     NIFTI_SUFFIXES,
+    TEXT_SUFFIXES,
     VOLUME_SUFFIXES,
     Volume,
     check_place,
@@ -224,8 +224,8 @@ def read_volume_file(path: str | os.PathLike[str], volume: int | None = None) ->
     try:
         if lower.endswith(NIFTI_SUFFIXES):
             return read_nifti(path, volume)
-        if lower.endswith(ITK_SUFFIXES):
-            return read_with_itk(path, volume)
+        if lower.endswith(TEXT_SUFFIXES):
+            return read_text_volume(path, volume)
     except CrossDError:
         raise
     except MemoryError as error:

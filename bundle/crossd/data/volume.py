@@ -13,8 +13,8 @@ import numpy as np
 from crossd.errors import CrossDError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz")  # .hdr: of a pair, whose voxels are in the .img beside it
-ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
-VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES)
+TEXT_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *TEXT_SUFFIXES)
 _BODY = (2.0, 5000.0)  # mm: the longest side that a scan can have
 _VOXEL = (0.05, 50.0)  # mm: the sides of its voxels, from dental CT to thick slices of a whole body
 _FARTHEST = 1e6  # mm: scanners count from their own centre; beyond a kilometre float32 loses the voxels
