@@ -18,7 +18,39 @@ LONGEST = 2**20  # bytes of a header; lists of a thousand files take 30 kB
 _MOST_FILES = 2**16
 _PATTERN = re.compile(r"([^%\s]*%0?\d{0,2}d[^%\s]*)\s+(-?\d{1,9})\s+(-?\d{1,9})\s+(-?\d{1,9})(?:\s+\d{1,9})?")
 _NRRD = frozenset(  # without the blanks that some may be written with
-    ["dimension", "type", "blocksize", "encoding", "endian", "content", "min", "max", "oldmin", "oldmax", "datafile", "lineskip", "byteskip", "number", "sampleunits", "sizes", "spacings", "thicknesses", "axismins", "axismaxs", "centers", "centerings", "labels", "units", "kinds", "space", "spacedimension", "spaceunits", "spaceorigin", "spacedirections", "measurementframe"]
+    [
+        "dimension",
+        "type",
+        "blocksize",
+        "encoding",
+        "endian",
+        "content",
+        "min",
+        "max",
+        "oldmin",
+        "oldmax",
+        "datafile",
+        "lineskip",
+        "byteskip",
+        "number",
+        "sampleunits",
+        "sizes",
+        "spacings",
+        "thicknesses",
+        "axismins",
+        "axismaxs",
+        "centers",
+        "centerings",
+        "labels",
+        "units",
+        "kinds",
+        "space",
+        "spacedimension",
+        "spaceunits",
+        "spaceorigin",
+        "spacedirections",
+        "measurementframe",
+    ]
 )
 _META_IMAGE = {  # what is looked at; names that MetaIO takes for the same thing have one here
     name: names[0]
@@ -26,7 +58,7 @@ _META_IMAGE = {  # what is looked at; names that MetaIO takes for the same thing
         *(("ndims",), ("dimsize",), ("elementtype",), ("elementnumberofchannels",), ("elementdatafile",)),
         *(("binarydata",), ("compresseddata",), ("headersize",), ("elementspacing",), ("elementsize",)),
         *(("elementbyteordermsb", "binarydatabyteordermsb"), ("offset", "position", "origin"), ("distanceunits",)),
-        ("transformmatrix", "rotation", "orientation"),
+        *(("transformmatrix", "rotation", "orientation"), ("anatomicalorientation",)),
     )
     for name in names
 }
