@@ -49,11 +49,12 @@ def stored_frames(
         facts = stream_facts(streams.get(frame, b""))
         if facts and facts[:2] != size:
             raise ValueError(f"the compressed image has {facts[0]} × {facts[1]} pixels, and the header {size}")
-        cut, told = _stored_bits(dataset, plane.reshape(size))
-        if facts and dataset.get("PixelRepresentation") == 1 and facts[2] < stored and int(cut.max()) >> (facts[2] - 1):
+        fewer = bool(facts) and facts[2] < stored and dataset.get("PixelRepresentation") == 1
+        cut, told = _stored_bits(dataset, plane.reshape(size), facts[2] if facts and fewer else stored)
+        if fewer and cut.min() < 0:
             told.append(
-                f"The compressed image has {facts[2]} bits a pixel and BitsStored (0028,0101) is {stored}: no value is "
-                "negative, though PixelRepresentation (0028,0103) says that they have a sign"
+                f"The compressed image has {facts[2]} bits a pixel, the last one of which is taken for the sign, where "
+                f"BitsStored (0028,0101) is {stored}"
             )
         yield cut, told
 
@@ -118,10 +119,8 @@ def undecodable(path: str, error: Exception) -> CrossDError:
     )
 
 
-def _stored_bits(dataset: Any, plane: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _stored_bits(dataset: Any, plane: np.ndarray, stored: int) -> tuple[np.ndarray, list[str]]:
     """Values without the bits that are not stored, and what to say of these where no overlay is declared in them."""
-    allocated = int(dataset.BitsAllocated)
-    stored = int(dataset.get("BitsStored") or allocated)
     if plane.dtype.kind == "f":  # float pixels
         return plane, []
     width = 8 * plane.dtype.itemsize
