@@ -9,6 +9,7 @@ import struct
 import nibabel as nib
 import numpy as np
 import pytest
+from crossd.data import read_volume
 from crossd.data.declared_sizes import TAIL
 from crossd.data.reading import read_volume_file
 from crossd.errors import CrossDError
@@ -40,21 +41,14 @@ def test_units_become_millimetres(tmp_path, volume, voxel_to_world, unit, factor
     )
 
 
-@pytest.mark.parametrize(("spacing", "warned"), [(0.001, True), (1.0, False), (1000.0, True)])
-@pytest.mark.parametrize("stated", [True, False])
-def test_an_unknown_unit_is_said_where_millimetres_cannot_be(tmp_path, volume, spacing, warned, stated):
-    image = nib.Nifti1Image(volume, np.diag([spacing, spacing, spacing, 1]))
-    image.header.set_xyzt_units("mm" if stated else "unknown")
-    nib.save(image, tmp_path / "a.nii")
-    (*said,) = read_volume_file(tmp_path / "a.nii").warnings
+@pytest.mark.parametrize(("spacing", "warned"), [(0.001, True), (0.04, True), (1.0, False), (60, True), (1000, True)])
+def test_a_size_that_no_scan_has_is_said(tmp_path, volume, spacing, warned):
+    nib.save(nib.Nifti1Image(volume, np.diag([spacing, 1, 1, 1])), tmp_path / "a.nii")
+    (*said,) = read_volume(tmp_path / "a.nii").meta["warnings"].splitlines()
     assert len(said) == warned
     if warned:
-        assert ("states millimetres" if stated else "states no unit (xyzt_units), so millimetres are assumed") in said[
-            0
-        ]
-        assert said[0].endswith(
-            f"and spans {9 * spacing:.4g} × {8 * spacing:.4g} × {7 * spacing:.4g} mm: check its spacing."
-        )
+        assert f"spans {9 * spacing:.4g} × 8 × 7 mm, in voxels of {spacing:.4g} × 1 × 1 mm" in said[0]
+        assert said[0].endswith("check its spacing, and its unit (millimetres, where none is stated).")
 
 
 def test_a_damaged_qform_does_not_hide_a_good_sform(tmp_path, volume, axial):
