@@ -150,6 +150,18 @@ def test_the_json_says_more(tmp_path: Path) -> None:
     assert plain["reason"] is None
 
 
+def test_the_log_names_the_first_that_failed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="CaseRun"):
+        run(tmp_path, {"good": 1.0, "flat": "2D"})
+    assert "failed: flat: a volume has three axes, got (64, 64): pass a stack of images" in caplog.messages
+    assert caplog.messages[-1].startswith("1 of 2 cases done, 1 failed; results are in ")
+    caplog.clear()
+    run(tmp_path, {f"flat{i}": "2D" for i in range(7)})
+    named = [message for message in caplog.messages if message.startswith("failed: ")]
+    assert [message.split(":")[1] for message in named] == [f" flat{i}" for i in range(5)]
+    assert f"and 2 more, with their reasons in {tmp_path / 'predictions.csv'}" in caplog.messages
+
+
 @pytest.mark.parametrize(
     ("cases", "code"), [({"a": 1.0}, None), ({"a": 1.0, "b": "2D"}, 2), ({"a": "2D", "b": "truncated"}, 1)]
 )

@@ -152,13 +152,15 @@ def test_options_are_those_of_a_config():
 
 
 def test_what_no_list_declares_is_refused_with_the_nearest():
-    refuse_unknown("inference", ["images", "evaluator#amp", "writer", "train::x"], keys=["writer"])
+    refuse_unknown("inference", ["images", "writer"], keys=["writer"])
     with pytest.raises(
         CrossDError, match=r"one that inference\.json declares; got --imagess\. Did you mean --images\?"
     ):
         refuse_unknown("inference", ["imagess"])
     with pytest.raises(CrossDError, match=r"got --zzzz\. They are listed in docs/options\.md\."):
         refuse_unknown(["inference", "inference_trt"], ["precision", "zzzz"])
+    with pytest.raises(CrossDError, match=r"got --labels\. It is one of train\.json, .*evaluate_segmentation\.json\."):
+        refuse_unknown("inference", ["labels"])
 
 
 def test_settings_are_what_is_declared_as_compared(root, monkeypatch, tmp_path):

@@ -108,6 +108,7 @@ def refused(run, message):
 
 
 def test_a_run_leaves_a_model_its_cases_and_curves(trained, volumes):
+    assert (trained / "classes.csv").read_text() == "class,train,val,test\ncube,8,2,2\nempty,8,2,2\n"
     card = read_card(trained / "model.pt")
     assert (card["task"], card["class_names"], card["data"]) == ("multiclass", ["cube", "empty"], "labels.csv")
     assert card["network"] == {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4}

@@ -7,7 +7,7 @@ is resolved, so the root is found there, whatever the working directory and wher
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,13 @@ def _root_of_workflow() -> Path | None:
     return config_root.parent if config_root.name == "configs" else config_root
 
 
-def check_overlay(base: str, overlay: str) -> None:
+def check_overlay(base: str | Sequence[str], overlay: str, instead: Sequence[str] = ()) -> None:
     """Refuse to run an overlay without the config that it changes.
 
     Args:
-        base, overlay: names of the configs, without `.json`.
+        base: name of that config, without `.json`, or of several, of which the last is wanted.
+        overlay: its own name.
+        instead: names in the list of options that do in its place.
 
     Raises:
         CrossDError: with the command.
@@ -69,10 +71,17 @@ def check_overlay(base: str, overlay: str) -> None:
 
     report_plainly()
     parser = caller_of(ConfigParser)
-    if parser is not None and "bundle_root" not in parser:
+    if parser is None:
+        return
+    bases = [base] if isinstance(base, str) else [*base]
+    beside = [] if "bundle_root" not in parser else [*parser.get("options::config", ())]
+    if not {bases[-1], *instead} & {*beside}:
+        others = ", ".join(f"{name}.json" for name in beside if name != overlay)
+        found = f"with {others}" if others else "alone"
+        files = ",".join(f"'configs/{name}.json'" for name in (*bases, overlay))
         raise CrossDError(
-            f"{overlay}.json changes {base}.json and is run with it, got it alone. Pass --config_file "
-            f"\"['configs/{base}.json','configs/{overlay}.json']\"."
+            f"{overlay}.json changes {bases[-1]}.json and is run with it, got it {found}. "
+            f'Pass --config_file "[{files}]".'
         )
 
 

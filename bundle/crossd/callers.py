@@ -6,8 +6,9 @@ Each of them is on the call stack while it calls. This is the only place that lo
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Caller = TypeVar("Caller")
 
@@ -26,6 +27,23 @@ def caller_of(kind: type[Caller]) -> Caller | None:
         caller = frame.f_locals.get("self")
         if isinstance(caller, kind):
             return caller
+        frame = frame.f_back
+    return None
+
+
+def arguments_of(function: Callable[..., Any]) -> Mapping[str, Any] | None:
+    """The local names of a function that is running and has called what asks; None where it is not running.
+
+    >>> def run(**override):
+    ...     return arguments_of(run)["override"]
+    >>> run(images="a"), arguments_of(run)
+    ({'images': 'a'}, None)
+    """
+    code = getattr(function, "__code__", None)
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is code:
+            return frame.f_locals
         frame = frame.f_back
     return None
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, counted
 from crossd.inference import Classification, RunJournal, StructuredReports
 from crossd.inference.answer import Answer, AnswerTables, Explanation
 from crossd.inference.case_dataset import Case, reason
@@ -20,7 +20,9 @@ from crossd.options import Options, settings
 from crossd.processes import process_count, rank, wait_for_all
 from crossd.report import ReportPage
 from crossd.segmentation import Segmentation
+from crossd.training.progress import is_news
 
+NAMED = 5  # failed cases whose reasons are in the log
 Load = Callable[[SupervisedEvaluator], None]
 
 
@@ -90,11 +92,13 @@ class CaseRun:
         }
         self.tables = AnswerTables(self.folder, task.stem, task.columns, task.cells, model)
         self.counts: Counter[str] = Counter()
+        self.failures: list[str] = []
         self._first = True
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: SupervisedEvaluator) -> None:
         """Register with the evaluator; MONAI calls this."""
+        engine.logger.addFilter(is_news)
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
         engine.add_event_handler(Events.COMPLETED, self.close)
@@ -106,13 +110,14 @@ class CaseRun:
         self.task.start(engine)
         self._first = rank() == 0
         self.counts = Counter()
+        self.failures = []
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.journal.start()
             if self.structured_reports is not None:
                 self.structured_reports.start()
             if self._first:
-                kept = (answer for *_, answer in self.journal.answers(self.journal.kept))
+                kept = (self._noted(answer) for *_, answer in self.journal.answers(self.journal.kept))
                 self.counts = self.tables.write(kept, stay_open=process_count() == 1)
         except OSError as error:
             raise CrossDError(
@@ -128,7 +133,7 @@ class CaseRun:
             explanation = self.task.explain(case, said)
             answer = self.answer(case, said, explanation)
             if process_count() == 1:
-                self.tables.append(answer)
+                self.tables.append(self._noted(answer))
                 self.counts[answer.status] += 1
             if self.page is not None:
                 self.page.add(case, said, explanation, answer)
@@ -147,7 +152,8 @@ class CaseRun:
         wait_for_all()
         if self._first and (process_count() > 1 or self.journal.kept):
             names = cast(Any, engine.data_loader).dataset.names
-            every = (answer for *_, answer in self.journal.answers(names))
+            self.failures = []
+            every = (self._noted(answer) for *_, answer in self.journal.answers(names))
             self.counts = self.tables.write(every, stay_open=False)
         if self.structured_reports is not None:
             self.structured_reports.close()
@@ -158,9 +164,17 @@ class CaseRun:
         self.journal.finish()
         ok, failed, skipped = (self.counts[status] for status in ("ok", "failed", "skipped"))
         passed = f", {skipped} entries are no scans and were skipped" if skipped else ""
-        self.logger.info(
-            f"{ok} of {ok + failed} cases done, {failed} failed{passed}; results are in {self.folder.resolve()}"
-        )
+        for failure in self.failures:
+            self.logger.warning(f"failed: {failure}")
+        if failed > NAMED:
+            self.logger.warning(f"and {failed - NAMED} more, with their reasons in {self.tables.paths[0].resolve()}")
+        done = f"{ok} of {counted(ok + failed, 'case')} done, {failed} failed{passed}"
+        self.logger.info(f"{done}; results are in {self.folder.resolve()}")
+
+    def _noted(self, answer: Answer) -> Answer:
+        if answer.status == "failed" and len(self.failures) < NAMED:
+            self.failures.append(f"{answer.case}: {answer.reason}")
+        return answer
 
     def exit(self) -> None:
         """End the process with code 2 when some cases failed and 1 when none is done; return when all are done.

@@ -37,11 +37,26 @@ def one_of(name: str, value: Option, options: Iterable[Option]) -> Option:
     raise CrossDError(f"`{name}` must be one of {', '.join(map(repr, known))}; got {value!r}. {remedy}")
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, in words of a message.
+
+    >>> counted(1, "case"), counted(2, "case")
+    ('1 case', '2 cases')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def rule_broken(error: BaseException | None) -> CrossDError | None:
     """The `CrossDError` that caused another, as MONAI wraps what a config item raises; None where there is none."""
     while error is not None and not isinstance(error, CrossDError):
         error = error.__cause__
     return error
+
+
+def on_command_line() -> bool:
+    """Whether this process is `python -m monai.bundle …`, and no program that runs bundles itself."""
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return main is not None and main.name == "monai.bundle.__main__"
 
 
 def report_plainly() -> None:
@@ -50,8 +65,7 @@ def report_plainly() -> None:
     MONAI wraps what a config item raises in several `RuntimeError`s, and the message that helps is lost among them.
     Other errors, and programs that run bundles themselves, are left as they are. The exit code is 1 either way.
     """
-    main = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if main is None or main.name != "monai.bundle.__main__":
+    if not on_command_line():
         return
     others = sys.excepthook
 

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from crossd.bundle import check_version
 from crossd.errors import CrossDError, report_plainly
+from crossd.options import check_given
 
 T = TypeVar("T")
 
@@ -66,16 +67,17 @@ def _meet(backend: str, timeout: timedelta) -> None:
 
 
 def check_run(bundle_root: str, config: str | None = None) -> None:
-    """What a config's `run` begins with: errors in plain words, this package's version, and that processes have met.
+    """What a config's `run` begins with: plain errors, our version, the options, and that processes have met.
 
     Args:
         config: its name, without `.json`, where it has an overlay for several processes; None: it runs in one.
 
     Raises:
-        CrossDError: see `check_version` and `check_launch`.
+        CrossDError: see `check_version`, `check_given` and `check_launch`.
     """
     report_plainly()
     check_version(bundle_root)
+    check_given()
     if config is not None:
         check_launch(process_count(), config)
 

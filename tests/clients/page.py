@@ -77,6 +77,10 @@ shapes, so what it says of that one means nothing but that the same was computed
 
 {table(found)}
 
+What `bundle run` refuses because nothing reads it, an option that is misspelt say, the others take without a word:
+MONAI Deploy, MONAI Label, `MonaiAlgo`, `monai.bundle.load` and MONAI's exports never evaluate a config's `run`, whose
+first entry looks.
+
 Besides:
 
 {sentences}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from crossd.data.labels import read_labels
 from crossd.errors import CrossDError
@@ -153,9 +155,9 @@ def test_a_recorded_split_is_taken_and_unknown_cases_are_test(write, folder):
         ),
         (GOOD.replace("b.nii.gz", ""), "multiclass", r"Every case needs an image, got in .*: line 3: no image\. Fill"),
         (
-            GOOD.replace("\n", ",3\n").replace("label,3", "label,age"),
+            GOOD.replace("\n", ",3\n").replace("label,3", "label,Split"),
             "multiclass",
-            r"The columns of labels are image, case, label, patient, split, got the unknown \['age'\] in .* Drop them",
+            r"A column that looks like one that is read must be it, got 'Split' in .*, and no 'split'. Rename it",
         ),
         (
             GOOD.replace("image", "file", 1),
@@ -251,3 +253,122 @@ def test_other_separators(write, folder):
     plain = read_labels(folder, write(GOOD))
     assert read_labels(folder, write(GOOD.replace(",", ";"))) == plain
     assert read_labels(folder, write(GOOD.replace(",", "\t"))) == plain
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "NA", "n/a", "#N/A", "<NA>", "NULL", "", " "])
+def test_a_label_that_says_there_is_none(write, folder, text):
+    with pytest.raises(
+        CrossDError, match=r"Every case needs a label, got in .*: line 3: .*; line 5: .*by --classes\.$"
+    ):
+        read_labels(
+            folder,
+            write(GOOD.replace("b.nii.gz,well", f"b.nii.gz,{text}").replace("d.nii.gz,well", f"d.nii.gz,{text}")),
+        )
+    with pytest.raises(CrossDError, match=r"Every case needs a label, got in .*: line 3: "):
+        read_labels(folder, write(GOOD.replace("well", f"well;{text}" if text.strip() else "")), task="multilabel")
+
+
+def test_a_class_may_be_called_so_where_it_is_named(write, folder):
+    found = read_labels(folder, write(GOOD.replace("sick", "NA")), classes=["NA", "well"])
+    assert found["class_names"] == ["NA", "well"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Yes", "yes"),
+        ("0", "0.0"),
+        ("1", "01"),
+        ("left lung", "left  Lung"),
+        ("left lung", "leftlung"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("ill", "ill\u200b"),
+        ("a b", "a\u00a0b"),
+    ],
+)
+def test_one_class_in_two_spellings(write, folder, one, other):
+    rows = [*((name, one) for name in "abcd"), ("e", other), *((name, "well") for name in "fgh")]
+    text = "image,label\n" + "".join(f"{name}.nii.gz,{label}\n" for name, label in rows)
+    with pytest.raises(CrossDError) as caught:
+        read_labels(folder, write(text))
+    assert f"{one!r} in lines 2, 3, 4, 5 and {other!r} in line 6. Write the same in all" in str(caught.value)
+    with pytest.raises(CrossDError, match="A class must be spelled in one way, got"):
+        read_labels(folder, write(GOOD), classes=["sick", "well", one, other])
+
+
+def test_names_that_are_no_spellings_of_one(write, folder):
+    labels = dict(zip("abcdefgh", ["T1", "T-1", "1", "-1", "T1+", "T1-", "1a", "1b"], strict=True))
+    text = "image,label,split\n" + "".join(
+        f"{name}{end}.nii.gz,{label},{split}\n"
+        for name, label in labels.items()
+        for end, split in (("", "train"), ("_2", "val"))
+    )
+    assert set(read_labels(folder, write(text))["class_names"]) == set(labels.values())
+
+
+def test_a_patient_in_two_spellings(write, folder):
+    """pandas makes `12.0` of `12` where a row has none: the scans of one patient would be in train and test."""
+    text = GOOD.replace("label\n", "label,patient\n").replace("sick\n", "sick,12\n").replace("well\n", "well,12.0\n")
+    with pytest.raises(
+        CrossDError, match=r"A patient must be spelled in one way, got .*'12' in lines 2.* and '12\.0' in"
+    ):
+        read_labels(folder, write(text))
+    with pytest.raises(CrossDError, match=r"Every case needs a patient, got in .*: line 3: 'nan'"):
+        read_labels(folder, write(text.replace("12.0", "nan")))
+    ids = "image,label,patient\n" + "".join(f"{n}.nii.gz,{c},{'Ab' if c == 'sick' else 'aB'}{n}\n" for n, c in ROWS)
+    two = ids.replace("aBb", "aba")  # identifiers may differ by case alone
+    assert len({case["patient"] for case in all_cases(read_labels(folder, write(two)))}) == 8
+
+
+def test_further_columns_are_kept_but_not_those_that_are_nearly_ours(write, folder):
+    text = GOOD.replace("\n", ",63\n").replace("label,63", "label,patient_age")
+    assert len(all_cases(read_labels(folder, write(text)))) == 8
+    columns = "image,sick,age,well\n" + "".join(
+        f"{n}.nii.gz,{int(c == 'sick')},63,{int(c == 'well')}\n" for n, c in ROWS
+    )
+    found = read_labels(folder, write(columns), task="multilabel", classes=["well", "sick"])
+    assert found["class_names"] == ["well", "sick"]
+    assert {tuple(case["label"]) for case in all_cases(found)} == {(0, 1), (1, 0)}
+    with pytest.raises(CrossDError, match=r"Every class needs its 0/1 column, got none of \['dead'\] in"):
+        read_labels(folder, write(columns), task="multilabel", classes=["well", "dead"])
+    for name, meant in (("Patients", "patient"), ("patient_id", "patient"), ("SPLIT", "split"), ("cases", "case")):
+        with pytest.raises(
+            CrossDError, match=f"looks like one that is read must be it, got '{name}' in .*, and no '{meant}'"
+        ):
+            read_labels(folder, write(GOOD.replace("\n", ",63\n").replace("label,63", f"label,{name}")))
+
+
+def test_a_class_without_test_cases(write, folder, caplog):
+    splits = {"a": "test", "b": "test", "c": "val"}
+    text = "image,label,split\n" + "".join(
+        f"{n}.nii.gz,{'rare' if n == 'h' else c},{splits.get(n, 'train')}\n" for n, c in ROWS
+    )
+    with pytest.raises(
+        CrossDError, match=r"Every class needs a test case, got none of 'rare' \(1 case\).*--allow_untested"
+    ):
+        read_labels(folder, write(text))
+    with caplog.at_level("INFO"):
+        read_labels(folder, write(text), allow_untested=True)
+    assert (
+        "fewer than 10 train cases of 'rare' (1), 'sick' (2), 'well' (2): little can be learnt of them" in caplog.text
+    )
+    assert (
+        "fewer than 10 test cases of 'rare' (0), 'sick' (1), 'well' (1): their figures will say little" in caplog.text
+    )
+    assert "sick       2      1      1  ##############################" in caplog.text
+    read_labels(folder, write(text.replace(",test", ",val")))  # whoever has no test at all knows it
+    assert "no case is for test" in caplog.text
+
+
+@pytest.mark.skipif(os.sep != "/", reason="Windows reads its paths")
+def test_paths_of_windows(write, folder):
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "deep" / "er" / "a.nii.gz").write_bytes(b"")
+    (folder / r"odd\name.nii.gz").write_bytes(b"")
+    text = GOOD.replace("a.nii.gz", r"deep\er\a.nii.gz").replace("b.nii.gz", r"odd\name.nii.gz")
+    found = {case["source"] for case in all_cases(read_labels(None, write(text)))}
+    assert {str(folder / "deep" / "er" / "a.nii.gz"), str(folder / r"odd\name.nii.gz")} <= found
+    for path in (r"C:\data\a.nii.gz", "d:/data/a.nii.gz", r"\\server\a.nii.gz"):
+        with pytest.raises(CrossDError) as caught:
+            read_labels(None, write(GOOD.replace("a.nii.gz", path)))
+        assert f"line 2: {path} (on a drive of Windows, which this machine has not" in str(caught.value)

@@ -178,6 +178,14 @@ def test_bytes_too_many_are_said(tmp_path, volume, axial):
     )
 
 
+def test_the_voxels_of_a_pair_are_no_link_out_of_its_folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    nib.save(nib.Nifti1Pair(np.ones((3, 4, 5), np.int16), np.eye(4)), tmp_path / "in" / "a.hdr")
+    (tmp_path / "in" / "a.img").rename(tmp_path / "secret.img")
+    (tmp_path / "in" / "a.img").symlink_to(tmp_path / "secret.img")
+    assert "names 'a.img', outside of its folder" in refused(tmp_path / "in" / "a.hdr")
+
+
 def stored(tmp_path, image, packed):
     path = tmp_path / ("a.nii.gz" if packed else "a.nii")
     nib.save(image, tmp_path / "whole.nii")

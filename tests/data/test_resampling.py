@@ -114,3 +114,10 @@ def test_other_entries_of_an_item_stay_as_they_are() -> None:
     item = SeparableSpacingd("image", (1.0, 1.0, 1.0))({"image": given, "image_path": "/scans/a.nii.gz"})
     assert item["image_path"] == "/scans/a.nii.gz"
     assert item["image"].shape == (2, 11, 9, 11)
+
+
+def test_an_axis_of_less_than_a_voxel_hides_no_size():
+    """It becomes one voxel, so that the others count in full."""
+    image = MetaTensor(torch.zeros(1, 4, 4, 4), affine=torch.diag(torch.tensor([1e5, 1e5, 1e-9, 1])).double())
+    with pytest.raises(CrossDError, match=r"has, at 1 × 1 × 1 mm, 400000 × 400000 × 1 voxels"):
+        SeparableSpacingd("image", pixdim=[1.0, 1.0, 1.0])({"image": image})

@@ -79,7 +79,7 @@ def test_nothing_to_read_is_no_error():
             "image,label",
             r"Cases with masks have the columns .*image and mask at least, got \['image', 'label",
         ),
-        ([f"{row},1" for row in ROWS], "image,mask,age", r"Cases with masks have the columns"),
+        ([f"{row},1" for row in ROWS], "image,mask,patients", r"got 'patients' in .*, and no 'patient'"),
         (
             [f"{row},a,{'train' if i else 'test'}" for i, row in enumerate(ROWS)],
             "image,mask,patient,split",

@@ -86,3 +86,12 @@ def test_a_patient_in_two_splits():
         CrossDError, match=r"got 2 in several: a in test and train; c in train and val\. Give all cases"
     ):
         check_patients(["a", "a", "b", "c", "c"], ["train", "test", "val", "train", "val"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_class_with_a_patient_for_each_split_is_in_each(seed):
+    """By shares alone, 3 of 20 patients are 2 for training, and one for validation or test."""
+    classes = [[0]] * 17 + [[1]] * 3
+    splits = stratified_split([f"p{i}" for i in range(20)], classes, {"train": 0.8, "val": 0.1, "test": 0.1}, seed)
+    assert sorted(splits[17:]) == ["test", "train", "val"]
+    assert set(splits[:17]) == {"test", "train", "val"}

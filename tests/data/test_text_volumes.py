@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import itertools
 import zlib
 
@@ -152,6 +154,21 @@ class TestDetached:
         (header.parent / "a.raw").rename(header.parent / "raw" / "b.raw")
         np.testing.assert_array_equal(read_volume_file(self.name(header, "raw/b.raw")).voxels, VOXELS.T)
 
+    def test_a_link_does_not_lead_out(self, header, suffix):
+        outside = header.parent.parent / "secret.raw"
+        outside.write_bytes(VOXELS.tobytes())
+        (header.parent / "a.raw").unlink()
+        (header.parent / "a.raw").symlink_to(outside)
+        assert "outside of its folder" in refused(header)
+        (header.parent / "a.raw").unlink()
+        (header.parent / "raw").symlink_to(header.parent.parent)
+        assert "outside of its folder" in refused(self.name(header, "raw/secret.raw"))
+        outside.rename(header.parent / "b.raw")
+        (header.parent / "raw").unlink()
+        (header.parent / "c.raw").symlink_to("b.raw")  # which stays inside
+        header.write_text(header.read_text().replace("raw/secret.raw", "c.raw"))
+        np.testing.assert_array_equal(read_volume_file(header).voxels, VOXELS.T)
+
     @pytest.mark.parametrize("other", ["../a.raw", "/etc/passwd", "raw/../../a.raw"])
     def test_it_reaches_nothing_outside(self, header, suffix, other):
         (header.parent.parent / "a.raw").write_bytes(VOXELS.tobytes())
@@ -215,6 +232,115 @@ def test_a_header_that_names_nothing(tmp_path):
     file = tmp_path / "a.mhd"
     file.write_bytes(b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nElementDataFile = \n")
     assert "there is no name of a file with voxels in '" in refused(file)
+
+
+SPELLINGS = [
+    *(
+        "data file: {}",
+        "datafile: {}",
+        "Data File: {}",
+        "DATAFILE:{}",
+        "data file: LIST\n{}",
+        "datafile: LIST 2\na.raw\n{}",
+    ),
+    *("content: a\x0bdata file: b.raw\ndata file: {}", "data file: {}\r", "data file: x%01d.raw 0 1 1\ndata file: {}"),
+]
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nhdr"])
+@pytest.mark.parametrize("line", SPELLINGS)
+@pytest.mark.parametrize("comments", [0, 2**20])
+def test_no_spelling_reaches_outside(tmp_path, suffix, line, comments):
+    """A name that is found only after a megabyte of comments is none: headers are shorter."""
+    (tmp_path / "in").mkdir()
+    secret = tmp_path / "secret.raw"
+    secret.write_bytes(VOXELS.tobytes())
+    for name in ("a.raw", "b.raw", "x0.raw", "x1.raw"):
+        (tmp_path / "in" / name).write_bytes(bytes(48))
+    path = nrrd(tmp_path / "in" / f"a{suffix}")
+    head = path.read_bytes().split(b"\n\n")[0] + b"\n" + b"# a comment\n" * (comments // 12 + 1)
+    path.write_bytes(head + line.format(secret).encode() + b"\n\n" + bytes(96))
+    said = refused(path)
+    assert ("has at most 1048576 bytes" if comments else "") in said
+    assert comments or "outside of its folder" in said or "says each thing once" in said
+
+
+def test_meta_image_lists_and_patterns_stay_inside(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "s0.raw").write_bytes(bytes(64))
+    head = "NDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nElementDataFile = "
+    for said in ("LIST\n../s0.raw", "LIST 2\n../s0.raw", "../s%d.raw 0 0 1", f"{tmp_path}/s%01d.raw 0 0 1"):
+        (tmp_path / "in" / "a.mhd").write_text(head + said + "\n")
+        assert "outside of its folder" in refused(tmp_path / "in" / "a.mhd")
+    (tmp_path / "in" / "a.mhd").write_text("Comment = x\n" * 2**17 + head + "../s0.raw\n")
+    assert "has at most 1048576 bytes" in refused(tmp_path / "in" / "a.mhd")
+
+
+@pytest.mark.parametrize("length", [600, 2000, 100_000])
+@pytest.mark.parametrize("field", ["encoding", "type", "space", "kinds", "endian", "sizes", "content", "units"])
+def test_long_values(tmp_path, field, length):
+    """ITK's reader ends its process on some of these."""
+    path = nrrd(tmp_path / "a.nrrd", f"{field}: {'A' * length}")
+    if field in ("space", "content", "units"):
+        np.testing.assert_array_equal(read_volume_file(path).voxels, VOXELS.T)
+    else:
+        assert f"A header must be well formed: `{field}` of a NRRD file is" in refused(path)
+
+
+def test_what_is_said_twice(tmp_path):
+    head = b"NDims = 3\nDimSize = 4 3 2\nElementType = MET_FLOAT\nBinaryDataByteOrderMSB = False\n"
+    tail = b"ElementDataFile = LOCAL\n" + VOXELS.tobytes()
+    path = tmp_path / "a.mha"
+    path.write_bytes(head + b"ElementByteOrderMSB = False\n" + tail)
+    np.testing.assert_array_equal(read_volume_file(path).voxels, VOXELS.T)
+    path.write_bytes(head + b"ElementByteOrderMSB = True\n" + tail)
+    assert "says 'False' and 'True' for `elementbyteordermsb`. Remove the wrong line." in refused(path)
+
+
+ENCODED = {
+    "raw": lambda data: data,
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "hex": lambda data: data.hex().encode(),
+    "ascii": lambda data: " ".join(map(str, np.frombuffer(data, "<f4"))).encode(),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_encodings(tmp_path, encoding):
+    data = ENCODED[encoding](VOXELS.tobytes())
+    path = nrrd(tmp_path / "a.nrrd", f"encoding: {encoding}", data=data)
+    np.testing.assert_array_equal(read_volume_file(path).voxels, VOXELS.T)
+    path = nrrd(tmp_path / "a.nrrd", f"encoding: {encoding}", data=data[: len(data) // 2])
+    assert "is truncated or damaged (" in refused(path)
+
+
+def test_slices_in_files_of_their_own(tmp_path):
+    for k, plane in enumerate(VOXELS):
+        (tmp_path / f"s{k}.raw").write_bytes(b"skip" + plane.tobytes())
+    for said in ("s%d.raw 0 1 1 2", "LIST 2\ns0.raw\ns1.raw"):
+        path = nrrd(tmp_path / "a.nhdr", "byte skip: 4", "encoding: raw", f"data file: {said}", data=b"")
+        np.testing.assert_array_equal(read_volume_file(path).voxels, VOXELS.T)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [("int8", "i1"), ("uchar", "u1"), ("short", "<i2"), ("uint", "<u4"), ("float", "<f4"), ("double", "<f8")],
+)
+def test_a_list_of_volumes_as_3d_slicer_writes_it(tmp_path, kind, dtype, count):
+    """Of any type and count, one volume too; ITK's Python has images of floats with two to four components only."""
+    voxels = np.random.default_rng(0).integers(0, 99, (2, 3, 4, count)).astype(dtype)
+    lines = (f"type: {kind}", "dimension: 4", f"sizes: {count} 4 3 2", "kinds: list domain domain domain", "space: RAS")
+    lines += ("space directions: none (1,0,0) (0,2,0) (0,0,3)", "space origin: (5,6,7)")
+    path = nrrd(tmp_path / "a.nrrd", *lines, data=voxels.tobytes())
+    for number in range(count):
+        read = read_volume_file(f"{path}@{number}")
+        np.testing.assert_array_equal(read.voxels, voxels[..., number].T)
+        np.testing.assert_allclose(read.voxel_to_world, [[1, 0, 0, 5], [0, 2, 0, 6], [0, 0, 3, 7], [0, 0, 0, 1]])
+    if count > 1:
+        assert f"has {count}. Choose one of them" in refused(path)
+        assert f"0 to {count - 1}: volume {count} of" in refused(path, count)
 
 
 def meta_image(path, *lines, data=None):

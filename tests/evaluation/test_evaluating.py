@@ -9,6 +9,7 @@ import pytest
 import torch
 from crossd.errors import CrossDError
 from crossd.evaluation import EvaluationReport, Predictions, evaluate
+from crossd.evaluation.evaluating import summary
 from crossd.evaluation.metrics import class_aucs
 from crossd.evaluation.plots import roc_points
 from ignite.engine import Engine
@@ -106,3 +107,21 @@ def test_drawing_leaves_the_backend_alone(tmp_path, monkeypatch):
 
     monkeypatch.setattr(matplotlib, "use", lambda *_, **__: pytest.fail("the backend was changed"))
     plot_roc(tmp_path / "roc.png", made_up())
+
+
+def test_one_patient_says_nothing_about_others():
+    """Drawn again and again, a single patient is always the same: an interval of no width is none."""
+    probabilities = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
+    targets = torch.tensor([[1, 0], [0, 1], [1, 0], [0, 1]])
+    one = evaluate(Predictions("abcd", ["p"] * 4, "abcd", probabilities, targets, ["x", "y"], "multiclass"), 100)
+    assert {entry["low"] for entry in one["metrics"].values()} == {None}
+    assert summary({**one, "cases": 1}).startswith("1 case of 1 patient\n")
+    assert "(95 %" not in summary(one)
+    assert summary(one).endswith("fewer than 10 cases of 'x' (2), 'y' (2): their figures say little")
+    # y is of one patient: its sensitivity has no interval, its specificity has one
+    two = evaluate(
+        Predictions("abcd", ["p", "q", "r", "q"], "abcd", probabilities, targets, ["x", "y"], "multiclass"), 100
+    )
+    assert two["metrics"]["sensitivity_y"]["low"] is None
+    assert two["metrics"]["auc_y"]["low"] is None
+    assert two["metrics"]["specificity_y"]["low"] is not None

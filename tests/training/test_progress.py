@@ -10,8 +10,9 @@ import torch
 from crossd.cards.from_weights import FROM_SCRATCH
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
-from crossd.training import TrainingProgress, model_card, run_files
+from crossd.training import TrainingProgress, check_resume, model_card, run_files
 from ignite.engine import Engine
+from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
 
 CARD = model_card("multiclass", ["a", "b"], {}, FROM_SCRATCH["input"])
@@ -121,6 +122,45 @@ def test_other_settings_are_not_resumed(tmp_path):
     run(tmp_path, [0.5])
     with pytest.raises(CrossDError, match=r"resumed under the settings it was started with.*lr was 0\.1 and is 0\.2"):
         run(tmp_path, [0.5], settings={"lr": 0.2})
+
+
+def test_other_settings_are_refused_before_anything_is_read(tmp_path):
+    run(tmp_path, [0.5])
+    check_resume(str(tmp_path), {"lr": 0.1}, card=CARD)
+    check_resume(str(tmp_path), {"lr": 0.2}, resume=False)
+    check_resume(str(tmp_path / "new"), {"lr": 0.2})
+    check_resume(str(tmp_path), {"lr": 0.1, "newer": 1})  # what older runs did not record is for the run to judge
+    for given in ({"settings": {"lr": 0.2}}, {"card": {**CARD, "class_names": ["a", "c"]}}, {"cases": [{"label": 1}]}):
+        with pytest.raises(CrossDError, match="A run is resumed under the settings it was started with"):
+            check_resume(str(tmp_path), **{"settings": {"lr": 0.1}, **given})
+
+
+def test_a_broken_rule_is_left_to_the_end_of_the_program(tmp_path, caplog):
+    run(tmp_path, [0.5])
+    caplog.clear()
+    with pytest.raises(CrossDError):
+        run(tmp_path, [0.5], settings={"lr": 0.2})
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("best", "labels", "said"), [(1.0, [0] * 9 + [1] * 10, "'a' (9)"), (1.0, [0, 1] * 10, ""), (0.9, [0, 1], "")]
+)
+def test_the_last_line_says_on_how_little_a_perfect_score_rests(tmp_path, caplog, best, labels, said):
+    trainer, progress = run(tmp_path, [best], stop_after=None)
+    progress.evaluator.data_loader = DataLoader(Dataset([{"label": label} for label in labels]))
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        progress.completed(trainer)
+    last = caplog.messages[-1]
+    assert last.startswith(f"best epoch 1 of 1 (val_auc {best:.4f}")
+    assert ("val_auc 1.0 is of fewer than 10 validation cases of 'a' (9): do not rely on it" in last) == bool(said)
+
+
+def test_the_line_of_the_best_epoch_is_the_last_one(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        run(tmp_path, [0.5])
+    assert caplog.messages[-1].startswith("best epoch 1 of 1")
 
 
 def test_bad_arguments(tmp_path):

@@ -70,8 +70,8 @@ def runs(volumes, labels, tmp_path_factory):
     steps = [
         step("one", 1),
         step("two", 2),
-        # datalist.csv, then model.pt and the checkpoint of each epoch: in the middle of the second
-        step("killed", 2, kill={"rank": 0, "when": "before a rename", "count": 4}),
+        # datalist.csv and classes.csv, then model.pt and the checkpoint of each epoch: in the middle of the second
+        step("killed", 2, kill={"rank": 0, "when": "before a rename", "count": 5}),
         step("killed", 2, environment={"TORCHELASTIC_RESTART_COUNT": "1"}),
         step("two", 1),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -51,7 +52,8 @@ def read_case_table(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
                 wrong = f"Every channel needs an image: '{column}' is empty in line {number} of '{path}'. Fill it."
             elif not os.path.exists(split_volume(image)[0]):
                 wrong = (
-                    f"An image file or DICOM folder must exist: '{image}' (line {number} of '{path}') does not. "
+                    f"An image file or DICOM folder must exist: '{place_of(row[column], image)}' (line {number} of "
+                    f"'{path}') does not. "
                     "Correct the path; relative ones start at the folder of the CSV."
                 )
             if wrong:
@@ -74,8 +76,30 @@ def image_columns(columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def resolve_cell(folder: Path, cell: str) -> str:
-    """The path that a cell names, from the folder where it is relative; `""` for an empty one."""
-    return os.path.normpath(os.path.join(os.path.abspath(folder), os.path.expanduser(cell))) if cell else ""
+    r"""The path that a cell names, from the folder where it is relative; `""` for an empty one.
+
+    A list that was written on Windows says `a\b.nii`; where there is no file of that name, `b.nii` in `a` is meant.
+    """
+    path = os.path.normpath(os.path.join(os.path.abspath(folder), os.path.expanduser(cell))) if cell else ""
+    if "\\" in cell and os.sep == "/" and not on_a_drive(cell) and not os.path.exists(split_volume(path)[0]):
+        return resolve_cell(folder, cell.replace("\\", "/"))
+    return path
+
+
+def on_a_drive(cell: str) -> bool:
+    r"""Whether a path names a drive or a machine of Windows, as in `C:\a.nii`, `C:/a.nii` or `\\server\a.nii`.
+
+    >>> on_a_drive("C:/a.nii"), on_a_drive("\\\\server\\a.nii"), on_a_drive("a/C.nii")
+    (True, True, False)
+    """
+    return re.match(r"[A-Za-z]:[\\/]|\\\\", cell) is not None
+
+
+def place_of(cell: str, path: str) -> str:
+    """What a message says of a cell's path that does not exist."""
+    if os.sep == "/" and on_a_drive(cell):
+        return f"{cell} (on a drive of Windows, which this machine has not: copy it here and write where it is)"
+    return path
 
 
 def _case_names(table: Table, sources: list[list[str]]) -> list[str]:
@@ -127,16 +151,19 @@ class LabelTable(Table):
     class_columns: tuple[str, ...]
 
 
-def read_label_table(path: str | Path, task: str) -> LabelTable:
+def read_label_table(path: str | Path, task: str, classes: Sequence[str] | None = None) -> LabelTable:
     """Read a labels.csv and check its columns (not yet its values).
 
     Columns: `image` (or `image_1 … image_n`, one per channel), `label`, optionally `case`, `patient` and `split`. For
     `task="multilabel"`, instead of `label` one 0/1 column per class; for `task="segmentation"`, instead of it `mask`.
-    They may be separated by comma, semicolon or tab.
+    They may be separated by comma, semicolon or tab. Other columns are kept in the rows.
+
+    Args:
+        classes: where they are known, the 0/1 columns; others are then further columns.
 
     Raises:
-        CrossDError: for an unknown task, a file that is missing, is no CSV or has no rows, and for missing, doubled or
-            unknown columns.
+        CrossDError: for an unknown task, a file that is missing, is no CSV or has no rows, for missing or doubled
+            columns, and for one whose name is nearly that of another that is not there.
     """
     path = Path(path)
     if task not in TASKS:
@@ -144,16 +171,18 @@ def read_label_table(path: str | Path, task: str) -> LabelTable:
     if not path.is_file():
         raise CrossDError(f"labels must be a CSV file, got {path}, which is not there. Pass --labels FILE.csv.")
     table = read_table(path, "labels")
-    images, classes = _check_columns(path, list(table.columns), task)
+    images, of_classes = _check_columns(path, list(table.columns), task, classes)
     if not table.rows:
         raise CrossDError(f"labels must have a row for each case, got none in {path} after the header. Add the cases.")
     count = len(table.columns)
     wrong = [(i, f"{width} values") for i, width in enumerate(table.widths) if width != count]
     table.refuse(f"A row must have a value for each of the {count} columns", wrong, "Quote values that hold commas.")
-    return LabelTable(**vars(table), image_columns=images, class_columns=classes)
+    return LabelTable(**vars(table), image_columns=images, class_columns=of_classes)
 
 
-def _check_columns(path: Path, header: list[str], task: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _check_columns(
+    path: Path, header: list[str], task: str, classes: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The image columns and the class columns of a header."""
     doubled = sorted({name for name in header if header.count(name) > 1})
     if doubled:
@@ -166,19 +195,34 @@ def _check_columns(path: Path, header: list[str], task: str) -> tuple[tuple[str,
         )
     own = MASK_COLUMNS if task == SEGMENTATION else OWN_COLUMNS
     others = tuple(name for name in header if name not in images and name not in own)
-    if task == SEGMENTATION and ("mask" not in header or others):
-        raise CrossDError(
-            f"Cases with masks have the columns {', '.join(images + own)}, image and mask at least, got {header} in "
-            f"{path}. Rename, add or drop columns."
-        )
+    _refuse_nearly(path, others, [name for name in own if name not in header])
     if task == SEGMENTATION:
+        if "mask" not in header:
+            raise CrossDError(
+                f"Cases with masks have the columns {', '.join(images + own)}, image and mask at least, got {header} "
+                f"in {path}. Rename or add columns."
+            )
         return images, ()
-    if "label" in header and others:
-        raise CrossDError(
-            f"The columns of labels are {', '.join(images + OWN_COLUMNS)}, got the unknown {list(others)} in {path}. "
-            "Drop them; for one 0/1 column per class drop the column 'label' and pass --task multilabel."
-        )
-    if "label" not in header and (task == "multiclass" or not others):
+    if "label" in header:
+        return images, ()
+    if task == "multiclass" or not others:
         hint = "Add it; for one 0/1 column per class pass --task multilabel."
         raise CrossDError(f"labels need a column 'label', got {header} in {path}. {hint}")
-    return images, others
+    missing = [str(name) for name in classes or () if str(name) not in others]
+    if missing:
+        raise CrossDError(
+            f"Every class needs its 0/1 column, got none of {missing} in {path}. Add it, or --classes less."
+        )
+    return images, others if classes is None else tuple(map(str, classes))
+
+
+def _refuse_nearly(path: Path, others: Sequence[str], absent: Sequence[str]) -> None:
+    """Refuse `Split` or `patient_id` where there is no `split` or `patient`: it would be passed over without a word."""
+    for name in others:
+        plain = re.sub(r"[^a-z]", "", name.casefold())
+        near = difflib.get_close_matches(plain, absent, 1, cutoff=0.85)
+        if near or (plain in ("patientid", "subject", "subjectid") and "patient" in absent):
+            raise CrossDError(
+                f"A column that looks like one that is read must be it, got {name!r} in {path}, and no "
+                f"{near[0] if near else 'patient'!r}. Rename it to that, or to something else."
+            )

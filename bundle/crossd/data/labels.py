@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from crossd.data.case_names import safe_name, unique_names
-from crossd.data.case_table import NO_CLASS, LabelTable, read_label_table, resolve_cell, stem
+from crossd.data.case_table import NO_CLASS, LabelTable, place_of, read_label_table, resolve_cell, stem
+from crossd.data.class_counts import check_counts, class_counts, tell_counts
+from crossd.data.spelling import check_spelling, is_missing, several_spellings
 from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split, with_validation
 from crossd.data.volume import split_volume
 from crossd.errors import CrossDError
@@ -27,8 +28,9 @@ def read_labels(
     split_fractions: Sequence[float] = (0.7, 0.15, 0.15),
     seed: int = 0,
     recorded_splits: str | Path | None = None,
+    allow_untested: bool = False,
 ) -> dict[str, Any]:
-    """Read, check and split the cases of a labels.csv.
+    """Read, check and split the cases of a labels.csv, and tell how many of each class are in each split.
 
     Args:
         images: folder that relative image paths start from; the folder of `labels` where it is None.
@@ -43,6 +45,7 @@ def read_labels(
         seed: of the split.
         recorded_splits: `datalist.csv` of the run whose model is evaluated. Given, nothing is split anew: where the
             file has no column `split` its cases take the recorded one, and cases that are not recorded are test cases.
+        allow_untested: a class may be without test cases where other classes have some.
 
     Returns:
         `{"task", "class_names", "channels", "train", "val", "test"}`: the number of image columns, and the cases, each
@@ -50,12 +53,14 @@ def read_labels(
         for multilabel a list of 0 and 1. Without a column `patient` each case is a patient of its own.
 
     Raises:
-        CrossDError: naming every wrong row: missing image files, doubled images or case names, empty labels, labels
-            outside the classes, unknown splits, a patient in two splits; and for a file with one class only.
+        CrossDError: naming every wrong row: missing image files, doubled images or case names, labels that are empty
+            or say so (`nan`, `NA`), labels outside the classes, names in two spellings (`Yes` and `yes`, `0` and
+            `0.0`), unknown splits, a patient in two splits; for a file with one class only, and a class without
+            training or test cases.
     """
     if labels is None:
         return {"task": task, "class_names": None, "channels": None, **{split: [] for split in SPLITS}}
-    table = read_label_table(labels, task)
+    table = read_label_table(labels, task, classes)
     names, targets = _targets(table, task, classes)
     folder = Path(images) if images is not None else table.path.parent
     cases = listed_cases(table, folder.absolute())
@@ -64,18 +69,28 @@ def read_labels(
     indices = [[target] if isinstance(target, int) else [i for i, t in enumerate(target) if t] for target in targets]
     by_split = split_cases(table, cases, indices, split_fractions, seed, recorded_splits)
     if recorded_splits is None:
-        _check_classes(table, names, indices, [case["split"] for case in cases])
+        _check_classes(table, names, indices)
+        counts = class_counts(names, {split: [case["label"] for case in by_split[split]] for split in SPLITS})
+        check_counts(counts, str(table.path), allow_untested)
+        tell_counts(counts, str(table.path))
     return {"task": task, "class_names": names, "channels": len(table.image_columns), **by_split}
 
 
 def listed_cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
     """Case name, source, image paths and patient of each row; every missing file is named at once."""
-    nobody = [(i, "nothing") for i, row in enumerate(table.rows) if row.get("patient") == ""]
+    named = [(i, row["patient"]) for i, row in enumerate(table.rows) if "patient" in row]
+    nobody = [(i, repr(patient) if patient else "nothing") for i, patient in named if is_missing(patient)]
     table.refuse("Every case needs a patient", nobody, "Fill the cell, or drop the column 'patient'.")
+    check_spelling(table, "A patient", [[row["patient"]] if "patient" in row else [] for row in table.rows], case=True)
     paths = [[resolve_cell(folder, row[column]) for column in table.image_columns] for row in table.rows]
     empty = [(i, f"no {c}") for i, row in enumerate(table.rows) for c in table.image_columns if not row[c]]
     table.refuse("Every case needs an image", empty, "Fill the cell or drop the row.")
-    missing = [(i, path) for i, case in enumerate(paths) for path in case if not os.path.exists(split_volume(path)[0])]
+    missing = [
+        (i, place_of(row[column], path))
+        for i, (row, case) in enumerate(zip(table.rows, paths, strict=True))
+        for column, path in zip(table.image_columns, case, strict=True)
+        if not os.path.exists(split_volume(path)[0])
+    ]
     table.refuse("Every image must exist", missing, f"Paths start from {folder}; pass --images DIR to change that.")
     keys = [tuple(case) for case in paths]
     first = {key: table.lines[i] for i, key in reversed(list(enumerate(keys)))}
@@ -109,13 +124,23 @@ def _targets(
         table.refuse("A class column must hold 0 or 1", bad, "Correct the values, or drop columns that are no class.")
         said = [[c for c in table.class_columns if row[c] == "1"] for row in table.rows]
     else:
-        empty = [(i, "nothing") for i, row in enumerate(table.rows) if not row["label"].strip("; ")]
+        said = [_labels_of(row["label"], task) for row in table.rows]
+        known = {str(c) for c in classes or ()}  # whoever names a class so means it
+        empty = [
+            (i, repr(row["label"]) if row["label"] else "nothing")
+            for i, (row, labels) in enumerate(zip(table.rows, said, strict=True))
+            if not row["label"].strip("; ") or any(is_missing(label) and label not in known for label in labels)
+        ]
         remedy = (
             f"Write {NO_CLASS!r} for a case without any class." if task == "multilabel" else "Fill it or drop the row."
         )
-        table.refuse("Every case needs a label", empty, remedy)
-        said = [_labels_of(row["label"], task) for row in table.rows]
+        table.refuse("Every case needs a label", empty, f"{remedy} A class that is called so is named by --classes.")
     names = [str(c) for c in classes] if classes is not None else _class_names(table, said)
+    check_spelling(table, "A class", said)
+    if twice := several_spellings(names):
+        raise CrossDError(
+            f"A class must be spelled in one way, got {twice[0]} in the classes of {table.path}. Rename one."
+        )
     unknown = [(i, repr(label)) for i, labels in enumerate(said) for label in labels if label not in names]
     table.refuse(f"Every label must be one of {names}", unknown, "Correct the labels, or the classes that were given.")
     if task == "multiclass":
@@ -182,21 +207,11 @@ def _splits(
     return splits
 
 
-def _check_classes(
-    table: LabelTable, names: Sequence[str], indices: Sequence[Sequence[int]], splits: Sequence[str]
-) -> None:
-    """At least two answers, and each class among the training cases."""
-    present = Counter(c for case in indices for c in case)
+def _check_classes(table: LabelTable, names: Sequence[str], indices: Sequence[Sequence[int]]) -> None:
+    """At least two answers."""
     if len({tuple(case) for case in indices}) < 2:
         only = names[indices[0][0]] if indices[0] else NO_CLASS
         raise CrossDError(
             f"A classifier needs cases of at least two classes, got only {only!r} in {table.path}. "
             "Add cases of another class."
-        )
-    trained = {c for case, split in zip(indices, splits, strict=True) if split == "train" for c in case}
-    missing = [f"{name!r} ({present[c]} cases)" for c, name in enumerate(names) if c not in trained]
-    if missing and "train" in splits:
-        raise CrossDError(
-            f"Every class needs a training case, got none of {', '.join(missing)} in {table.path}. "
-            "Add cases, move some to train, or drop the class."
         )

@@ -16,6 +16,7 @@ import numpy as np
 
 from crossd.data.declared_sizes import DEFLATE_AT_MOST, TAIL, check_declared, check_voxels, goes_on, too_many
 from crossd.data.nifti_place import place
+from crossd.data.text_headers import file_beside
 from crossd.data.volume import Volume, check_scale, choose_volume
 from crossd.errors import CrossDError
 
@@ -55,6 +56,8 @@ def read_nifti(path: str, volume: int | None = None) -> Volume:
     data = str(image.file_map["image"].filename)
     if not os.path.isfile(data):
         raise CrossDError(f"A pair needs both files: '{path}' is there and '{data}' is not. Copy it too.")
+    if data != path:
+        file_beside(path, os.path.basename(data))
     voxel_to_world, has_affine, warnings = place(image, shape)
     warnings += _corrected(image.header, block)
     start, warnings = _start(image, warnings)

@@ -163,7 +163,8 @@ class SeparableSpacingd(Spacingd):
                 spacing = np.linalg.norm(image.affine.numpy()[:3, :3], axis=0)
                 name = str(image.meta.get("filename_or_obj", key))
                 at = " × ".join(f"{step:g}" for step in self.wanted)
-                check_voxels(name, np.array(image.shape[1:]) * spacing / self.wanted, f"has, at {at} mm,")
+                sizes = np.maximum(np.array(image.shape[1:]) * spacing / self.wanted, 1)  # no axis is empty
+                check_voxels(name, sizes, f"has, at {at} mm,")
         images = {key: data[key] for key in self.key_iterator(dict(data))}
         return {**data, **super().__call__(images, lazy)}
 

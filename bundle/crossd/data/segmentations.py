@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossd.data.case_table import LabelTable, read_label_table, resolve_cell
+from crossd.data.case_table import LabelTable, place_of, read_label_table, resolve_cell
 from crossd.data.labels import listed_cases, split_cases
+from crossd.data.spelling import several_spellings
 from crossd.data.splits import SPLITS
 from crossd.data.volume import split_volume
 from crossd.errors import CrossDError
@@ -89,7 +90,7 @@ def class_values(classes: Classes) -> tuple[list[str], list[int]]:
         found = []
     values, names = [value for value, _ in found], [name for _, name in found]
     whole = not isinstance(classes, str) and len(found) >= 2 and values[0] == 0 and values[-1] <= 65535
-    if not whole or len(set(values)) < len(values) or len(set(names)) < len(names):
+    if not whole or len(set(values)) < len(values) or several_spellings(names) or len(set(names)) < len(names):
         raise CrossDError(
             "The classes of a segmentation are two or more distinct names, by distinct whole values of which 0 is the "
             f"background; got {classes!r}. Example: --classes \"['background','tumour']\"."
@@ -102,7 +103,11 @@ def _add_masks(table: LabelTable, cases: Sequence[dict[str, Any]], folder: Path)
     table.refuse("Every case needs a mask", empty, "Fill the cell or drop the row.")
     for case, row in zip(cases, table.rows, strict=True):
         case["mask"] = resolve_cell(folder, row["mask"])
-    missing = [(i, case["mask"]) for i, case in enumerate(cases) if not os.path.exists(split_volume(case["mask"])[0])]
+    missing = [
+        (i, place_of(row["mask"], case["mask"]))
+        for i, (case, row) in enumerate(zip(cases, table.rows, strict=True))
+        if not os.path.exists(split_volume(case["mask"])[0])
+    ]
     table.refuse("Every mask must exist", missing, f"Paths start from {folder}; pass --images DIR to change that.")
     itself = [(i, case["mask"]) for i, case in enumerate(cases) if case["mask"] in case["image"]]
     table.refuse("A mask is another file than its image", itself, "Name the label map in the column 'mask'.")

@@ -76,7 +76,8 @@ def stratified_split(
     """Give each case a split so that no patient is in two and each class is shared out by `fractions`.
 
     Iterative stratification over patients: the class with the fewest unplaced patients is placed first, each of its
-    patients in the split that misses most of that class. No split with a positive fraction stays empty.
+    patients in the split that misses most of that class. No split with a positive fraction stays empty, or without a
+    class of which there are as many patients as such splits.
 
     Source: Sechidis, Tsoumakas, Vlahavas, "On the stratification of multi-label data", ECML PKDD 2011.
 
@@ -121,6 +122,7 @@ def stratified_split(
             shares[split] -= counts[patient]
             room[split] -= counts[patient].sum()
     _fill_empty(placed, counts, len(names), order)
+    _reach_all(placed, counts[:, :-1], len(names), order)
     of_patient = {unique[patient]: names[split] for patient, split in placed.items()}
     return [of_patient[patient] for patient in patients]
 
@@ -145,6 +147,23 @@ def _fill_empty(placed: dict[int, int], counts: np.ndarray, number: int, order: 
         donors = [patient for patient in order if placed[patient] == int(np.argmax(sizes))]
         commonest = int(counts[donors].sum(0).argmax())
         placed[max(donors, key=lambda p: counts[p, commonest])] = split
+
+
+def _reach_all(placed: dict[int, int], counts: np.ndarray, number: int, order: np.ndarray) -> None:
+    """Move one patient of a class into each split without that class, from the split that has most of its patients."""
+
+    def missed(patient: int) -> int:
+        """How many classes its split would lose with a patient."""
+        beside = [other for other in placed if placed[other] == placed[patient]]
+        return int((counts[patient][counts[beside].astype(bool).sum(0) == 1] > 0).sum())
+
+    for column in counts.T:
+        holders = [patient for patient in order if column[patient]]
+        for split in range(number):
+            sizes = [sum(placed[patient] == s for patient in holders) for s in range(number)]
+            if not sizes[split] and max(sizes) > 1:
+                donors = [patient for patient in holders if placed[patient] == int(np.argmax(sizes))]
+                placed[min(donors, key=missed)] = split
 
 
 def with_validation(

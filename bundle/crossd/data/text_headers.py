@@ -18,39 +18,12 @@ LONGEST = 2**20  # bytes of a header; lists of a thousand files take 30 kB
 _MOST_FILES = 2**16
 _PATTERN = re.compile(r"([^%\s]*%0?\d{0,2}d[^%\s]*)\s+(-?\d{1,9})\s+(-?\d{1,9})\s+(-?\d{1,9})(?:\s+\d{1,9})?")
 _NRRD = frozenset(  # without the blanks that some may be written with
-    [
-        "dimension",
-        "type",
-        "blocksize",
-        "encoding",
-        "endian",
-        "content",
-        "min",
-        "max",
-        "oldmin",
-        "oldmax",
-        "datafile",
-        "lineskip",
-        "byteskip",
-        "number",
-        "sampleunits",
-        "sizes",
-        "spacings",
-        "thicknesses",
-        "axismins",
-        "axismaxs",
-        "centers",
-        "centerings",
-        "labels",
-        "units",
-        "kinds",
-        "space",
-        "spacedimension",
-        "spaceunits",
-        "spaceorigin",
-        "spacedirections",
-        "measurementframe",
-    ]
+    (
+        *("dimension", "type", "blocksize", "encoding", "endian", "content", "min", "max", "oldmin", "oldmax"),
+        *("datafile", "lineskip", "byteskip", "number", "sampleunits", "sizes", "spacings", "thicknesses"),
+        *("axismins", "axismaxs", "centers", "centerings", "labels", "units", "kinds", "space", "spacedimension"),
+        *("spaceunits", "spaceorigin", "spacedirections", "measurementframe"),
+    )
 )
 _META_IMAGE = {  # what is looked at; names that MetaIO takes for the same thing have one here
     name: names[0]
@@ -213,7 +186,7 @@ def file_beside(path: str, name: str) -> str:
     Raises:
         CrossDError: a file that lies elsewhere, or is not there.
     """
-    folder = os.path.realpath(os.path.dirname(os.path.abspath(path)))
+    folder = os.path.realpath(os.path.dirname(path))
     file = os.path.realpath(os.path.join(folder, name.replace("\0", "")))
     if not PurePath(file).is_relative_to(folder):
         raise CrossDError(

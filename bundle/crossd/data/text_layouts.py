@@ -21,6 +21,7 @@ _PATIENT = {  # what makes each space LPS
 }
 _SPATIAL = ("domain", "space", "???")
 COLOUR = ("rgb-color", "rgba-color", "hsv-color", "xyz-color", "3-color", "4-color")
+_ORDERS = {"little": "little", "big": "big"}
 _AXES = ("dimension", "ndims")
 _PACKINGS = {
     **{"raw": "raw", "gz": "gzip", "gzip": "gzip", "bz2": "bzip2", "bzip2": "bzip2", "hex": "hex"},
@@ -92,7 +93,7 @@ def _of_nrrd(text: TextHeader) -> Layout:
     packing = _known(text, "encoding", _PACKINGS)
     dtype = np.dtype(_known(text, "type", _NRRD_TYPES))
     if dtype.itemsize > 1 and packing != "text":
-        dtype = dtype.newbyteorder(_known(text, "endian", {"little": "<", "big": ">"}))
+        dtype = dtype.newbyteorder(">" if _known(text, "endian", _ORDERS) == "big" else "<")
     vectors = _vectors(text, "spacedirections", axes) if "spacedirections" in text.fields else None
     spatial = [a for a in range(axes) if kinds[a] in _SPATIAL and (vectors is None or vectors[a] is not None)][:3]
     further = {kinds[axis] for axis in range(axes) if axis not in spatial and sizes[axis] > 1}

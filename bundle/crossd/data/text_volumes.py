@@ -5,7 +5,7 @@ from __future__ import annotations
 import bz2
 import os
 from math import prod
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -41,7 +41,8 @@ def read_text_volume(path: str, volume: int | None = None) -> Volume:
     check_voxels(path, layout.sizes)
     values, surplus = _values(text, layout)
     whole = values.reshape(layout.sizes, order="F").transpose(*layout.spatial, *further)
-    voxels = whole[(..., *(number if layout.sizes[axis] > 1 else 0 for axis in further))]
+    index: tuple[Any, ...] = (..., *(number if layout.sizes[axis] > 1 else 0 for axis in further))
+    voxels = whole[index]
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ layout.voxel_to_lps
     warnings = (*layout.warnings, *too_many(surplus))
     return Volume(voxels.astype(np.float32, copy=False), affine, layout.stated, warnings)

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
+from crossd.data.class_counts import FEW
 from crossd.data.delimited import write_table
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, counted
 from crossd.evaluation.metrics import Predictions, bootstrap_intervals, classification_metrics, majority_rate, predicted
 from crossd.evaluation.plots import plot_calibration, plot_confusion, plot_roc
 from crossd.files import write_whole
@@ -48,8 +49,9 @@ def evaluate(predictions: Predictions, samples: int = 1000, seed: int = 0) -> di
         seed,
     )
     metrics = {}
+    single = _of_one_patient(p)
     for name, value in values.items():
-        low, high = (None, None) if np.isnan(value) else intervals[name] or (None, None)
+        low, high = (None, None) if np.isnan(value) or name in single else intervals[name] or (None, None)
         metrics[name] = {"value": None if np.isnan(value) else value, "low": low, "high": high}
     return {
         "task": p.task,
@@ -62,6 +64,20 @@ def evaluate(predictions: Predictions, samples: int = 1000, seed: int = 0) -> di
         "interval": f"95 % percentile bootstrap over patients, {samples} draws",
         "metrics": metrics,
     }
+
+
+def _of_one_patient(predictions: Predictions) -> set[str]:
+    """The metrics of classes that rest on one patient with the class, or without it: their intervals say nothing."""
+    found = set()
+    for name, target in zip(predictions.class_names, predictions.targets.T, strict=True):
+        with_it, without = (
+            len({patient for patient, one in zip(predictions.patients, target.tolist(), strict=True) if one == wanted})
+            for wanted in (1, 0)
+        )
+        found |= {f"sensitivity_{name}"} if with_it < 2 else set()
+        found |= {f"specificity_{name}"} if without < 2 else set()
+        found |= {f"auc_{name}"} if min(with_it, without) < 2 else set()
+    return found
 
 
 def write_tables(folder: Path, report: dict[str, Any], predictions: Predictions) -> None:
@@ -91,13 +107,16 @@ def summary(report: dict[str, Any]) -> str:
     majority-class rate            0.600
     chance of balanced accuracy    0.500
     """
-    lines = [f"{report['cases']} cases of {report['patients']} patients"]
+    lines = [f"{counted(report['cases'], 'case')} of {counted(report['patients'], 'patient')}"]
     for name, entry in report["metrics"].items():
         value = "not defined" if entry["value"] is None else f"{entry['value']:.3f}"
         interval = "" if entry["low"] is None else f"  (95 % {entry['low']:.3f} to {entry['high']:.3f})"
         lines.append(f"{name:<30} {value}{interval}")
     lines.append(f"{'majority-class rate':<30} {report['majority_rate']:.3f}")
     lines.append(f"{'chance of balanced accuracy':<30} {report['chance_balanced_accuracy']:.3f}")
+    few = [f"{name!r} ({count})" for name, count in report.get("cases_per_class", {}).items() if count < FEW]
+    if few:
+        lines.append(f"fewer than {FEW} cases of {', '.join(few)}: their figures say little")
     return "\n".join(lines)
 
 

@@ -170,7 +170,7 @@ def bootstrap_intervals(
 
     Patients are drawn with replacement, each with all of its cases, since the cases of one patient are alike. Draws in
     which a value is nan (a class was not drawn) say nothing about it; where they are more than half, the interval is
-    None.
+    None. So it is for a single patient, of whom nothing is known about others.
 
     Source: Efron, Tibshirani, "An introduction to the bootstrap", 1993, section 13.3.
 
@@ -192,6 +192,8 @@ def bootstrap_intervals(
     for case, patient in enumerate(patients):
         members.setdefault(patient, []).append(case)
     groups = [np.array(cases) for cases in members.values()]
+    if len(groups) == 1:
+        return dict.fromkeys(statistic(groups[0]))
     random = np.random.default_rng(seed)
     draws: dict[str, list[float]] = {}
     for _ in range(samples):

@@ -17,6 +17,7 @@ from crossd.errors import CrossDError
 from crossd.inference.answer import Answer
 from crossd.inference.case_dataset import CaseDataset
 from crossd.inference.iteration import classify_cases
+from crossd.options import literal
 
 
 class RayClassifier:
@@ -24,11 +25,12 @@ class RayClassifier:
 
     Args:
         config: path of `inference.json`.
-        options: that replace entries of it.
+        options: that replace entries of it; texts are taken as they are, never as MONAI's expressions.
     """
 
     def __init__(self, config: str, options: Mapping[str, Any]) -> None:
-        self.workflow = ConfigWorkflow(config, workflow_type="inference", logging_file=False, **options)
+        given = {name: literal(value) for name, value in options.items()}
+        self.workflow = ConfigWorkflow(config, workflow_type="inference", logging_file=False, **given)
         self.workflow.initialize()
         part = self.workflow.parser.get_parsed_content
         self.evaluator, self.case_run = part("evaluator"), part("case_run")

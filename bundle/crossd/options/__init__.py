@@ -1,12 +1,13 @@
 """The options of each config: declared once, with type, default and description.
 
 From the lists come how a value is read (`Option.parse`), what a config item gets (`options`), what a resumed run
-compares (`settings`, `refuse_changes`) and the page `docs/options.md`. `refuse_unknown`
-refuses other names; no config calls it yet.
+compares (`settings`, `refuse_changes`), what is refused because nothing reads it (`check_given`), and the page
+`docs/options.md`.
 """
 
 from crossd.options.changed_settings import changes, refuse_changes
 from crossd.options.declared import OPTIONS, Options, declared, options, refuse_unknown, settings
+from crossd.options.given import check_given, literal
 from crossd.options.option import Option
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "Option",
     "Options",
     "changes",
+    "check_given",
     "declared",
+    "literal",
     "options",
     "refuse_changes",
     "refuse_unknown",

@@ -11,9 +11,15 @@ from crossd.options.option import Option
 HEADING = """# Options
 
 Every option of every config: `--NAME VALUE` on the command line, or a key of a config of your own that is given last.
-`true`, `false` and `null` may be written in any case, and `none` is `null`. A value that reads as a number or a list
-and is meant as text needs two kinds of quotes, as in `--series '"2.10"'`. **r** marks what must be the same when a run
-is resumed. A default that begins with `$` or `@` is taken from other entries of the config.
+A name that no config declares or reads ends the run with the nearest one. `true`, `false` and `null` may be written in
+any case, and `none` is `null`. **r** marks what must be the same when a run is resumed. A default that begins with `$`
+or `@` is taken from other entries of the config.
+
+On the command line a path or a text is what you type: `2024`, `1e3`, `a,b`, `$x` and `@y` are folders of these names,
+and `./none` is one too. MONAI reads two kinds of values before `crossd` can see them, what begins with `%`, and what
+begins with `$` and holds `import`: write `./%x`. In lists, text that reads as a number has quotes: `"['2.10','CT']"`.
+In a config file `$`, `@` and `%` at the beginning of a text, and `#` in it, are MONAI's. `crossd watch` takes every
+word as it is.
 
 This page is what `python -m crossd.options` prints.
 """

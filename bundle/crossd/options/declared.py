@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crossd.callers import caller_of
-from crossd.errors import CrossDError, one_of
+from crossd.errors import CrossDError, one_of, report_plainly
 from crossd.options.of_hybrid import TRAIN_HYBRID
 from crossd.options.of_inference import INFERENCE, INFERENCE_SEGMENTATION, INFERENCE_TRT
 from crossd.options.of_pretraining import PRETRAIN_2D, TRAIN_2D, UNSEEN_DECAY_2D
@@ -35,6 +35,10 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "pretrain_ssl": PRETRAIN_SSL,
 }
 
+REPLACED = {
+    "train_segmentation": "train"
+}  # its list is whole, and the config that it changes has options that it has not
+
 
 def declared(config: str | Sequence[str]) -> dict[str, Option]:
     """The options of a config, by name; of several, later ones add and replace.
@@ -54,19 +58,23 @@ def refuse_unknown(config: str | Sequence[str], given: Iterable[str], keys: Iter
 
     Args:
         config: its name, or several, as for `declared`.
-        given: names of options; one that goes into a nested item (`train#trainer`, `train::trainer`) is MONAI's affair.
-        keys: further top-level keys of the config, which MONAI lets one replace.
+        given: names of options, `outer::key` for those of nested entries.
+        keys: further keys that are read.
 
     Raises:
         CrossDError: naming the nearest option of the first name that is not known.
 
-    >>> refuse_unknown("inference", ["images", "writer#card"])
+    >>> refuse_unknown("inference", ["images", "writer"], keys=["writer"])
     """
-    known = {*declared(config), *keys}
+    options = declared(config)
+    known = {*options, *keys}
     for name in given:
-        if name not in known and "#" not in name and "::" not in name:
-            near = difflib.get_close_matches(name, known, 1)
-            remedy = f"Did you mean --{near[0]}?" if near else "They are listed in docs/options.md."
+        if name not in known:
+            last = name.split("::")[-1]
+            near = difflib.get_close_matches(last, options, 1) or difflib.get_close_matches(name, known, 1)
+            others = ", ".join(f"{other}.json" for other in OPTIONS if name in declared(other))
+            remedy = f"It is one of {others}." if others else "They are listed in docs/options.md."
+            remedy = f"Did you mean --{near[0]}?" if near else remedy
             whose = config if isinstance(config, str) else ", ".join(config)
             raise CrossDError(f"An option must be one that {whose}.json declares; got --{name}. {remedy}")
 
@@ -123,6 +131,7 @@ def options(config: str | Sequence[str]) -> Options:
     """
     from monai.bundle import ConfigParser
 
+    report_plainly()
     parser = caller_of(ConfigParser)
     if parser is None:
         raise CrossDError(

@@ -81,5 +81,10 @@ INFERENCE_TRT = (
         compared=True,
         choices=PRECISIONS,
     ),
-    Option("plan", "path", "$@output_dir + '/tensorrt/model'", "folder and beginning of the name of the engine's file"),
+    Option(
+        "plan",
+        "path",
+        "$@options.output_dir + '/tensorrt/model'",
+        "folder and beginning of the name of the engine's file",
+    ),
 )

@@ -50,7 +50,10 @@ _SEGMENTATION = (
     *with_defaults(TRAIN, epochs=100, batch_size=2, affine_prob=0.3),
 )
 # What a classifier has and masks have not.
-_OF_CLASSIFIERS = ("task", "negative_class", "trainable", "class_weights", "label_smoothing", "aggregate", "top_k")
+_OF_CLASSIFIERS = (
+    *("task", "negative_class", "trainable", "class_weights", "label_smoothing", "aggregate", "top_k"),
+    "allow_untested",
+)
 _REPLACED = {option.name: option for option in TRAIN if option.name not in _OF_CLASSIFIERS}
 TRAIN_SEGMENTATION = tuple({**_REPLACED, **{option.name: option for option in _SEGMENTATION}}.values())
 

@@ -63,6 +63,7 @@ TRAIN = (
     ),
     Option("split_fractions", "numbers", [0.7, 0.15, 0.15], "shares of train, val, test where labels have no split"),
     SPLIT_SEED,
+    Option("allow_untested", "switch", False, "whether a class may be without test cases; false: an error"),
     SKIP_UNREADABLE,
     TRAINABLE,
     *EPOCHS,

@@ -17,7 +17,7 @@ from monai.metrics import DiceMetric, HausdorffDistanceMetric, SurfaceDistanceMe
 
 from crossd.data.delimited import write_table
 from crossd.data.masks import read_mask
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, counted
 from crossd.evaluation import bootstrap_intervals
 from crossd.files import write_whole
 from crossd.inference.case_dataset import Case, reason
@@ -94,7 +94,7 @@ class SegmentationReport:
         content = {"crossd_version": __version__, **self.about, "cases": len(self.cases), "failed": failed, **summary}
         write_whole(self.folder / "metrics.json", json.dumps(content, indent=1) + "\n")
         dice = ", ".join(f"{name} {_text(summary['classes'][name]['dice'])}" for name in self.classes[1:])
-        logger.info("Dice of %d cases: mean %s; %s", len(self.cases), _text(summary["mean_dice"]), dice)
+        logger.info("Dice of %s: mean %s; %s", counted(len(self.cases), "case"), _text(summary["mean_dice"]), dice)
         for name, why in failed.items():
             logger.warning("%s counts with Dice 0: %s", name, why)
 
@@ -126,7 +126,8 @@ def summarise(
     every = means(np.arange(len(cases)))
 
     def entry(index: int) -> dict[str, float | int | None]:
-        low, high = intervals[keys[index]] or (None, None)
+        patients = {case["patient"] for case, row in zip(cases, whole, strict=True) if not np.isnan(row[index])}
+        low, high = (intervals[keys[index]] if len(patients) > 1 else None) or (None, None)
         count = int((~np.isnan(whole[:, index])).sum())
         value = every[keys[index]]
         return {"mean": None if math.isnan(value) else value, "low": low, "high": high, "cases": count}

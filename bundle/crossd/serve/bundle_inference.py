@@ -10,6 +10,7 @@ from typing import Any
 from crossd.bundle import check_version
 from crossd.errors import CrossDError
 from crossd.inference import Case, StructuredReports
+from crossd.options import literal
 from crossd.serve.series_versions import content_digest
 
 
@@ -60,18 +61,18 @@ def prepare_inference(bundle_root: Path, folder: Path, **options: Any) -> Infere
         )
     check_version(str(bundle_root))
     changes: dict[str, Any] = {
-        "bundle_root": str(bundle_root),
-        "output_dir": str(folder),
+        "bundle_root": literal(str(bundle_root)),
+        "output_dir": literal(str(folder)),
         "dataloader": None,
         "handlers": ["@load_weights"],  # no tables, maps, pages and progress bars
         "inferer#progress": False,
-        **{name: value for name, value in options.items() if value is not None},
+        **{name: literal(value) for name, value in options.items() if value is not None},
     }
     workflow = ConfigWorkflow(str(config), workflow_type="inference", logging_file=False, **changes)
     workflow.initialize()
-    evaluator, card, preprocessing, weights, series = (
-        workflow.parser.get_parsed_content(name) for name in ("evaluator", "card", "preprocessing", "weights", "series")
+    evaluator, card, preprocessing, given = (
+        workflow.parser.get_parsed_content(name) for name in ("evaluator", "card", "preprocessing", "options")
     )
-    reports = StructuredReports(folder, card, config.with_name("metadata.json"), series)
+    reports = StructuredReports(folder, card, config.with_name("metadata.json"), given.series)
     reports.start()
-    return Inference(evaluator, card, preprocessing, reports, content_digest(str(weights)))
+    return Inference(evaluator, card, preprocessing, reports, content_digest(given.weights))

@@ -11,7 +11,7 @@ from crossd.training.image_metrics import EpochTable, LossBar, image_metrics
 from crossd.training.images import image_card, write_image_lists
 from crossd.training.loss import classification_loss
 from crossd.training.pretrained import PretrainedCheckpointLoader, TrainedCheckpointLoader
-from crossd.training.progress import TrainingProgress
+from crossd.training.progress import TrainingProgress, check_resume
 from crossd.training.randomness import SeededDataset, SeedEpochs
 from crossd.training.readable import readable_cases
 from crossd.training.schedule import epoch_schedule
@@ -33,6 +33,7 @@ __all__ = [
     "base_card",
     "batch_items",
     "channel_names",
+    "check_resume",
     "classification_loss",
     "distributed_network",
     "epoch_schedule",

@@ -8,7 +8,18 @@ from typing import Any
 from ignite.engine import Engine
 from monai.handlers import StatsHandler, TensorBoardStatsHandler
 
+from crossd.errors import rule_broken
 from crossd.processes import rank
+
+
+class Stats(StatsHandler):
+    """MONAI's `StatsHandler`, which leaves broken rules to the end of the program: one message, without traceback."""
+
+    def exception_raised(self, engine: Engine, e: Exception) -> None:
+        """What a step has raised."""
+        if rule_broken(e) is None:
+            super().exception_raised(engine, e)
+        raise e
 
 
 class Curves:
@@ -42,9 +53,9 @@ class Curves:
         if rank() != 0:
             return
         if self.log_loss:
-            StatsHandler(tag_name="train_loss", output_transform=loss_of).attach(engine)
+            Stats(tag_name="train_loss", output_transform=loss_of).attach(engine)
         for evaluator in self.evaluators:
-            StatsHandler(iteration_log=False).attach(evaluator)
+            Stats(iteration_log=False).attach(evaluator)
         if self.tensorboard:
             drawn = self.values or loss_of
             TensorBoardStatsHandler(log_dir=self.log_dir, tag_name="train_loss", output_transform=drawn).attach(engine)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.cards.from_data import model_card
+from crossd.data.class_counts import class_counts, tell_counts, write_counts
 from crossd.data.delimited import write_table
 from crossd.data.images.decoding import CHANNELS
 from crossd.errors import CrossDError
@@ -98,7 +99,7 @@ def checked_windows(pseudo_3d: Mapping[str, int]) -> dict[str, int]:
 def write_image_lists(output_dir: str | None, corpus: dict[str, Any]) -> None:
     """Write `images.csv` (source, image, label, patient, split), and `skipped.csv` (source, image, reason) if need be.
 
-    Of several processes the first does.
+    And tell, and write to `classes.csv`, how many images of each class there are. Of several processes the first does.
 
     Args:
         corpus: what `crossd.data.images.read_corpus` returns.
@@ -110,3 +111,7 @@ def write_image_lists(output_dir: str | None, corpus: dict[str, Any]) -> None:
     if rank() == 0:
         write_table(folder / "images.csv", ("source", "image", "label", "patient", "split"), corpus["rows"])
         write_skipped(folder / "skipped.csv", corpus["skipped"])
+        labels = {split: [item["label"] for item in corpus[split]] for split in ("train", "val")}
+        counts = class_counts(corpus["class_names"], labels)
+        write_counts(folder / "classes.csv", counts)
+        tell_counts(counts, "the images")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,8 @@ from torch.optim import Optimizer
 from crossd.callers import in_federated_round
 from crossd.checkpoints import save_checkpoint
 from crossd.checkpoints.checkpoint_files import unwrap
-from crossd.errors import CrossDError
+from crossd.data.class_counts import FEW, class_counts
+from crossd.errors import CrossDError, rule_broken
 from crossd.options import refuse_changes
 from crossd.processes import process_count, rank, wait_for_all
 from crossd.training import run_files
@@ -100,6 +102,7 @@ class TrainingProgress:
 
     def attach(self, engine: SupervisedTrainer) -> None:
         """Register with the trainer; MONAI calls this."""
+        engine.logger.addFilter(is_news)
         if self.patience is not None:
             self.stopper = EarlyStopping(self.patience, lambda _: self._score(), engine)
         engine.add_event_handler(Events.STARTED, self.start)
@@ -187,11 +190,56 @@ class TrainingProgress:
         return epoch_score(metrics, self.score)
 
     def completed(self, engine: SupervisedTrainer) -> None:
-        """Say where the best model is."""
+        """Say where the best model is, and where its score is no wonder: the last line of the log."""
         listed = ", ".join(f"{name} {value:.4f}" for name, value in self.best_metrics.items())
         logger.info(
-            "best epoch %d of %d (%s): %s", self.best_epoch, engine.state.epoch, listed, self.folder / "model.pt"
+            "best epoch %d of %d (%s): %s%s",
+            *(self.best_epoch, engine.state.epoch, listed, self.folder / "model.pt", self._remark()),
         )
+
+    def _remark(self) -> str:
+        """What is to be said of a perfect score: on how few cases it rests."""
+        cases = getattr(getattr(getattr(self.evaluator, "data_loader", None), "dataset", None), "data", ())
+        if self.best_metrics.get(self.score, 0) < 1 or not all("label" in case for case in cases):
+            return ""
+        counts = class_counts(self.card["class_names"], {"val": [case["label"] for case in cases]})
+        few = [f"{name!r} ({count['val']})" for name, count in counts.items() if count["val"] < FEW]
+        on = f"; {self.score} 1.0 is of fewer than {FEW} validation cases of {', '.join(few)}: do not rely on it"
+        return on if few else ""
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether ignite's log says something that is not said in our last line, or at the end of the program."""
+    broken = record.levelno >= logging.ERROR and rule_broken(sys.exc_info()[1]) is not None
+    return not broken and not record.getMessage().startswith("Engine run finished")
+
+
+def check_resume(
+    output_dir: str | None,
+    settings: Mapping[str, Any],
+    resume: bool = True,
+    card: Mapping[str, Any] | None = None,
+    cases: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Refuse to go on with a run that was started under other settings, before any case is read.
+
+    `TrainingProgress` compares all; here it is what is known without reading.
+
+    Args:
+        output_dir, settings, resume, card: as for `TrainingProgress`; None: the card is not known yet.
+        cases: that are listed; none: they are not known, or some of them may be left out.
+
+    Raises:
+        CrossDError: naming each setting that differs.
+    """
+    folder = run_files.run_folder(output_dir)
+    stored = run_files.newest_checkpoint(folder) if resume and not in_federated_round() else None
+    if stored is not None:
+        given = {**settings, "processes": process_count()}
+        given |= {"card": dict(card)} if card else {}
+        given |= {"cases": run_files.digest(cases)} if cases else {}
+        both = [name for name in given if name in stored["settings"]]
+        refuse_changes({name: stored["settings"][name] for name in both}, {name: given[name] for name in both}, folder)
 
 
 def epoch_score(metrics: Mapping[str, Any], score: str) -> float:

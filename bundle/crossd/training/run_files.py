@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from crossd.checkpoints import read_checkpoint
+from crossd.data.class_counts import class_counts, write_counts
 from crossd.data.delimited import read_table, write_table
+from crossd.data.splits import SPLITS
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
@@ -90,7 +92,7 @@ def write_datalist(path: Path, cases: Sequence[Mapping[str, Any]], class_names: 
     """Write what a run is trained, validated and tested on as a labels.csv with a split, in one step.
 
     Columns: case, image (or image_1 …, absolute), label (or mask, absolute), patient, split. Several labels are joined
-    by `;`, none is `none`.
+    by `;`, none is `none`. Beside it `classes.csv` says how many cases of each class are in each split.
     """
     channels = max((len(case["image"]) for case in cases), default=1)
     images = ["image"] if channels == 1 else [f"image_{i + 1}" for i in range(channels)]
@@ -100,6 +102,18 @@ def write_datalist(path: Path, cases: Sequence[Mapping[str, Any]], class_names: 
         said = case["mask"] if answer == "mask" else _names(case["label"], class_names)
         rows.append([case["case"], *case["image"], said, case["patient"], case["split"]])
     write_table(path, ["case", *images, answer, "patient", "split"], rows)
+    if answer == "label":
+        write_counts(path.with_name("classes.csv"), counts_of(cases, class_names))
+
+
+def counts_of(cases: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How many cases of each class are in each split, of those that have a split and a label.
+
+    >>> counts_of([{"label": 1, "split": "val"}], ["a", "b"])["b"]
+    {'train': 0, 'val': 1, 'test': 0}
+    """
+    labels = {split: [case["label"] for case in cases if case.get("split") == split] for split in SPLITS}
+    return class_counts(class_names, labels)
 
 
 def write_skipped(path: Path, images: Sequence[Sequence[str]]) -> None:

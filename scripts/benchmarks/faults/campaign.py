@@ -19,11 +19,11 @@ from scripts.benchmarks.faults.judgement import DEFECTS, Outcome, judge, same
 from scripts.benchmarks.faults.runs import Runner, rows_below, run_all
 from scripts.benchmarks.faults.small_model import small_model
 from scripts.benchmarks.faults.sources import Source, copy_sources, make_sources
-from scripts.benchmarks.faults.volume_damage import ITK_DAMAGE, NIFTI_DAMAGE
+from scripts.benchmarks.faults.volume_damage import NIFTI_DAMAGE, TEXT_DAMAGE
 
 DAMAGE: dict[str, dict[str, Damage]] = {
     "nifti": {**FILE_DAMAGE, **NIFTI_DAMAGE},
-    "itk": {**FILE_DAMAGE, **ITK_DAMAGE},
+    "itk": {**FILE_DAMAGE, **TEXT_DAMAGE},
     "dicom": {**FILE_DAMAGE, **DICOM_DAMAGE},
 }
 _MOST_VOXELS = 2**24  # of a volume, where phantoms are damaged: 64 MiB as float32

@@ -219,7 +219,7 @@ NIFTI_DAMAGE: dict[str, Damage] = {
     "gzip bomb": gzip_bomb,
     "half of a pair missing": missing_half,
 }
-ITK_DAMAGE: dict[str, Damage] = {
+TEXT_DAMAGE: dict[str, Damage] = {
     "huge size declared": huge_sizes,
     "odd sizes": odd_sizes,
     "odd fields of the header": odd_text,

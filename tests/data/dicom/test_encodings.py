@@ -153,6 +153,41 @@ def test_every_slice_has_its_own_padding(tmp_path, axial):
     assert corners == [[12.0], [12.0], [1001.0]]
 
 
+@pytest.mark.parametrize("error", [0, 4, 40])
+@pytest.mark.parametrize("padding", [-2000, 4000], ids=["below", "above"])
+def test_padding_after_lossy_compression(tmp_path, axial, error, padding):
+    """Values of padding are changed like all others, and more so beside an edge."""
+    rng = np.random.default_rng(0)
+    scanned = rng.integers(0, 900, (32, 32, 4))
+    corner = np.zeros((32, 32, 4), dtype=bool)
+    corner[:9], corner[:, :9] = True, True
+    stored = np.where(corner, padding, scanned) + rng.integers(-error, error + 1, scanned.shape)
+    stored[8, 9:] += (100 if padding < 0 else -100) if error == 40 else 0  # ringing
+    pad(
+        write_dicom_series(tmp_path, stored, axial, slope=1, intercept=0),
+        *(padding, None),
+        PixelRepresentation=1,
+        LossyImageCompression="01",
+    )
+    image = read_volume(tmp_path)
+    read = image[0].numpy()
+    np.testing.assert_array_equal(read[~corner], stored[~corner])
+    assert len(np.unique(read[corner])) == 1
+    assert abs(read[corner][0] - stored[~corner].min()) < 50
+    assert image.meta["warnings"].startswith(f"{corner.mean():.1%} of the voxels are padding")
+
+
+def test_padding_amid_scanned_values_has_no_tolerance(tmp_path, axial):
+    stored = np.arange(-500, 500).reshape(10, 10, 10)
+    pad(
+        write_dicom_series(tmp_path, stored, axial, slope=1, intercept=0),
+        *(7, None),
+        PixelRepresentation=1,
+        LossyImageCompression="01",
+    )
+    assert int((read_volume(tmp_path)[0].numpy() != stored).sum()) == 1
+
+
 def test_nothing_but_padding(tmp_path, axial):
     pad(write_dicom_series(tmp_path, np.full((4, 4, 3), 7), axial), 7)
     assert total(tmp_path) == 7 * 48

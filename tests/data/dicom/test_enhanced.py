@@ -56,6 +56,48 @@ def test_echoes_of_an_enhanced_object(tmp_path, volume):
     np.testing.assert_array_equal(read_pixels(one) + 1, read_pixels(two))
 
 
+def one(**elements):
+    dataset = Dataset()
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    return [dataset]
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("FrameAcquisitionNumber", lambda n: {"FrameContentSequence": one(FrameAcquisitionNumber=n)}),
+        ("TemporalPositionIndex", lambda n: {"FrameContentSequence": one(TemporalPositionIndex=n)}),
+        ("InversionTimes", lambda n: {"MRModifierSequence": one(InversionTimes=[100.0 * n])}),
+        ("FlipAngle", lambda n: {"MRTimingAndRelatedParametersSequence": one(FlipAngle=2.0 * n)}),
+        ("ConvolutionKernel", lambda n: {"CTReconstructionSequence": one(ConvolutionKernel=f"B{n}")}),
+        ("dimension 1", lambda n: {"FrameContentSequence": one(DimensionIndexValues=[n, 1])}),
+        (
+            "DiffusionGradientOrientation",
+            lambda n: {
+                "MRDiffusionSequence": one(
+                    DiffusionGradientDirectionSequence=one(DiffusionGradientOrientation=[float(n), 0.0, 0.0])
+                )
+            },
+        ),
+        ("InstanceNumber no.", lambda n: {}),  # nothing but the order of frames
+    ],
+)
+def test_what_tells_frames_at_one_place_apart(tmp_path, volume, name, made):
+    file = enhanced(tmp_path, volume, echoes=2)
+    dataset = pydicom.dcmread(file)
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        del frame.MREchoSequence
+        for sequence, items in made(1 + number % 2).items():
+            setattr(frame, sequence, items)
+    dataset.save_as(file)
+    series, rejected = find_series([file])
+    assert rejected == []
+    assert len(series) == 2
+    assert all(item.split.startswith(f"{name} ") for item in series)
+    np.testing.assert_array_equal(read_pixels(series[0]) + 1, read_pixels(series[1]))
+
+
 def test_no_other_frames_are_decoded_than_those_of_the_volume(tmp_path, volume):
     """An object of a hundred volumes would be decoded a hundred times; and damage stays with its own volume."""
     file = enhanced(tmp_path, volume, echoes=2)

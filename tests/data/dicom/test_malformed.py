@@ -61,13 +61,6 @@ def test_slices_that_no_memory_holds():
         straighten(np.zeros((4, 4, 3), dtype=np.float32), np.eye(4), places, 1.0, "head")
 
 
-def test_a_mosaic_is_told(two):
-    for number in range(7):
-        spoilt(two, number, ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])
-    (series,), _ = find_series(two)
-    assert "Each image is a mosaic, the tiles of a whole volume, and is read as one slice" in series.warnings[0]
-
-
 def test_slices_thicker_than_their_distance(two):
     for file in two:
         dataset = pydicom.dcmread(file)

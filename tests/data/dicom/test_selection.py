@@ -171,6 +171,120 @@ def test_everything_that_is_no_scan_is_counted_by_kind(tmp_path, volume, axial):
     ]
 
 
+CAPTURE, PRIVATE, XA = "1.2.840.10008.5.1.4.1.1.7", "1.3.46.670589.11.0.0.12.2", "1.2.840.10008.5.1.4.1.1.12.1"
+NOWHERE = {"ImagePositionPatient": None, "ImageOrientationPatient": None, "PixelSpacing": None}
+SCREEN = {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"SOPClassUID": PRIVATE, "PixelData": None, **NOWHERE}, "objects without pixels"),
+        ({"SOPClassUID": PRIVATE, "PixelData": None}, "objects without pixels"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2", "PixelData": None}, "objects without pixels"),  # a spectrum
+        ({"SOPClassUID": PRIVATE, **NOWHERE}, "private objects"),
+        ({"SOPClassUID": CAPTURE, **NOWHERE}, "secondary captures"),
+        ({"SOPClassUID": CAPTURE}, "secondary captures"),
+        ({"SOPClassUID": f"{CAPTURE}.2", "NumberOfFrames": 1, **NOWHERE}, "secondary captures"),
+        ({"SOPClassUID": XA, **NOWHERE}, "projections"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1", **NOWHERE}, "ultrasound images"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.1", **NOWHERE}, "photographs and videos"),
+        ({**SCREEN, **NOWHERE}, "screenshots"),
+        (SCREEN, "screenshots"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "OTHER", "CT_SOM5 PROT"], **NOWHERE}, "screenshots"),
+        ({"SeriesDescription": "Dose Report", **NOWHERE}, "screenshots"),
+    ],
+)
+def test_what_is_no_scan_never_makes_a_run_fail(tmp_path, volume, axial, changes, kind):
+    """One or many of them, at one place or several."""
+    write_dicom_series(tmp_path / "scan", volume, axial)
+    for file in write_dicom_series(tmp_path / "other", volume, axial):
+        dataset = pydicom.dcmread(file)
+        for keyword, value in changes.items():
+            if value is None:
+                del dataset[keyword]
+            else:
+                setattr(dataset, keyword, value)
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        dataset.save_as(file)
+    other, scan = find_cases(tmp_path)
+    assert scan["error"] is None
+    assert other["skipped"]
+    assert f"No scan, skipped: {kind}, 7 in '" in other["error"]
+
+
+def test_a_secondary_capture_that_is_named_is_read(tmp_path, volume, axial):
+    files = write_dicom_series(tmp_path, volume, axial, SOPClassUID=CAPTURE, description="from NIfTI")
+    (item,) = find_cases(tmp_path, series="from*")
+    np.testing.assert_array_equal(read_volume(item["image"])[0], volume)
+    assert find_cases(files[0])[0]["error"] is None
+
+
+@pytest.mark.parametrize("damage", [{"ImageOrientationPatient": None}, {"PixelSpacing": None}])
+def test_a_derived_series_that_lost_part_of_its_place_is_a_failure(tmp_path, volume, axial, edit, damage):
+    for file in write_dicom_series(tmp_path, volume, axial, ImageType=["DERIVED", "SECONDARY", "MPR"]):
+        edit(file, **damage)
+    assert not any(item.get("skipped") for item in find_cases(tmp_path))
+
+
+def palette(file, red, green=None, blue=None, segmented=False):
+    dataset = pydicom.dcmread(file)
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    dataset.PixelRepresentation = 0
+    del dataset.RescaleSlope, dataset.RescaleIntercept
+    for colour, values in (("Red", red), ("Green", green), ("Blue", blue)):
+        values = red if values is None else values
+        dataset.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [len(values), 0, 16])
+        data = values.astype("<u2").tobytes()
+        if segmented:  # one segment of discrete values
+            data = np.array([0, len(values)], dtype="<u2").tobytes() + data
+        dataset.add_new(f"{'Segmented' * segmented}{colour}PaletteColorLookupTableData", "OW", data)
+    dataset.save_as(file)
+
+
+@pytest.mark.parametrize("segmented", [False, True])
+def test_a_grey_palette_is_looked_up(tmp_path, axial, segmented):
+    """Index 0 is white here: numbers of colours are no grey values."""
+    indices = np.random.default_rng(0).integers(0, 256, (5, 4, 3))
+    grey = np.arange(256)[::-1] * 257
+    for file in write_dicom_series(tmp_path, indices, axial, slope=1, intercept=0):
+        palette(file, grey, segmented=segmented)
+    (item,) = find_cases(tmp_path)
+    np.testing.assert_array_equal(read_volume(item["image"])[0], grey[indices])
+
+
+def test_a_palette_of_colours_is_skipped(tmp_path, axial):
+    grey = np.arange(256) * 257
+    for number, file in enumerate(write_dicom_series(tmp_path, np.ones((5, 4, 3)), axial, slope=1, intercept=0)):
+        palette(file, grey, *((grey[::-1],) if number else (None, grey // 2)))
+    (item,) = find_cases(tmp_path)
+    assert "skipped: images in colour, 3 in" in item["error"]
+    assert "is in colour (PALETTE COLOR, MR Image Storage)" in item["error"]
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+@pytest.mark.parametrize("meta", [True, False], ids=["meta information", "none"])
+def test_slices_without_a_preamble_are_known_by_their_content(tmp_path, volume, axial, implicit, meta, caplog):
+    """As TrioTims and GE's consoles store them: no `DICM`, no suffix; beside a note that is none."""
+    (tmp_path / "disk").mkdir()
+    for number, file in enumerate(write_dicom_series(tmp_path / "made", volume, axial)):
+        dataset = pydicom.dcmread(file)
+        path = tmp_path / "disk" / f"IM_{number:04}"
+        if meta:
+            dataset.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.2{'' if implicit else '.1'}"
+            dataset.save_as(path, enforce_file_format=True, implicit_vr=implicit, little_endian=True)
+            path.write_bytes(path.read_bytes()[132:])
+        else:
+            del dataset.file_meta
+            dataset.save_as(path, implicit_vr=implicit, little_endian=True)
+    (tmp_path / "disk" / "notes").write_text("\x08\0 no DICOM at all")
+    (tmp_path / "disk" / "more").write_bytes(b"\x08\0\x05\0\x0a\0\0\0" + bytes(300))
+    caplog.set_level("INFO")
+    (item,) = find_cases(tmp_path / "disk")
+    np.testing.assert_array_equal(read_volume(item["image"])[0], volume)
+    assert "2 of 9 files are no images and left out, for instance '" in caplog.text
+
+
 def test_a_slice_that_lost_its_pixels_is_a_failure(tmp_path, volume, axial, edit):
     files = write_dicom_series(tmp_path, volume, axial)
     edit(files[3], ImagePositionPatient=None)

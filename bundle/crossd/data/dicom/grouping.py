@@ -21,7 +21,7 @@ from crossd.data.dicom.objects import Label, Rejected, count_kinds
 from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series, stack
 from crossd.data.dicom.slices import SAME_POSITION, Slice, count_duplicates, slice_distances
-from crossd.data.dicom.traits import split_by_traits
+from crossd.data.dicom.traits import ORDER, split_by_traits
 from crossd.errors import CrossDError
 
 # Cosines written with three decimals still agree; 0.001 rad displaces the edge of a 500 mm image by 0.25 mm.
@@ -56,10 +56,9 @@ def find_series(
     volumes: list[Series] = []
     by_series: dict[tuple[str, str], list[Slice]] = {}
     for item in slices:
-        if item.localizer and not localizers and not wanted.names(item.label):
-            remedy = "To have it classified, choose it by --series."
-            reason = f"A localizer is no scan: {item.localizer}, series {item.label}. {remedy}"
-            rejected.append(Rejected(item.path, reason, "images of localizers", item.label))
+        if item.kind and not localizers and not wanted.names(item.label):
+            reason = f"{item.known_by}, series {item.label}. To have it classified, choose it by --series."
+            rejected.append(Rejected(item.path, reason, item.kind, item.label))
             continue
         # the patient too, since careless anonymisation gives one UID to everybody
         by_series.setdefault((item.patient_id, item.series_uid), []).append(item)
@@ -75,6 +74,8 @@ def find_series(
         ]
         for split, part in parts:
             others = [f"This is '{split}', one of {len(parts)} volumes in its series."] if len(parts) > 1 else []
+            if f"{ORDER} no. " in split:
+                others.append("Nothing but the order of their InstanceNumber (0020,0013) tells some of these apart.")
             try:
                 volumes.append(stack(*_without_repeats(part, split, [*notes, *others])))
             except CrossDError as error:
@@ -88,7 +89,11 @@ def _read(files: Iterable[str | os.PathLike[str]], wanted: SeriesFilter) -> tupl
     slices: list[Slice] = []
     rejected: list[Rejected] = []
     labels: set[Label] = set()
-    for result in _read_headers([str(file) for file in files]):
+    paths = [str(file) for file in files]
+    none: list[str] = []
+    for path, result in zip(paths, _read_headers(paths), strict=True):
+        if not result:
+            none.append(path)
         found = [result] if isinstance(result, Rejected) else result
         labels.update(item.label for item in found if item.label is not None)
         for item in found:
@@ -98,6 +103,8 @@ def _read(files: Iterable[str | os.PathLike[str]], wanted: SeriesFilter) -> tupl
                 rejected.append(item)
             else:
                 slices.append(item)
+    if none:
+        logger.info("%d of %d files are no images and left out, for instance '%s'", len(none), len(paths), none[0])
     wanted.check_found(labels)
     if wanted.patterns is not None and labels:
         chosen = sum(map(wanted.fits, labels))
@@ -170,7 +177,7 @@ def _near(one: float, other: float) -> bool:
 
 
 def _form(item: Slice) -> tuple[object, ...]:
-    return item.rows, item.columns, item.frame is None, item.inverted
+    return item.rows, item.columns, item.frame is None, item.tile is None, item.inverted
 
 
 def _plane(item: Slice) -> str:

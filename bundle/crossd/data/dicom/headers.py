@@ -4,46 +4,45 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from crossd.data.dicom.agreement import check_bits, disagreements
-from crossd.data.dicom.objects import Label, Rejected, check_is_image, kind_of_object, localizer
+from crossd.data.dicom.distinctions import TAGS, traits_of
+from crossd.data.dicom.mosaics import MOSAIC_TAGS, mosaic_of
+from crossd.data.dicom.objects import (
+    PALETTES,
+    Label,
+    Rejected,
+    check_is_image,
+    kind_of_object,
+    needs_pixels,
+    no_scan,
+)
 from crossd.data.dicom.slices import Slice
-from crossd.data.dicom.structure import BoundedReader, check_inflated_size, check_structure
-from crossd.data.dicom.values import attribute, finite, inverted_range, is_rescaled, padding_range, rescale
+from crossd.data.dicom.structure import (
+    BoundedReader,
+    check_inflated_size,
+    check_structure,
+    first_elements,
+    has_preamble,
+)
+from crossd.data.dicom.values import (
+    attribute,
+    finite,
+    inverted_range,
+    is_lossy,
+    is_rescaled,
+    padding_range,
+    rescale,
+)
 from crossd.errors import CrossDError
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 
-# What may tell apart slices that lie at one position of one series, the most telling first.
-_TRAITS = (
-    "EchoTime",
-    "EchoNumbers",
-    "DiffusionBValue",
-    "TemporalPositionIdentifier",
-    "TriggerTime",
-    "AcquisitionNumber",
-    "ImageType",
-    "SeriesNumber",
-    "SequenceName",
-    "InversionTime",
-    "FlipAngle",
-    "DiffusionGradientOrientation",
-    "AcquisitionTime",
-)
-# The same inside the functional groups of a multi-frame object: (sequence, attribute).
-_FRAME_TRAITS = (
-    ("MREchoSequence", "EffectiveEchoTime"),
-    ("MRDiffusionSequence", "DiffusionBValue"),
-    ("FrameContentSequence", "TemporalPositionIndex"),
-    ("FrameContentSequence", "StackID"),
-    ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
-    ("MRImageFrameTypeSequence", "FrameType"),
-    ("CTImageFrameTypeSequence", "FrameType"),
-    ("PETFrameTypeSequence", "FrameType"),
-)
-_TAGS = [
+_TAGS: tuple[Any, ...] = (
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesInstanceUID",
@@ -72,9 +71,21 @@ _TAGS = [
     "SpacingBetweenSlices",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
-    *_TRAITS,
-]
+    "ConversionType",
+    *PALETTES,
+    "LossyImageCompression",
+    *MOSAIC_TAGS,
+    *TAGS,
+)
 DICOMDIR = "1.2.840.10008.1.3.10"
+
+
+@cache
+def _tags() -> list[Any]:
+    """As pydicom has them: to look a hundred names up takes as long as to read a header."""
+    from pydicom.tag import Tag
+
+    return [Tag(name) for name in _TAGS]
 
 
 def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
@@ -89,22 +100,27 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
     from pydicom import dcmread
 
     path = str(path)
-    suffixed = path.lower().endswith(DICOM_SUFFIXES)
+    named = path.lower().endswith(DICOM_SUFFIXES)
     try:
-        if not _has_preamble(path) and not suffixed:
+        whole = has_preamble(path)
+        if not whole and not named and not first_elements(path):
             return []
         check_inflated_size(path)
         with BoundedReader(path) as file:
-            dataset = dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=suffixed)
-            told = check_structure(path, file, dataset) if dataset.get("Rows") else []
-        sop_class = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+            dataset = dcmread(file, stop_before_pixels=True, specific_tags=_tags(), force=not whole)
+            sop_class = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+            told = check_structure(path, file, dataset, needs_pixels(sop_class)) if dataset.get("Rows") else []
+            if told is None:
+                del dataset.Rows  # of pixels that are not there
     except CrossDError:
         raise
     except Exception as error:  # pydicom raises whatever the damaged bytes lead it to
+        if not whole and not named:
+            return []
         raise CrossDError(
             f"A DICOM file must have a readable header: '{path}' has not ({error}). Copy the file again, or remove it."
         ) from error
-    if sop_class == DICOMDIR:
+    if sop_class == DICOMDIR or not (sop_class or whole or named):
         return []
     if not sop_class:
         raise CrossDError(
@@ -114,7 +130,12 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
     try:
         check_is_image(path, dataset, sop_class)
         check_bits(path, dataset)
-        return list(_slices(path, dataset, told))
+        if mosaic := mosaic_of(path, dataset):
+            dataset.Rows, dataset.Columns, dataset.ImagePositionPatient = (*mosaic[:2], list(mosaic.positions[0]))
+        slices = list(_slices(path, dataset, sop_class, told or []))
+        if mosaic:
+            return [replace(slices[0], tile=tile, position=place) for tile, place in enumerate(mosaic.positions)]
+        return slices
     except CrossDError as error:
         return Rejected(path, str(error), kind_of_object(dataset, sop_class), _label(dataset))
     except Exception as error:
@@ -123,17 +144,11 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
         ) from error
 
 
-def _has_preamble(path: str) -> bool:
-    """Whether `DICM` stands after the 128 bytes that open a DICOM file (PS3.10, 7.1)."""
-    with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
-def _slices(path: str, dataset: Any, told: Sequence[str]) -> Iterator[Slice]:
+def _slices(path: str, dataset: Any, sop_class: str, told: Sequence[str]) -> Iterator[Slice]:
     """One slice per frame; functional groups (PS3.3, C.7.6.16) state the geometry of a multi-frame object."""
     frames = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])
-    label, planned_on = _label(dataset), localizer(dataset)
+    label, (is_no_scan, known_by) = _label(dataset), no_scan(dataset, sop_class)
     for number, frame in enumerate(frames or [None]):
         groups = [group for group in (frame, *shared) if group is not None]
         position = attribute(dataset, groups, "PlanePositionSequence", "ImagePositionPatient")
@@ -149,8 +164,6 @@ def _slices(path: str, dataset: Any, told: Sequence[str]) -> Iterator[Slice]:
             )
         slab = attribute(dataset, groups, "PixelMeasuresSequence", "SliceThickness") or 0
         thickness = attribute(dataset, groups, "PixelMeasuresSequence", "SpacingBetweenSlices") or slab
-        traits = [(name, _text(dataset.get(name))) for name in _TRAITS]
-        traits += [(name, _text(attribute(None, groups, sequence, name))) for sequence, name in _FRAME_TRAITS]
         photometric = str(dataset.get("PhotometricInterpretation") or "")
         inverted, padding = (
             photometric == "MONOCHROME1" and not is_rescaled(dataset, groups),
@@ -174,11 +187,13 @@ def _slices(path: str, dataset: Any, told: Sequence[str]) -> Iterator[Slice]:
             position=finite(path, "ImagePositionPatient (0020,0032)", position, 3),
             spacing=finite(path, "PixelSpacing (0028,0030)", spacing, 2, positive=True),
             thickness=abs(float(thickness)),
-            traits=tuple((name, value) for name, value in traits if value),
-            localizer=planned_on,
+            traits=traits_of(dataset, groups),
+            kind=is_no_scan,
+            known_by=known_by,
             padding=inverted_range(dataset, padding) if inverted else padding,
             inverted=inverted,
             slab=abs(float(slab)),
+            lossy=is_lossy(dataset),
             rescale=(slope, intercept),
             notes=(*told, *odd, *disagreements(dataset, groups)),
         )
@@ -191,11 +206,3 @@ def _label(dataset: Any) -> Label:
         str(dataset.get("SeriesDescription") or "").strip(),
         int(dataset.get("SeriesNumber") or 0),
     )
-
-
-def _text(value: Any) -> str:
-    from pydicom.multival import MultiValue
-
-    if isinstance(value, (MultiValue, list, tuple)):
-        return "/".join(str(part) for part in value)
-    return "" if value is None else str(value)

@@ -24,12 +24,33 @@ _KINDS = (
     (f"{_STORAGE}481.", "radiotherapy objects"),
 )
 _NOT_IMAGES = {"segmentations": "a segmentation", "radiotherapy doses": "a radiotherapy dose"}
-_SECONDARY_CAPTURE = f"{_STORAGE}7"
+_SECONDARY_CAPTURE = "secondary captures"
+# Of images without a place in the patient: what never has one.
+_PLACELESS = (
+    (("7",), _SECONDARY_CAPTURE),
+    (("1", "12"), "projections"),  # radiography, mammography, angiography and fluoroscopy
+    (("3", "6.1"), "ultrasound images"),
+    (("77",), "photographs and videos"),
+)
+_PLACES = ("ImagePositionPatient", "ImageOrientationPatient", "PerFrameFunctionalGroupsSequence")
+# What makers call what they make of an examination for people to look at.
+_SCREENS = re.compile(
+    r"screen ?save|screen ?shot|snapshot|dose ?(?:report|info)|exam ?summary|patient ?protocol|PROT\b", re.I
+)
 # Whole words: what vendors call the images that a scan is planned on.
 _LOCALIZER = re.compile(
     r"(?:^|[^a-z])(locali[sz]ers?|scouts?|topograms?|scanograms?|surviews?|survey|3-?pl(?:ane)? ?loc)(?:$|[^a-z])",
     re.I,
 )
+
+
+_COLOURS = ("Red", "Green", "Blue")
+_TABLES = (
+    ("Descriptor", _COLOURS),
+    ("Data", _COLOURS),
+    ("Data", tuple(f"Segmented{colour}" for colour in _COLOURS)),
+)
+PALETTES = tuple(f"{part}PaletteColorLookupTable{what}" for what, colours in _TABLES for part in colours)
 
 
 class Label(NamedTuple):
@@ -75,26 +96,75 @@ def kind_of_object(dataset: Any, sop_class: str) -> str:
             return kind
     if not dataset.get("Rows") or not dataset.get("Columns"):
         return "objects without pixels"
-    if sop_class.startswith(_SECONDARY_CAPTURE):
-        return "secondary captures"
-    return "images in colour" if int(dataset.get("SamplesPerPixel") or 1) != 1 else ""
+    for classes, kind in _PLACELESS:
+        if any(f"{sop_class}.".startswith(f"{_STORAGE}{number}.") for number in classes):
+            return kind
+    if is_coloured(dataset):
+        return "images in colour"
+    if any(dataset.get(name) for name in _PLACES):  # what states one is a scan that is damaged
+        return ""
+    return "private objects" if is_private(sop_class) else "screenshots" if is_screen(dataset) else ""
 
 
-def localizer(dataset: Any) -> str:
-    """By what an image is known to be a localizer; empty for all others.
+def is_private(sop_class: str) -> bool:
+    """Whether a SOP class is a maker's own and none of the standard."""
+    return bool(sop_class) and not sop_class.startswith("1.2.840.10008.")
 
-    CT says it in ImageType (0008,0008) value 3, "LOCALIZER" (PS3.3, C.8.2.1.1.1); MR scanners in SeriesDescription.
+
+def needs_pixels(sop_class: str) -> bool:
+    """Whether an object of a SOP class that states Rows and Columns is damaged where it has no pixels.
+
+    >>> needs_pixels("1.2.840.10008.5.1.4.1.1.4"), needs_pixels("1.2.840.10008.5.1.4.1.1.4.2")  # images, spectra
+    (True, False)
+    """
+    from pydicom.uid import UID
+
+    name = UID(sop_class).name
+    return not is_private(sop_class) and ("Image Storage" in name or name == sop_class)
+
+
+def is_screen(dataset: Any) -> bool:
+    """Whether an image was made for people to look at (PS3.3, C.7.6.1.1.2: SECONDARY, from other images)."""
+    kinds = [str(part).upper() for part in dataset.get("ImageType") or []]
+    said = " ".join([*kinds, str(dataset.get("SeriesDescription") or "")])
+    return kinds[1:2] == ["SECONDARY"] or bool(dataset.get("ConversionType")) or bool(_SCREENS.search(said))
+
+
+def is_coloured(dataset: Any) -> bool:
+    """Whether pixels have several values, or numbers of colours of which any is not grey (PS3.3, C.7.6.3.1.5)."""
+    if int(dataset.get("SamplesPerPixel") or 1) != 1:
+        return True
+    if dataset.get("PhotometricInterpretation") != "PALETTE COLOR":
+        return False
+    tables = [[dataset.get(f"{part}PaletteColorLookupTable{what}") for part in colours] for what, colours in _TABLES]
+    return (
+        any(table != table[:1] * 3 for table in tables) or not tables[0][0] or not any(table[0] for table in tables[1:])
+    )
+
+
+def no_scan(dataset: Any, sop_class: str) -> tuple[str, str]:
+    """What an image is that has a place in the patient and yet is no scan, and by what it is known; empty for scans.
+
+    CT says it of localizers in ImageType (0008,0008) value 3, "LOCALIZER" (PS3.3, C.8.2.1.1.1); MR scanners in
+    SeriesDescription.
 
     >>> from pydicom.dataset import Dataset
     >>> dataset = Dataset()
     >>> dataset.SeriesDescription = "3-plane localizer"
-    >>> localizer(dataset)
-    "its SeriesDescription is '3-plane localizer'"
+    >>> no_scan(dataset, "1.2.840.10008.5.1.4.1.1.4")
+    ('images of localizers', "A localizer is no scan: its SeriesDescription is '3-plane localizer'")
     """
-    if "LOCALIZER" in [str(part).upper() for part in dataset.get("ImageType") or []]:
-        return "its ImageType says LOCALIZER"
+    kinds = [str(part).upper() for part in dataset.get("ImageType") or []]
     description = str(dataset.get("SeriesDescription") or "").strip()
-    return f"its SeriesDescription is '{description}'" if _LOCALIZER.search(description) else ""
+    if "LOCALIZER" in kinds:
+        return "images of localizers", "A localizer is no scan: its ImageType says LOCALIZER"
+    if _LOCALIZER.search(description):
+        return "images of localizers", f"A localizer is no scan: its SeriesDescription is '{description}'"
+    if f"{sop_class}.".startswith(f"{_STORAGE}7."):
+        return _SECONDARY_CAPTURE, "A secondary capture is no scan: its SOP class says so"
+    if any(_SCREENS.search(kind) for kind in kinds):
+        return "screenshots", f"A screenshot is no scan: its ImageType is {'/'.join(kinds)}"
+    return "", ""
 
 
 def check_is_image(path: str, dataset: Any, sop_class: str) -> None:
@@ -117,7 +187,7 @@ def check_is_image(path: str, dataset: Any, sop_class: str) -> None:
             f"A DICOM object must be an image: '{name}' is {_NOT_IMAGES[what]}. "
             "Nothing to do unless you expected an image here."
         )
-    if int(dataset.get("SamplesPerPixel") or 1) != 1:
+    if is_coloured(dataset):
         raise CrossDError(
             f"A volume has one value per voxel: '{name}' is in colour "
             f"({dataset.get('PhotometricInterpretation')}, {kind}). Convert it to grey levels, or remove it."

@@ -29,6 +29,7 @@ class Series:
     Attributes:
         files: one path per slice, sorted by position along the slice normal.
         frames: number of the frame in its file per slice; empty for single-frame files.
+        tiles: number of the tile in its mosaic per slice; empty for other files.
         uid: SeriesInstanceUID (0020,000E).
         number: SeriesNumber (0020,0011); 0 if there is none.
         description: SeriesDescription (0008,103E).
@@ -42,6 +43,7 @@ class Series:
             empty where they are evenly stacked along the normal, so that the affine says it all.
         step: millimetres along the normal from one slice to the next, usually.
         padding: per slice the smallest and largest value that stands for padding; empty where none is declared.
+        lossy: whether compression changed values, those of padding too.
         inverted: whether large values are dark, and nothing but the display defines them (MONOCHROME1, no rescale).
     """
 
@@ -60,6 +62,8 @@ class Series:
     step: float = 1.0
     padding: tuple[tuple[float, float] | None, ...] = ()
     inverted: bool = False
+    tiles: tuple[int, ...] = ()
+    lossy: bool = False
 
     @property
     def label(self) -> Label:
@@ -122,11 +126,6 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
     voxel_to_lps[:3, 1] = columns * first.spacing[0]
     voxel_to_lps[:3, 2] = step
     voxel_to_lps[:3, 3] = slices[0].position
-    if "MOSAIC" in dict(first.traits).get("ImageType", "").split("/"):
-        notes.append(
-            "Each image is a mosaic, the tiles of a whole volume, and is read as one slice: convert the series to "
-            "NIfTI with dcm2niix, say, for the volume."
-        )
     notes += _disagreements(slices)
     if first.photometric == "MONOCHROME1":
         notes.append(
@@ -151,6 +150,8 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
         step=gap,
         padding=tuple(item.padding for item in slices) if any(item.padding for item in slices) else (),
         inverted=first.inverted,
+        tiles=() if first.tile is None else tuple(item.tile or 0 for item in slices),
+        lossy=any(item.lossy for item in slices),
     )
 
 

@@ -27,9 +27,11 @@ class Slice:
         spacing: PixelSpacing (0028,0030): between rows, between columns.
         thickness: distance to the next slice as far as the header knows it; 0 if it does not.
         traits: name and value of what may tell apart slices at one position.
-        localizer: by what it is known to be an image that a scan is planned on; empty for all others.
+        kind: what it is if it is no scan ("images of localizers"), and `known_by` by what; both empty for scans.
         padding: smallest and largest value that stands for padding, as it is once the pixels are read.
         slab: SliceThickness (0018,0050), in millimetres; 0 if it is not stated.
+        tile: number of the tile in a mosaic, from 0; None for all other images.
+        lossy: whether its compression changed values, those of padding too.
         inverted: MONOCHROME1 without a rescale: grey values that only the display defines, large ones dark.
         rescale: slope and intercept, as `crossd.data.dicom.values.rescale` has them.
         notes: what the header states twice and differently.
@@ -52,10 +54,13 @@ class Slice:
     spacing: tuple[float, ...]
     thickness: float
     traits: tuple[tuple[str, str], ...]
-    localizer: str = ""
+    kind: str = ""
+    known_by: str = ""
     padding: tuple[float, float] | None = None
     inverted: bool = False
     slab: float = 0.0
+    tile: int | None = None
+    lossy: bool = False
     rescale: tuple[float, float] = (1.0, 0.0)
     notes: tuple[str, ...] = ()
 

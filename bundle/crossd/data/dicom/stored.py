@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from crossd.data.dicom.values import state_encoding
 from crossd.errors import CrossDError
 
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)  # PS3.5, 7.6
@@ -27,7 +29,7 @@ def stored_frames(
     Args:
         dataset: a file, pixels included.
         frames: their numbers, from 0.
-        decoded: what `decoded_series` made of them, where they are compressed.
+        decoded: what `decoded` made of them, where they are compressed.
 
     Yields:
         Integers `(row, column)`, and what is to be told of them.
@@ -59,22 +61,17 @@ def stored_frames(
         yield cut, told
 
 
-def decoded_series(
-    files: Sequence[str],
-    frames: Sequence[int],
-    shape: Sequence[int],
-    allocate: Callable[..., np.ndarray] = np.empty,
-) -> np.ndarray:
-    """Stored values of a series, bits beyond BitsStored included: by pydicom's codecs, else by ITK's.
+def decoded(frames: Sequence[tuple[str, int]], allocate: Callable[..., np.ndarray]) -> np.ndarray:
+    """Stored values of frames, bits beyond BitsStored included: by pydicom's codecs, else by ITK's.
+
+    To be called by `crossd.data.decoder`, since codecs are native code.
 
     Args:
-        files: of each slice.
-        frames: number of the frame in its file per slice; empty for single-frame files.
-        shape: slices, rows and columns.
+        frames: path and number of each, those of a file one after another.
         allocate: as `numpy.empty`.
 
     Returns:
-        int32 `(slice, row, column)`; unsigned ones of 32 bits have the same bits.
+        int32 `(frame, row, column)`; unsigned ones of 32 bits have the same bits.
 
     Raises:
         CrossDError: pixels that do not decode; the reason is pydicom's, which names codecs that are missing.
@@ -82,33 +79,27 @@ def decoded_series(
     import pydicom
     from pydicom.pixels import iter_pixels
 
-    out = allocate(tuple(shape), np.int32)
-    for path, wanted in frames_of_files(files, frames).items():
+    out: np.ndarray | None = None
+    done = 0
+    for path, group in groupby(frames, key=lambda item: item[0]):
+        wanted = [int(frame) for _, frame in group]
         try:
             dataset = pydicom.dcmread(path, force=True)
+            state_encoding(dataset)
             try:
-                planes = list(iter_pixels(dataset, indices=list(wanted), correct_unused_bits=False))
+                planes = list(iter_pixels(dataset, indices=wanted, correct_unused_bits=False))
             except Exception:
                 planes = [_by_itk(dataset, frame) for frame in wanted]
                 if any(plane is None for plane in planes):
                     raise
-            for index, plane in zip(wanted.values(), planes, strict=True):
-                out[index] = plane.reshape(out.shape[1:])
+            if out is None:
+                out = allocate((len(frames), int(dataset.Rows), int(dataset.Columns)), np.int32)
+            for plane in planes:
+                out[done] = plane.reshape(out.shape[1:])
+                done += 1
         except Exception as error:  # each decoder has exceptions of its own
             raise undecodable(path, error) from error
-    return out
-
-
-def frames_of_files(files: Sequence[str], frames: Sequence[int]) -> dict[str, dict[int, int]]:
-    """Per file the frames that are needed of it, and the slice that each one is.
-
-    >>> frames_of_files(["a", "b", "a"], [0, 0, 1])
-    {'a': {0: 0, 1: 2}, 'b': {0: 1}}
-    """
-    wanted: dict[str, dict[int, int]] = {}
-    for index, path in enumerate(files):
-        wanted.setdefault(path, {})[frames[index] if frames else 0] = index
-    return wanted
+    return np.empty((0, 0, 0), np.int32) if out is None else out
 
 
 def undecodable(path: str, error: Exception) -> CrossDError:

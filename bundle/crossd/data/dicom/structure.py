@@ -49,16 +49,17 @@ class BoundedReader(io.BufferedReader):
         return super().read(size)
 
 
-def check_structure(path: str, file: BoundedReader, dataset: Any) -> list[str]:
+def check_structure(path: str, file: BoundedReader, dataset: Any, needs_pixels: bool = True) -> list[str] | None:
     """Follow a little-endian file from its pixels on to its end, by its lengths alone.
 
     Args:
         path: of the file.
         file: where `pydicom.dcmread(…, stop_before_pixels=True)` left it.
         dataset: what that read.
+        needs_pixels: whether it is an error that there are none.
 
     Returns:
-        What is to be told of pixels or frames beyond those that the header declares.
+        What is to be told of pixels or frames beyond those that the header declares; None where there are no pixels.
 
     Raises:
         CrossDError: an element that is longer than what is left of the file, fewer pixels or frames than declared, or
@@ -71,8 +72,10 @@ def check_structure(path: str, file: BoundedReader, dataset: Any) -> list[str]:
     head = super(BoundedReader, file).read(12)
     if start > file.length:
         raise _too_long(path, start - file.length)
-    if head[:4] in _OTHER_PIXELS:
+    if head[:4] in _OTHER_PIXELS or (syntax is None and not dataset.original_encoding[1]):  # or big-endian
         return []
+    if head[:4] != _PIXEL_DATA and not needs_pixels:
+        return None
     if head[:4] != _PIXEL_DATA:
         raise CrossDError(
             f"A DICOM image must hold its pixels after its header: '{path}' holds none there. It is cut short or "
@@ -99,7 +102,7 @@ def check_structure(path: str, file: BoundedReader, dataset: Any) -> list[str]:
         begin.append(super(BoundedReader, file).read(6)[:size])
     if end > file.length:
         raise _too_long(path, end - file.length)
-    _check_trailing(path, file, end, syntax is None or not syntax.is_implicit_VR)
+    _check_trailing(path, file, end, not dataset.original_encoding[0])
     return told + (_check_frames(path, dataset, begin[1:], str(syntax) == _RLE) if begin else [])
 
 
@@ -162,6 +165,30 @@ def _too_long(path: str, beyond: int) -> CrossDError:
         f"The elements of a DICOM file must end where it ends: those of '{path}' reach {beyond} bytes beyond. It is "
         "cut short or damaged: copy it again."
     )
+
+
+def has_preamble(path: str) -> bool:
+    """Whether `DICM` stands after the 128 bytes that open a DICOM file (PS3.10, 7.1)."""
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def first_elements(path: str) -> bool:
+    """Whether a file begins with elements of DICOM, as data sets do that were stored without a preamble.
+
+    In either byte order: file meta information (group 2) or the identification of an image (group 8), whose first
+    elements have small numbers, with a VR that there is or a length that a first element may have.
+    """
+    with open(path, "rb") as file:
+        head = file.read(8)
+    for order in ("little", "big"):
+        group, element = (int.from_bytes(head[at : at + 2], order) for at in (0, 2))  # type: ignore[arg-type]
+        if group in (2, 8) and element <= 0x18:
+            length = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
+            return head[4:6] in (b"UL", b"CS", b"OB", b"UI", b"DA", b"TM", b"LO", b"SH") or (
+                order == "little" and length <= 128 and length % 2 == 0
+            )
+    return False
 
 
 def check_inflated_size(path: str) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 from crossd.data.volume import check_scale
 from crossd.errors import CrossDError
 
+# JPEG baseline and extended, JPEG-LS near-lossless, JPEG 2000, HTJ2K where it need not be lossless (PS3.5, A.4).
+_LOSSY = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81, 91, 93, 203)}
 _TRANSFORMATION = "PixelValueTransformationSequence"
 _RESCALE = {"RescaleSlope": ("RescaleSlope (0028,1053)", 1), "RescaleIntercept": ("RescaleIntercept (0028,1052)", 0)}
 
@@ -124,7 +126,8 @@ def padding_range(dataset: Any, groups: Sequence[Any]) -> tuple[float, float] | 
     """
     stored = [dataset.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     values = [value for value in stored if isinstance(value, int)]
-    if not isinstance(stored[0], int) or dataset.get("ModalityLUTSequence"):
+    mapped = dataset.get("ModalityLUTSequence") or dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
+    if not isinstance(stored[0], int) or mapped:
         return None
     half = 1 << (int(dataset.get("BitsAllocated") or 16) - 1)
     if dataset.get("PixelRepresentation"):
@@ -134,14 +137,39 @@ def padding_range(dataset: Any, groups: Sequence[Any]) -> tuple[float, float] | 
     return min(scaled), max(scaled)
 
 
+def is_lossy(dataset: Any) -> bool:
+    """Whether compression changed the values: by LossyImageCompression (0028,2110), or the encoding.
+
+    >>> from pydicom.dataset import Dataset
+    >>> dataset = Dataset()
+    >>> dataset.LossyImageCompression = "01"
+    >>> is_lossy(dataset)
+    True
+    """
+    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    return str(dataset.get("LossyImageCompression") or "") == "01" or str(syntax) in _LOSSY
+
+
+def state_encoding(dataset: Any) -> None:
+    """Write down the encoding of a file without meta information, as pydicom found it, which decoding asks for."""
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else plain
+
+
 def without_padding(
-    voxels: np.ndarray, ranges: Sequence[tuple[float, float] | None]
+    voxels: np.ndarray, ranges: Sequence[tuple[float, float] | None], lossy: bool = False
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Replace padding, which lies outside of what was scanned, by the smallest value that was.
 
     Args:
         voxels: `(column, row, slice)`.
         ranges: of padding per slice, as `padding_range` has them; none at all where the series has no padding.
+        lossy: whether compression changed the values. By how much shows on the far side of the padding, where nothing
+            was scanned: what lies as far on its near side is padding too, and up to half the way to what was scanned.
 
     Returns:
         The voxels, and a text that states what was replaced.
@@ -153,14 +181,32 @@ def without_padding(
         return voxels, ()
     low, high = np.array([(np.nan, np.nan) if item is None else item for item in ranges], dtype=np.float32).T
     slack = np.float32(1e-6) * np.maximum(np.abs(low), np.abs(high)) + np.float32(1e-6)  # of slope × value in float32
+    slack += np.float32(_smear(voxels, float(np.nanmin(low)), float(np.nanmax(high))) if lossy else 0)
     padded = (voxels >= low - slack) & (voxels <= high + slack)
     count = int(padded.sum())
     if not count or count == voxels.size:
         return voxels, ()
-    background = voxels.min(where=~padded, initial=np.inf)
-    replaced = np.where(padded, background, voxels)
+    # ringing beside padding leaves values below those that were scanned
+    background = np.percentile(voxels[~padded], 1) if lossy else voxels.min(where=~padded, initial=np.inf)
+    replaced = np.where(padded, background, voxels).astype(np.float32, copy=False)
     found = f"{np.nanmin(low):g}" if np.nanmin(low) == np.nanmax(high) else f"{np.nanmin(low):g} to {np.nanmax(high):g}"
     return replaced, (
         f"{count / voxels.size:.1%} of the voxels are padding (PixelPaddingValue {found}), outside of what was "
         f"scanned: they are set to the smallest value inside, {background:g}.",
     )
+
+
+def _smear(voxels: np.ndarray, low: float, high: float) -> float:
+    """How far from padding its values may lie after lossy compression: nearer to it than to what was scanned.
+
+    An error shows on the far side of padding, where nothing was scanned. Where none does, as at the smallest value that
+    can be stored, a hundredth of the range bounds it; padding amid the scanned values has none.
+    """
+    below, above = low - float(voxels.min()), float(voxels.max()) - high
+    near, far = max(below, above), max(min(below, above), 0.0)
+    if far > near / 4:
+        return 0.0
+    distances = voxels - np.float32(high) if above >= below else np.float32(low) - voxels
+    beyond = distances[distances > far]
+    half = float(np.percentile(beyond, 5)) / 2 if beyond.size else 0.0
+    return half if far else min(half, near / 100)

@@ -15,6 +15,7 @@ from crossd.data.images.npz import NpzSource
 from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, as_target, as_text, classes_of, task_of
 from crossd.data.images.store import ImageStore, Trial, limited, try_images, without_leaks
 from crossd.data.images.trees import FolderTree, ZipTree
+from crossd.data.spelling import refuse_spellings
 from crossd.data.splits import stratified_split
 from crossd.errors import CrossDError
 
@@ -120,6 +121,7 @@ def read_corpus(
             f"Two classes or more are needed, got {', '.join(class_names) or 'none'} in {', '.join(map(str, given))}. "
             "Pass the folder above the class folders, or add another source."
         )
+    refuse_spellings("A class", {name: [] for name in class_names}, ", ".join(map(str, given)))
     task = task_of(sources, task)
     for source in sources:
         for note in source.notes:

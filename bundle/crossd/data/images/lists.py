@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from crossd.data.case_table import resolve_cell
 from crossd.data.delimited import stream_table
 from crossd.data.images.decoding import decode
 from crossd.data.images.sources import ImageRecord, ImageSource, check_same_classes
+from crossd.data.spelling import is_missing, refuse_spellings
 from crossd.data.splits import check_patients, split_called
 from crossd.errors import CrossDError
 
@@ -68,20 +70,24 @@ class ListSource(ImageSource):
                 f"A list of images has the columns {' and '.join(NEEDED)} (and may have split and patient), got "
                 f"{path} without {', '.join(missing)}. Add them."
             )
+        lines: dict[str, list[int]] = {}
         for number, row in rows:
             name, label, said = row["filename"], row["label"], row.get("split", "")
             own = split_called(said) if said else split
-            if not name or not label:
+            if not name or is_missing(label):
+                what = f" (its label is {label!r})" if name and label else ""
                 raise CrossDError(
-                    f"Every row of a list names an image and its label, got line {number} of {path} without. "
+                    f"Every row of a list names an image and its label, got line {number} of {path} without{what}. "
                     "Complete or remove it."
                 )
+            lines.setdefault(label, []).append(number)
             if said and own is None:
                 raise CrossDError(
                     f"The split of an image is train, val or test, got {said!r} in line {number} of {path}. Correct it."
                 )
             records = self.test_records if own == "test" else self.records
             records.append(ImageRecord(name, label, own, row.get("patient") or None))
+        refuse_spellings("A class", lines, str(path))
 
     def _check_splits(self) -> None:
         given = {record.split for record in self.records}
@@ -106,7 +112,7 @@ class ListSource(ImageSource):
         )
 
     def read(self, name: str, channels: int = 1) -> np.ndarray:
-        return decode((self.root / name).read_bytes(), channels)
+        return decode(_file(self.root, name).read_bytes(), channels)
 
 
 def _test_rows(path: Path) -> Iterator[ImageRecord]:
@@ -115,10 +121,15 @@ def _test_rows(path: Path) -> Iterator[ImageRecord]:
         yield ImageRecord(row.get("filename", ""), row.get("label", ""), "test", row.get("patient") or None)
 
 
+def _file(root: Path, name: str) -> Path:
+    """Where an image is, written as on Windows too."""
+    return Path(resolve_cell(root, name)) if "\\" in name else root / name
+
+
 def _root(path: Path, first: str) -> Path:
     tried = [path.parent, path.resolve().parent.parent]
     for root in tried:
-        if (root / first).is_file():
+        if _file(root, first).is_file():
             return root
     raise CrossDError(
         f"The images of a list lie below its folder, got {first} of {path} neither in {tried[0]} nor in {tried[1]}. "

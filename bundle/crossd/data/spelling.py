@@ -1,0 +1,97 @@
+"""Names in a table that are one name in several spellings, or none: what spreadsheets and programs make of them."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from crossd.data.delimited import Table
+from crossd.errors import CrossDError
+
+# What pandas, R, Excel and SQL write where there is no value. `none` is not here: it is said of findings too.
+MISSING = {"", "nan", "-nan", "na", "n/a", "#n/a", "#na", "<na>", "null", "nat", "#value!", "#ref!"}
+_SHOWN = 5  # lines of one spelling in a message
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell says that there is no value.
+
+    >>> is_missing("NaN"), is_missing(" "), is_missing("none")
+    (True, True, False)
+    """
+    return text.strip().casefold() in MISSING
+
+
+def one_spelling(text: str, case: bool = False) -> str:
+    """The same for all spellings of a name: numbers by value, other names without blanks and upper case.
+
+    Args:
+        case: upper and lower case are told apart, as in identifiers.
+
+    >>> one_spelling("0") == one_spelling("0.0"), one_spelling("Left lung") == one_spelling("left\u00a0 lung ")
+    (True, True)
+    >>> one_spelling("T1") == one_spelling("T-1"), one_spelling("Ab", case=True) == one_spelling("ab", case=True)
+    (False, False)
+    """
+    plain = unicodedata.normalize("NFKC", text)
+    plain = "".join(sign for sign in plain if not sign.isspace() and unicodedata.category(sign) != "Cf")
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", plain) and math.isfinite(float(plain)):
+        return repr(float(plain) + 0.0)
+    return plain if case else plain.casefold()
+
+
+def several_spellings(names: Iterable[str], case: bool = False) -> list[list[str]]:
+    """The names of which there are several spellings, each with its spellings in their order.
+
+    >>> several_spellings(["Yes", "no", "yes", "Yes", "0", "0.0"])
+    [['Yes', 'yes'], ['0', '0.0']]
+    """
+    found: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        found.setdefault(one_spelling(name, case), []).append(name)
+    return [spellings for spellings in found.values() if len(spellings) > 1]
+
+
+def check_spelling(table: Table, what: str, names: Sequence[Sequence[str]], case: bool = False) -> None:
+    """Refuse a table that spells a name in several ways, with the lines of each.
+
+    Args:
+        what: the names are of, for the message.
+        names: of each row.
+        case: see `one_spelling`.
+    """
+    lines: dict[str, list[int]] = {}
+    for line, row in zip(table.lines, names, strict=True):
+        for name in row:
+            lines.setdefault(name, []).append(line)
+    refuse_spellings(what, lines, str(table.path), case)
+
+
+def refuse_spellings(what: str, lines: dict[str, list[int]], where: str, case: bool = False) -> None:
+    """Refuse names that are one name in several spellings.
+
+    Args:
+        what: they are names of.
+        lines: where each is, as far as that is known.
+        where: the file.
+
+    Raises:
+        CrossDError: with all spellings and the first lines of each.
+
+    >>> refuse_spellings("A class", {"Yes": [2, 4], "no": [5]}, "labels.csv")
+    """
+    groups = several_spellings(lines, case)
+    if groups:
+        listed = "; ".join(" and ".join(_placed(name, lines[name]) for name in names) for names in groups)
+        raise CrossDError(
+            f"{what} must be spelled in one way, got in {where}: {listed}. Write the same in all of them."
+        )
+
+
+def _placed(name: str, lines: Sequence[int]) -> str:
+    if not lines:
+        return repr(name)
+    more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    return f"{name!r} in line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:_SHOWN]))}{more}"
