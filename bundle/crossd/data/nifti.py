@@ -115,9 +115,7 @@ def _start(image: Any, warnings: list[str]) -> tuple[int, list[str]]:
     start, least = int(image.dataobj.offset), getattr(image.header, "single_vox_offset", 0)
     if not getattr(image.header, "is_single", False) or start >= least:
         return start, warnings
-    told = (
-        f"The voxels of the file are said to begin at byte {start} (vox_offset), within its header: {least} is taken."
-    )
+    told = f"The voxels are said to begin at byte {start} (vox_offset), which is in the header: {least} is taken."
     return least, [*warnings, told]
 
 

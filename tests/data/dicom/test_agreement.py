@@ -35,11 +35,28 @@ def refused(folder):
     return str(caught.value)
 
 
-def plain_only(dataset, **options):
-    """As `pydicom.pixels.iter_pixels`, where no codec is installed."""
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        raise RuntimeError("no codec")
-    return iter_pixels(dataset, **options)
+@pytest.fixture
+def without_codecs(monkeypatch):
+    """As where pydicom has no codec installed; what ITK was asked to decode."""
+    asked = []
+    by_itk = stored._by_itk
+
+    def plain_only(dataset, **options):
+        if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+            raise RuntimeError("no codec")
+        return iter_pixels(dataset, **options)
+
+    def here(task, files, room, **arguments):
+        assert task == "dicom.stored:decoded"
+        return stored.decoded(**arguments, allocate=np.empty)
+
+    def start():
+        monkeypatch.setattr("pydicom.pixels.iter_pixels", plain_only)
+        monkeypatch.setattr("crossd.data.dicom.pixels.decode", here)
+        monkeypatch.setattr(stored, "_by_itk", lambda *told: asked.append(told) or by_itk(*told))
+        return asked
+
+    return start
 
 
 class TestRescale:
@@ -116,12 +133,12 @@ class TestBits:
     @pytest.mark.parametrize("overlay", [True, False])
     @pytest.mark.parametrize("signed", [0, 1])
     @pytest.mark.parametrize("codec", ["pydicom", "itk"])
-    def test_beyond_those_that_are_stored(self, tmp_path, axial, syntax, overlay, signed, codec, monkeypatch):
+    def test_beyond_those_that_are_stored(self, tmp_path, axial, syntax, overlay, signed, codec, without_codecs):
         """Old scanners keep overlays in the upper bits, and PACS compress these with the rest."""
         pytest.importorskip("openjpeg")
         pytest.importorskip("jpeg_ls")
         if codec == "itk":
-            monkeypatch.setattr("pydicom.pixels.iter_pixels", plain_only)
+            without_codecs()
         volume = VOLUME - 60 * signed
         for file in write_dicom_series(tmp_path, volume, axial):
             dataset = pydicom.dcmread(file)
@@ -167,11 +184,11 @@ class TestStreams:
             assert facts[2] >= bits
 
     @pytest.mark.parametrize("codec", ["pydicom", "itk"])
-    def test_that_hide_a_sign(self, tmp_path, axial, codec, monkeypatch):
+    def test_that_hide_a_sign(self, tmp_path, axial, codec, without_codecs):
         """12 bits of two's complement, said to be 16: 4096 − 60 is −60, whoever decodes."""
         pytest.importorskip("jpeg_ls")
         if codec == "itk":
-            monkeypatch.setattr("pydicom.pixels.iter_pixels", plain_only)
+            without_codecs()
         for file in write_dicom_series(tmp_path, VOLUME - 60, axial):
             dataset = pydicom.dcmread(file)
             dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
@@ -269,7 +286,7 @@ def test_what_some_slices_say_is_counted(tmp_path, files, edit):
     assert "Of 1 slices: RescaleSlope (0028,1053) is stated without" in told(tmp_path)
 
 
-def test_a_codec_that_only_itk_has(tmp_path, axial, monkeypatch):
+def test_a_codec_that_only_itk_has(tmp_path, axial, without_codecs):
     """One series of plain and compressed slices: each is decoded by whoever can, and rescaled by one code."""
     pytest.importorskip("jpeg_ls")
     files = write_dicom_series(tmp_path, VOLUME, axial, slope=0.5, intercept=-3, modality="CT")
@@ -279,9 +296,6 @@ def test_a_codec_that_only_itk_has(tmp_path, axial, monkeypatch):
         dataset.save_as(file)
     expected = read_volume(tmp_path)[0]
     np.testing.assert_array_equal(expected, VOLUME)
-    asked = []
-    by_itk = stored._by_itk
-    monkeypatch.setattr(stored, "_by_itk", lambda *told: asked.append(told) or by_itk(*told))
-    monkeypatch.setattr("pydicom.pixels.iter_pixels", plain_only)
+    asked = without_codecs()
     np.testing.assert_array_equal(read_volume(tmp_path)[0], expected)
     assert len(asked) == 2

@@ -8,7 +8,6 @@ import numpy as np
 import pydicom
 import pytest
 from crossd.data import find_cases, find_series, read_volume, write_dicom_series
-from crossd.data.dicom.pixels import read_pixels
 from pydicom.dataset import Dataset
 
 
@@ -52,9 +51,14 @@ def mosaic(tmp_path, volume, axial):
     return write
 
 
-def test_tiles_become_slices(mosaic, only, volume, axial):
-    series = only([mosaic()])
-    np.testing.assert_array_equal(read_pixels(series), volume)
+@pytest.mark.parametrize("packed", [False, True])
+def test_tiles_become_slices(mosaic, only, volume, axial, packed):
+    file = mosaic()
+    if packed:
+        dataset = pydicom.dcmread(file)
+        dataset.compress("1.2.840.10008.1.2.5")
+        dataset.save_as(file)
+    series = only([file])
     image = read_volume(series)
     np.testing.assert_array_equal(image[0], volume)
     np.testing.assert_allclose(image.affine, axial, atol=1e-4)

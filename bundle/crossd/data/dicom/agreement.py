@@ -15,7 +15,6 @@ _EITHER = (
     ("PlaneOrientationSequence", "ImageOrientationPatient"),
     ("PlanePositionSequence", "ImagePositionPatient"),
     ("PixelMeasuresSequence", "PixelSpacing"),
-    ("PixelMeasuresSequence", "SliceThickness"),
     ("PixelValueTransformationSequence", "RescaleSlope"),
     ("PixelValueTransformationSequence", "RescaleIntercept"),
 )

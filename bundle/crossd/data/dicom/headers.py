@@ -29,7 +29,15 @@ from crossd.data.dicom.structure import (
     first_elements,
     has_preamble,
 )
-from crossd.data.dicom.values import attribute, finite, inverted_range, is_lossy, is_rescaled, padding_range, rescale
+from crossd.data.dicom.values import (
+    attribute,
+    finite,
+    inverted_range,
+    is_lossy,
+    is_rescaled,
+    padding_range,
+    rescale,
+)
 from crossd.errors import CrossDError
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
@@ -124,7 +132,7 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
         check_bits(path, dataset)
         if mosaic := mosaic_of(path, dataset):
             dataset.Rows, dataset.Columns, dataset.ImagePositionPatient = (*mosaic[:2], list(mosaic.positions[0]))
-        slices = list(_slices(path, dataset, sop_class, told or ()))
+        slices = list(_slices(path, dataset, sop_class, told or []))
         if mosaic:
             return [replace(slices[0], tile=tile, position=place) for tile, place in enumerate(mosaic.positions)]
         return slices

@@ -1,4 +1,4 @@
-"""The voxels of a DICOM series, without padding, straight and even."""
+"""The voxels of a DICOM series, without padding, straight and even: all that comes after codecs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from crossd.data.decoder import decode
 from crossd.data.dicom.mosaics import tile
 from crossd.data.dicom.series import Series
-from crossd.data.dicom.stored import frames_of_files, stored_frames, undecodable
+from crossd.data.dicom.stored import stored_frames, undecodable
 from crossd.data.dicom.straightening import TILT, straighten
 from crossd.data.dicom.values import rescale, state_encoding, white, without_padding
 from crossd.errors import CrossDError, one_of
 
-_COPIES = 5  # of the voxels, that readers make
+_COPIES = 5  # of the voxels, that codecs make
 
 logger = logging.getLogger(__name__)
 
@@ -81,13 +81,19 @@ def read_pixels(series: Series, notes: list[str] | None = None) -> np.ndarray:
         return _voxels(series, notes)
     except _Encoded:
         room = 4 * series.shape[0] * series.shape[1] * series.shape[2] * _COPIES
-        task = "dicom.stored:decoded_series"
-        stored = decode(task, series.files, room, paths=series.files, frames=series.frames)
-    return _voxels(series, notes, stored)
+        return _voxels(series, notes, decode("dicom.stored:decoded", series.files, room, frames=list(_frames(series))))
 
 
 class _Encoded(Exception):
     """Pixels that a codec has to decode first."""
+
+
+def _frames(series: Series) -> dict[tuple[str, int], list[int]]:
+    """Path and number of each frame that is needed, and the slices in it: one, or the tiles of a mosaic."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for index, path in enumerate(series.files):
+        found.setdefault((path, series.frames[index] if series.frames else 0), []).append(index)
+    return found
 
 
 def _voxels(series: Series, notes: list[str] | None, decoded: np.ndarray | None = None) -> np.ndarray:
@@ -95,36 +101,36 @@ def _voxels(series: Series, notes: list[str] | None, decoded: np.ndarray | None 
 
     Args:
         series, notes: as in `read_pixels`.
-        decoded: stored values `(plane, row, column)`, as `decoded_series` has them; without them, `_Encoded` is raised
-            for compressed files.
+        decoded: stored values `(frame, row, column)`; without them, `_Encoded` is raised for compressed files.
     """
     import pydicom
 
-    count = series.shape[2]
-    voxels = np.empty(series.shape[::-1], dtype=np.float32)
+    voxels = np.empty(series.shape[::-1], dtype=np.float32)  # (slice, row, column)
     told: Counter[str] = Counter()
-    done = 0
-    for path, frames in frames_of_files(series.files, series.frames).items():
+    needed = _frames(series)
+    by_file: dict[str, list[int]] = {}
+    for path, frame in needed:
+        by_file.setdefault(path, []).append(frame)
+    planes = {} if decoded is None else dict(zip(needed, decoded, strict=True))
+    for path, frames in by_file.items():
         try:
             dataset = pydicom.dcmread(path, force=True)
             state_encoding(dataset)
             if decoded is None and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
                 raise _Encoded
-            given = None if decoded is None else list(decoded[done : done + len(frames)])
-            done += len(frames)
-            for frame, (stored, odd) in zip(frames, stored_frames(dataset, list(frames), given), strict=True):
-                plane = _rescaled(path, dataset, stored, frame)
-                if series.inverted:
-                    np.subtract(np.float32(white(dataset)), plane, out=plane)
-                for index in frames[frame]:
-                    voxels[index] = _slice(series, plane, index)
+            known = None if decoded is None else [planes[path, frame] for frame in frames]
+            for frame, (stored, odd) in zip(frames, stored_frames(dataset, frames, known), strict=True):
                 told.update(odd)
+                for index in needed[path, frame]:
+                    _rescale(path, dataset, _slice(series, stored, index), frame, voxels[index])
+                    if series.inverted:
+                        np.subtract(np.float32(white(dataset)), voxels[index], out=voxels[index])
         except (_Encoded, CrossDError):
             raise
         except Exception as error:  # each decoder has exceptions of its own
             raise undecodable(path, error) from error
     if notes is not None:
-        notes += [f"{note} ({number} of {count} slices)." for note, number in told.items()]
+        notes += [f"{note} ({number} of {len(needed)} images)." for note, number in told.items()]
     return voxels.transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)
 
 
@@ -138,14 +144,18 @@ def _slice(series: Series, plane: np.ndarray, index: int) -> np.ndarray:
     return plane
 
 
-def _rescaled(path: str, dataset: Any, stored: np.ndarray, frame: int) -> np.ndarray:
-    """Modality values of a frame, float32; a multi-frame object states a slope for each (PS3.3, C.7.6.16.2.9)."""
-    from pydicom.pixels import apply_color_lut, apply_modality_lut
+def _rescale(path: str, dataset: Any, stored: np.ndarray, frame: int, plane: np.ndarray) -> None:
+    """Fill in modality values of a frame; a multi-frame object states a slope for each (PS3.3, C.7.6.16.2.9)."""
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":  # a grey one: its colours are equal
+        from pydicom.pixels import apply_color_lut
 
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":  # a grey one: its colours are equal
-        return apply_color_lut(stored, dataset)[..., 0].astype(np.float32)
+        plane[:] = apply_color_lut(stored, dataset)[..., 0]
+        return
     if dataset.get("ModalityLUTSequence"):
-        return apply_modality_lut(stored, dataset).astype(np.float32)
+        from pydicom.pixels import apply_modality_lut
+
+        plane[:] = apply_modality_lut(stored, dataset)
+        return
     groups = [
         *list(dataset.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1],
         *list(dataset.get("SharedFunctionalGroupsSequence") or []),
@@ -156,8 +166,8 @@ def _rescaled(path: str, dataset: Any, stored: np.ndarray, frame: int) -> np.nda
     return (stored * slope + intercept).astype(np.float32)
 
 
-def _changed(series: Series, now: str) -> CrossDError:
+def _changed(series: Series, shape: tuple[int, ...]) -> CrossDError:
     return CrossDError(
         f"Files must not change while a run reads them: by its headers {series} had {series.shape} voxels, and now "
-        f"it has {now}. Run again."
+        f"it has {shape}. Run again."
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from crossd.data.dicom.values import state_encoding
 from crossd.errors import CrossDError
 
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)  # PS3.5, 7.6
@@ -27,7 +29,7 @@ def stored_frames(
     Args:
         dataset: a file, pixels included.
         frames: their numbers, from 0.
-        decoded: what `decoded_series` made of them, where they are compressed.
+        decoded: what `decoded` made of them, where they are compressed.
 
     Yields:
         Integers `(row, column)`, and what is to be told of them.
@@ -59,22 +61,19 @@ def stored_frames(
         yield cut, told
 
 
-def decoded_series(
-    paths: Sequence[str],
-    frames: Sequence[int],
-    allocate: Callable[..., np.ndarray] = np.empty,
-) -> np.ndarray:
-    """Stored values of a series, bits beyond BitsStored included: by pydicom's codecs, else by ITK's.
+def decoded(frames: Sequence[tuple[str, int]], allocate: Callable[..., np.ndarray]) -> np.ndarray:
+    """Stored values of frames, bits beyond BitsStored included: by pydicom's codecs, else by ITK's.
+
+    To be called by `crossd.data.decoder`, since codecs are native code.
 
     To be called by `crossd.data.decoder`, since codecs are native code.
 
     Args:
-        paths: the file of each slice.
-        frames: number of the frame in its file per slice; empty for single-frame files.
+        frames: path and number of each, those of a file one after another.
         allocate: as `numpy.empty`.
 
     Returns:
-        int32 `(plane, row, column)`, in the order of `frames_of_files`; unsigned ones of 32 bits have the same bits.
+        int32 `(frame, row, column)`; unsigned ones of 32 bits have the same bits.
 
     Raises:
         CrossDError: pixels that do not decode; the reason is pydicom's, which names codecs that are missing.
@@ -82,41 +81,28 @@ def decoded_series(
     import pydicom
     from pydicom.pixels import iter_pixels
 
-    wanted = frames_of_files(paths, frames)
     out: np.ndarray | None = None
     done = 0
-    for path, numbers in wanted.items():
+    for path, group in groupby(frames, key=lambda item: item[0]):
+        wanted = [int(frame) for _, frame in group]
         try:
             dataset = pydicom.dcmread(path, force=True)
-            if out is None:
-                planes_in_all = sum(map(len, wanted.values()))
-                out = allocate((planes_in_all, int(dataset.Rows), int(dataset.Columns)), np.int32)
+            state_encoding(dataset)
             try:
-                planes = list(iter_pixels(dataset, indices=list(numbers), correct_unused_bits=False))
+                planes = list(iter_pixels(dataset, indices=wanted, correct_unused_bits=False))
             except Exception:
                 by_itk = [_by_itk(dataset, frame) for frame in numbers]
                 planes = [plane for plane in by_itk if plane is not None]
                 if len(planes) < len(by_itk):
                     raise
+            if out is None:
+                out = allocate((len(frames), int(dataset.Rows), int(dataset.Columns)), np.int32)
             for plane in planes:
                 out[done] = plane.reshape(out.shape[1:])
                 done += 1
         except Exception as error:  # each decoder has exceptions of its own
             raise undecodable(path, error) from error
-    assert out is not None
-    return out
-
-
-def frames_of_files(files: Sequence[str], frames: Sequence[int]) -> dict[str, dict[int, list[int]]]:
-    """Per file the frames that are needed of it, and the slices that each one is: several, where it is a mosaic.
-
-    >>> frames_of_files(["a", "b", "a"], [0, 0, 1])
-    {'a': {0: [0], 1: [2]}, 'b': {0: [1]}}
-    """
-    wanted: dict[str, dict[int, list[int]]] = {}
-    for index, path in enumerate(files):
-        wanted.setdefault(path, {}).setdefault(frames[index] if frames else 0, []).append(index)
-    return wanted
+    return np.empty((0, 0, 0), np.int32) if out is None else out
 
 
 def undecodable(path: str, error: Exception) -> CrossDError:
