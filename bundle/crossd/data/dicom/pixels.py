@@ -140,7 +140,7 @@ def _slice(series: Series, plane: np.ndarray, index: int) -> np.ndarray:
     if series.tiles:
         return tile(plane, series.tiles[index], size)
     if plane.shape != size:
-        raise _changed(series, f"a slice of {plane.shape[::-1]}")
+        raise _changed(series, (*plane.shape[::-1], series.shape[2]))
     return plane
 
 
@@ -162,8 +162,9 @@ def _rescale(path: str, dataset: Any, stored: np.ndarray, frame: int, plane: np.
     ]
     slope, intercept, _ = rescale(path, dataset, groups)
     if slope == 1 and np.float32(intercept) == intercept and stored.dtype.itemsize <= 2:  # exact, in half the time
-        return np.add(stored, np.float32(intercept), dtype=np.float32)
-    return (stored * slope + intercept).astype(np.float32)
+        np.add(stored, np.float32(intercept), out=plane)
+    else:
+        plane[:] = stored * slope + intercept
 
 
 def _changed(series: Series, shape: tuple[int, ...]) -> CrossDError:

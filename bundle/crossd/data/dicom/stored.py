@@ -66,8 +66,6 @@ def decoded(frames: Sequence[tuple[str, int]], allocate: Callable[..., np.ndarra
 
     To be called by `crossd.data.decoder`, since codecs are native code.
 
-    To be called by `crossd.data.decoder`, since codecs are native code.
-
     Args:
         frames: path and number of each, those of a file one after another.
         allocate: as `numpy.empty`.
@@ -91,7 +89,7 @@ def decoded(frames: Sequence[tuple[str, int]], allocate: Callable[..., np.ndarra
             try:
                 planes = list(iter_pixels(dataset, indices=wanted, correct_unused_bits=False))
             except Exception:
-                by_itk = [_by_itk(dataset, frame) for frame in numbers]
+                by_itk = [_by_itk(dataset, frame) for frame in wanted]
                 planes = [plane for plane in by_itk if plane is not None]
                 if len(planes) < len(by_itk):
                     raise
