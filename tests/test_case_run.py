@@ -173,7 +173,7 @@ def test_exit_codes(tmp_path: Path, cases: dict[str, Any], code: int | None) -> 
     ],
 )
 def test_the_class_a_map_shows(tmp_path: Path, card: dict[str, Any], chosen: str | None, shown: str) -> None:
-    run(tmp_path, {"case": -1.0}, card, evidence_class=chosen)
+    run(tmp_path, {"case": -1.0}, card, evidence_class=chosen, evidence="windows")
     (entry,) = entries(tmp_path)
     assert entry["evidence_class"] == shown
     values = np.asarray(nib.load(tmp_path / entry["evidence"]).dataobj)
