@@ -76,7 +76,7 @@ def run(
     for item in data:
         if item["image"] == "listed":
             item |= {"image": [], "error": "no pixels in /data: remove it"}
-    task = Classification(card, options.pop("evidence_class", None))
+    task = Classification(card, options.pop("evidence_class", None), evidence=options.pop("evidence", "auto"))
     case_run = CaseRun(folder, task, **options)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),

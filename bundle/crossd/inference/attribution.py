@@ -101,7 +101,7 @@ def _occlusion(window: Tensor, background: Tensor, score: Callable[[Tensor], Ten
 
     def lost(hidden: Tensor) -> Tensor:
         found = torch.zeros(len(hidden), 1, device=hidden.device)
-        changed = (hidden != shown).flatten(1).any(1)
+        changed = ((hidden - shown).abs() > 1e-5).flatten(1).any(1)  # normalising rounds in the last digit
         if changed.any():
             found[changed, 0] = whole - score(hidden[changed] + background)
         return found
