@@ -6,8 +6,9 @@ Each of them is on the call stack while it calls. This is the only place that lo
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Caller = TypeVar("Caller")
 
@@ -26,6 +27,44 @@ def caller_of(kind: type[Caller]) -> Caller | None:
         caller = frame.f_locals.get("self")
         if isinstance(caller, kind):
             return caller
+        frame = frame.f_back
+    return None
+
+
+_CHECKPOINTS = dict.fromkeys(("ckpt_export", "onnx_export", "trt_export"), "ckpt_file_") | {"load": "full_path"}
+
+
+@dataclass(frozen=True)
+class MonaiCommand:
+    """A function of `monai.bundle` that builds a config's network and puts a checkpoint into it.
+
+    Attributes:
+        name: "ckpt_export", "onnx_export", "trt_export" or "load".
+        checkpoint: the file.
+        key: of the weights in it, "" for none.
+        parser: of the config and metadata that an export writes; None for `load`.
+    """
+
+    name: str
+    checkpoint: str
+    key: str
+    parser: Any
+
+
+def monai_command() -> MonaiCommand | None:
+    """The one that is running; None where there is none.
+
+    MONAI tells the config neither the checkpoint nor what becomes of the network, so both are read from its frame.
+
+    >>> monai_command() is None
+    True
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name, its = frame.f_code.co_name, frame.f_locals
+        if frame.f_globals.get("__name__") == "monai.bundle.scripts" and _CHECKPOINTS.get(name) in its:
+            key = its.get("key_in_ckpt_") or its.get("key_in_ckpt") or ""
+            return MonaiCommand(name, str(its[_CHECKPOINTS[name]]), str(key), its.get("parser"))
         frame = frame.f_back
     return None
 

@@ -51,7 +51,7 @@ def report_plainly() -> None:
     Other errors, and programs that run bundles themselves, are left as they are. The exit code is 1 either way.
     """
     main = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if main is None or main.name != "monai.bundle.__main__":
+    if main is None or main.name != "monai.bundle.__main__" or sys.excepthook.__module__ == __name__:
         return
     others = sys.excepthook
 

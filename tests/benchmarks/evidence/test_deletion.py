@@ -45,7 +45,7 @@ def test_the_map_that_knows_is_told_from_the_one_that_does_not() -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_models_map_shows_what_its_answer_rests_on(data: Path) -> None:
+def test_the_shipped_models_map_shows_what_its_answer_rests_on(shared_data: Path) -> None:
     """Test vessels; all of them are measured by `python -m scripts.benchmarks.evidence --split test`."""
     path = ROOT / "models" / "model.pt"
     card = read_card(path)
@@ -54,7 +54,7 @@ def test_the_shipped_models_map_shows_what_its_answer_rests_on(data: Path) -> No
     plain, inferer = crossd.fold(network).eval(), inferer_from_card(card)
     explain = methods(plain)["gradient"]
     found = []
-    for number, voxels in enumerate(np.load(data / "medmnist" / "vesselmnist3d_64.npz")["test_images"][::8]):
+    for number, voxels in enumerate(np.load(shared_data / "medmnist" / "vesselmnist3d_64.npz")["test_images"][::8]):
         image = (torch.from_numpy(voxels)[None].float() / 255 - card["input"]["mean"]) / card["input"]["std"]
         found.append(delete(explain, plain, image, inferer, 1, number))
     assert np.mean([case.foreground > case.foreground_random for case in found]) >= 0.8
