@@ -81,15 +81,19 @@ def test_a_model_that_segments(bundle: Path, tmp_path: Path) -> None:
     made = export(bundle, "masks.pt", tmp_path / "m.ts", "inference_segmentation", weights=weights)
     assert made["task"] == "Segmentation of volumes: 0 none, 1 box"
     assert made["network_data_format"]["outputs"]["pred"]["format"] == "segmentation"
-    with pytest.raises(Exception, match="configs/inference_segmentation.json") as raised:
+    with pytest.raises(Exception, match=r".") as raised:
         export(bundle, "masks.pt", tmp_path / "m.ts")
-    assert isinstance(rule_broken(raised.value), CrossDError)
+    assert "configs/inference_segmentation.json" in str(rule_broken(raised.value))
 
 
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        ("pets.pt", {"key_in_ckpt": ""}, r"where in a checkpoint the weights are; got --key_in_ckpt ''.*pets\.pt.*Pass --key"),
+        (
+            "pets.pt",
+            {"key_in_ckpt": ""},
+            r"where in a checkpoint the weights are; got --key_in_ckpt ''.*pets\.pt.*Pass --key",
+        ),
         ("nameless.pt", {}, r"must say what its network is, in a card; .*nameless\.pt has none"),
     ],
 )
@@ -113,7 +117,9 @@ def test_an_onnx_file_of_monais_would_carry_no_card(bundle: Path, tmp_path: Path
             key_in_ckpt="model",
             input_shape=[1, 1, 16, 16, 16],
         )
-    with pytest.raises(CrossDError, match=r"onnx_export writes no card.*scripts/export.py --to onnx --weights .*pets\.pt"):
+    with pytest.raises(
+        CrossDError, match=r"onnx_export writes no card.*scripts/export.py --to onnx --weights .*pets\.pt"
+    ):
         raise rule_broken(raised.value) or AssertionError(raised.value)
 
 

@@ -59,7 +59,7 @@ def test_what_does_not_fit_is_refused_before_memory_is_taken(card: dict[str, Any
 def test_so_is_a_network_that_segments() -> None:
     card = {**CARD, "task": "segmentation", "label_values": [0, 1]}
     card["network"] = {"name": "SegResNet", "in_channels": 1, "out_channels": 2, "init_filters": 800_000}
-    with pytest.raises(CrossDError, match="its weights take .*init_filters.*Correct the card, or use a machine with"):
+    with pytest.raises(CrossDError, match=r"its weights take .*init_filters.*Correct the card, or use a machine with"):
         segmentation_network(check_card(card))
 
 

@@ -145,14 +145,18 @@ def test_log_odds_are_those_of_the_probabilities() -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(CrossDError, match=r"`evidence` must be one of 'gradient', 'occlusion'; got 'gradcam'"):
         VoxelEvidence(nn.Identity(), "gradcam")
-    with pytest.raises(CrossDError, match=r"`evidence` must be one of 'auto', .*; got 'window'. Did you mean 'windows'"):
+    with pytest.raises(
+        CrossDError, match=r"`evidence` must be one of 'auto', .*; got 'window'. Did you mean 'windows'"
+    ):
         Classification(CARD, evidence="window")
 
 
 def run(folder: Path, network: nn.Module, shape: tuple[int, ...] = (20, 22, 18), **options: Any) -> dict[str, Any]:
     def read(item: dict[str, Any]) -> dict[str, Any]:
         made = volume((1, 2, 3), torch.Generator().manual_seed(1))
-        made = nn.functional.pad(made, [pad for have, want in zip((18, 22, 20), shape[::-1]) for pad in (0, want - have)])
+        made = nn.functional.pad(
+            made, [pad for have, want in zip((18, 22, 20), shape[::-1], strict=True) for pad in (0, want - have)]
+        )
         image = MetaTensor(made, affine=torch.diag(torch.tensor([2.0, 1.0, 1.0, 1.0], dtype=torch.float64)))
         image.meta.update(spatial_shape=shape, original_affine=image.affine)
         return {"image": image}
@@ -192,7 +196,10 @@ def test_the_file_and_the_answer_say_what_the_map_is(
     one_window = shape[2] <= 32
     assert (values.std() == 0) == (method == "windows" and one_window)
     if method != "windows":
-        assert all(abs(at + 2 - where) <= 5 for at, where in zip((1, 2, 3), np.unravel_index(values.argmax(), shape)))
+        assert all(
+            abs(at + 2 - where) <= 5
+            for at, where in zip((1, 2, 3), np.unravel_index(values.argmax(), shape), strict=True)
+        )
 
 
 def test_windows_that_all_say_the_same_are_looked_into(tmp_path: Path) -> None:

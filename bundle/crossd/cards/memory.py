@@ -51,12 +51,6 @@ def built(build: Callable[[], nn.Module], card: Mapping[str, Any]) -> nn.Module:
     crossd.errors.CrossDError: A card's network and window must fit into memory; its weights take 400000 GB, ...
     """
     memory = machine_memory()
-    seen = card.get("input") or {}
-    window = (1, len(seen.get("channels", [0])), *seen.get("roi_size", [1]))
-    stem = int(card["network"].get("width") or 0)  # of a ResNet: what its first layer makes of the window
-    stride = int(card["network"].get("conv1_t_stride") or 2)
-    numbers = math.prod(window) + stem * math.prod(-(-size // stride) for size in window[2:])
-    _check("its window takes", numbers * _FLOAT, memory, f"roi_size is {list(window[2:])}")
     if max(_numbers(card["network"]), default=0) > USUAL:
         said = f"network is {dict(card['network'])}"
         weights: list[Tensor] = []
@@ -67,6 +61,12 @@ def built(build: Callable[[], nn.Module], card: Mapping[str, Any]) -> nn.Module:
             if "overflow" in str(error).lower():
                 _check("its weights take more than", 2.0**63, memory, said)
         _check("its weights take", sum(one.numel() * one.element_size() for one in weights), memory, said)
+    seen = card.get("input") or {}
+    window = (1, len(seen.get("channels", [0])), *seen.get("roi_size", [1]))
+    stem = int(card["network"].get("width") or 0)  # of a ResNet: what its first layer makes of the window
+    stride = int(card["network"].get("conv1_t_stride") or 2)
+    numbers = math.prod(window) + stem * math.prod(-(-size // stride) for size in window[2:])
+    _check("its window takes", numbers * _FLOAT, memory, f"roi_size is {list(window[2:])}")
     return build()
 
 

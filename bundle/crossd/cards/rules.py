@@ -65,7 +65,9 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
 
 def _keep(where: str, entry: str, value: Any, kept: bool, expected: str) -> None:
     if not kept:
-        raise CrossDError(f"`{entry}` of a checkpoint's card must be {expected}; {where} has {_shown(value)}. Correct it.")
+        raise CrossDError(
+            f"`{entry}` of a checkpoint's card must be {expected}; {where} has {_shown(value)}. Correct it."
+        )
 
 
 def _shown(value: Any) -> str:
@@ -124,7 +126,9 @@ def _check_input(seen: Any, rule: _Rule) -> None:
     intensity = seen.get("intensity")
     rule("input.intensity", intensity, isinstance(intensity, dict), "a dictionary of mode, lower and upper")
     mode, lower, upper = (intensity.get(name) for name in ("mode", "lower", "upper"))
-    rule("input.intensity.mode", mode, isinstance(mode, str) and mode in INTENSITIES, " or ".join(map(repr, INTENSITIES)))
+    rule(
+        "input.intensity.mode", mode, isinstance(mode, str) and mode in INTENSITIES, " or ".join(map(repr, INTENSITIES))
+    )
     if mode == "range":
         rule("input.intensity", intensity, lower is None and upper is None, "without lower and upper for mode 'range'")
     else:

@@ -59,8 +59,9 @@ def load_pretrained(
         What became of every entry of the network and of the checkpoint.
 
     Raises:
-        CrossDError: when its numbers are no weights, or not finite; when the checkpoint does not fit, naming how many entries do and the first that do not; when it
-            was trained with another `motion`; or when it cannot be read. The network is unchanged then.
+        CrossDError: when its numbers are no weights, or not finite; when the checkpoint does not fit, naming how many
+            entries do and the first that do not; when it was trained with another `motion`; or when it cannot be read.
+            The network is unchanged then.
 
     >>> flat, volume = nn.Conv2d(3, 8, 3), CrossDConv(3, 1, 8, 3)
     >>> print(load_pretrained(volume, flat.state_dict()))  # doctest: +ELLIPSIS

@@ -13,6 +13,7 @@ from crossd.cards.metadata import metadata_from_card
 from crossd.errors import CrossDError
 from crossd.export.trained import Forward, Trained
 
+
 def metadata_of(trained: Trained) -> dict[str, Any]:
     """The bundle's `metadata.json` for the bundle's own model; for another checkpoint, one made from its card.
 

@@ -106,7 +106,9 @@ def _occlusion(window: Tensor, background: Tensor, score: Callable[[Tensor], Ten
             found[changed, 0] = whole - score(hidden[changed] + background)
         return found
 
-    occlude = OcclusionSensitivity(_Module(lost), cube, n_batch=CUBES, verbose=False, mode=0.0, overlap=0.0, activate=False)
+    occlude = OcclusionSensitivity(
+        _Module(lost), cube, n_batch=CUBES, verbose=False, mode=0.0, overlap=0.0, activate=False
+    )
     return torch.as_tensor(occlude(shown)[0])
 
 

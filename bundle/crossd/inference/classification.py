@@ -11,9 +11,9 @@ from monai.engines import SupervisedEvaluator
 
 from crossd.errors import CrossDError, one_of
 from crossd.inference.answer import Answer, Explanation
-from crossd.inference.case_dataset import Case, reason
 from crossd.inference.attribution import METHODS as WITHIN
 from crossd.inference.attribution import VoxelEvidence
+from crossd.inference.case_dataset import Case, reason
 from crossd.inference.evidence import WindowMap
 from crossd.inference.input_space import map_in_input_space, save_map
 from crossd.inference.saliency import METHODS, WindowGradCAM
@@ -33,9 +33,9 @@ class Classification:
     - Its tables, `predictions.csv` and `.json`, say of each case `probabilities` by class (probability_<class> in the
       CSV) and `predicted_class`; several of them (multilabel: probability of at least 0.5) are joined by ";". In the
       JSON stand the number of `windows`, the `evidence_class` and the `evidence_method`, too.
-    - `evidence/<case>.nii.gz`: where the answer came from, in the input's own space. The mean probability of the windows
-      covering each voxel (`windows`); where that is the same everywhere, as of one window, what each voxel adds to the
-      log-odds by `VoxelEvidence` (`gradient`, or `occlusion`). Its header says which (`descrip`).
+    - `evidence/<case>.nii.gz`: where the answer came from, in the input's own space. The mean probability of the
+      windows covering each voxel (`windows`); where that is the same everywhere, as of one window, what each voxel
+      adds to the log-odds by `VoxelEvidence` (`gradient`, or `occlusion`). Its header says which (`descrip`).
     - `saliency/<case>.nii.gz`: where it is asked for, the Grad-CAM map, likewise.
 
     Args:
@@ -47,8 +47,8 @@ class Classification:
         saliency_layer: name of the module whose activations it shows; the last stage of a ResNet is "layer4".
 
     Raises:
-        CrossDError: for an evidence class the model does not have, another kind of evidence or saliency, and at the start for a
-            layer that the network does not have.
+        CrossDError: for an evidence class the model does not have, another kind of evidence or saliency, and at the
+            start for a layer that the network does not have.
     """
 
     stem = "predictions"
@@ -139,7 +139,12 @@ class Classification:
             }
         except Exception as error:  # the disk is full, say; what was computed is kept
             why = f"the evidence map was not written: {reason(error)}"
-            return replace(answer, status="failed", reason=why, details={**details, **dict.fromkeys(("evidence_class", "evidence_method"))})
+            return replace(
+                answer,
+                status="failed",
+                reason=why,
+                details={**details, **dict.fromkeys(("evidence_class", "evidence_method"))},
+            )
         return replace(answer, files={**files, **written})
 
 

@@ -78,7 +78,9 @@ class StructuredReports:
             return answer
         return replace(answer, files={**answer.files, "structured_report": f"{self.folder.name}/{written.name}"})
 
-    def write(self, case: Case, probabilities: Mapping[str, float], noted: Sequence[str], evidence: str = "") -> Path | None:
+    def write(
+        self, case: Case, probabilities: Mapping[str, float], noted: Sequence[str], evidence: str = ""
+    ) -> Path | None:
         """Write the report of a case and return its file; None where the case is not DICOM.
 
         Raises:

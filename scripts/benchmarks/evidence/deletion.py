@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -92,7 +92,7 @@ def delete(
     )
 
 
-def table(found: dict[str, Iterable[Deletion]]) -> str:
+def table(found: Mapping[str, Iterable[Deletion]]) -> str:
     """Markdown, a row a method: on how many cases deleting by the map lowers more, the means, and seconds a case."""
     lines = [
         "| map | foreground: lowers more on | lost, at random | volume: lowers more on | lost, at random | s a case |",
