@@ -21,8 +21,8 @@ COLUMNS = 4  # classes with a column of their own at most
 NOTE = (
     "Evidence by windows is, at each voxel, the mean probability of the class over the windows that cover it, from 0 "
     "to 1. Evidence by gradient or occlusion, where all windows say the same, is what each voxel adds to the log-odds "
-    "of the class, divided by the largest value shown of the case: colours of two cases do not compare, and what speaks "
-    "against the class is in the file only. It says what led to the answer; it is no segmentation and no proof."
+    "of the class, divided by the largest value shown of the case: colours of two cases do not compare, and what "
+    "speaks against the class is in the file only. It says what led to the answer; it is no segmentation and no proof."
 )
 SALIENCY_NOTE = (
     "Grad-CAM: activations of a layer weighted by the gradient of the class's logit, per window, averaged where "
