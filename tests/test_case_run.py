@@ -76,7 +76,7 @@ def run(
     for item in data:
         if item["image"] == "listed":
             item |= {"image": [], "error": "no pixels in /data: remove it"}
-    task = Classification(card, options.pop("evidence_class", None))
+    task = Classification(card, options.pop("evidence_class", None), evidence=options.pop("evidence", "auto"))
     case_run = CaseRun(folder, task, **options)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
@@ -185,7 +185,7 @@ def test_exit_codes(tmp_path: Path, cases: dict[str, Any], code: int | None) -> 
     ],
 )
 def test_the_class_a_map_shows(tmp_path: Path, card: dict[str, Any], chosen: str | None, shown: str) -> None:
-    run(tmp_path, {"case": -1.0}, card, evidence_class=chosen)
+    run(tmp_path, {"case": -1.0}, card, evidence_class=chosen, evidence="windows")
     (entry,) = entries(tmp_path)
     assert entry["evidence_class"] == shown
     values = np.asarray(nib.load(tmp_path / entry["evidence"]).dataobj)

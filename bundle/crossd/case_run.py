@@ -210,7 +210,7 @@ def classification_run(options: Options, card: Mapping[str, Any], load: Load | N
     reports = None
     if options.dicom_sr:
         reports = StructuredReports(options.output_dir, card, metadata, options.series)
-    task = Classification(card, options.evidence_class, options.saliency, options.saliency_layer)
+    task = Classification(card, options.evidence_class, options.saliency, options.saliency_layer, options.evidence)
     return _case_run(options, task, load, bundle_root, reports)
 
 

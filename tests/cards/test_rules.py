@@ -165,11 +165,16 @@ BROKEN = [
     ("data", ["made"], r"`data` .* must be a text; the card has \['made'\]"),
     ("encoder", {}, "`encoder` .* must be a text; the card has {}"),
     ("intended_use", False, "`intended_use` .* must be a text; the card has False"),
-    ("metrics", 0.9, "`metrics` .* must be a dictionary; the card has 0.9"),
-    ("pseudo_3d", 4, "`pseudo_3d` .* must be a dictionary; the card has 4"),
+    ("metrics", 0.9, "`metrics` .* must be a dictionary of numbers by name; the card has 0.9"),
+    ("pseudo_3d", 4, "`pseudo_3d` .* must be a dictionary of numbers by name; the card has 4"),
     ("input.pseudo_3d", [4], "`input.pseudo_3d` .* must be a dictionary"),
     ("finding_codes", {"aneurysm": "85659009"}, "`finding_codes` .* must be .code value, coding scheme, meaning. by"),
-    ("metrics", {"auc": float("nan")}, "card must be plain JSON; the card is not: .*Convert that value"),
+    ("metrics", {"auc": "high"}, "`metrics` .* must be a dictionary of numbers by name; the card has {'auc': 'high'}"),
+    ("input.mean", 10**400, "`input.mean` .* must be a number"),
+    ("network.width", "8", "`network.width` .* must be a positive whole number; the card has '8'"),
+    ("network.conv1_t_stride", 0, "`network.conv1_t_stride` .* must be a positive whole number; the card has 0"),
+    ("network.motion", 3, "`network.motion` .* must be a text; the card has 3"),
+    ("further", {"auc": float("nan")}, "card must be plain JSON; the card is not: .*Convert that value"),
 ]
 
 

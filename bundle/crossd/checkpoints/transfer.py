@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from crossd.checkpoints.checkpoint_files import read_checkpoint, state_entries, unwrap
 from crossd.checkpoints.layers import CONVOLUTIONS, TRANSPOSED, Plan, own_entries, plan_layer
 from crossd.checkpoints.layouts import into_part, recognise, without_wrapper
+from crossd.checkpoints.numbers import check_finite, check_kinds
 from crossd.checkpoints.transfer_report import TransferReport, shortened
 from crossd.conv import CrossDConv
 from crossd.conv.embed import FILLS
@@ -58,8 +59,9 @@ def load_pretrained(
         What became of every entry of the network and of the checkpoint.
 
     Raises:
-        CrossDError: when the checkpoint does not fit, naming how many entries do and the first that do not; when it
-            was trained with another `motion`; or when it cannot be read. The network is unchanged then.
+        CrossDError: when its numbers are no weights, or not finite; when the checkpoint does not fit, naming how many
+            entries do and the first that do not; when it was trained with another `motion`; or when it cannot be read.
+            The network is unchanged then.
 
     >>> flat, volume = nn.Conv2d(3, 8, 3), CrossDConv(3, 1, 8, 3)
     >>> print(load_pretrained(volume, flat.state_dict()))  # doctest: +ELLIPSIS
@@ -77,6 +79,7 @@ def load_pretrained(
     current = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
     found = without_wrapper(recognise(content["model"]), lambda name: name in current)
     part = str(getattr(network, "pretrained_part", ""))
+    check_kinds(found.state, current, where)
     of_part = into_part(found, part) if part else None
     found = of_part or found
     _check_motion(network, content.get("card"), found.stored, where)
@@ -99,6 +102,7 @@ def load_pretrained(
             plan.notes["Not in the checkpoint, and kept as initialised by allow_missing; entries: {n}."] += 1
     _check_fit(plan, layers, f"{where}{found.layout} checkpoint", type(network).__name__)
 
+    check_finite(plan.values, where)
     network.load_state_dict({**network.state_dict(), **plan.values})
     listed = {kind: tuple(name for name in current if plan.kinds[name] == kind) for kind in set(plan.kinds.values())}
     unused = tuple(found.given[name] for name in found.state if name not in plan.used)

@@ -98,12 +98,14 @@ class Explanation:
     Attributes:
         shown: the class; empty where there are no maps.
         maps: by kind, "evidence" or "saliency".
+        method: of the evidence, one of `crossd.inference.classification.EVIDENCE`; empty where there is none.
         missing: why a map is not there that was asked for.
     """
 
     shown: str = ""
     maps: Mapping[str, WindowMap] = field(default_factory=dict)
     missing: str | None = None
+    method: str = ""
 
 
 _JSON_TAIL = b"\n]}\n"

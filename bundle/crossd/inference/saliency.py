@@ -78,7 +78,11 @@ class WindowGradCAM:
                 strict=True,
             )
         ]
-        return WindowMap(_on_axes(torch.cat(found), [len(s.unique()) for s in windows.starts.unbind(1)]), tuple(shares))
+        return WindowMap(
+            _on_axes(torch.cat(found), [len(s.unique()) for s in windows.starts.unbind(1)]),
+            tuple(shares),
+            probability=False,
+        )
 
 
 def _per_cell(share: Tensor, first: Tensor, extent: int, cells: int) -> Tensor:

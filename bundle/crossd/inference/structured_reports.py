@@ -19,7 +19,7 @@ from crossd.errors import CrossDError
 from crossd.files import replaced
 from crossd.inference.answer import Answer
 from crossd.inference.case_dataset import Case, reason
-from crossd.inference.classification import predicted_classes
+from crossd.inference.classification import evidence_meaning, predicted_classes
 from crossd.inference.sr_document import structured_report
 
 
@@ -69,7 +69,7 @@ class StructuredReports:
         if chances is None:
             return answer
         try:
-            written = self.write(case, chances, answer.warnings)
+            written = self.write(case, chances, answer.warnings, evidence_meaning(answer.details))
         except Exception as error:  # the answer is worth more than its report
             self.counts["failed"] += 1
             return answer.noting(f"the structured report was not written: {reason(error)}")
@@ -78,7 +78,9 @@ class StructuredReports:
             return answer
         return replace(answer, files={**answer.files, "structured_report": f"{self.folder.name}/{written.name}"})
 
-    def write(self, case: Case, probabilities: Mapping[str, float], noted: Sequence[str]) -> Path | None:
+    def write(
+        self, case: Case, probabilities: Mapping[str, float], noted: Sequence[str], evidence: str = ""
+    ) -> Path | None:
         """Write the report of a case and return its file; None where the case is not DICOM.
 
         Raises:
@@ -98,6 +100,7 @@ class StructuredReports:
                 intended_use=self.intended_use,
                 warnings=noted,
                 case=case.case,
+                evidence=evidence,
                 frames=frames,
             )
         file = self.folder / f"{case.name}.dcm"

@@ -105,7 +105,7 @@ class WindowInferer(Inferer):
 
         All volumes are held at once, so this is for small ones: a volume that fills a batch gains nothing from it.
         """
-        plans = [self._plan(volume) for volume in inputs]
+        plans = [self.plan(volume) for volume in inputs]
         todo = [(number, index) for number, plan in enumerate(plans) for index in plan.distinct]
         answers: list[Tensor] = []
         batches = range(0, len(todo), self.sw_batch_size)
@@ -117,7 +117,8 @@ class WindowInferer(Inferer):
         in_order = iter(answers)
         return [plan.evidence([next(in_order) for _ in plan.distinct], self.aggregation) for plan in plans]
 
-    def _plan(self, inputs: Tensor) -> _Plan:
+    def plan(self, inputs: Tensor) -> WindowPlan:
+        """Where the windows of one volume `(1, channel, depth, height, width)` lie; no network is asked."""
         volume = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         shape = tuple(volume.shape[2:])
         window = tuple(fall_back_tuple(self.roi_size, shape))
@@ -129,7 +130,7 @@ class WindowInferer(Inferer):
             empty = [index for index, box in enumerate(boxes) if not holds[tuple(box)].any()]
             for index in empty:
                 same_as[index] = empty[0]
-        return _Plan(volume, shape, window, before, boxes, same_as)
+        return WindowPlan(volume, shape, window, before, boxes, same_as)
 
     def _strides(self, window: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
         overlap = ensure_tuple_rep(self.overlap, len(shape))
@@ -173,7 +174,7 @@ def inferer_from_card(card: Mapping[str, Any], **options: Any) -> WindowInferer:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class WindowPlan:
     """A padded volume `(1, channel, *spatial)`, its windows, and for each of them the window that answers for it."""
 
     volume: Tensor

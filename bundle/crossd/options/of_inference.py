@@ -48,6 +48,14 @@ INFERENCE = (
         compared=True,
     ),
     Option(
+        "evidence",
+        "choice",
+        "auto",
+        "what the map shows; auto: windows, or gradient where they all say the same",
+        compared=True,
+        choices=("auto", "windows", "gradient", "occlusion"),
+    ),
+    Option(
         "saliency",
         "choice",
         None,

@@ -79,8 +79,9 @@ def _metrics(metrics: Any) -> str:
     lines = []
     for name, title in _METRICS.items():
         entry = metrics.get(name) if isinstance(metrics, dict) else None
-        if isinstance(entry, dict) and entry.get("value") is not None:
-            interval = f" (95 % {entry['low']:.2f} to {entry['high']:.2f})" if entry.get("low") is not None else ""
+        if isinstance(entry, dict) and isinstance(entry.get("value"), int | float):
+            known = all(isinstance(entry.get(end), int | float) for end in ("low", "high"))
+            interval = f" (95 % {entry['low']:.2f} to {entry['high']:.2f})" if known else ""
             lines.append(f"{title} {entry['value']:.2f}{interval}")
         elif isinstance(entry, (int, float)):
             lines.append(f"{title} {entry:.2f}")

@@ -13,17 +13,20 @@ from crossd.data.masks import nearest_on
 from crossd.data.resampling import tidy_affine
 from crossd.inference import Answer, Case, WindowMap
 from crossd.inference.answer import Explanation
+from crossd.inference.classification import evidence_meaning
 from crossd.report.strips import class_colour
 
 COLUMNS = 4  # classes with a column of their own at most
 
 NOTE = (
-    "Window evidence is, at each voxel, the mean probability of the class over the windows that cover it, from 0 to 1. "
-    "It says which windows led to the answer; it is no segmentation and no proof."
+    "Evidence by windows is, at each voxel, the mean probability of the class over the windows that cover it, from 0 "
+    "to 1. Evidence by gradient or occlusion, where all windows say the same, is what each voxel adds to the log-odds "
+    "of the class, divided by the largest value shown of the case: colours of two cases do not compare, and what "
+    "speaks against the class is in the file only. It says what led to the answer; it is no segmentation and no proof."
 )
 SALIENCY_NOTE = (
     "Grad-CAM: activations of a layer weighted by the gradient of the class's logit, per window, averaged where "
-    "windows overlap, and divided by the largest value in a window of the case. Colours of two cases do not compare."
+    "windows overlap, and divided by the largest value shown of the case. Colours of two cases do not compare."
 )
 MASK_NOTE = (
     "The mask is the one that was written, brought onto this volume by the nearest voxel; each class has its colour "
@@ -83,7 +86,7 @@ class ClassView(View):
         self.classes = self.choices = list(class_names)
         self.wide = len(self.classes) > COLUMNS
         self.columns = ["Predicted", *(["Highest P"] if self.wide else [f"P({name})" for name in self.classes])]
-        self.maps = {"evidence": "window evidence"} | ({"saliency": "Grad-CAM"} if saliency else {})
+        self.maps = {"evidence": "evidence"} | ({"saliency": "Grad-CAM"} if saliency else {})
         self.notes = [NOTE, *([SALIENCY_NOTE] if saliency else [])]
 
     def found(self, answer: Answer) -> list[str]:
@@ -119,7 +122,8 @@ class ClassView(View):
         shown = answer.details["evidence_class"]
         values = said["evidence"].probabilities[:, self.classes.index(shown)].tolist()
         many = f"{len(values)}, saying {min(values):.3f} to {max(values):.3f}"
-        return {"Maps show": shown, "Windows": many if len(values) > 1 else "1"}
+        meaning = evidence_meaning(answer.details)
+        return {"Maps show": shown, "Evidence": meaning, "Windows": many if len(values) > 1 else "1"}
 
 
 def _bar(value: float) -> str:
