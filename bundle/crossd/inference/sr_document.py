@@ -37,6 +37,7 @@ def structured_report(
     *,
     intended_use: str | None = None,
     warnings: Sequence[str] = (),
+    scope: str | None = None,
     case: str = "case",
     frames: Mapping[str, Sequence[int]] | None = None,
 ) -> Any:
@@ -52,6 +53,7 @@ def structured_report(
             classes are coded; others get a code of the private scheme 99CROSSD.
         intended_use: of the model, word for word.
         warnings: what was noted about the images.
+        scope: whether the images are like those that the model was trained on; None where it cannot be told.
         case: what the run calls this case; its tracking identifier.
         frames: by SOPInstanceUID which frames of a multi-frame object were classified, counted from 1.
 
@@ -110,6 +112,7 @@ def structured_report(
         title=codes.DCM.ImagingMeasurementReport,
     )
     texts = [("intended_use", "Intended use of the model", intended_use or UNSTATED)]
+    texts += [] if scope is None else [("scope", "Likeness to the training cases", scope)]
     texts += [("warning", "Warning about the images", warning) for warning in warnings]
     for value, meaning, text in texts:  # TID 1500 may be extended
         concept = sr.CodedConcept(value, PRIVATE_SCHEME, meaning)
