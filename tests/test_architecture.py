@@ -42,6 +42,7 @@ SCRIPTS_ARROW = [  # of packages below scripts, right of the whole library; scri
         "benchmarks.speed",
         "benchmarks.faults",
         "benchmarks.many_cases",
+        "benchmarks.scope",
     },
     {"maintain"},
 ]

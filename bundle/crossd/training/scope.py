@@ -113,7 +113,9 @@ class ScopeWriter:
         try:
             scope = measured_scope(card, network, self.cases, self.preprocessing, self.inferer, progress=True)
         except CrossDError as error:
-            logger.warning("%s has no scope, so inference cannot tell cases that are unlike these: %s", self.path, error)
+            logger.warning(
+                "%s has no scope, so inference cannot tell cases that are unlike these: %s", self.path, error
+            )
             return
         state = content.pop("model")
         save_checkpoint(self.path, state, {**card, "scope": scope.entry()}, **content)
