@@ -2,7 +2,7 @@
 
 python -m scripts.maintain.scope --labels data/vessel/labels.csv
 
-`labels` has the training and validation cases of the model (`scripts/prepare_datalist.py --dataset vesselmnist3d --size 64`).
+`labels` has the cases of the model by split, from `scripts/prepare_datalist.py --dataset vesselmnist3d --size 64`.
 `card.scope` of `configs/metadata.json` is replaced.
 """
 

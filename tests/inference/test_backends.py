@@ -220,6 +220,7 @@ class TestRefusals:
 def make_bundle_inputs(folder: Path) -> tuple[str, str]:
     """A checkpoint, and a volume of 27 windows, 6 batches of 4 and one of 3."""
     card = json.loads((ROOT / "configs" / "metadata.json").read_text(encoding="utf-8"))["card"]
+    card.pop("scope", None)  # of the shipped network
     card["network"] = {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4}
     card["input"] |= {"roi_size": [16, 16, 16], "spacing": None}
     network = network_from_card(card)

@@ -15,7 +15,7 @@ from crossd.errors import CrossDError
 QUANTILE = 0.99  # of the validation cases, which are inside
 FEWEST = (4, 2)  # training and validation cases
 FARTHEST = 1000.0  # times a limit; what is farther is as far
-# The least standard deviation that is taken for a figure. Three of them are what a case may always differ by, even where
+# The least standard deviation that is taken for a figure. A case may always differ by three of them, even where
 # all training cases are alike: sizes by a factor of 1.5 (they are logarithms), a bin of the histogram by 2 % of voxels.
 FIGURES = {"spacing": 0.135, "extent": 0.135, "foreground": 0.1, "intensities": 0.05}
 Seen = Mapping[str, Any]

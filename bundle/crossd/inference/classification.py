@@ -26,7 +26,7 @@ class Classification:
     - Its tables, `predictions.csv` and `.json`, say of each case `probabilities` by class (probability_<class> in the
       CSV) and `predicted_class`; several of them (multilabel: probability of at least 0.5) are joined by ";". Where the
       card has a scope they say `scope` ("inside" or "outside" of what training cases look like) and `unlike` (the share
-      of validation cases that are less unlike). In the JSON stand the number of `windows` and the `evidence_class`, too.
+      of validation cases that are less unlike). The JSON has the number of `windows` and the `evidence_class`, too.
     - `evidence/<case>.nii.gz`: the mean probability of the windows covering each voxel, in the input's own space.
     - `saliency/<case>.nii.gz`: where it is asked for, the Grad-CAM map, likewise.
 

@@ -103,7 +103,7 @@ class ScopeWriter:
         wait_for_all()
 
     def write(self) -> None:
-        """Add it, unless it is there; where that is not possible the model is as good as before, and the log says so."""
+        """Add it, unless it is there; where that is not possible the model stays as it is, and the log says so."""
         content = read_checkpoint(self.path)
         card = content.pop("card")
         if card.get("scope") is not None:
