@@ -74,7 +74,7 @@ class CaseScope:
 
     def __init__(self, card: Mapping[str, Any]) -> None:
         self.scope = Scope.of(card)
-        self.input = card["input"]
+        self.input = card.get("input", {})
         self._silent = self.scope is None or self.scope.features is None
 
     def start(self) -> None:

@@ -114,8 +114,10 @@ class WindowInferer(Inferer):
         for first in tqdm(batches, desc="windows", leave=False, disable=hidden):
             batch = [plans[number].cut(index) for number, index in todo[first : first + self.sw_batch_size]]
             windows = torch.cat(batch).to(_device(network, batch[0]))
-            known = isinstance(network, Accelerated) and not (args or kwargs)
-            logits, features = network.with_features(windows) if known else (network(windows, *args, **kwargs), None)
+            if isinstance(network, Accelerated) and not (args or kwargs):
+                logits, features = network.with_features(windows)
+            else:
+                logits, features = network(windows, *args, **kwargs), None
             many = [None] * len(batch) if features is None else features.detach().float().cpu().unbind()
             answers += zip(self._probabilities(logits, len(batch)).unbind(), many, strict=True)
         in_order = iter(answers)

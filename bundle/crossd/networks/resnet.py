@@ -101,7 +101,7 @@ class FeatureMaps(ResNet):
         (torch.Size([2, 120]), True)
         """
         stages = self.feature_maps(x)[1:]
-        logits = self.fc(self.avgpool(stages[-1]).flatten(1))
+        logits: Tensor = self.get_submodule("fc")(self.avgpool(stages[-1]).flatten(1))
         return logits, torch.cat([nn.functional.normalize(stage.flatten(2).mean(2)) for stage in stages], 1)
 
 
