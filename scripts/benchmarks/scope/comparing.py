@@ -37,8 +37,8 @@ def compare(weights: Path, data: Path, final: bool) -> Iterator[dict[str, Any]]:
     inside = {split: _outputs(plain, vessels(data, split), card["input"]) for split in ("train", "val", "test")}
     with np.load(data / "medmnist" / "vesselmnist3d_64.npz") as arrays:
         labels = arrays["train_labels"].ravel().astype(int)
-    head = (plain.fc.weight.detach().numpy(), plain.fc.bias.detach().numpy())
-    fitted = detectors(inside["train"], labels, head)
+    head = tuple(plain.get_parameter(f"fc.{name}").detach().numpy() for name in ("weight", "bias"))
+    fitted = detectors(inside["train"], labels, head[0], head[1])
     sets = {name: _outputs(plain, make(), card["input"]) for name, make in choice_sets(data).items()}
     if final:
         sets["adrenal"] = _outputs(plain, vessels(data, "test", "adrenalmnist3d_64"), card["input"])
@@ -68,14 +68,14 @@ def answers(name: str, folder: Path, inside: bool) -> dict[str, Any]:
     return {"kind": "answers", "set": name, "inside": inside, "outside": outside, "scores": scores}
 
 
-def auroc(inside: Sequence[float], outside: Sequence[float]) -> float:
+def auroc(inside: Iterable[float], outside: Iterable[float]) -> float:
     """How well a score tells the two apart.
 
     >>> auroc([1, 2], [2, 3])
     0.875
     """
     scores = torch.tensor([*inside, *outside], dtype=torch.float64)[:, None]
-    targets = torch.tensor([0] * len(inside) + [1] * len(outside))[:, None]
+    targets = torch.tensor([0 for _ in inside] + [1 for _ in outside])[:, None]
     return float(class_aucs(scores, targets)[0])
 
 

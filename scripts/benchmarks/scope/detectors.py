@@ -20,13 +20,13 @@ class Outputs:
 Score = Callable[[Outputs], np.ndarray]
 
 
-def detectors(train: Outputs, labels: np.ndarray, head: tuple[np.ndarray, np.ndarray]) -> dict[str, Score]:
+def detectors(train: Outputs, labels: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> dict[str, Score]:
     """Every detector, fitted.
 
     Args:
         train: of the training cases.
         labels: their classes.
-        head: weight `(classes, channels)` and bias of the network's last layer.
+        weight, bias: of the network's last layer, `(classes, channels)` and `(classes,)`.
     """
     one, own = _mahalanobis(_last, train), _mahalanobis(_last, train, labels)
     return {
@@ -36,7 +36,7 @@ def detectors(train: Outputs, labels: np.ndarray, head: tuple[np.ndarray, np.nda
         "relative-mahalanobis": lambda seen: own(seen) ** 2 - one(seen) ** 2,
         "mahalanobis++": _mahalanobis(lambda seen: _unit(_last(seen)), train),
         "neighbours": _neighbours(train),
-        "vim": _vim(train, head),
+        "vim": _vim(train, weight, bias),
         "stages": _stages(train),
     }
 
@@ -89,8 +89,7 @@ def _neighbours(train: Outputs, nearest: int = 10) -> Score:
     return score
 
 
-def _vim(train: Outputs, head: tuple[np.ndarray, np.ndarray], directions: int = 64) -> Score:
-    weight, bias = head
+def _vim(train: Outputs, weight: np.ndarray, bias: np.ndarray, directions: int = 64) -> Score:
     origin = -np.linalg.pinv(weight) @ bias
     moved = _last(train) - origin
     _, axes = np.linalg.eigh(moved.T @ moved / len(moved))
