@@ -114,7 +114,8 @@ def test_one_row_per_case_good_or_bad(tmp_path: Path) -> None:
     case_run = run(tmp_path, CASES)
     table = {row["case"]: row for row in rows(tmp_path)}
     assert list(rows(tmp_path)[0]) == [
-        *("case", "source", "probability_healthy", "probability_aneurysm", "predicted_class", "status", "reason")
+        *("case", "source", "probability_healthy", "probability_aneurysm", "predicted_class"),
+        *("scope", "unlike", "status", "reason"),
     ]
     assert list(table) == list(CASES)
     assert {name: row["status"] for name, row in table.items()} == {
@@ -254,7 +255,7 @@ def test_the_reason_is_the_rule_that_was_broken() -> None:
 def test_a_backend_that_is_refused_ends_the_run_instead_of_failing_every_case(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "torchscript", lambda plain, example: lambda inputs: plain(inputs) + 1)
+    monkeypatch.setattr(backends, "torchscript", lambda plain, example: lambda inputs: (plain(inputs)[0] + 1,))
     network = Accelerated(MeanLogits(2), "torchscript")
     with pytest.raises(
         CrossDError, match=r"backend 'torchscript' must agree .* on the first batch, .*: use backend 'eager'"

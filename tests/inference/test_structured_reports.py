@@ -76,6 +76,7 @@ def test_findings_probabilities_and_references(series, tmp_path):
         CARD,
         intended_use="Tests only",
         warnings=["tilted"],
+        scope="outside: 100 %",
         case="c1",
         evidence="gradient",
     )
@@ -104,6 +105,7 @@ def test_findings_probabilities_and_references(series, tmp_path):
         ("Intended use of the model", "Tests only"),
         ("Warning about the images", "tilted"),
         ("Map of evidence", "gradient"),
+        ("Likeness to the training cases", "outside: 100 %"),
         ("Tracking Identifier", "c1: healthy"),
     ):
         assert expected in texts

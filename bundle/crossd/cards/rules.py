@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from crossd.cards.scope import check_scope
 from crossd.errors import CrossDError
 
 FORMAT = 1
@@ -36,8 +37,9 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     (millimetres, three numbers or null), `roi_size` (voxels, three), `intensity` (`mode`, and `lower` < `upper` unless
     that is "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Where they are there,
     `crossd_version`, `data`, `encoder` and `intended_use` are texts, `metrics` and `pseudo_3d` (here and in `input`)
-    dictionaries of numbers, and `finding_codes` lists of three texts by class; of a classifier's `network`, `depth`,
-    `width` and the stem's size and stride are positive whole numbers, and `motion`, `view` and `conv` are texts.
+    dictionaries of numbers, `finding_codes` lists of three texts by class, and `scope` what `crossd.cards.scope.Scope`
+    writes; of a classifier's `network`, `depth`, `width` and the stem's size and stride are positive whole numbers, and
+    `motion`, `view` and `conv` are texts.
     Further entries are kept.
 
     Args:
@@ -155,6 +157,8 @@ def _check_further(card: Any, rule: _Rule) -> None:
     codes = card.get("finding_codes")
     kept = codes is None or (isinstance(codes, dict) and all(map(_is_code, codes.values())))
     rule("finding_codes", codes, kept, "[code value, coding scheme, meaning] by class")
+    if card.get("scope") is not None:
+        check_scope(card["scope"], rule)
 
 
 def _is_number(value: Any) -> bool:

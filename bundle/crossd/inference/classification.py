@@ -10,10 +10,12 @@ from typing import Any
 from monai.engines import SupervisedEvaluator
 
 from crossd.errors import CrossDError, one_of
+from crossd.inference import case_scope
 from crossd.inference.answer import Answer, Explanation
 from crossd.inference.attribution import METHODS as WITHIN
 from crossd.inference.attribution import VoxelEvidence
 from crossd.inference.case_dataset import Case, reason
+from crossd.inference.case_scope import CaseScope
 from crossd.inference.evidence import WindowMap
 from crossd.inference.input_space import map_in_input_space, save_map
 from crossd.inference.saliency import METHODS, WindowGradCAM
@@ -31,8 +33,10 @@ class Classification:
     """What `CaseRun` does with what `classify_cases` says.
 
     - Its tables, `predictions.csv` and `.json`, say of each case `probabilities` by class (probability_<class> in the
-      CSV) and `predicted_class`; several of them (multilabel: probability of at least 0.5) are joined by ";". In the
-      JSON stand the number of `windows`, the `evidence_class` and the `evidence_method`, too.
+      CSV) and `predicted_class`; several of them (multilabel: probability of at least 0.5) are joined by ";". Where the
+      card has a scope they say `scope` ("inside" or "outside" of what training cases look like) and `unlike` (the share
+      of validation cases that are less unlike). The JSON has the number of `windows`, the `evidence_class` and the
+      `evidence_method`, too.
     - `evidence/<case>.nii.gz`: where the answer came from, in the input's own space. The mean probability of the
       windows covering each voxel (`windows`); where that is the same everywhere, as of one window, what each voxel
       adds to the log-odds by `VoxelEvidence` (`gradient`, or `occlusion`). Its header says which (`descrip`).
@@ -68,10 +72,12 @@ class Classification:
         self.evidence = one_of("evidence", evidence, ("auto", *EVIDENCE))
         self.saliency = None if saliency is None else one_of("saliency", saliency, METHODS)
         self.saliency_layer = saliency_layer
-        self.columns = [*(f"probability_{name}" for name in self.classes), "predicted_class"]
+        self.columns = [*(f"probability_{name}" for name in self.classes), "predicted_class", *case_scope.COLUMNS]
+        self.scope = CaseScope(card)
 
     def start(self, engine: SupervisedEvaluator) -> None:
         """The evaluator's network has its weights."""
+        self.scope.start()
         if not isinstance(engine.inferer, WindowInferer):
             if self.saliency is None:
                 return  # whoever asks it for windows says so
@@ -88,7 +94,7 @@ class Classification:
         """Those of `columns`."""
         chances = answer.details["probabilities"]
         values = [f"{chances[name]:.6f}" if chances else "" for name in self.classes]
-        return [*values, answer.details["predicted_class"] or ""]
+        return [*values, answer.details["predicted_class"] or "", *case_scope.cells_of(answer.details)]
 
     def explain(self, case: Case, said: Mapping[str, Any]) -> Explanation:
         """The maps of what `classify_cases` said of a case."""
@@ -114,23 +120,27 @@ class Classification:
 
     def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation, folder: Path) -> Answer:
         """The answer of a case, whose maps are written below the run's folder."""
-        nothing = dict.fromkeys(("probabilities", "predicted_class", "windows", "evidence_class", "evidence_method"))
+        later = ("windows", "evidence_class", "evidence_method")
+        nothing = dict.fromkeys(("probabilities", "predicted_class", *case_scope.COLUMNS, *later))
         files: dict[str, str | None] = {"evidence": None, "saliency": None}
         for kind in files:
             (folder / kind / f"{case.name}.nii.gz").unlink(missing_ok=True)  # of an earlier run
         if "error" in said:
             return Answer.without(case, said["error"], files, nothing)
+        assert case.image is not None  # it was read
+        judgement = self.scope(case.image, said["evidence"].features)
         probabilities: list[float] = said["pred"].tolist()
         details = {
             "probabilities": dict(zip(self.classes, probabilities, strict=True)),
             "predicted_class": ";".join(predicted_classes(probabilities, self.card)),
+            **case_scope.details_of(judgement),
             "windows": len(said["evidence"]),
             "evidence_class": explanation.shown,
             "evidence_method": explanation.method,
         }
         answer = Answer(case.case, case.source, "ok", None, case.warnings, files, details)
-        if explanation.missing is not None:
-            answer = answer.noting(explanation.missing)
+        for note in (case_scope.warning_of(judgement), explanation.missing):
+            answer = answer if note is None else answer.noting(note)
         about = {"evidence": evidence_meaning(details)}
         try:
             written = {

@@ -80,6 +80,7 @@ class WindowEvidence:
         shape: voxels of the volume along each axis, before padding.
         before: voxels padded in front of each axis; zeros unless the volume is smaller than the window.
         aggregation: how the windows become one answer.
+        features: `(features,)`, the mean over the windows of what the network makes of them; None: not known.
 
     >>> evidence = WindowEvidence(torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([[0], [2]]), (4,), (6,), (0,))
     >>> evidence.aggregate().round(decimals=4).tolist()
@@ -94,6 +95,7 @@ class WindowEvidence:
     shape: tuple[int, ...]
     before: tuple[int, ...]
     aggregation: Aggregation = field(default_factory=Aggregation)
+    features: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from monai.networks.nets import ResNet
 from torch import Tensor, nn
 
@@ -82,6 +83,26 @@ class FeatureMaps(ResNet):
         two = self.layer2(one)  # no loop: TorchScript unrolls none over several modules
         three = self.layer3(two)
         return [stem, one, two, three, self.layer4(three)]
+
+    def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and what the network makes of an input at each of its depths, from one pass.
+
+        Args:
+            x: `(batch, in_channels, *spatial)`.
+
+        Returns:
+            Logits `(batch, num_classes)`, as from `forward`; and features `(batch, channels of the four stages)`: of
+            each stage the mean over space, divided by its length.
+
+        >>> import torch
+        >>> network = PlainResNet(3, in_channels=1, num_classes=2, depth=10, width=8).eval()
+        >>> logits, features = network.with_features(volumes := torch.rand(2, 1, 32, 32, 32))
+        >>> features.shape, torch.equal(logits, network(volumes))
+        (torch.Size([2, 120]), True)
+        """
+        stages = self.feature_maps(x)[1:]
+        logits: Tensor = self.get_submodule("fc")(self.avgpool(stages[-1]).flatten(1))
+        return logits, torch.cat([nn.functional.normalize(stage.flatten(2).mean(2)) for stage in stages], 1)
 
 
 class CrossDResNet(FeatureMaps):

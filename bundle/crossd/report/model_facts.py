@@ -46,6 +46,7 @@ def model_facts(
         "Says": f"a mask of {', '.join(classes[1:])}" if segments else f"{rule}: {', '.join(named)}",
         "Input": _input(card.get("input") or {}),
         "Trained on": _text(card.get("data")),
+        "Scope": _scope(card.get("scope")),
         "Measured": _metrics(described.get("eval_metrics") if own else card.get("metrics")),
         "Intended use": str(described.get("intended_use") or UNSTATED) if own else UNSTATED,
     }
@@ -72,6 +73,13 @@ def _input(seen: dict[str, Any]) -> str:
     grey = {"window": f"grey values {limits}", "percentile": f"grey values from percentile {limits}"}
     parts += [grey.get(intensity["mode"], "full range of grey values")] if intensity.get("mode") else []
     return ", ".join(parts)
+
+
+def _scope(scope: Any) -> str:
+    if not scope:
+        return "not known: whether a case is like the training cases cannot be told"
+    training, validation = scope["cases"]
+    return f"of {training} training cases; {100 * scope['quantile']:g} % of {validation} validation cases are inside"
 
 
 def _metrics(metrics: Any) -> str:
