@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,15 @@ from typing import Any
 from torch import Tensor
 
 from crossd.bundle import bundle_card, metadata_beside
+from crossd.cards.from_tensors import RADIMAGENET, guessed
 from crossd.cards.rules import SEGMENTATION, SELF_SUPERVISED
 from crossd.checkpoints import Pretrained, read_card, read_checkpoint
 from crossd.checkpoints.find_weights import entry_of, weights_path
-from crossd.checkpoints.layouts import Source, efficientnet_names, recognise, without_wrapper
 from crossd.errors import CrossDError
-from crossd.networks import STAGES
 from crossd.networks.monai_encoders import MONAI_ENCODERS, encoder_arguments
 
 logger = logging.getLogger(__name__)
 
-RADIMAGENET = {"mean": 0.3162, "std": 0.3213}  # of the official Cross-D pre-training set, grey values in [0, 1]
 FROM_SCRATCH: dict[str, Any] = {
     "class_names": [],
     "network": {"depth": 18, "width": 64},
@@ -44,7 +41,6 @@ FROM_SCRATCH_2D: dict[str, Any] = {
         **RADIMAGENET,
     },
 }
-IMAGENET = {"mean": 0.449, "std": 0.226}  # torchvision's three channels, averaged
 _CHANNELS = ("spatial_dims", "in_channels", "out_channels", "num_classes")  # these follow from the new data
 
 
@@ -224,63 +220,14 @@ def _of_registry(entry: Pretrained, path: Path, spatial_dims: int) -> dict[str, 
 
 
 def _guess(path: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    source = without_wrapper(recognise(state), lambda name: name in ("conv1.weight", "conv_stem.weight"))
-    source = efficientnet_names(source, lambda name: False)
-    network = lite_arguments(source.state) or {**FROM_SCRATCH["network"], **resnet_arguments(source.state)}
-    scratch = FROM_SCRATCH["input"]
-    seen = {**scratch, **_normalisation(source, "variant" in network)}
+    layout, network, normalisation = guessed(state)
+    network = network if "name" in network else {**FROM_SCRATCH["network"], **network}
     logger.warning(
-        "%s (%s) has no card: taken are %s, and mean %s and std %s for intensities in [0, 1]. Change them by --network, "
-        "--depth, --width, --mean, --std.",
+        "%s (%s) has no card: taken are %s, and %s for intensities in [0, 1]. Change them by --network, --depth, "
+        "--width, --mean, --std.",
         path,
-        source.layout,
+        layout,
         network,
-        seen["mean"],
-        seen["std"],
+        normalisation or "mean 0 and std 1",
     )
-    return {**FROM_SCRATCH, "network": network, "input": seen}
-
-
-def _normalisation(source: Source, is_lite: bool) -> dict[str, float]:
-    """What networks of its kind were shown, as far as a layout says it."""
-    if source.layout in ("official Cross-D", "RadImageNet 2D ResNet"):
-        return RADIMAGENET
-    if is_lite:
-        return {"mean": 0.5, "std": 0.5}
-    return {} if source.layout == "MONAI/MedicalNet 3D ResNet" else IMAGENET
-
-
-def lite_arguments(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Name and variant of an EfficientNet-Lite from its state dict, under our names; nothing when it is none of ours.
-
-    >>> import torch
-    >>> from crossd.networks import PlainEfficientNetLite
-    >>> with torch.device("meta"):
-    ...     lite_arguments(PlainEfficientNetLite(2, 3, 5, "lite1").state_dict())
-    {'name': 'CrossDEfficientNetLite', 'variant': 'lite1'}
-    """
-    last = state.get("blocks.6.0.conv_pwl.weight")
-    if last is None or "blocks.0.0.se.conv_reduce.weight" in state:
-        return {}
-    deep = "blocks.1.2.conv_pwl.weight" in state
-    shapes = {(False, 320): "lite0", (True, 320): "lite1", (True, 352): "lite2"}
-    variant = shapes.get((deep, last.shape[0]))
-    return {} if variant is None else {"name": "CrossDEfficientNetLite", "variant": variant}
-
-
-def resnet_arguments(state: Mapping[str, Tensor]) -> dict[str, int]:
-    """Depth and width of a ResNet from its state dict, under torchvision's names; nothing when it is none of ours.
-
-    >>> import torch
-    >>> stages = {f"layer{stage}.0.conv1.weight": torch.zeros(1) for stage in (1, 2, 3, 4)}
-    >>> resnet_arguments({"conv1.weight": torch.zeros(16, 3, 7, 7), **stages})
-    {'depth': 10, 'width': 16}
-    """
-    blocks = [
-        len({m[1] for name in state if (m := re.match(rf"layer{stage}\.(\d+)\.", name))}) for stage in (1, 2, 3, 4)
-    ]
-    kind = "bottleneck" if "layer1.0.conv3.weight" in state else "basic"
-    depths = [depth for depth, stages in STAGES.items() if stages == (kind, blocks)]
-    if not depths or "conv1.weight" not in state:
-        return {}
-    return {"depth": depths[0], "width": int(state["conv1.weight"].shape[0])}
+    return {**FROM_SCRATCH, "network": network, "input": {**FROM_SCRATCH["input"], **normalisation}}

@@ -129,18 +129,20 @@ def efficientnet_names(source: Source, wanted: Callable[[str], bool]) -> Source:
     return source.renamed(new, "EfficientNet-PyTorch")
 
 
-def into_part(source: Source, part: str) -> Source | None:
+def into_part(source: Source, part: str, wanted: Callable[[str], bool]) -> Source | None:
     """A classifier's entries under the names that they have in a part of a network; its own last layers stay outside.
 
     Args:
         source: names such as `conv1.weight`, or already `encoder.conv1.weight` and nothing else.
         part: such as `"encoder"`.
+        wanted: whether the network has an entry; a last layer that the part has too goes inside.
 
     Returns:
         None where the checkpoint is of the whole network: where some entries lie in the part and others do not.
 
     >>> import torch
-    >>> list(into_part(recognise({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}), "encoder").state)
+    >>> source = recognise({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)})
+    >>> list(into_part(source, "encoder", ["encoder.conv1.weight"].__contains__).state)
     ['encoder.conv1.weight', 'fc.bias']
     """
     inside = [name.startswith(f"{part}.") for name in source.state]
@@ -148,7 +150,9 @@ def into_part(source: Source, part: str) -> Source | None:
         return source
     if any(inside):
         return None
-    return source.renamed(lambda name: name if name.startswith(HEADS) else f"{part}.{name}")
+    return source.renamed(
+        lambda name: name if name.startswith(HEADS) and not wanted(f"{part}.{name}") else f"{part}.{name}"
+    )
 
 
 def _last(name: str) -> str:

@@ -80,12 +80,11 @@ def load_pretrained(
     found = without_wrapper(recognise(content["model"]), current.__contains__)
     found = efficientnet_names(found, current.__contains__)
     part = str(getattr(network, "pretrained_part", ""))
-    of_part = into_part(found, part) if part else None
+    of_part = into_part(found, part, current.__contains__) if part else None
     found = of_part or found
     _check_motion(network, content.get("card"), found.stored, where)
 
-    entry = entry_of(source)
-    plan = Plan(found, current, fill, exact_in_grey=None if entry is None else entry.exact_in_grey)
+    plan = Plan(found, current, fill, **_known(source))
     layers = _layers(network)
     if of_part is not None:
         layers = _only_part(plan, layers, part, strict_head, where)
@@ -121,6 +120,19 @@ def _content(source: Any) -> tuple[str, dict[str, Any]]:
             "a path, or network.state_dict()."
         )
     return "", entries
+
+
+def _known(source: Any) -> dict[str, str]:
+    """What the registry knows of a sum over channels."""
+    entry = entry_of(source)
+    if entry is None:
+        return {}
+    if entry.exact_in_grey:
+        return {"in_grey": "exact, as they had the same mean and standard deviation"}
+    return {
+        "in_grey": "approximate, as their means and standard deviations differed. For the exact answer build the "
+        "network with all of them, repeat the grey channel, and normalise each by its own"
+    }
 
 
 def _layers(network: nn.Module) -> dict[str, nn.Module]:

@@ -44,31 +44,28 @@ def build_classifier(arguments: Mapping[str, Any]) -> Classifier:
         ) from error
 
 
-def classifier_arguments(
-    base: Mapping[str, Any], network: str | None = None, options: Mapping[str, Any] | None = None, **own: Any
-) -> dict[str, Any]:
+def classifier_arguments(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The `network` of a new card but its channels and classes.
 
     Args:
         base: that of the weights that training starts from.
-        network: `CrossDResNet`, `CrossDEfficientNetLite`, or a variant of this, `lite0` or `efficientnet-lite0` and so
-            on; None: as in `base`.
-        options: further arguments of the class, which come last.
-        own: arguments with an option of their own, such as `depth`; None: as in `base`.
+        given: `network`: `CrossDResNet`, `CrossDEfficientNetLite`, or a variant of this, `lite0` or
+            `efficientnet-lite0` and so on; `network_options`, which come last; and arguments with an option of their
+            own, such as `depth`. None, or absent: as in `base`.
 
     Raises:
         CrossDError: for another network.
 
-    >>> classifier_arguments({"depth": 10, "width": 8, "motion": "rotate"}, width=16)
+    >>> classifier_arguments({"depth": 10, "width": 8, "motion": "rotate"}, {"network": None, "width": 16})
     {'depth': 10, 'width': 16, 'motion': 'rotate'}
-    >>> classifier_arguments({"depth": 10, "width": 8}, "lite1", conv="plain")
-    {'name': 'CrossDEfficientNetLite', 'variant': 'lite1', 'conv': 'plain'}
+    >>> classifier_arguments({"depth": 10, "width": 8}, {"network": "lite1", "network_options": {"dropout": 0.5}})
+    {'name': 'CrossDEfficientNetLite', 'variant': 'lite1', 'dropout': 0.5}
     """
+    own = {name: value for name, value in given.items() if value is not None}
+    options, network = own.pop("network_options", {}), own.pop("network", None)
     chosen = {} if network is None else _named(network)
-    before = base.get("name", USUAL)
-    kept = base if network is None or chosen.get("name", USUAL) == before else {}
-    given = {key: value for key, value in own.items() if value is not None}
-    return {**kept, **chosen, **given, **(options or {})}
+    kept = base if network is None or chosen.get("name", USUAL) == base.get("name", USUAL) else {}
+    return {**kept, **chosen, **own, **options}
 
 
 def _named(network: str) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class CrossDUNet(nn.Module):
                 f"The stride of a U-Net's stem must be 1, 2, 4 …, because the decoder doubles sizes; got "
                 f"{conv1_t_stride}. Choose conv1_t_stride=2."
             )
-        chosen = classifier_arguments({}, encoder)
+        chosen = classifier_arguments({}, {"network": encoder})
         resnet = dict(depth=depth, width=width, conv1_t_size=conv1_t_size, conv1_t_stride=conv1_t_stride)
         if "variant" not in chosen:
             chosen |= {**resnet, "no_max_pool": no_max_pool}
