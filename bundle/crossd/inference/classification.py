@@ -32,7 +32,7 @@ class Classification:
         evidence_class: name of the class the maps show. By default the one that is not the negative class; where
             there are several of them the predicted class.
         saliency: "gradcam" for a map of `WindowGradCAM`; None for no such map.
-        saliency_layer: name of the module whose activations it shows; the last stage of a ResNet is "layer4".
+        saliency_layer: name of the module whose activations it shows; None: the network's last stage.
 
     Raises:
         CrossDError: for an evidence class the model does not have, for another kind of saliency, and at the start for a
@@ -46,7 +46,7 @@ class Classification:
         card: Mapping[str, Any],
         evidence_class: str | None = None,
         saliency: str | None = None,
-        saliency_layer: str = "layer4",
+        saliency_layer: str | None = None,
     ) -> None:
         self.card = card
         self.classes: list[str] = list(card["class_names"])

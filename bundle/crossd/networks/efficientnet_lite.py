@@ -6,7 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from monai.networks.layers import Conv, Pool
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from crossd.conv import crossd_convs
 from crossd.errors import one_of
@@ -29,6 +29,7 @@ _STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
+fx.wrap("same_padded")  # one operation where batch norms are fused, in each module that calls it
 
 
 class LiteFeatureMaps(nn.Module):

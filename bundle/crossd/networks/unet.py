@@ -93,7 +93,7 @@ class CrossDUNet(nn.Module):
             {"spatial_dims": spatial_dims, "in_channels": in_channels, "num_classes": 1, **chosen, **layer_options}
         )
         for name in built.after_stages:
-            setattr(built, name, None)
+            setattr(built, name, nn.Identity())
         self.encoder = built
         self.joined, self.stride = _joins(built.feature_strides)
         channels = [*built.feature_channels, 0, in_channels]  # of no map (-2) and of the image (-1) at the end
