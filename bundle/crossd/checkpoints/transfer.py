@@ -51,8 +51,10 @@ def load_pretrained(
     Args:
         network: changed in place, and only when everything fits.
         source: a checkpoint file, its content, or a state dict; what `crossd.pretrained` gives, or its name.
-        fill: the other slices of an inflated 2D kernel, `"centre"` (zeros) or `"mean"` (every slice the same); by
-            default `"centre"` in Cross-D layers and `"mean"` in plain convolutions.
+        fill: the other slices of an inflated 2D kernel, `"centre"` (zeros), `"mean"` (every slice the same) or
+            `"tomographic"` (the 2D kernel is the projection along depth, exactly, and as nearly as possible those along
+            height and width; the report says how nearly); by default `"centre"` in Cross-D layers and `"mean"` in plain
+            convolutions. In 2D the last two give the source's logits under `view="projection"`.
         strict_head: raise instead of initialising the last layer afresh.
         allow_missing: patterns such as `"*.downsample.*"` of entries that may stay as initialised.
 
@@ -106,6 +108,11 @@ def load_pretrained(
     listed = {kind: tuple(name for name in current if plan.kinds[name] == kind) for kind in set(plan.kinds.values())}
     unused = tuple(found.given[name] for name in found.state if name not in plan.used)
     notes = tuple(note.format(n=count) for note, count in plan.notes.items())
+    if off := sorted(plan.residuals):
+        notes += (
+            "Tomographic kernels have the 2D kernel as projection along depth; those along height and width are off by "
+            f"{off[0]:.0%} to {off[-1]:.0%} of its norm, {off[len(off) // 2]:.0%} in the middle; layers: {len(off)}.",
+        )
     return TransferReport(found.layout, type(network).__name__, **listed, unused=unused, notes=notes)  # type: ignore[arg-type]
 
 

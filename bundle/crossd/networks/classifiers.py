@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, TypeAlias
 
+from crossd.conv.factory import LAYER_OPTIONS
 from crossd.errors import CrossDError, one_of
 from crossd.networks.efficientnet_lite import VARIANTS, CrossDEfficientNetLite, LiteFeatureMaps, PlainEfficientNetLite
 from crossd.networks.resnet import CrossDResNet, FeatureMaps, PlainResNet
@@ -34,7 +36,16 @@ def build_classifier(arguments: Mapping[str, Any]) -> Classifier:
     """
     rest = dict(arguments)
     convs = CLASSIFIERS[one_of("network.name", rest.pop("name", USUAL), CLASSIFIERS)]
-    kind = convs[one_of("conv", rest.pop("conv", "crossd"), convs)]
+    conv = one_of("conv", rest.pop("conv", "crossd"), convs)
+    kind = convs[conv]
+    takes = [name for name in signature(kind).parameters if name != "layer_options"]
+    takes += LAYER_OPTIONS if conv == "crossd" else ()
+    unknown = [name for name in rest if name not in takes]
+    if unknown:
+        raise CrossDError(
+            f"{kind.__name__} takes {', '.join(takes)}; got {', '.join(unknown)}. Leave these out of the options and of "
+            "--network_options, or correct the card."
+        )
     try:
         return kind(**rest)
     except TypeError as error:
