@@ -43,7 +43,7 @@ def build_classifier(arguments: Mapping[str, Any]) -> Classifier:
     unknown = [name for name in rest if name not in takes]
     if unknown:
         raise CrossDError(
-            f"{kind.__name__} takes {', '.join(takes)}; got {', '.join(unknown)}. Leave these out of the options and of "
+            f"{kind.__name__} takes {', '.join(takes)}; got {', '.join(unknown)}. Leave these out of options and "
             "--network_options, or correct the card."
         )
     try:

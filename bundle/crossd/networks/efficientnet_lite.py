@@ -10,7 +10,14 @@ from torch import Tensor, fx, nn
 
 from crossd.conv import crossd_convs
 from crossd.errors import one_of
-from crossd.networks.lite_blocks import DepthwiseSeparable, InvertedResidual, initialise, lite_norm, same_padded
+from crossd.networks.lite_blocks import (
+    DepthwiseSeparable,
+    InvertedResidual,
+    channels_last,
+    initialise,
+    lite_norm,
+    same_padded,
+)
 
 # variant -> width and depth coefficient, side of the images that it was trained on, dropout
 VARIANTS: dict[str, tuple[float, float, int, float]] = {
@@ -30,6 +37,7 @@ _STAGES = (
     (3, 1, 6, 320, 1),
 )
 fx.wrap("same_padded")  # one operation where batch norms are fused, in each module that calls it
+fx.wrap("channels_last")
 
 
 class LiteFeatureMaps(nn.Module):
@@ -113,7 +121,7 @@ class LiteFeatureMaps(nn.Module):
         >>> [tuple(feature.shape[1:]) for feature in network.feature_maps(torch.rand(1, 1, 32, 32, 33))]
         [(16, 16, 16, 17), (24, 8, 8, 9), (40, 4, 4, 5), (112, 2, 2, 3), (320, 1, 1, 2)]
         """
-        x = self.act1(self.bn1(self.conv_stem(same_padded(x, 3, 2))))
+        x = channels_last(self.act1(self.bn1(self.conv_stem(same_padded(x, 3, 2)))))
         maps: list[Tensor] = []
         for index, stage in enumerate(self.blocks):
             x = stage(x)
