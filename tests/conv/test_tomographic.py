@@ -50,8 +50,9 @@ def test_otherwise_no_kernel_of_that_depth_projection_is_nearer():
     start = torch.randn(27, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).numpy()
     found = minimize(missed, start, jac=True, method="BFGS")
     assert found.fun == pytest.approx(misses(best, kernel), abs=1e-8)
-    difference = kernel.sum(3) - kernel.sum(2)  # of rows and columns
-    assert misses(best, kernel) == pytest.approx(float(difference.square().sum()) / 3, rel=1e-9)
+    difference = (kernel.sum(3) - kernel.sum(2)) / 3  # of rows and columns
+    torch.testing.assert_close(best.sum(3), kernel, atol=1e-10, rtol=0)
+    torch.testing.assert_close(best.sum(4), kernel + difference.unsqueeze(2), atol=1e-10, rtol=0)
     other = best + torch.from_numpy(found.x).reshape(1, 1, 3, 3, 3)  # as near, from another start
     other = other - other.mean(2, keepdim=True) + kernel.unsqueeze(2) / 3
     assert best.norm() <= other.norm() + 1e-9

@@ -3,7 +3,7 @@
 A network trained on images sees projections of volumes along any axis by the same kernel `k`, if those of `U` are `k`:
 along depth `(height, width)`, along height `(depth, width)` and along width `(depth, height)`, rows first, as of axial,
 coronal and sagittal images. All three exist where each row of `k` sums to what the column of its number does. For any
-other `k` the first is kept exactly, and the other two are as near as that allows.
+other `k` the first is kept exactly, and the third differs by the difference of these sums, spread over depth.
 """
 
 from __future__ import annotations
