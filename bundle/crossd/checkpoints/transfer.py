@@ -86,7 +86,8 @@ def load_pretrained(
     found = of_part or found
     _check_motion(network, content.get("card"), found.stored, where)
 
-    plan = Plan(found, current, fill, **_known(source))
+    plan = Plan(found, current, fill)
+    plan.in_grey = _known(source) or plan.in_grey
     layers = _layers(network)
     if of_part is not None:
         layers = _only_part(plan, layers, part, strict_head, where)
@@ -129,17 +130,17 @@ def _content(source: Any) -> tuple[str, dict[str, Any]]:
     return "", entries
 
 
-def _known(source: Any) -> dict[str, str]:
+def _known(source: Any) -> str | None:
     """What the registry knows of a sum over channels."""
     entry = entry_of(source)
     if entry is None:
-        return {}
+        return None
     if entry.exact_in_grey:
-        return {"in_grey": "exact, as they had the same mean and standard deviation"}
-    return {
-        "in_grey": "approximate, as their means and standard deviations differed. For the exact answer build the "
-        "network with all of them, repeat the grey channel, and normalise each by its own"
-    }
+        return "exact, as they had the same mean and standard deviation"
+    return (
+        "approximate, as their means and standard deviations differed. For the exact answer build the network with all "
+        "of them, repeat the grey channel, and normalise each by its own"
+    )
 
 
 def _layers(network: nn.Module) -> dict[str, nn.Module]:
