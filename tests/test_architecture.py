@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bundle" / "crossd"
 ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
-    {"errors", "version", "callers"},  # callers: who on the call stack is running what asks
+    # callers: who on the call stack is running what asks; registry: names of weights, which options take as they are
+    {"errors", "version", "callers", "checkpoints.registry"},
     {"files"},  # every file that is written whole, held or digested
     {"bundle", "options", "precision"},  # where a bundle is, what it is run with, and where amp may be
     {"processes"},  # how those that torchrun starts meet; inference and training both need it

@@ -206,13 +206,14 @@ def test_fine_tuning_keeps_the_backbone_and_takes_the_settings_of_the_card(train
     text = (volumes / "labels.csv").read_text().replace("p0\n", "p0\n", 1).replace("c02.nii.gz,empty", "c02.nii.gz,odd")
     text = text.replace("c04.nii.gz,empty", "c04.nii.gz,odd").replace("c06.nii.gz,empty", "c06.nii.gz,odd")
     (tmp_path / "labels.csv").write_text(text)
-    own = {name: None for name in ("roi_size", "depth", "width")}
     made = train(
         tmp_path / "out",
         labels=str(tmp_path / "labels.csv"),
         weights=str(trained / "model.pt"),
         trainable="head",
-        **{name: f"$@base['{'input' if name == 'roi_size' else 'network'}']['{name}']" for name in own},
+        roi_size="$@base['input']['roi_size']",
+        depth=None,
+        width=None,
     )
     before, after = read_checkpoint(trained / "model.pt"), read_checkpoint(tmp_path / "out" / "model.pt")
     assert after["card"]["class_names"] == ["cube", "empty", "odd"]

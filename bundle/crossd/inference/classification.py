@@ -48,7 +48,7 @@ class Classification:
             there are several of them the predicted class.
         evidence: "auto", or a method of `EVIDENCE` for all cases.
         saliency: "gradcam" for a map of `WindowGradCAM`; None for no such map.
-        saliency_layer: name of the module whose activations it shows; the last stage of a ResNet is "layer4".
+        saliency_layer: name of the module whose activations it shows; None: the network's last stage.
 
     Raises:
         CrossDError: for an evidence class the model does not have, another kind of evidence or saliency, and at the
@@ -62,7 +62,7 @@ class Classification:
         card: Mapping[str, Any],
         evidence_class: str | None = None,
         saliency: str | None = None,
-        saliency_layer: str = "layer4",
+        saliency_layer: str | None = None,
         evidence: str = "auto",
     ) -> None:
         self.card = card

@@ -63,7 +63,7 @@ INFERENCE = (
         compared=True,
         choices=("gradcam",),
     ),
-    Option("saliency_layer", "text", "layer4", "layer that Grad-CAM looks at", compared=True),
+    Option("saliency_layer", "text", None, "layer that Grad-CAM looks at; null: the last stage", compared=True),
     *(replace(option, compared=option.name != "sw_batch_size") for option in (*WINDOWS, *AGGREGATE)),
     Option("skip_background", "switch", False, "leave out windows of background only", compared=True),
     BACKEND,
