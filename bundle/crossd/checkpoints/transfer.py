@@ -100,6 +100,9 @@ def load_pretrained(
     _check_fit(plan, layers, f"{where}{found.layout} checkpoint", type(network).__name__)
 
     network.load_state_dict({**network.state_dict(), **plan.values})
+    part_loaded = getattr(network, "part_loaded", None)
+    if of_part is not None and callable(part_loaded):
+        part_loaded()
     listed = {kind: tuple(name for name in current if plan.kinds[name] == kind) for kind in set(plan.kinds.values())}
     unused = tuple(found.given[name] for name in found.state if name not in plan.used)
     notes = tuple(note.format(n=count) for note, count in plan.notes.items())
@@ -123,8 +126,11 @@ def _layers(network: nn.Module) -> dict[str, nn.Module]:
     """Prefix → module, for every module with entries of its own; a `CrossDConv` counts with its predictor."""
     layers: dict[str, nn.Module] = {}
     inside: tuple[str, ...] = ()
+    entries = network.state_dict()  # without what `MultiView` shares, which counts once
     for path, module in network.named_modules(remove_duplicate=False):
         prefix = f"{path}." if path else ""
+        if not any(name.startswith(prefix) for name in entries):
+            continue
         if isinstance(module, CrossDConv):
             inside += (prefix,)
             layers[prefix] = module

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import monai.networks.nets
 
+from crossd.networks.multi_view import MultiView
 from crossd.networks.resnet import STAGES, CrossDResNet, PlainResNet
 from crossd.networks.unet import CrossDUNet
 
-__all__ = ["STAGES", "CrossDResNet", "CrossDUNet", "PlainResNet", "register"]
+__all__ = ["STAGES", "CrossDResNet", "CrossDUNet", "MultiView", "PlainResNet", "register"]
 
 
 def register() -> None:
