@@ -46,7 +46,7 @@ def test_the_identity_ends_at_the_first_relu():
 
 def test_both_sides_answer_alike_for_a_volume_that_is_the_same_at_every_depth():
     """View "projection", equal motion, evaluation, copied norms, replicated padding; the ResNet's max pool included."""
-    from crossd.networks import multi_view
+    from crossd.networks.classifiers import CLASSIFIERS
 
     class Replicating(CrossDResNet):
         def __init__(self, *arguments, **options):
@@ -56,13 +56,13 @@ def test_both_sides_answer_alike_for_a_volume_that_is_the_same_at_every_depth():
                     layer._pads_before = [layer.kernel_size[0] // 2] * (2 * layer.spatial_dims)
                     layer._pads, layer.padding_mode = [0] * layer.spatial_dims, "replicate"
 
-    multi_view.BACKBONES["Replicating"] = Replicating
+    CLASSIFIERS["Replicating"] = {"crossd": Replicating}
     try:
         network = made(
             backbone={**BACKBONE, "name": "Replicating"}, views=("volume", "projections"), axes=(0,)
         ).double()
     finally:
-        del multi_view.BACKBONES["Replicating"]
+        del CLASSIFIERS["Replicating"]
     for side in (network.backbone, network.volume):
         for layer in side.modules():
             if isinstance(layer, torch.nn.modules.batchnorm._NormBase):
@@ -190,7 +190,8 @@ def test_directions_and_projections():
         ({"pooling": "sum"}, r"`pooling` must be one of 'mean', 'max', 'attention'; got 'sum'"),
         ({"spacing": (10, 1, 1), "axes": (1,)}, r"pixels are nearly square, of \[0\] .*; got axes \(1,\)"),
         ({"spacing": (10, 1, 100)}, r"pixels at most 3 times as long as wide, and voxels of \(10.0, 1.0, 100.0\)"),
-        ({"backbone": {"depth": 10}}, r"`backbone` must be one of 'CrossDResNet'.*; got None"),
+        ({"backbone": {"name": "ResNet"}}, r"`network.name` must be one of 'CrossDResNet'.*; got 'ResNet'"),
+        ({"backbone": {"conv": "plain"}}, r"takes the arguments of its class.*PlainResNet"),
         ({"directions": "all"}, r"`directions` must be one of 'axes', 'diagonals'; got 'all'"),
     ],
 )

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from crossd.bundle import bundle_card, metadata_beside
 from crossd.cards.rules import SEGMENTATION, SELF_SUPERVISED
-from crossd.checkpoints import read_card, read_checkpoint
-from crossd.checkpoints.layouts import recognise, without_wrapper
+from crossd.checkpoints import Pretrained, read_card, read_checkpoint
+from crossd.checkpoints.find_weights import entry_of, weights_path
+from crossd.checkpoints.layouts import Source, efficientnet_names, recognise, without_wrapper
 from crossd.errors import CrossDError
 from crossd.networks import STAGES
 from crossd.networks.monai_encoders import MONAI_ENCODERS, encoder_arguments
@@ -62,14 +63,15 @@ def base_card(
     """What is known of the input and the network before the labels are read.
 
     From the card of `weights`; for a checkpoint without a card, depth and width from its tensors, and the normalisation
-    of its kind (official Cross-D: RadImageNet's; plain 2D ResNets: ImageNet's); for `none`, `FROM_SCRATCH`, or in 2D
+    of its kind (official Cross-D: RadImageNet's; plain 2D ResNets: ImageNet's; EfficientNet-Lite: 0.5 and 0.5), or what
+    the registry of `crossd.pretrained` says of it; for `none`, `FROM_SCRATCH`, or in 2D
     the paper's normalisation. A 2D card gives volumes its intensities and its network, not its window, and not that its
     convolutions were plain. A bundle whose `models/model.pt` is not there yet is
     described by its `configs/metadata.json`, so that its network can be built; loading the weights still fails.
     The window of a model that sees images by Pseudo3D is for such models only.
 
     Args:
-        weights: checkpoint file, or `"none"`.
+        weights: checkpoint file, name of the registry, or `"none"`.
         spatial_dims: of the network to be trained, 2 or 3.
         pseudo_3d: how it is to see images, where it is a 3D network for images; None: as they are, or volumes.
 
@@ -81,6 +83,8 @@ def base_card(
     """
     if is_none(weights):
         return FROM_SCRATCH if spatial_dims == 3 and pseudo_3d is None else FROM_SCRATCH_2D
+    if (entry := entry_of(weights)) is not None:
+        return _of_registry(entry, weights_path(str(weights)), spatial_dims)
     path = Path(str(weights))
     if not path.is_file():
         card = bundle_card(Path(bundle_root) / "configs" / "metadata.json")
@@ -104,6 +108,7 @@ def card_of(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
         path: where it lies.
         content: what `read_checkpoint` says of it.
     """
+    path = weights_path(path)
     stands_beside = set(content) == {"model"} and metadata_beside(path).is_file()
     return read_card(path) if content.get("card") is not None or stands_beside else {}
 
@@ -155,11 +160,12 @@ def segmentation_base(weights: str | None, bundle_root: str) -> dict[str, Any]:
         return {"class_names": None, "label_values": None, **pretrained}
     card = base_card(weights, bundle_root)
     segments = card.get("task") == SEGMENTATION
-    left_out = _CHANNELS if segments else (*_CHANNELS, "name", "convs", "conv")
+    left_out = _CHANNELS if segments else (*_CHANNELS, "name", "convs", "conv", "variant", "dropout")
+    encoder = {"encoder": card["network"]["variant"]} if not segments and "variant" in card["network"] else {}
     return {
         "class_names": card["class_names"] if segments else None,
         "label_values": card["label_values"] if segments else None,
-        "network": {key: value for key, value in card["network"].items() if key not in left_out},
+        "network": encoder | {key: value for key, value in card["network"].items() if key not in left_out},
         "input": card["input"],
     }
 
@@ -211,20 +217,55 @@ def _adapted(card: Mapping[str, Any], spatial_dims: int, pseudo_3d: Mapping[str,
     return {**card, "network": network, "input": seen}
 
 
+def _of_registry(entry: Pretrained, path: Path, spatial_dims: int) -> dict[str, Any]:
+    scratch = FROM_SCRATCH if spatial_dims == 3 else FROM_SCRATCH_2D
+    logger.info("%s (%s, %s): %s", entry.name, path, entry.licence, entry.normalisation())
+    return {**scratch, "network": dict(entry.network), "input": {**scratch["input"], **entry.normalisation()}}
+
+
 def _guess(path: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    source = without_wrapper(recognise(state), lambda name: name == "conv1.weight")
-    network = {**FROM_SCRATCH["network"], **resnet_arguments(source.state)}
-    known = RADIMAGENET if source.layout in ("official Cross-D", "RadImageNet 2D ResNet") else IMAGENET
-    known = {} if source.layout == "MONAI/MedicalNet 3D ResNet" else known
+    source = without_wrapper(recognise(state), lambda name: name in ("conv1.weight", "conv_stem.weight"))
+    source = efficientnet_names(source, lambda name: False)
+    network = lite_arguments(source.state) or {**FROM_SCRATCH["network"], **resnet_arguments(source.state)}
+    scratch = FROM_SCRATCH["input"]
+    seen = {**scratch, **_normalisation(source, "variant" in network)}
     logger.warning(
-        "%s (%s) has no card: taken are %s, and %s for intensities in [0, 1]. Change them by --depth, --width, "
-        "--mean, --std.",
+        "%s (%s) has no card: taken are %s, and mean %s and std %s for intensities in [0, 1]. Change them by --network, "
+        "--depth, --width, --mean, --std.",
         path,
         source.layout,
         network,
-        known or "mean 0 and std 1",
+        seen["mean"],
+        seen["std"],
     )
-    return {**FROM_SCRATCH, "network": network, "input": {**FROM_SCRATCH["input"], **known}}
+    return {**FROM_SCRATCH, "network": network, "input": seen}
+
+
+def _normalisation(source: Source, is_lite: bool) -> dict[str, float]:
+    """What networks of its kind were shown, as far as a layout says it."""
+    if source.layout in ("official Cross-D", "RadImageNet 2D ResNet"):
+        return RADIMAGENET
+    if is_lite:
+        return {"mean": 0.5, "std": 0.5}
+    return {} if source.layout == "MONAI/MedicalNet 3D ResNet" else IMAGENET
+
+
+def lite_arguments(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Name and variant of an EfficientNet-Lite from its state dict, under our names; nothing when it is none of ours.
+
+    >>> import torch
+    >>> from crossd.networks import PlainEfficientNetLite
+    >>> with torch.device("meta"):
+    ...     lite_arguments(PlainEfficientNetLite(2, 3, 5, "lite1").state_dict())
+    {'name': 'CrossDEfficientNetLite', 'variant': 'lite1'}
+    """
+    last = state.get("blocks.6.0.conv_pwl.weight")
+    if last is None or "blocks.0.0.se.conv_reduce.weight" in state:
+        return {}
+    deep = "blocks.1.2.conv_pwl.weight" in state
+    shapes = {(False, 320): "lite0", (True, 320): "lite1", (True, 352): "lite2"}
+    variant = shapes.get((deep, last.shape[0]))
+    return {} if variant is None else {"name": "CrossDEfficientNetLite", "variant": variant}
 
 
 def resnet_arguments(state: Mapping[str, Tensor]) -> dict[str, int]:

@@ -27,13 +27,13 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     Rules: `format` 1; `task` `"multiclass"`, `"multilabel"` or `"self_supervised"`, an encoder whose `class_names` are
     empty and whose `network` has no `num_classes`, or `"segmentation"`, whose `network` has `out_channels` instead and
     whose `label_values` are the values of the classes in masks, the background's 0 first; `class_names`, distinct (two
-    or more for multiclass and segmentation);
-    `negative_class` an index of them or null; `network`, the keyword arguments of `CrossDResNet`, its `num_classes` and
-    `in_channels` in agreement with the names of classes and channels; `input` with `channels`, `plane`, `spacing`
-    (millimetres, three numbers or null), `roi_size` (voxels, three), `intensity` (`mode`, and `lower` < `upper` unless
-    that is "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Where they are there,
-    `crossd_version`, `data`, `encoder` and `intended_use` are texts, `metrics` and `pseudo_3d` (here and in `input`)
-    dictionaries, and `finding_codes` lists of three texts by class. Further entries are kept.
+    or more for multiclass and segmentation); `negative_class` an index of them or null; `network`, the keyword arguments
+    of a network, `CrossDResNet` unless it has a `name`, its `num_classes` and `in_channels` in agreement with the names
+    of classes and channels; `input` with `channels`, `plane`, `spacing` (millimetres, three numbers or null), `roi_size`
+    (voxels, three), `intensity` (`mode`, and `lower` < `upper` unless that is "range"), `mean` and `std` (after scaling
+    to [0, 1]; one number, or one per channel). Where they are there, `crossd_version`, `data`, `encoder` and
+    `intended_use` are texts, `metrics` and `pseudo_3d` (here and in `input`) dictionaries, and `finding_codes` lists of
+    three texts by class. Further entries are kept.
 
     Args:
         where: what it was found in, for messages.
@@ -80,9 +80,9 @@ def _check_classes(card: Any, rule: _Rule) -> None:
 
 def _check_network(card: Any, rule: _Rule) -> None:
     network, seen = card.get("network"), card.get("input")
-    rule("network", network, isinstance(network, dict), "the keyword arguments of CrossDResNet")
+    rule("network", network, isinstance(network, dict), "the keyword arguments of a network")
     texts = all(isinstance(name, str) for name in network)
-    rule("network", network, texts, "the keyword arguments of CrossDResNet, by name")
+    rule("network", network, texts, "the keyword arguments of a network, by name")
     outputs, names = "out_channels" if card["task"] == SEGMENTATION else "num_classes", card["class_names"]
     classes = network.get(outputs)
     agree = classes is None if card["task"] == SELF_SUPERVISED else _is_whole(classes, len(names))

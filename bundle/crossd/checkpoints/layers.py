@@ -25,6 +25,7 @@ class Plan:
     source: Source
     current: dict[str, Tensor]
     fill: str | None
+    exact_in_grey: bool | None = None  # of weights in the registry; None where nobody knows
     values: dict[str, Tensor] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)  # name -> a list of TransferReport
     absent: list[str] = field(default_factory=list)  # not in the checkpoint, and no rule says what to do
@@ -224,8 +225,13 @@ def _stem(plan: Plan, layer: Any, given: Tensor, is_stem: bool) -> tuple[Tensor,
         return given, False
     if channels == 1:
         plan.notes[
-            f"The first convolution was summed over its {given.shape[1]} input channels for one: exact where they had "
-            "the same mean and standard deviation."
+            f"The first convolution was summed over its {given.shape[1]} input channels for one: "
+            + {
+                None: "exact where they had the same mean and standard deviation.",
+                True: "exact, as they have the same mean and standard deviation.",
+                False: "approximate, as their means and standard deviations differ. For the exact answer build the "
+                "network with all channels, repeat the grey one, and normalise each by its own.",
+            }[plan.exact_in_grey]
         ] += 1
     else:
         plan.notes[

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from crossd.checkpoints.checkpoint_files import read_checkpoint, state_entries, unwrap
+from crossd.checkpoints.find_weights import entry_of
 from crossd.checkpoints.layers import CONVOLUTIONS, TRANSPOSED, Plan, own_entries, plan_layer
-from crossd.checkpoints.layouts import into_part, recognise, without_wrapper
+from crossd.checkpoints.layouts import efficientnet_names, into_part, recognise, without_wrapper
 from crossd.checkpoints.transfer_report import TransferReport, shortened
 from crossd.conv import CrossDConv
 from crossd.conv.embed import FILLS
@@ -23,7 +24,7 @@ from crossd.errors import CrossDError, one_of
 @torch.no_grad()
 def load_pretrained(
     network: nn.Module,
-    source: str | Path | Mapping[str, Any],
+    source: str | os.PathLike[str] | Mapping[str, Any],
     *,
     fill: str | None = None,
     strict_head: bool = False,
@@ -32,7 +33,8 @@ def load_pretrained(
     """Load weights into a network, or into a single layer, in place.
 
     Recognised are official Cross-D checkpoints, our own, torchvision and RadImageNet 2D ResNets, MONAI and MedicalNet
-    3D ResNets, and any network with the same names. By layer of `network`:
+    3D ResNets, EfficientNet-Lite of EfficientNet-PyTorch and timm, and any network with the same names. By layer of
+    `network`:
 
     - `CrossDConv` takes a Cross-D weight as it is; a plain 2D kernel becomes `U` with the kernel in the slice that θ =
       0 brings to the middle, and the predicted angle is set to 0, so that a 2D network gives the source's logits; a
@@ -48,7 +50,7 @@ def load_pretrained(
 
     Args:
         network: changed in place, and only when everything fits.
-        source: a checkpoint file, its content, or a state dict.
+        source: a checkpoint file, its content, or a state dict; what `crossd.pretrained` gives, or its name.
         fill: the other slices of an inflated 2D kernel, `"centre"` (zeros) or `"mean"` (every slice the same); by
             default `"centre"` in Cross-D layers and `"mean"` in plain convolutions.
         strict_head: raise instead of initialising the last layer afresh.
@@ -75,13 +77,15 @@ def load_pretrained(
     where, content = _content(source)
     network = unwrap(network)
     current = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
-    found = without_wrapper(recognise(content["model"]), lambda name: name in current)
+    found = without_wrapper(recognise(content["model"]), current.__contains__)
+    found = efficientnet_names(found, current.__contains__)
     part = str(getattr(network, "pretrained_part", ""))
     of_part = into_part(found, part) if part else None
     found = of_part or found
     _check_motion(network, content.get("card"), found.stored, where)
 
-    plan = Plan(found, current, fill)
+    entry = entry_of(source)
+    plan = Plan(found, current, fill, exact_in_grey=None if entry is None else entry.exact_in_grey)
     layers = _layers(network)
     if of_part is not None:
         layers = _only_part(plan, layers, part, strict_head, where)
@@ -111,8 +115,8 @@ def load_pretrained(
 
 def _content(source: Any) -> tuple[str, dict[str, Any]]:
     """Where it is from, for messages, and the checkpoint's entries with the state dict under `"model"`."""
-    if isinstance(source, str | Path):
-        return f"{source}: ", read_checkpoint(source)
+    if isinstance(source, str | os.PathLike):
+        return f"{os.fspath(source)}: ", read_checkpoint(source)
     entries = state_entries(source)
     if entries is None:
         raise CrossDError(

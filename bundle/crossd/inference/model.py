@@ -11,23 +11,21 @@ from monai.engines import SupervisedEvaluator
 from torch import nn
 
 from crossd.checkpoints import load_pretrained
-from crossd.errors import CrossDError, one_of
+from crossd.errors import CrossDError
 from crossd.inference.backends import Accelerated
-from crossd.networks import CrossDResNet, PlainResNet
-
-CONVS = {"crossd": CrossDResNet, "plain": PlainResNet}
+from crossd.networks import Classifier, build_classifier
 
 
-def network_from_card(card: dict[str, Any], **changes: Any) -> CrossDResNet | PlainResNet:
+def network_from_card(card: dict[str, Any], **changes: Any) -> Classifier:
     """Build the network of a card, with random weights.
 
     Args:
-        card: what `crossd.checkpoints.read_card` returns. Its `network` holds the arguments of `CrossDResNet`, and may
-            hold `conv`: `"crossd"`, which is meant where it is absent, or `"plain"` for a `PlainResNet`.
-        changes: arguments of `CrossDResNet` that replace those of the card.
+        card: what `crossd.checkpoints.read_card` returns. Its `network` is what `crossd.networks.build_classifier`
+            takes.
+        changes: arguments that replace those of the card.
 
     Raises:
-        CrossDError: when the card does not describe a `CrossDResNet`, or one with another number of classes than names.
+        CrossDError: when the card does not describe a classifier, or one with another number of classes than names.
 
     >>> arguments = {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "width": 4}
     >>> card = {"class_names": ["healthy", "aneurysm"], "network": arguments}
@@ -50,14 +48,7 @@ def network_from_card(card: dict[str, Any], **changes: Any) -> CrossDResNet | Pl
             f"a model card names each class of its network, got {len(card['class_names'])} names for "
             f"{arguments.get('num_classes')} classes: correct class_names or network.num_classes"
         )
-    conv = one_of("conv", arguments.pop("conv", "crossd"), CONVS)
-    try:
-        return CONVS[conv](**arguments)  # type: ignore[no-any-return]
-    except TypeError as error:
-        raise CrossDError(
-            f"a model card's network must be the arguments of CrossDResNet, got {arguments} ({error}): correct "
-            "the card, or write the checkpoint again with this version of crossd"
-        ) from error
+    return build_classifier(arguments)
 
 
 def background(card_input: dict[str, Any]) -> float | list[float]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from crossd.errors import CrossDError, one_of
+from crossd.networks.classifiers import build_classifier
 from crossd.networks.images_of_volumes import (
     KINDS,
     directions,
@@ -19,10 +20,8 @@ from crossd.networks.images_of_volumes import (
     square_axes,
     turn,
 )
-from crossd.networks.resnet import CrossDResNet
 from crossd.networks.tied import check_twins, tie
 
-BACKBONES = {"CrossDResNet": CrossDResNet}
 VIEWS = ("volume", "slices", "projections")
 POOLINGS = ("mean", "max", "attention")
 CHANNELS = ("mean", "concatenate", "differences")
@@ -42,7 +41,8 @@ class MultiView(nn.Module):
         spatial_dims: 3.
         in_channels: of the volumes. Each is seen as a grey volume of its own, by a backbone of one channel.
         num_classes: logits.
-        backbone: `name`, one of `BACKBONES`, and its arguments.
+        backbone: what `build_classifier` takes, `name` and arguments, but dimensions, channels and classes; of Cross-D
+            convolutions, which are at `alignment="rest"` unless it says otherwise.
         views: which of `"volume"`, `"slices"` and `"projections"`.
         axes: along which slices and projections are taken, of (0 depth, 1 height, 2 width). Left out are those that
             show pixels more than 3 times as long as wide: of thick slices, the two across them.
@@ -120,12 +120,11 @@ class MultiView(nn.Module):
         self.channels = one_of("channels", channels, CHANNELS)
         self.background = background
 
-        arguments = {"in_channels": 1, "num_classes": 1, **backbone}
-        network = BACKBONES[one_of("backbone", arguments.pop("name", None), BACKBONES)]
-        self.backbone = network(2, **{"alignment": "rest", **arguments})
-        self.volume = network(3, **{"alignment": "rest", **arguments})
+        arguments = {"alignment": "rest", **backbone, "in_channels": 1, "num_classes": 1}
+        self.backbone = build_classifier({**arguments, "spatial_dims": 2})
+        self.volume = build_classifier({**arguments, "spatial_dims": 3})
         check_twins(self.volume, self.backbone, "fc")
-        width: int = self.backbone.fc.in_features  # type: ignore[union-attr]
+        width = self.backbone.num_features
         for side in (self.backbone, self.volume):
             side.fc = nn.Identity()  # type: ignore[assignment]
         tie(self.backbone, self.volume, "fc", norms=False, statistics=False)
@@ -178,7 +177,7 @@ class MultiView(nn.Module):
             seen = torch.stack([self._project(grey, direction) for direction in self.directions], 2)
             found["projections"] = list(seen.unbind(1))
         if "volume" in self.views:
-            found["volume"] = [self.volume(grey).unsqueeze(1)]
+            found["volume"] = [self.volume.pooled_features(grey).unsqueeze(1)]
         return found
 
     def slice_positions(self, shape: Sequence[int]) -> dict[int, list[int]]:
@@ -196,7 +195,7 @@ class MultiView(nn.Module):
         if self.image_size is not None:
             pixel = [step for other, step in enumerate(self.spacing) if other != axis]
             flat = resize_images(flat, self.image_size, pixel)
-        return self.backbone(flat).unflatten(0, images.shape[:2])  # type: ignore[no-any-return]
+        return self.backbone.pooled_features(flat).unflatten(0, images.shape[:2])  # type: ignore[no-any-return]
 
     def _project(self, grey: Tensor, direction: tuple[int, int, int]) -> Tensor:
         """`(volume, 1, depth, height, width)` → `(volume, kind, feature)`."""

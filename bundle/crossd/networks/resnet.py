@@ -23,7 +23,9 @@ STAGES: dict[int, tuple[str, list[int]]] = {
 class FeatureMaps(ResNet):
     """A ResNet that also shows its stages, for decoders: those of segmentation and of self-supervision."""
 
-    __jit_unused_properties__: ClassVar = ["feature_channels"]  # TorchScript compiles the others
+    __jit_unused_properties__: ClassVar = ["feature_channels", "feature_strides", "num_features"]
+    last_stage: ClassVar[str] = "layer4"  # the module whose map is pooled
+    after_stages: ClassVar[tuple[str, ...]] = ("fc",)  # what `feature_maps` does without
 
     def __init__(
         self,
@@ -62,6 +64,22 @@ class FeatureMaps(ResNet):
         widths = [_out_channels(stage) for stage in (self.layer1, self.layer2, self.layer3, self.layer4)]
         return (self.conv1.out_channels, *widths)
 
+    @property
+    def feature_strides(self) -> tuple[int, ...]:
+        """By how much the sides of the `feature_maps` are divided, rounded up; those of the image's plane.
+
+        >>> PlainResNet(2, in_channels=1, num_classes=2, depth=10, width=8).feature_strides
+        (2, 4, 8, 16, 32)
+        """
+        stem = self.conv1.stride[-1]
+        first = stem if self.no_max_pool else 2 * stem
+        return (stem, first, 2 * first, 4 * first, 8 * first)
+
+    @property
+    def num_features(self) -> int:
+        """Channels of `final_map` and `pooled_features`."""
+        return self.feature_channels[-1]
+
     def feature_maps(self, x: Tensor) -> list[Tensor]:
         """What the stem and the four stages give, fine to coarse.
 
@@ -82,6 +100,14 @@ class FeatureMaps(ResNet):
         two = self.layer2(one)  # no loop: TorchScript unrolls none over several modules
         three = self.layer3(two)
         return [stem, one, two, three, self.layer4(three)]
+
+    def final_map(self, x: Tensor) -> Tensor:
+        """The map that is pooled: `(batch, in_channels, *spatial)` → `(batch, num_features, *size)`."""
+        return self.feature_maps(x)[4]
+
+    def pooled_features(self, x: Tensor) -> Tensor:
+        """What the last layer sees: `(batch, in_channels, *spatial)` → `(batch, num_features)`."""
+        return self.avgpool(self.final_map(x)).flatten(1)  # type: ignore[no-any-return]
 
 
 class CrossDResNet(FeatureMaps):

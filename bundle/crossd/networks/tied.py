@@ -56,7 +56,7 @@ def check_twins(volumes: nn.Module, images: nn.Module, head: str) -> None:
         raise CrossDError(
             "Cross-D kernels are shared between a 3D and a 2D network, got "
             f"{type(volumes).__name__} and {type(images).__name__} with layers of {dims[0] or 'no'} and "
-            f"{dims[1] or 'no'} dimensions. Build both as crossd.CrossDResNet."
+            f"{dims[1] or 'no'} dimensions. Build both as the same class, such as crossd.CrossDResNet."
         )
     shapes = [
         {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.startswith(f"{head}.")}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from crossd.errors import CrossDError, one_of
-from crossd.networks import CrossDResNet
+from crossd.networks import Classifier, build_classifier
 from crossd.networks.tied import check_twins, crossd_layers, tie
 from crossd.training.loss import branch_weights
 from crossd.training.trainable import set_trainable
@@ -46,6 +46,7 @@ class HybridNetwork(nn.Module):
     Source: named as future work in Yavuz and Yang, arXiv 2411.02441; how it is done is ours.
 
     >>> arguments = {"in_channels": 1, "depth": 10, "width": 4}
+    >>> from crossd import CrossDResNet
     >>> volumes, images = (CrossDResNet(dims, num_classes=classes, **arguments) for dims, classes in ((3, 2), (2, 6)))
     >>> network = HybridNetwork(volumes, images)
     >>> network.volumes.layer1[0].conv1.weight is network.images.layer1[0].conv1.weight
@@ -97,11 +98,11 @@ class HybridNetwork(nn.Module):
         return self
 
 
-def image_twin(volumes: CrossDResNet, network: Mapping[str, Any], num_classes: int, **changes: Any) -> CrossDResNet:
+def image_twin(volumes: nn.Module, network: Mapping[str, Any], num_classes: int, **changes: Any) -> Classifier:
     """A 2D network of the layers of a 3D one, for `HybridNetwork`.
 
     Args:
-        network: the arguments of `CrossDResNet` that it was made with, as on its card. `alignment` is left out, so that
+        network: the arguments that it was made with, as on its card. `alignment` is left out, so that
             2D has its own default, `"dynamic"`.
         changes: arguments for the 2D network alone, such as `alignment="rest"`.
 
@@ -109,19 +110,20 @@ def image_twin(volumes: CrossDResNet, network: Mapping[str, Any], num_classes: i
         CrossDError: when the 3D network is of plain convolutions.
 
     >>> arguments = {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4}
+    >>> from crossd import CrossDResNet
     >>> image_twin(CrossDResNet(**arguments), arguments, 6).fc
     Linear(in_features=32, out_features=6, bias=True)
     """
-    if not isinstance(volumes, CrossDResNet):
+    if not crossd_layers(volumes):
         raise CrossDError(
             f"Hybrid training needs Cross-D kernels, got a {type(volumes).__name__}. Start from other weights, or none."
         )
     kept = {name: value for name, value in network.items() if name not in ("alignment", "conv")}
-    return CrossDResNet(**{**kept, "spatial_dims": 2, "num_classes": num_classes, **changes})
+    return build_classifier({**kept, "spatial_dims": 2, "num_classes": num_classes, **changes})
 
 
 def hybrid_network(
-    volumes: CrossDResNet,
+    volumes: Classifier,
     network: Mapping[str, Any],
     image_classes: Sequence[str],
     image_options: Mapping[str, Any] | None = None,
