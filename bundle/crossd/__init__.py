@@ -20,7 +20,7 @@ from crossd.conv import (
 from crossd.conv import register as _register_layer
 from crossd.convert import convert
 from crossd.errors import CrossDError
-from crossd.networks import CrossDEfficientNetLite, CrossDResNet, CrossDUNet
+from crossd.networks import CrossDEfficientNetLite, CrossDResNet, CrossDUNet, MultiView
 from crossd.networks import register as _register_network
 from crossd.pseudo3d import Pseudo3D, Pseudo3Dd, pseudo_3d, pseudo_3d_inverse
 from crossd.version import __version__
@@ -36,6 +36,7 @@ __all__ = [
     "CrossDError",
     "CrossDResNet",
     "CrossDUNet",
+    "MultiView",
     "Pseudo3D",
     "Pseudo3Dd",
     "TransferReport",

@@ -93,7 +93,8 @@ def load_pretrained(
     plan.in_grey = _known(source) or plan.in_grey
     layers = _layers(network)
     if of_part is not None:
-        layers = _only_part(plan, layers, part, strict_head, where)
+        follower = str(getattr(network, "part_follower", ""))
+        layers = _only_part(plan, layers, part, follower, strict_head, where)
     stem = next((prefix for prefix, layer in layers.items() if isinstance(layer, CONVOLUTIONS)), None)
     for prefix, layer in layers.items():
         plan_layer(plan, layer, prefix, is_stem=prefix == stem)
@@ -110,6 +111,9 @@ def load_pretrained(
 
     check_finite(plan.values, where)
     network.load_state_dict({**network.state_dict(), **plan.values})
+    part_loaded = getattr(network, "part_loaded", None)
+    if of_part is not None and callable(part_loaded):
+        part_loaded()
     listed = {kind: tuple(name for name in current if plan.kinds[name] == kind) for kind in set(plan.kinds.values())}
     unused = tuple(found.given[name] for name in found.state if name not in plan.used)
     notes = tuple(note.format(n=count) for note, count in plan.notes.items())
@@ -151,8 +155,11 @@ def _layers(network: nn.Module) -> dict[str, nn.Module]:
     """Prefix → module, for every module with entries of its own; a `CrossDConv` counts with its predictor."""
     layers: dict[str, nn.Module] = {}
     inside: tuple[str, ...] = ()
+    entries = network.state_dict()  # without what `MultiView` shares, which counts once
     for path, module in network.named_modules(remove_duplicate=False):
         prefix = f"{path}." if path else ""
+        if not any(name.startswith(prefix) for name in entries):
+            continue
         if isinstance(module, CrossDConv):
             inside += (prefix,)
             layers[prefix] = module
@@ -161,8 +168,10 @@ def _layers(network: nn.Module) -> dict[str, nn.Module]:
     return layers
 
 
-def _only_part(plan: Plan, layers: dict[str, nn.Module], part: str, strict: bool, where: str) -> dict[str, nn.Module]:
-    """The layers of the part that the checkpoint is of; the others stay as initialised."""
+def _only_part(
+    plan: Plan, layers: dict[str, nn.Module], part: str, follower: str, strict: bool, where: str
+) -> dict[str, nn.Module]:
+    """The layers of the part that the checkpoint is of; the others stay as initialised, but what follows the part."""
     others = list(dict.fromkeys(name.partition(".")[0] for name in plan.current if not name.startswith(f"{part}.")))
     if strict:
         raise CrossDError(
@@ -172,7 +181,12 @@ def _only_part(plan: Plan, layers: dict[str, nn.Module], part: str, strict: bool
     for name, value in plan.current.items():
         if not name.startswith(f"{part}."):
             plan.put(name, value, "missing")
-    plan.notes[f"The checkpoint is of the {part} only: {' and '.join(others)} stay as initialised."] += 1
+    others = [name for name in others if name != follower]
+    plan.notes[
+        f"The checkpoint is of the {part} only: {' and '.join(others)} stay{'s' * (len(others) == 1)} as initialised."
+    ] += 1
+    if follower:
+        plan.notes[f"{follower} shares the kernels of {part} and has its norms as copies."] += 1
     return {prefix: layer for prefix, layer in layers.items() if prefix.startswith(f"{part}.")}
 
 

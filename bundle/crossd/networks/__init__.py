@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import monai.networks.nets
 
-from crossd.networks.classifiers import Classifier, build_classifier, classifier_arguments
+from crossd.networks.classifiers import CLASSIFIERS, Classifier, build_classifier, classifier_arguments
 from crossd.networks.efficientnet_lite import CrossDEfficientNetLite, PlainEfficientNetLite
+from crossd.networks.multi_view import MultiView
 from crossd.networks.resnet import STAGES, CrossDResNet, PlainResNet
 from crossd.networks.unet import CrossDUNet
 
@@ -15,6 +16,7 @@ __all__ = [
     "CrossDEfficientNetLite",
     "CrossDResNet",
     "CrossDUNet",
+    "MultiView",
     "PlainEfficientNetLite",
     "PlainResNet",
     "build_classifier",
@@ -22,8 +24,10 @@ __all__ = [
     "register",
 ]
 
+CLASSIFIERS["MultiView"] = {"crossd": MultiView}  # type: ignore[dict-item]
+
 
 def register() -> None:
     """Make ours reachable as `monai.networks.nets.CrossDResNet` and so on; done by `import crossd`."""
-    for network in (CrossDEfficientNetLite, CrossDResNet, CrossDUNet):
+    for network in (CrossDEfficientNetLite, CrossDResNet, CrossDUNet, MultiView):
         setattr(monai.networks.nets, network.__name__, network)
