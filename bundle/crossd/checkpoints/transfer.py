@@ -182,9 +182,8 @@ def _only_part(
         if not name.startswith(f"{part}."):
             plan.put(name, value, "missing")
     others = [name for name in others if name != follower]
-    plan.notes[
-        f"The checkpoint is of the {part} only: {' and '.join(others)} stay{'s' * (len(others) == 1)} as initialised."
-    ] += 1
+    stay = "stays" if len(others) == 1 else "stay"
+    plan.notes[f"The checkpoint is of the {part} only: {' and '.join(others)} {stay} as initialised."] += 1
     if follower:
         plan.notes[f"{follower} shares the kernels of {part} and has its norms as copies."] += 1
     return {prefix: layer for prefix, layer in layers.items() if prefix.startswith(f"{part}.")}
