@@ -55,3 +55,17 @@ def tilted() -> np.ndarray:
 def volume() -> np.ndarray:
     """int16 of shape (9, 8, 7), no two voxels alike, negative ones included."""
     return np.random.default_rng(1).permutation(9 * 8 * 7).reshape(9, 8, 7).astype(np.int16) - 200
+
+
+@pytest.fixture
+def by_gdcm():
+    """An independent reference: the voxels `(column, row, slice)` of single-frame files as ITK's GDCM has them."""
+    import itk
+
+    def read(files):
+        reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=[str(file) for file in files])
+        reader.SetImageIO(itk.GDCMImageIO.New())
+        reader.Update()
+        return itk.array_from_image(reader.GetOutput()).transpose(2, 1, 0)
+
+    return read

@@ -9,6 +9,7 @@ import struct
 import nibabel as nib
 import numpy as np
 import pytest
+from crossd.data import read_volume
 from crossd.data.declared_sizes import TAIL
 from crossd.data.reading import read_volume_file
 from crossd.errors import CrossDError
@@ -40,21 +41,14 @@ def test_units_become_millimetres(tmp_path, volume, voxel_to_world, unit, factor
     )
 
 
-@pytest.mark.parametrize(("spacing", "warned"), [(0.001, True), (1.0, False), (1000.0, True)])
-@pytest.mark.parametrize("stated", [True, False])
-def test_an_unknown_unit_is_said_where_millimetres_cannot_be(tmp_path, volume, spacing, warned, stated):
-    image = nib.Nifti1Image(volume, np.diag([spacing, spacing, spacing, 1]))
-    image.header.set_xyzt_units("mm" if stated else "unknown")
-    nib.save(image, tmp_path / "a.nii")
-    (*said,) = read_volume_file(tmp_path / "a.nii").warnings
+@pytest.mark.parametrize(("spacing", "warned"), [(0.001, True), (0.04, True), (1.0, False), (60, True), (1000, True)])
+def test_a_size_that_no_scan_has_is_said(tmp_path, volume, spacing, warned):
+    nib.save(nib.Nifti1Image(volume, np.diag([spacing, 1, 1, 1])), tmp_path / "a.nii")
+    (*said,) = read_volume(tmp_path / "a.nii").meta["warnings"].splitlines()
     assert len(said) == warned
     if warned:
-        assert ("states millimetres" if stated else "states no unit (xyzt_units), so millimetres are assumed") in said[
-            0
-        ]
-        assert said[0].endswith(
-            f"and spans {9 * spacing:.4g} × {8 * spacing:.4g} × {7 * spacing:.4g} mm: check its spacing."
-        )
+        assert f"spans {9 * spacing:.4g} × 8 × 7 mm, in voxels of {spacing:.4g} × 1 × 1 mm" in said[0]
+        assert said[0].endswith("check its spacing, and its unit (millimetres, where none is stated).")
 
 
 def test_a_damaged_qform_does_not_hide_a_good_sform(tmp_path, volume, axial):
@@ -190,3 +184,139 @@ def test_the_voxels_of_a_pair_are_no_link_out_of_its_folder(tmp_path):
     (tmp_path / "in" / "a.img").rename(tmp_path / "secret.img")
     (tmp_path / "in" / "a.img").symlink_to(tmp_path / "secret.img")
     assert "names 'a.img', outside of its folder" in refused(tmp_path / "in" / "a.hdr")
+
+
+def stored(tmp_path, image, packed):
+    path = tmp_path / ("a.nii.gz" if packed else "a.nii")
+    nib.save(image, tmp_path / "whole.nii")
+    path.write_bytes((gzip.compress if packed else bytes)((tmp_path / "whole.nii").read_bytes()))
+    return path
+
+
+def repack(path, offset, form, *values):
+    data = bytearray(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
+    data[offset : offset + struct.calcsize(form)] = struct.pack(form, *values)
+    path.write_bytes((gzip.compress if path.suffix == ".gz" else bytes)(bytes(data)))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "place", "form", "least"), [(nib.Nifti1Image, 108, "<f", 352), (nib.Nifti2Image, 168, "<q", 544)]
+)
+def test_voxels_that_are_said_to_begin_in_the_header(tmp_path, volume, axial, packed, kind, place, form, least):
+    path = stored(tmp_path, kind(volume, axial), packed)
+    repack(path, place, form, 0)
+    read = read_volume_file(path)
+    np.testing.assert_array_equal(read.voxels, volume)
+    assert read.warnings == (
+        f"The voxels are said to begin at byte 0 (vox_offset), which is in the header: {least} is taken.",
+    )
+    repack(path, place, form, 16)
+    assert "vox offset 16 too low" in refused(path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("axis", "size"), [(1, 8), (2, 2), (3, 1)])
+def test_fewer_voxels_are_declared_than_there_are(tmp_path, volume, axial, packed, axis, size):
+    path = stored(tmp_path, nib.Nifti1Image(volume, axial), packed)
+    repack(path, 40 + 2 * axis, "<h", size)
+    surplus = 2 * (volume.size - volume.size // volume.shape[axis - 1] * size)
+    assert f"The file has {surplus} bytes more than it declares: its voxels" in read_volume_file(path).warnings[-1]
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair])
+def test_fewer_voxels_are_declared_than_a_pair_has(tmp_path, volume, axial, kind):
+    nib.save(kind(volume, axial), tmp_path / "a.img.gz")
+    packed = tmp_path / "a.img.gz"
+    packed.write_bytes(gzip.compress(gzip.decompress(packed.read_bytes()) + bytes(16)))
+    assert "The file has 16 bytes more than it declares" in read_volume_file(tmp_path / "a.hdr.gz").warnings[-1]
+
+
+class TestTwoSpacings:
+    """The sform's and pixdim's: a widespread public copy of ACDC has 1 mm and 10 mm."""
+
+    @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+    @pytest.mark.parametrize("pixdim", [(1.5, 1.5, 10.0), (1.0, 1.0, 1.5)])
+    def test_an_sform_of_one_millimetre_takes_those_of_pixdim(self, tmp_path, volume, kind, pixdim):
+        image = kind(volume, np.diag([-1, -1, 1, 1]))
+        image.header["qform_code"] = 0
+        image.header["pixdim"][1:4] = pixdim
+        nib.save(image, tmp_path / "a.nii")
+        read = read_volume_file(tmp_path / "a.nii")
+        np.testing.assert_allclose(read.voxel_to_world, np.diag([-1, -1, 1, 1]) * [*pixdim, 1])
+        assert "two spacings, 1 × 1 × 1 mm by its sform and" in read.warnings[0]
+        assert read.warnings[0].endswith("pixdim is used, since 1 mm is what programs write that do not know it.")
+
+    @pytest.mark.parametrize("pixdim", [(1.0, 1.0, 1.0), (1.5, 2.0, 4.0), (np.nan, 2.0, 3.0), (1e30, 2.0, 3.0)])
+    def test_any_other_sform_is_used(self, tmp_path, volume, axial, pixdim):
+        image = nib.Nifti1Image(volume, axial)
+        image.header["qform_code"] = 0
+        image.header["pixdim"][1:4] = pixdim
+        nib.save(image, tmp_path / "a.nii")
+        read = read_volume_file(tmp_path / "a.nii")
+        np.testing.assert_allclose(read.voxel_to_world, axial)
+        assert "The file states two spacings, 1.5 × 2 × 3 mm by its sform" in read.warnings[0]
+
+    def test_a_rounded_pixdim_is_none(self, tmp_path, volume, voxel_to_world):
+        image = nib.Nifti1Image(volume, voxel_to_world)
+        image.header["qform_code"] = 0
+        image.header["pixdim"][1:4] *= 1.004
+        nib.save(image, tmp_path / "a.nii")
+        assert read_volume_file(tmp_path / "a.nii").warnings == ()
+
+    @pytest.mark.parametrize("pixdim", [np.nan, np.inf, 0.0])
+    def test_none_at_all(self, tmp_path, volume, pixdim):
+        image = nib.Nifti1Image(volume, None)
+        image.header["pixdim"][1:4] = (2.0, pixdim, 3.0)
+        nib.save(image, tmp_path / "a.nii")
+        read = read_volume_file(tmp_path / "a.nii")
+        np.testing.assert_allclose(read.voxel_to_world, np.diag([2.0, 1, 3, 1]))
+        assert "1 mm is assumed" in read.warnings[1] or "pixdim[1,2,3] should be non-zero" in read.warnings[1]
+
+
+@pytest.mark.parametrize(("qfac", "said"), [(0.0, False), (2.0, True), (-1000.0, True)])
+def test_a_side_that_readers_take_differently(tmp_path, volume, axial, qfac, said):
+    """nibabel takes any qfac but −1 for 1, the library of the standard any negative one for −1."""
+    image = nib.Nifti1Image(volume, axial)
+    image.set_qform(axial, code=1)
+    image.set_sform(None, code=0)
+    nib.save(image, tmp_path / "a.nii")
+    assert read_volume_file(tmp_path / "a.nii").warnings == ()
+    edit(tmp_path / "a.nii", 76, "<f", qfac)
+    assert any("(qfac)" in note for note in read_volume_file(tmp_path / "a.nii").warnings) == said
+
+
+class TestScale:
+    @pytest.mark.parametrize(
+        ("slope", "inter", "said"),
+        [
+            (0, 0, False),
+            (np.nan, np.nan, False),
+            (np.nan, 0, False),
+            (0, 5, True),
+            (np.nan, 5, True),
+            (np.inf, 0, True),
+        ],
+    )
+    def test_none(self, tmp_path, volume, axial, slope, inter, said):
+        """A slope of 0 is how the standard says that there is no scale."""
+        nib.save(nib.Nifti1Image(volume, axial), tmp_path / "a.nii")
+        edit(tmp_path / "a.nii", 112, "<2f", slope, inter)
+        read = read_volume_file(tmp_path / "a.nii")
+        np.testing.assert_array_equal(read.voxels, volume)
+        assert any("(scl_slope, scl_inter): none is applied." in note for note in read.warnings) == said
+
+    @pytest.mark.parametrize(("slope", "inter"), [(1, 1e30), (1e-45, 0), (1e30, 0), (1e-3, 1e6)])
+    def test_that_leaves_no_grey_levels(self, tmp_path, volume, axial, slope, inter):
+        nib.save(nib.Nifti1Image(volume, axial), tmp_path / "a.nii")
+        edit(tmp_path / "a.nii", 112, "<2f", slope, inter)
+        assert "A scale must keep grey levels apart: '" in refused(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("place", [1e30, -1e9])
+def test_a_place_beyond_any_scanner(tmp_path, volume, place):
+    affine = np.eye(4)
+    affine[1, 3] = place
+    nib.save(nib.Nifti1Image(volume, affine), tmp_path / "a.nii")
+    with pytest.raises(CrossDError, match="A volume must lie where a scanner can reach"):
+        read_volume(tmp_path / "a.nii")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import itertools
 import zlib
 
 import itk
@@ -340,3 +341,83 @@ def test_a_list_of_volumes_as_3d_slicer_writes_it(tmp_path, kind, dtype, count):
     if count > 1:
         assert f"has {count}. Choose one of them" in refused(path)
         assert f"0 to {count - 1}: volume {count} of" in refused(path, count)
+
+
+def meta_image(path, *lines, data=None):
+    head = ["NDims = 3", "DimSize = 4 3 2", "ElementType = MET_FLOAT", "TransformMatrix = 1 0 0 0 1 0 0 0 1", *lines]
+    data = VOXELS.tobytes() if data is None else data
+    path.write_bytes("\n".join([*head, "ElementDataFile = LOCAL", ""]).encode() + data)
+    return path
+
+
+class TestWhatAHeaderSaysTwice:
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            ("BinaryDataByteOrderMSB = False", "ElementByteOrderMSB = True"),
+            ("Offset = 0 0 0", "Position = 0 0 5"),
+            ("Orientation = 1 0 0 0 1 0 0 0 -1",),
+            ("DimSize = 4 2 3",),
+        ],
+    )
+    def test_in_a_meta_image(self, tmp_path, lines):
+        assert "A header says each thing once: '" in refused(meta_image(tmp_path / "a.mha", *lines))
+
+    def test_and_alike(self, tmp_path):
+        path = meta_image(tmp_path / "a.mha", "BinaryDataByteOrderMSB = False", "ElementByteOrderMSB = False")
+        np.testing.assert_array_equal(read_volume_file(path).voxels, VOXELS.T)
+
+    @pytest.mark.parametrize("size", [99, 5])
+    def test_where_the_voxels_begin(self, tmp_path, size):
+        assert "`HeaderSize`".lower() in refused(meta_image(tmp_path / "a.mha", f"HeaderSize = {size}")).lower()
+
+    def test_directions_that_are_not_of_length_1(self, tmp_path):
+        path = tmp_path / "a.mha"
+        meta_image(path)
+        path.write_bytes(path.read_bytes().replace(b"0 0 0 1\n", b"0 0 0 4\n"))
+        read = read_volume_file(path)
+        assert (
+            "two spacings: the directions of `TransformMatrix`, which should be 1 long, are 1 × 1 × 4."
+            in (read.warnings[0])
+        )
+
+    def test_orientations(self, tmp_path):
+        assert read_volume_file(meta_image(tmp_path / "a.mha", "AnatomicalOrientation = RAI")).warnings == ()
+        assert read_volume_file(meta_image(tmp_path / "a.mha", "AnatomicalOrientation = ???")).warnings == ()
+        (said,) = read_volume_file(meta_image(tmp_path / "a.mha", "AnatomicalOrientation = LPI")).warnings
+        assert "two orientations: `AnatomicalOrientation` is LPI, and `TransformMatrix` RAI, which is used" in said
+
+    def test_letters_of_itk(self, tmp_path):
+        """Of all 48 orientations of an axis-aligned image."""
+        for order in itertools.permutations(range(3)):
+            for signs in itertools.product((1, -1), repeat=3):
+                image = itk.image_from_array(VOXELS)
+                directions = np.eye(3)[:, order] * signs
+                image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(directions)))
+                itk.imwrite(image, str(tmp_path / "a.mha"))
+                assert read_volume_file(tmp_path / "a.mha").warnings == ()
+
+    def test_in_a_nrrd(self, tmp_path):
+        path = nrrd(tmp_path / "a.nrrd", "space: LPS", "space directions: (1,0,0) (0,1,0) (0,0,1)")
+        path.write_bytes(path.read_bytes().replace(b"endian: little", b"endian: little\nendian: big"))
+        assert "A header says each thing once: '" in refused(path)
+
+
+def test_a_space_without_directions(tmp_path):
+    read = read_volume_file(nrrd(tmp_path / "a.nrrd", "space: LPS", "spacings: 1 2 3"))
+    assert not read.has_affine
+    assert "states no space (NRRD `space directions`)" in read.warnings[0]
+    np.testing.assert_allclose(np.abs(np.diag(read.voxel_to_world)), [1, 2, 3, 1])
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_bytes_after_packed_voxels(tmp_path, suffix):
+    data = zlib.compress(VOXELS.tobytes() + bytes(8), wbits=31 if suffix == ".nrrd" else 15)
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".nrrd":
+        nrrd(path, "encoding: gzip", "space: LPS", "space directions: (1,0,0) (0,1,0) (0,0,1)", data=data)
+    else:
+        meta_image(path, "CompressedData = True", data=data)
+    read = read_volume_file(path)
+    np.testing.assert_array_equal(read.voxels, VOXELS.T)
+    assert read.warnings == ("The file has 8 bytes more than it declares: its voxels may be displaced.",)

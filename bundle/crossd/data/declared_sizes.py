@@ -89,13 +89,16 @@ def _unpack(path: str, offset: int, limit: int, wbits: int, into: bytearray | No
     return count, unpacker.eof
 
 
-def inflated(path: str, offset: int, needed: int) -> bytearray:
+def inflated(path: str, offset: int, needed: int) -> tuple[bytearray, int]:
     """Unpack a zlib or gzip stream to its end, where its checksum stands.
 
     Args:
         path: the file.
         offset: where the stream begins.
         needed: bytes that it must unpack to.
+
+    Returns:
+        These, and how many follow them.
 
     Raises:
         CrossDError: a stream that is damaged, ends early, or goes on.
@@ -109,11 +112,11 @@ def inflated(path: str, offset: int, needed: int) -> bytearray:
         raise goes_on(path, needed)
     if not ended or count < needed:
         raise damaged(path, f"{count} of {needed} bytes can be unpacked")
-    return unpacked
+    return unpacked, count - needed
 
 
 def too_many(surplus: int) -> list[str]:
-    """What to say of bytes after the voxels of an uncompressed file, which has no checksum.
+    """What to say of bytes after the voxels of a file, be it unpacked: a size, type or offset that is wrong.
 
     >>> too_many(0), too_many(8)
     ([], ['The file has 8 bytes more than it declares: its voxels may be displaced.'])

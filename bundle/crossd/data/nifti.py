@@ -15,29 +15,29 @@ from typing import Any
 import numpy as np
 
 from crossd.data.declared_sizes import DEFLATE_AT_MOST, TAIL, check_declared, check_voxels, goes_on, too_many
+from crossd.data.nifti_place import place
 from crossd.data.text_headers import file_beside
-from crossd.data.volume import Volume, apart, choose_volume
+from crossd.data.volume import Volume, check_scale, choose_volume
 from crossd.errors import CrossDError
 
-_MILLIMETRES = {1: 1000.0, 3: 0.001}  # of the lowest three bits of xyzt_units: metres and micrometres
 _LARGEST_HEADER = 2**26  # vox_offset; extensions are text of some kilobytes
-_SAME_PLACE = 0.1  # mm: rounding of quaternions in float32 stays far below, and no scanner is that exact
-_HARMLESS = ("pixdim[0] (qfac)", "vox offset", "very large origin")
-_BODY = (2.0, 5000.0)  # mm: sizes that a scan can have
+_HARMLESS = ("vox offset", "very large origin")
 
 
 def read_nifti(path: str, volume: int | None = None) -> Volume:
     """Read .nii, .nii.gz, or a pair by its .hdr, with scale slopes applied.
 
     The affine is the sform where there is one, as in nibabel, else the qform, in millimetres whatever the file's unit.
+    What the file says twice and differently is told; an sform of 1 mm a voxel, which programs write without knowing the
+    spacing, takes that of pixdim.
 
     Args:
         path: the file.
         volume: which volume of a 4D file, from 0.
 
     Raises:
-        CrossDError: colour, complex values, 2D, 4D without a choice, or more voxels than the file can hold; nibabel,
-            gzip and zlib raise what they raise for damaged files.
+        CrossDError: colour, complex values, 2D, 4D without a choice, a scale that leaves no grey levels, or more voxels
+            than the file can hold; nibabel, gzip and zlib raise what they raise for damaged files.
     """
     import nibabel
 
@@ -58,21 +58,22 @@ def read_nifti(path: str, volume: int | None = None) -> Volume:
         raise CrossDError(f"A pair needs both files: '{path}' is there and '{data}' is not. Copy it too.")
     if data != path:
         file_beside(path, os.path.basename(data))
+    voxel_to_world, has_affine, warnings = place(image, shape)
+    warnings += _corrected(image.header, block)
+    start, warnings = _start(image, warnings)
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    end = int(stored.offset) + int(np.prod(image.shape, dtype=object)) * dtype.itemsize
+    end = start + int(np.prod(image.shape, dtype=object)) * dtype.itemsize
     packed = data.lower().endswith(".gz")
     check_declared(path, [data], end, DEFLATE_AT_MOST if packed else 1)
-    voxel_to_world, has_affine, warnings = _place(image, shape)
-    warnings += _corrected(image.header, block)
-    if not packed:
-        warnings += too_many(os.path.getsize(data) - end)
-    first = int(stored.offset) + number * size
-    spec = (shape, dtype, first, stored.slope, stored.inter)
+    if stored.slope is not None and dtype.kind in "iu":
+        check_scale(path, float(stored.slope), float(stored.inter))
+    spec = (shape, dtype, start + number * size, stored.slope, stored.inter)
     if packed:
-        voxels = _whole_gzip(data, spec, end)
+        voxels, surplus = _whole_gzip(data, spec, end)
     else:  # not mapped: a file that shrinks while it is mapped ends the process
         voxels = np.asarray(nibabel.arrayproxy.ArrayProxy(data, spec, mmap=False), dtype=np.float32)
-    return Volume(voxels, voxel_to_world, has_affine, tuple(warnings))
+        surplus = os.path.getsize(data) - end
+    return Volume(voxels, voxel_to_world, has_affine, (*warnings, *too_many(surplus)))
 
 
 def _checked_header(path: str) -> bytes:
@@ -95,14 +96,31 @@ def _checked_header(path: str) -> bytes:
 
 
 def _corrected(header: Any, block: bytes) -> list[str]:
-    """What nibabel found wrong in a header and put right, without saying so to anyone but its log."""
-    faults = type(header).diagnose_binaryblock(block[: header.structarr.nbytes]).splitlines()
+    """What is wrong in a header, and put right by nibabel without saying so to anyone but its log."""
+    block = block[: header.structarr.nbytes]
+    raw = type(header)(block, check=False)
+    faults = type(header).diagnose_binaryblock(block).splitlines()
     told = [fault for fault in faults if fault and not fault.startswith(_HARMLESS)]
-    return [f"The header of the file has faults, for which usual values are taken: {'; '.join(told)}."] if told else []
+    if "qform_code" not in raw or raw["sform_code"] > 0 or not raw["qform_code"] > 0 or raw["pixdim"][0] == 0:
+        told = [fault for fault in told if "(qfac)" not in fault]  # 0 counts as 1, and nothing but a qform uses it
+    said = [f"The header of the file has faults, for which usual values are taken: {'; '.join(told)}."] if told else []
+    slope, inter = (float(raw.get(name, np.nan)) for name in ("scl_slope", "scl_inter"))
+    if np.isinf(slope) or (not abs(slope) > 0 and np.isfinite(inter) and inter != 0):  # NaN or 0 in both: no scale
+        said.append(f"The file states the scale {slope:g} and {inter:g} (scl_slope, scl_inter): none is applied.")
+    return said
 
 
-def _whole_gzip(path: str, spec: tuple, end: int) -> np.ndarray:
-    """Voxels of a .gz, read to its end: only there stands the checksum, which nibabel stops short of."""
+def _start(image: Any, warnings: list[str]) -> tuple[int, list[str]]:
+    """The byte at which the voxels begin, and the warnings with what is to be told of it."""
+    start, least = int(image.dataobj.offset), getattr(image.header, "single_vox_offset", 0)
+    if not getattr(image.header, "is_single", False) or start >= least:
+        return start, warnings
+    told = f"The voxels are said to begin at byte {start} (vox_offset), which is in the header: {least} is taken."
+    return least, [*warnings, told]
+
+
+def _whole_gzip(path: str, spec: tuple, end: int) -> tuple[np.ndarray, int]:
+    """Voxels of a .gz, and the bytes after the last one; read to its end, where the checksum stands."""
     from nibabel.arrayproxy import ArrayProxy
 
     with gzip.open(path) as stream:
@@ -110,7 +128,7 @@ def _whole_gzip(path: str, spec: tuple, end: int) -> np.ndarray:
         while stream.read(1 << 20):
             if stream.tell() > end + TAIL:
                 raise goes_on(path, end)
-    return voxels
+        return voxels, stream.tell() - end
 
 
 def _check_values(path: str, dtype: np.dtype) -> None:
@@ -121,47 +139,6 @@ def _check_values(path: str, dtype: np.dtype) -> None:
         )
     if dtype.kind == "c":
         raise CrossDError(f"A volume has real values: '{path}' is complex ({dtype}). Write its magnitude instead.")
-
-
-def _place(image: Any, shape: tuple[int, int, int]) -> tuple[np.ndarray, bool, list[str]]:
-    """The affine in millimetres, whether the file states it, and what to tell of it."""
-    header = image.header
-    sform, qform = (int(header.get(code, 0)) for code in ("sform_code", "qform_code"))
-    warnings = []
-    voxel_to_world = np.asarray(image.affine, dtype=np.float64)
-    if not sform and not qform:
-        zooms = [float(zoom) if np.isfinite(zoom) and zoom > 0 else 1.0 for zoom in header.get_zooms()[:3]]
-        voxel_to_world = np.diag([*zooms, 1.0])
-        warnings.append(
-            "The file states no orientation (sform_code and qform_code are 0): its axes are used in their own order."
-        )
-    elif sform and qform:
-        warnings += _disagreement(header, voxel_to_world, shape)
-    unit = int(header.get("xyzt_units", 0)) & 7
-    factor = _MILLIMETRES.get(unit, 1.0)
-    voxel_to_world = np.diag([factor, factor, factor, 1.0]) @ voxel_to_world
-    extent = np.linalg.norm(voxel_to_world[:3, :3], axis=0) * shape
-    spans = " × ".join(f"{size:.4g}" for size in extent)
-    if factor != 1:
-        name = "metres" if unit == 1 else "micrometres"
-        warnings.append(f"The file's unit is {name} (xyzt_units): read as millimetres, it spans {spans} mm.")
-    elif not _BODY[0] <= extent.max() <= _BODY[1]:
-        stated = "states millimetres" if unit == 2 else "states no unit (xyzt_units), so millimetres are assumed"
-        warnings.append(f"The file {stated}, and spans {spans} mm: check its spacing.")
-    return voxel_to_world, bool(sform or qform), warnings
-
-
-def _disagreement(header: Any, used: np.ndarray, shape: tuple[int, int, int]) -> list[str]:
-    """What to say of a qform that places the volume elsewhere than the sform."""
-    remedy = "the sform is used, which can hold any affine and which nibabel and FSL take too"
-    try:
-        other = np.asarray(header.get_qform(), dtype=np.float64)
-    except Exception as error:  # a quaternion that is none
-        return [f"The qform of the file is damaged ({' '.join(str(error).split())}): {remedy}."]
-    distance = apart(used, other, shape)
-    if distance <= _SAME_PLACE:
-        return []
-    return [f"sform and qform of the file disagree, by up to {distance:.2f} mm at its corners: {remedy}."]
 
 
 def axial_to_stored(volume: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,16 @@ from crossd.data.folders import files_below, no_file
 from crossd.data.nifti import read_nifti
 from crossd.data.resampling import tidy_affine
 from crossd.data.text_volumes import read_text_volume
-from crossd.data.volume import NIFTI_SUFFIXES, TEXT_SUFFIXES, VOLUME_SUFFIXES, Volume, header_of, split_volume
+from crossd.data.volume import (
+    NIFTI_SUFFIXES,
+    TEXT_SUFFIXES,
+    VOLUME_SUFFIXES,
+    Volume,
+    check_place,
+    header_of,
+    odd_size,
+    split_volume,
+)
 from crossd.errors import CrossDError, one_of
 
 # What MONAI writes into the meta data of images, besides its own classes: names and arrays. Without this,
@@ -159,13 +168,9 @@ def _read_checked(source: Source, name: str, options: _Options) -> Volume:
             f"Voxels must be finite numbers: '{name}' has {int((~finite).sum())} that are NaN or infinite, the first "
             f"at {where}. Replace them, for instance with numpy.nan_to_num, after finding out what they stand for."
         )
-    matrix = volume.voxel_to_world
-    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
-        raise CrossDError(
-            f"An affine must map voxels to space one to one: that of '{name}' is {matrix[:3].round(3).tolist()}. "
-            "Correct the file's sform or direction."
-        )
-    return volume
+    check_place(name, volume.voxel_to_world)
+    told = odd_size(volume.voxel_to_world, volume.voxels.shape)
+    return replace(volume, warnings=(*volume.warnings, *told))
 
 
 def _read_one(source: Source, options: _Options) -> Volume:

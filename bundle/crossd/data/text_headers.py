@@ -31,7 +31,7 @@ _META_IMAGE = {  # what is looked at; names that MetaIO takes for the same thing
         *(("ndims",), ("dimsize",), ("elementtype",), ("elementnumberofchannels",), ("elementdatafile",)),
         *(("binarydata",), ("compresseddata",), ("headersize",), ("elementspacing",), ("elementsize",)),
         *(("elementbyteordermsb", "binarydatabyteordermsb"), ("offset", "position", "origin"), ("distanceunits",)),
-        ("transformmatrix", "rotation", "orientation"),
+        *(("transformmatrix", "rotation", "orientation"), ("anatomicalorientation",)),
     )
     for name in names
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from crossd.data.text_agreement import matrix_disagreements
 from crossd.data.text_headers import TextHeader
 from crossd.errors import CrossDError
 
@@ -118,6 +119,8 @@ def _of_nrrd(text: TextHeader) -> Layout:
     if skip < 0 and packing != "raw":
         raise text.malformed("byteskip", "-1 only where the encoding is raw")
     told = _told(text, "NRRD `space`", space in _PATIENT, "space", "spaceunits")
+    if vectors is None and space in _PATIENT:
+        told = _told(text, "NRRD `space directions`", False, "", "spaceunits")
     return Layout(sizes, tuple(spatial), kind, dtype, packing, lines, skip, *_scaled(text, place, told))
 
 
@@ -148,6 +151,7 @@ def _of_meta_image(text: TextHeader) -> Layout:
         skip = 0
     inner = (channels,) if channels > 1 else ()
     told = _told(text, "MetaImage `TransformMatrix`", "transformmatrix" in text.fields, "", "distanceunits")
+    told[2].extend(matrix_disagreements(text, matrix[:count, :count]))
     return Layout(
         (*inner, *sizes),
         tuple(range(len(inner), len(inner) + count)),

@@ -64,7 +64,7 @@ def _check_kind(path: str, layout: Layout, count: int, volume: int | None) -> No
 
 
 def _values(text: TextHeader, layout: Layout) -> tuple[np.ndarray, int]:
-    """All values in the order of the files, and how many bytes raw ones have beyond the declared ones."""
+    """All values in the order of the files, and how many bytes there are beyond the declared ones."""
     count = prod(layout.sizes)
     needed = count * layout.dtype.itemsize
     ratio = {"raw": 1.0, "gzip": float(DEFLATE_AT_MOST), "bzip2": float("inf")}.get(layout.packing, float(_DIGITS))
@@ -76,15 +76,15 @@ def _values(text: TextHeader, layout: Layout) -> tuple[np.ndarray, int]:
             f"The files of a header hold equally many voxels: '{text.path}' names {len(text.files)} for {count}. "
             "Correct the list."
         )
-    parts = [_part(text, file, layout, share) for file in text.files]
-    surplus = sum(map(os.path.getsize, text.files)) - skipped - needed
-    return parts[0] if len(parts) == 1 else np.concatenate(parts), surplus * (
-        layout.packing == "raw" and not layout.lines and layout.skip >= 0
-    )
+    parts, after = zip(*(_part(text, file, layout, share) for file in text.files), strict=True)
+    surplus = sum(after)
+    if layout.packing == "raw" and not layout.lines and layout.skip >= 0:
+        surplus = sum(map(os.path.getsize, text.files)) - skipped - needed
+    return parts[0] if len(parts) == 1 else np.concatenate(parts), surplus
 
 
-def _part(text: TextHeader, path: str, layout: Layout, count: int) -> np.ndarray:
-    """The values of one file."""
+def _part(text: TextHeader, path: str, layout: Layout, count: int) -> tuple[np.ndarray, int]:
+    """The values of one file, and the bytes that a stream has after them."""
     needed = count * layout.dtype.itemsize
     with open(path, "rb") as file:
         file.seek(text.offset)
@@ -94,8 +94,9 @@ def _part(text: TextHeader, path: str, layout: Layout, count: int) -> np.ndarray
         start = file.tell()
         if layout.packing in ("gzip", "bzip2"):
             limit = layout.skip + needed
-            unpacked = inflated(path, start, limit) if layout.packing == "gzip" else _bunzipped(path, file, limit)
-            return np.frombuffer(unpacked, layout.dtype, count, layout.skip)
+            gzip = layout.packing == "gzip"
+            unpacked, after = inflated(path, start, limit) if gzip else (_bunzipped(path, file, limit), 0)
+            return np.frombuffer(unpacked, layout.dtype, count, layout.skip), after
         if layout.skip < 0:
             start = os.path.getsize(path) - needed
         file.seek(start + max(layout.skip, 0))
@@ -105,7 +106,7 @@ def _part(text: TextHeader, path: str, layout: Layout, count: int) -> np.ndarray
             values = _written(path, file.read(), layout)
     if len(values) != count:
         raise damaged(path, f"{len(values)} of {count} voxels are in it")
-    return values
+    return values, 0
 
 
 def _bunzipped(path: str, file: IO[bytes], needed: int) -> bytes:

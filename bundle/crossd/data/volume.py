@@ -15,6 +15,10 @@ from crossd.errors import CrossDError
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz")  # .hdr: of a pair, whose voxels are in the .img beside it
 TEXT_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *TEXT_SUFFIXES)
+_BODY = (2.0, 5000.0)  # mm: the longest side that a scan can have
+_VOXEL = (0.05, 50.0)  # mm: the sides of its voxels, from dental CT to thick slices of a whole body
+_FARTHEST = 1e6  # mm: scanners count from their own centre; beyond a kilometre float32 loses the voxels
+_SLOPES = (1e-20, 1e20)
 _CHOSEN = re.compile(
     rf"(?P<path>.*(?:{'|'.join(map(re.escape, VOLUME_SUFFIXES))}))@(?P<volume>\d{{1,9}})", re.IGNORECASE | re.DOTALL
 )
@@ -47,6 +51,74 @@ def apart(one: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> float:
     """
     corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
     return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
+
+
+def odd_size(voxel_to_world: np.ndarray, shape: Sequence[int]) -> list[str]:
+    """What to say of a volume whose size in millimetres is hardly that of a scan: its spacing or unit may be wrong.
+
+    Args:
+        voxel_to_world: 4 × 4, in millimetres.
+        shape: voxels along each axis.
+
+    >>> odd_size(np.diag([1.0, 0.02, 1.0, 1.0]), (24, 24, 24))[0]
+    'The volume spans 24 × 0.48 × 24 mm, in voxels of 1 × 0.02 × 1 mm, which is odd for a scan: check its spacing, ...
+    >>> odd_size(np.eye(4), (24, 24, 24))
+    []
+    """
+    sides = np.linalg.norm(voxel_to_world[:3, :3], axis=0)
+    spans = sides * shape
+    if _BODY[0] <= spans.max() <= _BODY[1] and _VOXEL[0] <= sides.min() and sides.max() <= _VOXEL[1]:
+        return []
+    span, voxel = (" × ".join(f"{size:.4g}" for size in sizes) for sizes in (spans, sides))
+    return [
+        f"The volume spans {span} mm, in voxels of {voxel} mm, which is odd for a scan: check its spacing, and its "
+        "unit (millimetres, where none is stated)."
+    ]
+
+
+def check_place(name: str, voxel_to_world: np.ndarray) -> None:
+    """Refuse an affine that puts no voxels into a patient.
+
+    Raises:
+        CrossDError: one that is not finite, gives several voxels one place, or lies a kilometre away.
+
+    >>> far = np.eye(4)
+    >>> far[0, 3] = 1e30
+    >>> check_place("a.nii", far)
+    Traceback (most recent call last):
+        ...
+    crossd.errors.CrossDError: A volume must lie where a scanner can reach: 'a.nii' begins at [1e+30, 0.0, 0.0] mm. ...
+    """
+    if not np.isfinite(voxel_to_world).all() or abs(np.linalg.det(voxel_to_world[:3, :3])) < 1e-9:
+        raise CrossDError(
+            f"An affine must map voxels to space one to one: that of '{name}' is "
+            f"{voxel_to_world[:3].round(3).tolist()}. Correct the file's sform or direction."
+        )
+    if np.abs(voxel_to_world[:3, 3]).max() > _FARTHEST:
+        raise CrossDError(
+            f"A volume must lie where a scanner can reach: '{name}' begins at "
+            f"{[float(place) for place in voxel_to_world[:3, 3]]} mm. Its header is damaged: copy the file again, or "
+            "correct its origin or ImagePositionPatient (0020,0032)."
+        )
+
+
+def check_scale(name: str, slope: float, intercept: float) -> None:
+    """Refuse a scale of no known quantity, or one that leaves no grey levels: in float32 neighbours would be one.
+
+    Raises:
+        CrossDError: naming both numbers.
+
+    >>> check_scale("a.nii", 1.0, 1e30)
+    Traceback (most recent call last):
+        ...
+    crossd.errors.CrossDError: A scale must keep grey levels apart: 'a.nii' has the slope 1 and the intercept 1e+30. ...
+    """
+    one, two = np.array([intercept, intercept + slope]).astype(np.float32)
+    if not _SLOPES[0] <= abs(slope) <= _SLOPES[1] or not np.isfinite(two) or one == two:
+        raise CrossDError(
+            f"A scale must keep grey levels apart: '{name}' has the slope {slope:g} and the intercept {intercept:g}. "
+            "Its header is damaged: copy the file again, or correct it."
+        )
 
 
 def split_volume(source: str | os.PathLike[str]) -> tuple[str, int | None]:

@@ -121,3 +121,62 @@ def test_frames_that_are_not_described(tmp_path, volume):
     series, (rejected,) = find_series([file])
     assert series == []
     assert f"A multi-frame object must describe each frame: '{file}' describes 6 of 7. It is damaged" in rejected.reason
+
+
+def change(file, edit_frame):
+    dataset = pydicom.dcmread(file)
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        edit_frame(frame, dataset)
+    dataset.save_as(file)
+
+
+def test_an_intercept_alone_in_a_functional_group(tmp_path, volume):
+    file = enhanced(tmp_path, volume, echoes=1)
+
+    def without_slope(frame, _):
+        del frame.PixelValueTransformationSequence[0].RescaleSlope
+        frame.PixelValueTransformationSequence[0].RescaleIntercept = -50
+
+    change(file, without_slope)
+    (series,), _ = find_series([file])
+    np.testing.assert_array_equal(read_pixels(series), volume - 50)
+    assert "RescaleIntercept (0028,1052) is stated without RescaleSlope (0028,1053)" in series.warnings[-1]
+
+
+def test_what_is_stated_per_frame_and_for_all(tmp_path, volume):
+    """A functional group is the frame's or shared, and never both; what both say alike is no contradiction."""
+    file = enhanced(tmp_path, volume)
+
+    def own_spacing(frame, dataset):
+        measures = Dataset()
+        measures.PixelSpacing, measures.SliceThickness = [2.0, 1.5], 2.0
+        frame.PixelMeasuresSequence = [measures]
+
+    change(file, own_spacing)
+    (series,), _ = find_series([file])
+    assert not [note for note in series.warnings if "stated twice" in note]
+
+    def other_spacing(frame, dataset):
+        dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [4.0, 3.0]
+
+    change(file, other_spacing)
+    (series,), _ = find_series([file])
+    np.testing.assert_allclose(np.diag(series.voxel_to_world)[:2], [-1.5, -2.0])
+    assert [note for note in series.warnings if note.startswith("PixelSpacing is stated twice and differs")]
+
+
+def test_more_frames_than_are_declared(tmp_path, volume):
+    file = enhanced(tmp_path, volume)
+    dataset = pydicom.dcmread(file)
+    dataset.NumberOfFrames = 5
+    del dataset.PerFrameFunctionalGroupsSequence[5:]
+    dataset.save_as(file)
+    (series,), _ = find_series([file])
+    assert series.shape[2] == 5
+    assert [note for note in series.warnings if "bytes more than its matrix needs: Rows, Columns" in note]
+    dataset.compress("1.2.840.10008.1.2.5")
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=5))
+    dataset.PixelData = encapsulate([*frames, *frames[:2]])
+    dataset.save_as(file)
+    (series,), _ = find_series([file])
+    assert [note for note in series.warnings if "has 7 frames, and 5 are declared" in note]

@@ -6,7 +6,6 @@ import numpy as np
 import pydicom
 import pytest
 from crossd.data import find_cases, find_series, read_volume, write_dicom_series
-from crossd.data.dicom.pixels import read_with_itk, read_with_pydicom
 from crossd.data.dicom.straightening import straighten
 from crossd.errors import CrossDError
 
@@ -88,28 +87,3 @@ def test_padding_of_inverted_grey_values(tmp_path, axial):
     darkest = 4095 - volume.max()
     np.testing.assert_array_equal(image[0], np.where(volume == 0, darkest, 4095 - volume))
     assert "50.0% of the voxels are padding (PixelPaddingValue 4095)" in image.meta["warnings"]
-
-
-def test_bits_that_are_not_stored(tmp_path, axial):
-    """Old scanners keep overlays in the upper bits: both readers cut them off."""
-    volume = np.arange(4 * 4 * 3).reshape(4, 4, 3)
-    for file in write_dicom_series(tmp_path, volume, axial):
-        dataset = pydicom.dcmread(file)
-        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
-        dataset.PixelData = (np.frombuffer(dataset.PixelData, "<u2") | 0x7000).tobytes()
-        dataset.save_as(file)
-    (series,), _ = find_series(sorted(tmp_path.iterdir()))
-    for read in (read_with_pydicom, read_with_itk):
-        np.testing.assert_array_equal(read(series), volume)
-
-
-def test_both_readers_take_the_same_rescale(tmp_path, volume, axial):
-    """One run may take either; real-world values, which some readers of MR prefer, are not what RescaleSlope says."""
-    for file in write_dicom_series(tmp_path, volume, axial, slope=0.3, intercept=1.7):
-        dataset, mapping = pydicom.dcmread(file), pydicom.Dataset()
-        mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 7.0, 70.0
-        mapping.LUTLabel = mapping.LUTExplanation = "x"
-        dataset.RealWorldValueMappingSequence = [mapping]
-        dataset.save_as(file)
-    (series,), _ = find_series(sorted(tmp_path.iterdir()))
-    np.testing.assert_array_equal(read_with_pydicom(series), read_with_itk(series))

@@ -196,7 +196,7 @@ def made(number, **given):
     names = dict.fromkeys(("series_uid", "patient_id", "modality", "description"), "x")
     place = {"orientation": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), "position": (0.0, 0.0, 0.0), "spacing": (1.0, 1.0)}
     size = {"rows": 4, "columns": 4, "thickness": 1.0, "series_number": 1, "instance_number": number, "frame": None}
-    other = {"photometric": "MONOCHROME2", "reader": "itk", "traits": (), "instance_uid": str(number)}
+    other = {"photometric": "MONOCHROME2", "traits": (), "instance_uid": str(number)}
     return Slice(**{**names, **place, **size, **other, "path": f"/a/{number}", **given})
 
 

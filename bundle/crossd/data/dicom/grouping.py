@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,8 +62,11 @@ def find_series(
             continue
         # the patient too, since careless anonymisation gives one UID to everybody
         by_series.setdefault((item.patient_id, item.series_uid), []).append(item)
-    for group in by_series.values():
+    patients = Counter(uid for _, uid in by_series)
+    for (_, uid), group in by_series.items():
         unique, notes = _without_copies(group)
+        if patients[uid] > 1:
+            notes.append(f"Its SeriesInstanceUID (0020,000E) is that of {patients[uid]} patients, who are kept apart.")
         parts = [
             (", ".join(filter(None, (geometry, traits))), part)
             for geometry, same in _by_geometry(unique)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from crossd.data.dicom.agreement import check_bits, disagreements
 from crossd.data.dicom.distinctions import TAGS, traits_of
 from crossd.data.dicom.mosaics import MOSAIC_TAGS, mosaic_of
 from crossd.data.dicom.objects import (
@@ -28,7 +29,15 @@ from crossd.data.dicom.structure import (
     first_elements,
     has_preamble,
 )
-from crossd.data.dicom.values import attribute, finite, inverted_range, is_lossy, is_rescaled, padding_range
+from crossd.data.dicom.values import (
+    attribute,
+    finite,
+    inverted_range,
+    is_lossy,
+    is_rescaled,
+    padding_range,
+    rescale,
+)
 from crossd.errors import CrossDError
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
@@ -46,6 +55,7 @@ _TAGS: tuple[Any, ...] = (
     "SamplesPerPixel",
     "BitsAllocated",
     "BitsStored",
+    "HighBit",
     "NumberOfFrames",
     "PhotometricInterpretation",
     "ModalityLUTSequence",
@@ -99,7 +109,8 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
         with BoundedReader(path) as file:
             dataset = dcmread(file, stop_before_pixels=True, specific_tags=_tags(), force=not whole)
             sop_class = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-            if dataset.get("Rows") and not check_structure(path, file, dataset, needs_pixels(sop_class)):
+            told = check_structure(path, file, dataset, needs_pixels(sop_class)) if dataset.get("Rows") else []
+            if told is None:
                 del dataset.Rows  # of pixels that are not there
     except CrossDError:
         raise
@@ -118,9 +129,10 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
         )
     try:
         check_is_image(path, dataset, sop_class)
+        check_bits(path, dataset)
         if mosaic := mosaic_of(path, dataset):
             dataset.Rows, dataset.Columns, dataset.ImagePositionPatient = (*mosaic[:2], list(mosaic.positions[0]))
-        slices = list(_slices(path, dataset, sop_class, whole))
+        slices = list(_slices(path, dataset, sop_class, told or []))
         if mosaic:
             return [replace(slices[0], tile=tile, position=place) for tile, place in enumerate(mosaic.positions)]
         return slices
@@ -132,7 +144,7 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
         ) from error
 
 
-def _slices(path: str, dataset: Any, sop_class: str, whole: bool) -> Iterator[Slice]:
+def _slices(path: str, dataset: Any, sop_class: str, told: Sequence[str]) -> Iterator[Slice]:
     """One slice per frame; functional groups (PS3.3, C.7.6.16) state the geometry of a multi-frame object."""
     frames = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])
@@ -157,7 +169,7 @@ def _slices(path: str, dataset: Any, sop_class: str, whole: bool) -> Iterator[Sl
             photometric == "MONOCHROME1" and not is_rescaled(dataset, groups),
             padding_range(dataset, groups),
         )
-        plain = whole and not frames and photometric == "MONOCHROME2" and not dataset.get("ModalityLUTSequence")
+        slope, intercept, odd = rescale(path, dataset, groups)
         yield Slice(
             path=path,
             frame=number if frames else None,
@@ -175,7 +187,6 @@ def _slices(path: str, dataset: Any, sop_class: str, whole: bool) -> Iterator[Sl
             position=finite(path, "ImagePositionPatient (0020,0032)", position, 3),
             spacing=finite(path, "PixelSpacing (0028,0030)", spacing, 2, positive=True),
             thickness=abs(float(thickness)),
-            reader="itk" if plain else "pydicom",
             traits=traits_of(dataset, groups),
             kind=is_no_scan,
             known_by=known_by,
@@ -183,6 +194,8 @@ def _slices(path: str, dataset: Any, sop_class: str, whole: bool) -> Iterator[Sl
             inverted=inverted,
             slab=abs(float(slab)),
             lossy=is_lossy(dataset),
+            rescale=(slope, intercept),
+            notes=(*told, *odd, *disagreements(dataset, groups)),
         )
 
 

@@ -1,10 +1,9 @@
-"""The voxels of a DICOM series, without padding, straight and even: by pydicom, or ITK where it has no codec."""
+"""The voxels of a DICOM series, without padding, straight and even: all that comes after codecs."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import asdict
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,12 @@ import numpy as np
 from crossd.data.decoder import decode
 from crossd.data.dicom.mosaics import tile
 from crossd.data.dicom.series import Series
+from crossd.data.dicom.stored import stored_frames, undecodable
 from crossd.data.dicom.straightening import TILT, straighten
-from crossd.data.dicom.values import state_encoding, white, without_padding
+from crossd.data.dicom.values import rescale, state_encoding, white, without_padding
 from crossd.errors import CrossDError, one_of
 
-_PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")  # PS3.5, A
-_COPIES = 5  # of the voxels, that readers make
+_COPIES = 5  # of the voxels, that codecs make
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +35,15 @@ def read_series(series: Series, tilt: str = "correct") -> tuple[np.ndarray, np.n
         CrossDError: pixels that do not decode, or a tilt that is refused.
     """
     check_tilt(series, tilt)
-    voxels, notes = without_padding(read_pixels(series), series.padding, series.lossy)
+    told: list[str] = []
+    voxels, notes = without_padding(read_pixels(series, told), series.padding, series.lossy)
     affine = np.array(series.voxel_to_world)
     if series.places:
         affine[:3, 2] = np.cross(affine[:3, 0], affine[:3, 1])  # slices are sorted that way
         voxels, affine = straighten(voxels, affine, series.places, series.step, series.folder)
     if series.tilt:
         logger.warning("%s: a gantry tilt of %.1f° was corrected by resampling along the shear", series, series.tilt)
-    return voxels, affine, (*series.warnings, *notes)
+    return voxels, affine, (*series.warnings, *told, *notes)
 
 
 def check_tilt(series: Series, tilt: str) -> None:
@@ -60,11 +60,16 @@ def check_tilt(series: Series, tilt: str) -> None:
         )
 
 
-def read_pixels(series: Series) -> np.ndarray:
+def read_pixels(series: Series, notes: list[str] | None = None) -> np.ndarray:
     """Voxels in the units of the modality: stored values × RescaleSlope (0028,1053) + RescaleIntercept (0028,1052).
 
     Of MONOCHROME1, Hounsfield units and other rescaled values stay what they are; grey values without a rescale, which
-    only the display defines, are inverted within BitsStored (0028,0101).
+    only the display defines, are inverted within BitsStored (0028,0101). Whoever decodes, what comes after is done
+    here, so that no value depends on what was read or loaded before.
+
+    Args:
+        series: one of `find_series`.
+        notes: takes what pixels show that no header says.
 
     Returns:
         float32, `(column index, row index, slice)`: a view of what is stored, so the column index runs fastest.
@@ -73,110 +78,59 @@ def read_pixels(series: Series) -> np.ndarray:
         CrossDError: a file whose pixels do not decode, or whose size is not that of the series.
     """
     try:
-        return _checked(series, read_with_pydicom(series, encoded=False))
+        return _voxels(series, notes)
     except _Encoded:
-        pass
-    except CrossDError:
-        if series.reader != "itk":
-            raise
-    room = 4 * series.shape[0] * series.shape[1] * series.shape[2] * _COPIES
-    voxels = decode("dicom.pixels:decoded", series.files, room, series=asdict(series))
-    return _checked(series, voxels.transpose(2, 1, 0))
+        room = 4 * series.shape[0] * series.shape[1] * series.shape[2] * _COPIES
+        return _voxels(series, notes, decode("dicom.stored:decoded", series.files, room, frames=list(_frames(series))))
 
 
 class _Encoded(Exception):
-    """Pixels that a codec has to decode."""
+    """Pixels that a codec has to decode first."""
 
 
-def decoded(series: dict[str, Any], allocate: Callable[..., np.ndarray]) -> np.ndarray:
-    """Voxels `(slice, row, column)` of a series, as `read_pixels` has them: by pydicom's codecs, else by ITK's.
-
-    To be called by `crossd.data.decoder`, since codecs are native code.
-
-    Args:
-        series: the fields of a `Series`.
-        allocate: as `numpy.empty`.
-
-    Raises:
-        CrossDError: pixels that do not decode; the message is pydicom's, which says which file it is.
-    """
-    whole = Series(**series)
-    try:
-        return read_with_pydicom(whole, allocate).transpose(2, 1, 0)
-    except CrossDError:
-        if whole.reader != "itk":
-            raise
-        try:
-            return read_with_itk(whole).transpose(2, 1, 0)
-        except (RuntimeError, TypeError):  # the latter for names that are not UTF-8
-            pass
-        raise
+def _frames(series: Series) -> dict[tuple[str, int], list[int]]:
+    """Path and number of each frame that is needed, and the slices in it: one, or the tiles of a mosaic."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for index, path in enumerate(series.files):
+        found.setdefault((path, series.frames[index] if series.frames else 0), []).append(index)
+    return found
 
 
-def read_with_itk(series: Series) -> np.ndarray:
-    """The same by ITK's GDCM; single-frame files only."""
-    import itk
-
-    files = list(dict.fromkeys(series.files))  # one or more, and the slices of a mosaic are in one
-    reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=files)
-    reader.SetImageIO(itk.GDCMImageIO.New())
-    reader.MetaDataDictionaryArrayUpdateOff()
-    shown = reader.GetGlobalWarningDisplay()
-    reader.SetGlobalWarningDisplay(False)  # uneven spacing is reported by `crossd.data.dicom.series`
-    try:
-        reader.Update()
-    finally:
-        reader.SetGlobalWarningDisplay(shown)
-    voxels = itk.array_from_image(reader.GetOutput())  # (slice, row, column)
-    if series.tiles:
-        slices = [_slice(series, voxels[files.index(file)], index) for index, file in enumerate(series.files)]
-        voxels = np.stack(slices)
-    return voxels.transpose(2, 1, 0)  # a copy in this order takes longer than reading, and the plane undoes it
-
-
-def read_with_pydicom(
-    series: Series, allocate: Callable[..., np.ndarray] = np.empty, encoded: bool = True
-) -> np.ndarray:
-    """The same by pydicom, frames of a multi-frame object included; no other frames are decoded than the volume's.
+def _voxels(series: Series, notes: list[str] | None, decoded: np.ndarray | None = None) -> np.ndarray:
+    """The voxels; no other frames of a multi-frame object are looked at than the volume's.
 
     Args:
-        series: one of `find_series`.
-        allocate: what makes room for the voxels.
-        encoded: whether to run codecs, too; `_Encoded` is raised where it takes one and they are not to be run.
+        series, notes: as in `read_pixels`.
+        decoded: stored values `(frame, row, column)`; without them, `_Encoded` is raised for compressed files.
     """
     import pydicom
-    from pydicom.pixels import iter_pixels
 
-    wanted: dict[str, dict[int, None]] = {}
-    for index, path in enumerate(series.files):
-        wanted.setdefault(path, {})[series.frames[index] if series.frames else 0] = None
-    voxels = allocate(series.shape[::-1], np.float32)
-    numbers = series.frames or (0,) * len(series.files)
-    places: dict[tuple[str, int], list[int]] = {}  # several in a mosaic
-    for index, place in enumerate(zip(series.files, numbers, strict=True)):
-        places.setdefault(place, []).append(index)
-    for path, frames in wanted.items():
+    voxels = np.empty(series.shape[::-1], dtype=np.float32)  # (slice, row, column)
+    told: Counter[str] = Counter()
+    needed = _frames(series)
+    by_file: dict[str, list[int]] = {}
+    for path, frame in needed:
+        by_file.setdefault(path, []).append(frame)
+    planes = {} if decoded is None else dict(zip(needed, decoded, strict=True))
+    for path, frames in by_file.items():
         try:
             dataset = pydicom.dcmread(path, force=True)
-            if not encoded and dataset.file_meta.get("TransferSyntaxUID", _PLAIN[0]) not in _PLAIN:
-                raise _Encoded
             state_encoding(dataset)
-            size = (-1, dataset.Rows, dataset.Columns)
-            decoded = (
-                iter_pixels(dataset, indices=list(frames)) if series.frames else [dataset.pixel_array.reshape(size)[0]]
-            )
-            for frame, stored in zip(frames, decoded, strict=True):
-                plane = _rescaled(dataset, stored.reshape(size[1:]), frame)
-                plane = np.float32(white(dataset)) - plane if series.inverted else plane
-                for index in places[path, frame]:
-                    voxels[index] = _slice(series, plane, index)
+            if decoded is None and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+                raise _Encoded
+            known = None if decoded is None else [planes[path, frame] for frame in frames]
+            for frame, (stored, odd) in zip(frames, stored_frames(dataset, frames, known), strict=True):
+                told.update(odd)
+                for index in needed[path, frame]:
+                    _rescale(path, dataset, _slice(series, stored, index), frame, voxels[index])
+                    if series.inverted:
+                        np.subtract(np.float32(white(dataset)), voxels[index], out=voxels[index])
         except (_Encoded, CrossDError):
             raise
         except Exception as error:  # each decoder has exceptions of its own
-            raise CrossDError(
-                f"DICOM pixels must decode: those of '{path}' do not ({' '.join(str(error).split())}). "
-                'Copy the file again; for a codec that is missing, `pip install "crossd[codecs]"`.'
-            ) from error
+            raise undecodable(path, error) from error
+    if notes is not None:
+        notes += [f"{note} ({number} of {len(needed)} images)." for note, number in told.items()]
     return voxels.transpose(2, 1, 0)  # (slice, row, column) → (column, row, slice)
 
 
@@ -186,31 +140,30 @@ def _slice(series: Series, plane: np.ndarray, index: int) -> np.ndarray:
     if series.tiles:
         return tile(plane, series.tiles[index], size)
     if plane.shape != size:
-        raise _changed(series, (*plane.shape[::-1], series.shape[2]))
+        raise _changed(series, f"a slice of {plane.shape[::-1]}")
     return plane
 
 
-def _rescaled(dataset: Any, plane: np.ndarray, frame: int) -> np.ndarray:
-    """Modality values of one frame; a multi-frame object states its slope per frame (PS3.3, C.7.6.16.2.9)."""
-    from pydicom.pixels import apply_color_lut, apply_modality_lut
+def _rescale(path: str, dataset: Any, stored: np.ndarray, frame: int, plane: np.ndarray) -> None:
+    """Fill in modality values of a frame; a multi-frame object states a slope for each (PS3.3, C.7.6.16.2.9)."""
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":  # a grey one: its colours are equal
+        from pydicom.pixels import apply_color_lut
 
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":  # a grey one: its colours are equal
-        return apply_color_lut(plane, dataset)[..., 0].astype(np.float32)
+        plane[:] = apply_color_lut(stored, dataset)[..., 0]
+        return
+    if dataset.get("ModalityLUTSequence"):
+        from pydicom.pixels import apply_modality_lut
+
+        plane[:] = apply_modality_lut(stored, dataset)
+        return
     groups = [
         *list(dataset.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1],
         *list(dataset.get("SharedFunctionalGroupsSequence") or []),
     ]
-    for group in groups:
-        if transformation := group.get("PixelValueTransformationSequence"):
-            slope, intercept = float(transformation[0].RescaleSlope), float(transformation[0].RescaleIntercept)
-            return (plane * slope + intercept).astype(np.float32)
-    return apply_modality_lut(plane, dataset).astype(np.float32)
-
-
-def _checked(series: Series, voxels: np.ndarray) -> np.ndarray:
-    if voxels.shape != series.shape:
-        raise _changed(series, voxels.shape)
-    return voxels
+    slope, intercept, _ = rescale(path, dataset, groups)
+    if slope == 1 and np.float32(intercept) == intercept and stored.dtype.itemsize <= 2:  # exact, in half the time
+        return np.add(stored, np.float32(intercept), dtype=np.float32)
+    return (stored * slope + intercept).astype(np.float32)
 
 
 def _changed(series: Series, shape: tuple[int, ...]) -> CrossDError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from crossd.errors import CrossDError
 _LARGEST_GAP = 10
 # Rounded cosines tilt a stack by less than 0.1°; gantries are tilted in steps of 0.5°.
 _TILT_TOLERANCE = 0.3
+_SCALED_BY_SLICE = ("PT", "NM")  # modalities that use the range of integers anew in every slice
 _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -35,7 +37,6 @@ class Series:
         split: which part this is when the series holds several volumes ("EchoTime 4.92"); empty otherwise.
         shape: voxels along (column index, row index, slice).
         voxel_to_world: 4 × 4, that index to millimetres in RAS; the slice axis runs from the first slice to the last.
-        reader: "itk" or "pydicom".
         warnings: what a user should know about the geometry.
         tilt: degrees between the slice axis and the normal of the slices; 0 within the tolerance.
         places: where each slice lies off the first: columns and rows (in voxels), and millimetres along the normal;
@@ -56,7 +57,6 @@ class Series:
     split: str = ""
     shape: tuple[int, int, int] = (0, 0, 0)
     voxel_to_world: tuple[tuple[float, ...], ...] = ()
-    reader: str = "itk"
     tilt: float = 0.0
     places: tuple[tuple[float, float, float], ...] = ()
     step: float = 1.0
@@ -126,6 +126,7 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
     voxel_to_lps[:3, 1] = columns * first.spacing[0]
     voxel_to_lps[:3, 2] = step
     voxel_to_lps[:3, 3] = slices[0].position
+    notes += _disagreements(slices)
     if first.photometric == "MONOCHROME1":
         notes.append(
             "PhotometricInterpretation is MONOCHROME1 without a rescale: grey values are inverted, so that large ones "
@@ -143,7 +144,6 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
         split=split,
         shape=(first.columns, first.rows, len(slices)),
         voxel_to_world=tuple(tuple(map(float, row)) for row in _RAS_FROM_LPS @ voxel_to_lps),
-        reader="pydicom" if any(item.reader == "pydicom" for item in slices) else "itk",
         warnings=tuple(notes),
         tilt=tilt,
         places=() if even else places,
@@ -212,6 +212,21 @@ def _shear(
             "to where they lie."
         )
     return tilt if sheared else 0.0, sheared or astray, notes
+
+
+def _disagreements(slices: Sequence[Slice]) -> list[str]:
+    """What headers state twice, and scales that differ among the slices of what is measured on one scale."""
+    counts = Counter(note for item in slices for note in dict.fromkeys(item.notes))
+    told = [note if count == len(slices) else f"Of {count} slices: {note}" for note, count in counts.items()]
+    scales = Counter(item.rescale for item in slices)
+    if len(scales) > 1 and slices[0].modality not in _SCALED_BY_SLICE:
+        (slope, intercept), count = scales.most_common(1)[0]
+        odd = next(item.rescale for item in slices if item.rescale != (slope, intercept))
+        told.append(
+            f"Slices differ in RescaleSlope and RescaleIntercept: {count} of {len(slices)} have {slope:g} and "
+            f"{intercept:g}, another one {odd[0]:g} and {odd[1]:g}. Each is used as it is."
+        )
+    return told
 
 
 def _name(item: Slice) -> str:

@@ -26,7 +26,6 @@ class Slice:
         position: ImagePositionPatient (0020,0032): centre of the first voxel.
         spacing: PixelSpacing (0028,0030): between rows, between columns.
         thickness: distance to the next slice as far as the header knows it; 0 if it does not.
-        reader: "itk", or "pydicom" for what ITK reads differently (MONOCHROME1, look-up tables, frames).
         traits: name and value of what may tell apart slices at one position.
         kind: what it is if it is no scan ("images of localizers"), and `known_by` by what; both empty for scans.
         padding: smallest and largest value that stands for padding, as it is once the pixels are read.
@@ -34,6 +33,8 @@ class Slice:
         tile: number of the tile in a mosaic, from 0; None for all other images.
         lossy: whether its compression changed values, those of padding too.
         inverted: MONOCHROME1 without a rescale: grey values that only the display defines, large ones dark.
+        rescale: slope and intercept, as `crossd.data.dicom.values.rescale` has them.
+        notes: what the header states twice and differently.
     """
 
     path: str
@@ -52,7 +53,6 @@ class Slice:
     position: tuple[float, ...]
     spacing: tuple[float, ...]
     thickness: float
-    reader: str
     traits: tuple[tuple[str, str], ...]
     kind: str = ""
     known_by: str = ""
@@ -61,6 +61,8 @@ class Slice:
     slab: float = 0.0
     tile: int | None = None
     lossy: bool = False
+    rescale: tuple[float, float] = (1.0, 0.0)
+    notes: tuple[str, ...] = ()
 
     @property
     def normal(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from crossd.data.declared_sizes import unpacked_size
@@ -20,6 +21,9 @@ LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # (FFFE,E000), (FFFE,E0DD); PS3.5, A.4
 _UNDEFINED = 0xFFFFFFFF
 _DEFLATED = b"1.2.840.10008.1.2.1.99"  # PS3.5, A.5
+_RLE = "1.2.840.10008.1.2.5"
+_STREAMS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP")  # that begin: JPEG and JPEG-LS, JPEG 2000, JP2
+_WRONG = "Rows, Columns, BitsAllocated or NumberOfFrames may be wrong"
 _META = 2**16  # bytes in which the file meta information, and the transfer syntax in it, stands
 ANY_SIZE = 2**28  # bytes unpacked that a file of any size may have: 256 MiB, a multi-frame object of 500 slices
 RATIO = 200  # and more than this for each packed byte is nothing but zeros
@@ -45,7 +49,7 @@ class BoundedReader(io.BufferedReader):
         return super().read(size)
 
 
-def check_structure(path: str, file: BoundedReader, dataset: Any, needs_pixels: bool = True) -> bool:
+def check_structure(path: str, file: BoundedReader, dataset: Any, needs_pixels: bool = True) -> list[str] | None:
     """Follow a little-endian file from its pixels on to its end, by its lengths alone.
 
     Args:
@@ -55,23 +59,23 @@ def check_structure(path: str, file: BoundedReader, dataset: Any, needs_pixels: 
         needs_pixels: whether it is an error that there are none.
 
     Returns:
-        Whether there are pixels, or may be.
+        What is to be told of pixels or frames beyond those that the header declares; None where there are no pixels.
 
     Raises:
-        CrossDError: an element that is longer than what is left of the file, or bytes after the pixels that are no
-            elements.
+        CrossDError: an element that is longer than what is left of the file, fewer pixels or frames than declared, or
+            bytes after the pixels that are no elements.
     """
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
     if syntax is not None and (not syntax.is_transfer_syntax or syntax.is_deflated or not syntax.is_little_endian):
-        return True
+        return []
     start = file.tell()
     head = super(BoundedReader, file).read(12)
     if start > file.length:
         raise _too_long(path, start - file.length)
     if head[:4] in _OTHER_PIXELS or (syntax is None and not dataset.original_encoding[1]):  # or big-endian
-        return True
+        return []
     if head[:4] != _PIXEL_DATA and not needs_pixels:
-        return False
+        return None
     if head[:4] != _PIXEL_DATA:
         raise CrossDError(
             f"A DICOM image must hold its pixels after its header: '{path}' holds none there. It is cut short or "
@@ -80,9 +84,12 @@ def check_structure(path: str, file: BoundedReader, dataset: Any, needs_pixels: 
     explicit = head[4:6] in (b"OW", b"OB", b"UN")
     length = int.from_bytes(head[8:12] if explicit else head[4:8], "little")
     end = start + (12 if explicit else 8)
+    told: list[str] = []
     if length != _UNDEFINED:
         end += length
-        _check_length(path, dataset, length, syntax is not None and syntax.is_encapsulated)
+        if syntax is None or not syntax.is_encapsulated:
+            told = _check_length(path, dataset, length)
+    begin = []  # the first bytes of each fragment, that of the offset table first (PS3.5, A.4)
     while length == _UNDEFINED:
         file.seek(end)
         item = super(BoundedReader, file).read(8)
@@ -92,23 +99,42 @@ def check_structure(path: str, file: BoundedReader, dataset: Any, needs_pixels: 
             break
         if item[:4] != _ITEM or end > file.length:
             raise _too_long(path, max(end - file.length, 1))
+        begin.append(super(BoundedReader, file).read(6)[:size])
     if end > file.length:
         raise _too_long(path, end - file.length)
     _check_trailing(path, file, end, not dataset.original_encoding[0])
-    return True
+    return told + (_check_frames(path, dataset, begin[1:], str(syntax) == _RLE) if begin else [])
 
 
-def _check_length(path: str, dataset: Any, length: int, encapsulated: bool) -> None:
-    """Refuse fewer pixels than the matrix has: ITK fills up what is missing without a word."""
+def _check_length(path: str, dataset: Any, length: int) -> list[str]:
+    """Refuse fewer pixels than the matrix has, and say where there are more, as with a wrong matrix."""
     frames = max(int(dataset.get("NumberOfFrames") or 1), 1)
     pixels = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0) * frames
-    needed = pixels * int(dataset.get("BitsAllocated") or 8) // 8
-    if not encapsulated and length < needed and int(dataset.get("SamplesPerPixel") or 1) == 1:
+    needed = -(-pixels * int(dataset.get("BitsAllocated") or 8) // 8)
+    if int(dataset.get("SamplesPerPixel") or 1) != 1:
+        return []
+    if length < needed:
         raise CrossDError(
             f"A DICOM file must hold the pixels it declares: PixelData (7FE0,0010) of '{path}' has {length} bytes "
             f"where its {frames} × {dataset.get('Rows')} × {dataset.get('Columns')} pixels need {needed}. It is "
             "cut short: copy it again."
         )
+    surplus = length - needed - needed % 2  # padded to an even length
+    return [f"PixelData (7FE0,0010) has {surplus} bytes more than its matrix needs: {_WRONG}."] if surplus > 0 else []
+
+
+def _check_frames(path: str, dataset: Any, begin: Sequence[bytes], rle: bool) -> list[str]:
+    """Hold the compressed frames that are there against NumberOfFrames (0028,0008)."""
+    declared = max(int(dataset.get("NumberOfFrames") or 1), 1)
+    frames = len(begin) if rle else sum(first.startswith(_STREAMS) for first in begin)
+    if not frames and begin:  # no stream that is known here
+        return []
+    if frames < declared:
+        raise CrossDError(
+            f"A DICOM file must hold the frames it declares: '{path}' has {frames} of {declared}. It is cut short: "
+            "copy it again."
+        )
+    return [f"PixelData (7FE0,0010) has {frames} frames, and {declared} are declared: {_WRONG}."] * (frames > declared)
 
 
 def _check_trailing(path: str, file: BoundedReader, start: int, explicit: bool) -> None:

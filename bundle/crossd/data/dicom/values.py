@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from crossd.data.volume import check_scale
 from crossd.errors import CrossDError
 
 # JPEG baseline and extended, JPEG-LS near-lossless, JPEG 2000, HTJ2K where it need not be lossless (PS3.5, A.4).
 _LOSSY = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81, 91, 93, 203)}
 _TRANSFORMATION = "PixelValueTransformationSequence"
+_RESCALE = {"RescaleSlope": ("RescaleSlope (0028,1053)", 1), "RescaleIntercept": ("RescaleIntercept (0028,1052)", 0)}
 
 
 def attribute(dataset: Any, groups: Sequence[Any], sequence: str, name: str) -> Any:
@@ -27,11 +29,47 @@ def attribute(dataset: Any, groups: Sequence[Any], sequence: str, name: str) -> 
 def is_rescaled(dataset: Any, groups: Sequence[Any]) -> bool:
     """Whether the values are a quantity, as Hounsfield units are; MONOCHROME1 then changes only how they are shown.
 
-    Source: PS3.3, C.7.6.3.1.2; a rescale (0028,1053) or look-up table (0028,3000) is what makes them one.
+    Source: PS3.3, C.7.6.3.1.2; a rescale (0028,1053), (0028,1052) or look-up table (0028,3000) is what makes them one.
     """
-    return attribute(dataset, groups, _TRANSFORMATION, "RescaleSlope") not in (None, "") or bool(
-        dataset.get("ModalityLUTSequence")
-    )
+    stated = [attribute(dataset, groups, _TRANSFORMATION, name) for name in _RESCALE]
+    return any(value not in (None, "") for value in stated) or bool(dataset.get("ModalityLUTSequence"))
+
+
+def rescale(path: str, dataset: Any, groups: Sequence[Any]) -> tuple[float, float, list[str]]:
+    """Slope and intercept of a frame, and what to tell of them: every reader's, whatever is stated.
+
+    Source: PS3.3, C.11.1.1.2: each needs the other; the one that is missing is 1 or 0, which changes nothing. A slope
+    of 0, which would leave one value, counts as 1, as in GDCM and dcm2niix.
+
+    Raises:
+        CrossDError: anything but one number for either, or numbers that leave no grey levels.
+
+    >>> from pydicom.dataset import Dataset
+    >>> dataset = Dataset()
+    >>> dataset.RescaleIntercept = -1024
+    >>> rescale("a.dcm", dataset, [])
+    (1.0, -1024.0, ['RescaleIntercept (0028,1052) is stated without RescaleSlope (0028,1053), which counts as 1.'])
+    """
+    stated = {name: attribute(dataset, groups, _TRANSFORMATION, name) for name in _RESCALE}
+    numbers = {
+        name: finite(path, _RESCALE[name][0], value, 1)[0]
+        for name, value in stated.items()
+        if value is not None and value != ""
+    }
+    told = []
+    if len(numbers) == 1:
+        (there,), (missing,) = numbers, _RESCALE.keys() - numbers.keys()
+        told.append(
+            f"{_RESCALE[there][0]} is stated without {_RESCALE[missing][0]}, which counts as {_RESCALE[missing][1]}."
+        )
+    if numbers.get("RescaleSlope") == 0:
+        numbers["RescaleSlope"] = 1.0
+        told.append("RescaleSlope (0028,1053) is 0, which would leave one value: it counts as 1.")
+    if numbers and dataset.get("ModalityLUTSequence"):
+        told.append("A rescale and a look-up table (0028,3000) are stated: the table is used.")
+    slope, intercept = (float(numbers.get(name, _RESCALE[name][1])) for name in _RESCALE)
+    check_scale(path, slope, intercept)
+    return slope, intercept, told
 
 
 def finite(path: str, name: str, values: Any, count: int, positive: bool = False) -> tuple[float, ...]:
@@ -94,8 +132,7 @@ def padding_range(dataset: Any, groups: Sequence[Any]) -> tuple[float, float] | 
     half = 1 << (int(dataset.get("BitsAllocated") or 16) - 1)
     if dataset.get("PixelRepresentation"):
         values = [value - 2 * half if value >= half else value for value in values]
-    slope = float(attribute(dataset, groups, _TRANSFORMATION, "RescaleSlope") or 1)
-    intercept = float(attribute(dataset, groups, _TRANSFORMATION, "RescaleIntercept") or 0)
+    slope, intercept, _ = rescale("", dataset, groups)
     scaled = [value * slope + intercept for value in values]
     return min(scaled), max(scaled)
 
