@@ -162,6 +162,8 @@ def test_folded_it_answers_the_same():
     network = made(directions="diagonals")
     volume = torch.rand(1, 1, 12, 13, 14)
     torch.testing.assert_close(fold(network)(volume), network(volume), atol=1e-5, rtol=1e-4)
+    moved = fold(network).to("cpu", torch.float64)  # which ties what is shared once more
+    torch.testing.assert_close(moved(volume.double()).float(), network(volume), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,9 +31,15 @@ def tie(source: nn.Module, target: nn.Module, head: str, norms: bool = True, sta
         twin = theirs[name]
         is_norm = isinstance(module, _NormBase | nn.GroupNorm) and not _images_alone(source, target, name)
         if norms or not is_norm:
-            twin._parameters.update(module._parameters)
+            twin._parameters.update(_of_same_shape(module._parameters, twin._parameters))
         if statistics or not is_norm:
-            twin._buffers.update(module._buffers)
+            twin._buffers.update(_of_same_shape(module._buffers, twin._buffers))
+
+
+def _of_same_shape(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that both have alike: not the plain 2D and 3D kernels of a folded network."""
+    same = {name for name, value in mine.items() if value is not None and theirs.get(name) is not None}
+    return {name: mine[name] for name in same if mine[name].shape == theirs[name].shape}
 
 
 def _images_alone(source: nn.Module, target: nn.Module, name: str) -> bool:
