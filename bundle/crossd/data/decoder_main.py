@@ -78,7 +78,7 @@ def _exactly(channel: socket.socket, count: int) -> bytes:
 def function_of(task: str) -> Callable[..., np.ndarray]:
     """A function below `crossd.data`, by the module and its name.
 
-    >>> function_of("images.decoding:decoded").__name__
+    >>> function_of("dicom.stored:decoded").__name__
     'decoded'
     """
     module, _, name = task.partition(":")
