@@ -28,7 +28,7 @@ help: ## list the targets
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(PIP) --editable '.[dev,codecs,dicom]'
+	$(PIP) --editable '.[dev,codecs,dicom,imagenet]'
 	@touch $@
 
 setup: $(READY) ## make .venv and install the pinned packages (the other targets do this by themselves)

@@ -33,6 +33,7 @@ def make_cases(folder: Path, count: int) -> Path:
 def make_model(path: Path) -> Path:
     """A small network with random weights, by whose answers phantoms can be told apart."""
     card = json.loads((CONFIGS / "metadata.json").read_text(encoding="utf-8"))["card"]
+    card.pop("scope", None)  # of the shipped network
     classes = len(card["class_names"])
     card["network"] = {"spatial_dims": 3, "in_channels": 1, "num_classes": classes, "depth": 10, "width": 4}
     card["input"] |= {"channels": ["image"], "spacing": None, "roi_size": [16] * 3}

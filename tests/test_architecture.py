@@ -11,13 +11,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bundle" / "crossd"
 ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
-    {"errors", "version", "callers"},  # callers: who on the call stack is running what asks
+    # callers: who on the call stack is running what asks; registry: names of weights, which options take as they are
+    {"errors", "version", "callers", "checkpoints.registry"},
     {"files"},  # every file that is written whole, held or digested
     {"bundle", "options", "precision"},  # where a bundle is, what it is run with, and where amp may be
     {"processes"},  # how those that torchrun starts meet; inference and training both need it
     {"motion", "pseudo3d"},  # mathematics that `import crossd` offers: pseudo3d must not load what reads scans (data)
     {"conv"},
     {"baselines"},
+    {"cards.gaussian"},
+    {"cards.scope"},  # an entry of a card, so that the rules may read it
     {"cards.rules"},  # what a checkpoint's card must be; the rest of cards reads checkpoints
     {"convert", "checkpoints"},
     {"networks"},
@@ -40,6 +43,8 @@ SCRIPTS_ARROW = [  # of packages below scripts, right of the whole library; scri
         "benchmarks.speed",
         "benchmarks.faults",
         "benchmarks.many_cases",
+        "benchmarks.evidence",
+        "benchmarks.scope",
     },
     {"maintain"},
 ]

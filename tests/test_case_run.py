@@ -76,7 +76,7 @@ def run(
     for item in data:
         if item["image"] == "listed":
             item |= {"image": [], "error": "no pixels in /data: remove it"}
-    task = Classification(card, options.pop("evidence_class", None))
+    task = Classification(card, options.pop("evidence_class", None), evidence=options.pop("evidence", "auto"))
     case_run = CaseRun(folder, task, **options)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
@@ -114,7 +114,8 @@ def test_one_row_per_case_good_or_bad(tmp_path: Path) -> None:
     case_run = run(tmp_path, CASES)
     table = {row["case"]: row for row in rows(tmp_path)}
     assert list(rows(tmp_path)[0]) == [
-        *("case", "source", "probability_healthy", "probability_aneurysm", "predicted_class", "status", "reason")
+        *("case", "source", "probability_healthy", "probability_aneurysm", "predicted_class"),
+        *("scope", "unlike", "status", "reason"),
     ]
     assert list(table) == list(CASES)
     assert {name: row["status"] for name, row in table.items()} == {
@@ -185,7 +186,7 @@ def test_exit_codes(tmp_path: Path, cases: dict[str, Any], code: int | None) -> 
     ],
 )
 def test_the_class_a_map_shows(tmp_path: Path, card: dict[str, Any], chosen: str | None, shown: str) -> None:
-    run(tmp_path, {"case": -1.0}, card, evidence_class=chosen)
+    run(tmp_path, {"case": -1.0}, card, evidence_class=chosen, evidence="windows")
     (entry,) = entries(tmp_path)
     assert entry["evidence_class"] == shown
     values = np.asarray(nib.load(tmp_path / entry["evidence"]).dataobj)
@@ -254,7 +255,7 @@ def test_the_reason_is_the_rule_that_was_broken() -> None:
 def test_a_backend_that_is_refused_ends_the_run_instead_of_failing_every_case(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "torchscript", lambda plain, example: lambda inputs: plain(inputs) + 1)
+    monkeypatch.setattr(backends, "torchscript", lambda plain, example: lambda inputs: (plain(inputs)[0] + 1,))
     network = Accelerated(MeanLogits(2), "torchscript")
     with pytest.raises(
         CrossDError, match=r"backend 'torchscript' must agree .* on the first batch, .*: use backend 'eager'"

@@ -20,6 +20,7 @@ SHEARED = np.array([[-1, 0, 0, 0], [0, -1, 0.5, 0], [0, 0, 2, 0], [0, 0, 0, 1.0]
 @pytest.fixture
 def card(root):
     card = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))["card"]
+    card.pop("scope", None)  # of the shipped network
     card["network"] = {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4}
     card["input"] |= {"roi_size": [32, 32, 32], "spacing": None}
     return card

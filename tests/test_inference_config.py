@@ -31,6 +31,7 @@ CONFIG = str(ROOT / "configs" / "inference.json")
 def make_card(classes: tuple[str, ...] = ("healthy", "aneurysm"), channels: int = 1, **changes: Any) -> dict[str, Any]:
     metadata = json.loads((ROOT / "configs" / "metadata.json").read_text(encoding="utf-8"))
     card = metadata["card"]
+    card.pop("scope", None)  # of the shipped network
     card["class_names"] = list(classes)
     card["network"] = {"spatial_dims": 3, "in_channels": channels, "num_classes": len(classes), "depth": 10, "width": 4}
     card["input"] |= {"channels": [f"image_{n + 1}" for n in range(channels)], "roi_size": [32, 32, 32]}

@@ -166,6 +166,7 @@ def scans(tmp_path):
 @pytest.fixture
 def weights(tmp_path):
     card = json.loads((ROOT / "configs" / "metadata.json").read_text(encoding="utf-8"))["card"]
+    card.pop("scope", None)  # of the shipped network
     card["network"] |= {"depth": 10, "width": 4}
     card["input"] |= {"roi_size": [16, 16, 16]}
     save_checkpoint(tmp_path / "model.pt", network_from_card(card), card=card)

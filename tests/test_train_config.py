@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from crossd.cards.scope import Scope
 from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
 from crossd.data import write_dicom_series
 from crossd.errors import CrossDError
@@ -120,6 +121,27 @@ def test_a_run_leaves_a_model_its_cases_and_curves(trained, volumes):
     assert {row["image"] for row in rows} == {str(path) for path in (volumes / "images").iterdir()}
     assert {row["split"] for row in rows} == {"train", "val", "test"}
     assert list((trained / "tensorboard").glob("events.*"))
+    splits = [row["split"] for row in rows]
+    assert Scope.of(card).cases == (splits.count("train"), splits.count("val"))
+
+
+def test_a_run_that_was_killed_before_it_had_its_scope_adds_it(train, tmp_path, caplog):
+    train(tmp_path / "out", epochs=1)
+    whole = read_checkpoint(tmp_path / "out" / "model.pt")
+    scope = whole["card"].pop("scope")
+    assert "comes from 4 validation cases: about 1 in 5 cases like them will be outside" in caplog.text
+    save_checkpoint(tmp_path / "out" / "model.pt", whole["model"], whole["card"])
+    train(tmp_path / "out", epochs=1)
+    assert read_card(tmp_path / "out" / "model.pt")["scope"] == scope
+
+
+def test_too_few_cases_for_a_scope_are_no_error(train, volumes, tmp_path, caplog):
+    lines = (volumes / "labels.csv").read_text().splitlines()[1:7]
+    rows = [f"{line},{split}" for line, split in zip(lines, ["train"] * 5 + ["val"], strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,label,patient,split", *rows]) + "\n")
+    train(tmp_path / "out", epochs=1, labels=str(tmp_path / "labels.csv"))
+    assert "scope" not in read_card(tmp_path / "out" / "model.pt")
+    assert "model.pt has no scope, so inference cannot tell cases that are unlike these: A scope needs" in caplog.text
 
 
 def test_the_model_is_evaluated_on_its_own_test_cases(workflow, trained):
@@ -184,13 +206,14 @@ def test_fine_tuning_keeps_the_backbone_and_takes_the_settings_of_the_card(train
     text = (volumes / "labels.csv").read_text().replace("p0\n", "p0\n", 1).replace("c02.nii.gz,empty", "c02.nii.gz,odd")
     text = text.replace("c04.nii.gz,empty", "c04.nii.gz,odd").replace("c06.nii.gz,empty", "c06.nii.gz,odd")
     (tmp_path / "labels.csv").write_text(text)
-    own = {name: None for name in ("roi_size", "depth", "width")}
     made = train(
         tmp_path / "out",
         labels=str(tmp_path / "labels.csv"),
         weights=str(trained / "model.pt"),
         trainable="head",
-        **{name: f"$@base['{'input' if name == 'roi_size' else 'network'}']['{name}']" for name in own},
+        roi_size="$@base['input']['roi_size']",
+        depth=None,
+        width=None,
     )
     before, after = read_checkpoint(trained / "model.pt"), read_checkpoint(tmp_path / "out" / "model.pt")
     assert after["card"]["class_names"] == ["cube", "empty", "odd"]

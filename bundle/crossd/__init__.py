@@ -1,12 +1,12 @@
 """2D→3D learning for medical volumes, inside MONAI.
 
-`import crossd` registers `Conv["crossd", spatial_dims]` in MONAI's layer factory and
-`monai.networks.nets.CrossDResNet`.
+`import crossd` registers `Conv["crossd", spatial_dims]` in MONAI's layer factory, and our networks in
+`monai.networks.nets`.
 """
 
 from __future__ import annotations
 
-from crossd.checkpoints import TransferReport, load_pretrained
+from crossd.checkpoints import TransferReport, load_pretrained, pretrained
 from crossd.conv import (
     CrossDConv,
     CrossDConv2d,
@@ -20,7 +20,7 @@ from crossd.conv import (
 from crossd.conv import register as _register_layer
 from crossd.convert import convert
 from crossd.errors import CrossDError
-from crossd.networks import CrossDResNet, CrossDUNet
+from crossd.networks import CrossDEfficientNetLite, CrossDResNet, CrossDUNet, MultiView
 from crossd.networks import register as _register_network
 from crossd.pseudo3d import Pseudo3D, Pseudo3Dd, pseudo_3d, pseudo_3d_inverse
 from crossd.version import __version__
@@ -32,9 +32,11 @@ __all__ = [
     "CrossDConv",
     "CrossDConv2d",
     "CrossDConv3d",
+    "CrossDEfficientNetLite",
     "CrossDError",
     "CrossDResNet",
     "CrossDUNet",
+    "MultiView",
     "Pseudo3D",
     "Pseudo3Dd",
     "TransferReport",
@@ -45,6 +47,7 @@ __all__ = [
     "embed_kernel",
     "fold",
     "load_pretrained",
+    "pretrained",
     "pseudo_3d",
     "pseudo_3d_inverse",
     "set_alignment",

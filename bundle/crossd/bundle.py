@@ -37,6 +37,7 @@ def bundle_root() -> str:
     Raises:
         CrossDError: when none of them is a bundle.
     """
+    report_plainly()  # MONAI's exports ask for no more than a network, and never come to the run's own checks
     candidates = [_root_of_workflow(), Path.cwd(), *Path(__file__).resolve().parents[1:3]]
     for candidate in candidates:
         if candidate is not None and (candidate / "configs" / "metadata.json").is_file():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -44,6 +45,44 @@ def arguments_of(function: Callable[..., Any]) -> Mapping[str, Any] | None:
     while frame is not None:
         if frame.f_code is code:
             return frame.f_locals
+        frame = frame.f_back
+    return None
+
+
+_CHECKPOINTS = dict.fromkeys(("ckpt_export", "onnx_export", "trt_export"), "ckpt_file_") | {"load": "full_path"}
+
+
+@dataclass(frozen=True)
+class MonaiCommand:
+    """A function of `monai.bundle` that builds a config's network and puts a checkpoint into it.
+
+    Attributes:
+        name: "ckpt_export", "onnx_export", "trt_export" or "load".
+        checkpoint: the file.
+        key: of the weights in it, "" for none.
+        parser: of the config and metadata that an export writes; None for `load`.
+    """
+
+    name: str
+    checkpoint: str
+    key: str
+    parser: Any
+
+
+def monai_command() -> MonaiCommand | None:
+    """The one that is running; None where there is none.
+
+    MONAI tells the config neither the checkpoint nor what becomes of the network, so both are read from its frame.
+
+    >>> monai_command() is None
+    True
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name, its = frame.f_code.co_name, frame.f_locals
+        if frame.f_globals.get("__name__") == "monai.bundle.scripts" and _CHECKPOINTS.get(name) in its:
+            key = its.get("key_in_ckpt_") or its.get("key_in_ckpt") or ""
+            return MonaiCommand(name, str(its[_CHECKPOINTS[name]]), str(key), its.get("parser"))
         frame = frame.f_back
     return None
 

@@ -134,7 +134,7 @@ class CaseRun:
             answer = self.answer(case, said, explanation)
             if process_count() == 1:
                 self.tables.append(self._noted(answer))
-                self.counts[answer.status] += 1
+                self.counts.update(answer.kinds)
             if self.page is not None:
                 self.page.add(case, said, explanation, answer)
             self.journal.append(case, answer)  # at last: what is in it is done
@@ -162,8 +162,9 @@ class CaseRun:
         if not self._first:
             return
         self.journal.finish()
-        ok, failed, skipped = (self.counts[status] for status in ("ok", "failed", "skipped"))
+        ok, failed, skipped, outside = (self.counts[kind] for kind in ("ok", "failed", "skipped", "outside"))
         passed = f", {skipped} entries are no scans and were skipped" if skipped else ""
+        passed += f", {outside} outside of what the model knows" if outside else ""
         for failure in self.failures:
             self.logger.warning(f"failed: {failure}")
         if failed > NAMED:
@@ -210,7 +211,7 @@ def classification_run(options: Options, card: Mapping[str, Any], load: Load | N
     reports = None
     if options.dicom_sr:
         reports = StructuredReports(options.output_dir, card, metadata, options.series)
-    task = Classification(card, options.evidence_class, options.saliency, options.saliency_layer)
+    task = Classification(card, options.evidence_class, options.saliency, options.saliency_layer, options.evidence)
     return _case_run(options, task, load, bundle_root, reports)
 
 

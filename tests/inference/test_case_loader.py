@@ -61,7 +61,7 @@ def run(loader: Any, folder: Path) -> tuple[list[dict[str, Any]], Recorder]:
         network=network,
         inferer=WindowInferer(8, overlap=0.5, sw_batch_size=3),
         iteration_update=classify_cases,
-        val_handlers=[CaseRun(folder, Classification(CARD))],
+        val_handlers=[CaseRun(folder, Classification(CARD, evidence="windows"))],
         decollate=False,
     )
 

@@ -70,7 +70,15 @@ def read_back(report, tmp_path):
 
 def test_findings_probabilities_and_references(series, tmp_path):
     report = structured_report(
-        series, ANSWER, ["aneurysm of an artery"], CARD, intended_use="Tests only", warnings=["tilted"], case="c1"
+        series,
+        ANSWER,
+        ["aneurysm of an artery"],
+        CARD,
+        intended_use="Tests only",
+        warnings=["tilted"],
+        scope="outside: 100 %",
+        case="c1",
+        evidence="gradient",
     )
     read = read_back(report, tmp_path)
     assert read.SOPClassUID.name == "Comprehensive SR Storage"
@@ -96,6 +104,8 @@ def test_findings_probabilities_and_references(series, tmp_path):
         ("Algorithm Version", __version__),
         ("Intended use of the model", "Tests only"),
         ("Warning about the images", "tilted"),
+        ("Map of evidence", "gradient"),
+        ("Likeness to the training cases", "outside: 100 %"),
         ("Tracking Identifier", "c1: healthy"),
     ):
         assert expected in texts

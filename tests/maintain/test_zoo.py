@@ -32,6 +32,7 @@ def repository(root, tmp_path_factory):
         )
     file = repository / "configs" / "metadata.json"
     metadata = json.loads(file.read_text())
+    metadata["card"].pop("scope", None)  # of the shipped network
     metadata["card"]["network"] |= {"depth": 10, "width": 4}
     metadata["card"]["input"] |= {"roi_size": [16, 16, 16]}
     file.write_text(json.dumps(metadata))

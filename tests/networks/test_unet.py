@@ -75,7 +75,7 @@ def test_folds_and_scripts(deep_supervision):
         ({"deep_supervision": 5}, "0 to 4 for this network; got 5"),
         ({"decoder_channels": [8, 8]}, r"each of its 5 blocks, from coarse to fine; got \[8, 8\]"),
         ({"depth": 11}, "`depth` must be one of"),
-        ({"angle": 3}, "takes the options alignment"),
+        ({"angle": 3}, "takes spatial_dims, .*alignment, .*; got angle"),
     ],
 )
 def test_bad_arguments(options, message):

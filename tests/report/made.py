@@ -84,8 +84,9 @@ def run(folder: Path, items: list[dict[str, Any]], saliency: str | None = None, 
     window: int | None = options.pop("window", 16)
     transform: Callable[[dict[str, Any]], dict[str, Any]] = options.pop("transform", read)
     after: Callable[[SupervisedEvaluator], None] = options.pop("after", lambda evaluator: None)
+    evidence: str = options.pop("evidence", "auto")
     report = ReportPage(folder, card, saliency=saliency is not None, **options)
-    task = Classification(card, None, saliency, "cells")
+    task = Classification(card, None, saliency, "cells", evidence)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(CaseDataset(items, transform), batch_size=1, collate_fn=collate_cases),

@@ -149,10 +149,20 @@ def test_no_more_pictures_than_asked_for(tmp_path: Path) -> None:
     assert len(page.rows()) == 5
 
 
-def test_one_window_has_nothing_to_locate(tmp_path: Path) -> None:
+def test_of_one_window_the_report_opens_on_what_its_voxels_add(tmp_path: Path) -> None:
     run(tmp_path, made_cases(1), window=None)
     page = Page(tmp_path / "report.html")
-    assert "One window covers the whole volume, so its evidence is the same everywhere." in page.text
+    figures = [a for tag, a in page.tags if tag == "figure"]
+    sliders = [a for tag, a in page.tags if tag == "input" and a.get("type") == "range" and "aria-label" in a]
+    assert figures
+    assert [slider["value"] for slider in sliders] == [figure["data-evidence"] for figure in figures]
+    assert "gradient: what a voxel adds to the log-odds of" in page.text
+
+
+def test_windows_that_say_the_same_have_nothing_to_locate(tmp_path: Path) -> None:
+    run(tmp_path, made_cases(1), window=None, evidence="windows")
+    page = Page(tmp_path / "report.html")
+    assert "All windows say the same, so their evidence is the same everywhere." in page.text
     assert not [a for tag, a in page.tags if tag == "img" and a.get("class")]
 
 

@@ -11,7 +11,7 @@ from monai.bundle import ConfigWorkflow
 def test_better_than_chance_on_held_out_patients(root, shared_data, tmp_path):
     labels = prepare_datalist("hippocampusparts", shared_data / "hippocampus_msd", tmp_path / "parts", cases=40)
     options = {"labels": str(labels), "weights": "none", "roi_size": [24, 24, 24], "depth": 10, "width": 4}
-    options |= {"epochs": 3, "learning_rate": 0.003, "tensorboard": False}
+    options |= {"epochs": 8, "learning_rate": 0.003, "tensorboard": False}
     files = [str(root / "configs" / "train.json"), str(root / "configs" / "evaluate.json")]
     for config, given in ((files[:1], options), (files, {"bootstrap_samples": 100})):
         run = ConfigWorkflow(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,15 @@ from typing import Any
 from torch import Tensor
 
 from crossd.bundle import bundle_card, metadata_beside
+from crossd.cards.from_tensors import RADIMAGENET, guessed
 from crossd.cards.rules import SEGMENTATION, SELF_SUPERVISED
-from crossd.checkpoints import read_card, read_checkpoint
-from crossd.checkpoints.layouts import recognise, without_wrapper
+from crossd.checkpoints import Pretrained, read_card, read_checkpoint
+from crossd.checkpoints.find_weights import entry_of, weights_path
 from crossd.errors import CrossDError
-from crossd.networks import STAGES
 from crossd.networks.monai_encoders import MONAI_ENCODERS, encoder_arguments
 
 logger = logging.getLogger(__name__)
 
-RADIMAGENET = {"mean": 0.3162, "std": 0.3213}  # of the official Cross-D pre-training set, grey values in [0, 1]
 FROM_SCRATCH: dict[str, Any] = {
     "class_names": [],
     "network": {"depth": 18, "width": 64},
@@ -43,7 +41,6 @@ FROM_SCRATCH_2D: dict[str, Any] = {
         **RADIMAGENET,
     },
 }
-IMAGENET = {"mean": 0.449, "std": 0.226}  # torchvision's three channels, averaged
 _CHANNELS = ("spatial_dims", "in_channels", "out_channels", "num_classes")  # these follow from the new data
 
 
@@ -62,14 +59,15 @@ def base_card(
     """What is known of the input and the network before the labels are read.
 
     From the card of `weights`; for a checkpoint without a card, depth and width from its tensors, and the normalisation
-    of its kind (official Cross-D: RadImageNet's; plain 2D ResNets: ImageNet's); for `none`, `FROM_SCRATCH`, or in 2D
+    of its kind (official Cross-D: RadImageNet's; plain 2D ResNets: ImageNet's; EfficientNet-Lite: 0.5 and 0.5), or what
+    the registry of `crossd.pretrained` says of it; for `none`, `FROM_SCRATCH`, or in 2D
     the paper's normalisation. A 2D card gives volumes its intensities and its network, not its window, and not that its
     convolutions were plain. A bundle whose `models/model.pt` is not there yet is
     described by its `configs/metadata.json`, so that its network can be built; loading the weights still fails.
     The window of a model that sees images by Pseudo3D is for such models only.
 
     Args:
-        weights: checkpoint file, or `"none"`.
+        weights: checkpoint file, name of the registry, or `"none"`.
         spatial_dims: of the network to be trained, 2 or 3.
         pseudo_3d: how it is to see images, where it is a 3D network for images; None: as they are, or volumes.
 
@@ -81,6 +79,8 @@ def base_card(
     """
     if is_none(weights):
         return FROM_SCRATCH if spatial_dims == 3 and pseudo_3d is None else FROM_SCRATCH_2D
+    if (entry := entry_of(weights)) is not None:
+        return _of_registry(entry, weights_path(str(weights)), spatial_dims)
     path = Path(str(weights))
     if not path.is_file():
         card = bundle_card(Path(bundle_root) / "configs" / "metadata.json")
@@ -104,6 +104,7 @@ def card_of(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
         path: where it lies.
         content: what `read_checkpoint` says of it.
     """
+    path = weights_path(path)
     stands_beside = set(content) == {"model"} and metadata_beside(path).is_file()
     return read_card(path) if content.get("card") is not None or stands_beside else {}
 
@@ -155,11 +156,12 @@ def segmentation_base(weights: str | None, bundle_root: str) -> dict[str, Any]:
         return {"class_names": None, "label_values": None, **pretrained}
     card = base_card(weights, bundle_root)
     segments = card.get("task") == SEGMENTATION
-    left_out = _CHANNELS if segments else (*_CHANNELS, "name", "convs", "conv")
+    left_out = _CHANNELS if segments else (*_CHANNELS, "name", "convs", "conv", "variant", "dropout")
+    encoder = {"encoder": card["network"]["variant"]} if not segments and "variant" in card["network"] else {}
     return {
         "class_names": card["class_names"] if segments else None,
         "label_values": card["label_values"] if segments else None,
-        "network": {key: value for key, value in card["network"].items() if key not in left_out},
+        "network": encoder | {key: value for key, value in card["network"].items() if key not in left_out},
         "input": card["input"],
     }
 
@@ -211,35 +213,21 @@ def _adapted(card: Mapping[str, Any], spatial_dims: int, pseudo_3d: Mapping[str,
     return {**card, "network": network, "input": seen}
 
 
+def _of_registry(entry: Pretrained, path: Path, spatial_dims: int) -> dict[str, Any]:
+    scratch = FROM_SCRATCH if spatial_dims == 3 else FROM_SCRATCH_2D
+    logger.info("%s (%s, %s): %s", entry.name, path, entry.licence, entry.normalisation())
+    return {**scratch, "network": dict(entry.network), "input": {**scratch["input"], **entry.normalisation()}}
+
+
 def _guess(path: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    source = without_wrapper(recognise(state), lambda name: name == "conv1.weight")
-    network = {**FROM_SCRATCH["network"], **resnet_arguments(source.state)}
-    known = RADIMAGENET if source.layout in ("official Cross-D", "RadImageNet 2D ResNet") else IMAGENET
-    known = {} if source.layout == "MONAI/MedicalNet 3D ResNet" else known
+    layout, network, normalisation = guessed(state)
+    network = network if "name" in network else {**FROM_SCRATCH["network"], **network}
     logger.warning(
-        "%s (%s) has no card: taken are %s, and %s for intensities in [0, 1]. Change them by --depth, --width, "
-        "--mean, --std.",
+        "%s (%s) has no card: taken are %s, and %s for intensities in [0, 1]. Change them by --network, --depth, "
+        "--width, --mean, --std.",
         path,
-        source.layout,
+        layout,
         network,
-        known or "mean 0 and std 1",
+        normalisation or "mean 0 and std 1",
     )
-    return {**FROM_SCRATCH, "network": network, "input": {**FROM_SCRATCH["input"], **known}}
-
-
-def resnet_arguments(state: Mapping[str, Tensor]) -> dict[str, int]:
-    """Depth and width of a ResNet from its state dict, under torchvision's names; nothing when it is none of ours.
-
-    >>> import torch
-    >>> stages = {f"layer{stage}.0.conv1.weight": torch.zeros(1) for stage in (1, 2, 3, 4)}
-    >>> resnet_arguments({"conv1.weight": torch.zeros(16, 3, 7, 7), **stages})
-    {'depth': 10, 'width': 16}
-    """
-    blocks = [
-        len({m[1] for name in state if (m := re.match(rf"layer{stage}\.(\d+)\.", name))}) for stage in (1, 2, 3, 4)
-    ]
-    kind = "bottleneck" if "layer1.0.conv3.weight" in state else "basic"
-    depths = [depth for depth, stages in STAGES.items() if stages == (kind, blocks)]
-    if not depths or "conv1.weight" not in state:
-        return {}
-    return {"depth": depths[0], "width": int(state["conv1.weight"].shape[0])}
+    return {**FROM_SCRATCH, "network": network, "input": {**FROM_SCRATCH["input"], **normalisation}}

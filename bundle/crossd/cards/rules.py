@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from crossd.cards.scope import check_scope
 from crossd.errors import CrossDError
 
 FORMAT = 1
@@ -18,6 +19,9 @@ PLANES = ("axial", "coronal", "sagittal", "acquired")
 INTENSITIES = ("range", "window", "percentile")
 _FEWEST = {"multiclass": 2, "multilabel": 1, SEGMENTATION: 2, SELF_SUPERVISED: 0}
 _TEXTS = ("crossd_version", "data", "encoder", "intended_use")
+_NETWORK_SIZES = ("depth", "width", "conv1_t_size", "conv1_t_stride")
+_NETWORK_TEXTS = ("motion", "view", "alignment", "conv", "convs", "name")
+_LARGEST = 3.4e38  # of float32, in which networks compute; NaN is no number either
 _Rule = Callable[[str, Any, bool, str], None]
 
 
@@ -27,13 +31,15 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     Rules: `format` 1; `task` `"multiclass"`, `"multilabel"` or `"self_supervised"`, an encoder whose `class_names` are
     empty and whose `network` has no `num_classes`, or `"segmentation"`, whose `network` has `out_channels` instead and
     whose `label_values` are the values of the classes in masks, the background's 0 first; `class_names`, distinct (two
-    or more for multiclass and segmentation);
-    `negative_class` an index of them or null; `network`, the keyword arguments of `CrossDResNet`, its `num_classes` and
-    `in_channels` in agreement with the names of classes and channels; `input` with `channels`, `plane`, `spacing`
-    (millimetres, three numbers or null), `roi_size` (voxels, three), `intensity` (`mode`, and `lower` < `upper` unless
-    that is "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Where they are there,
-    `crossd_version`, `data`, `encoder` and `intended_use` are texts, `metrics` and `pseudo_3d` (here and in `input`)
-    dictionaries, and `finding_codes` lists of three texts by class. Further entries are kept.
+    or more for multiclass and segmentation); `negative_class` an index of them or null; `network`, the keyword
+    arguments of a network, `CrossDResNet` unless it has a `name`, its `num_classes` and `in_channels` in agreement with
+    the names of classes and channels; `input` with `channels`, `plane`, `spacing` (millimetres, three numbers or null),
+    `roi_size` (voxels, three), `intensity` (`mode`, and `lower` < `upper` unless that is "range"), `mean` and `std`
+    (after scaling to [0, 1]; one number, or one per channel). Where they are there, `crossd_version`, `data`, `encoder`
+    and `intended_use` are texts, `metrics` and `pseudo_3d` (here and in `input`) dictionaries of numbers,
+    `finding_codes` lists of three texts by class, and `scope` what `crossd.cards.scope.Scope` writes; of a classifier's
+    `network`, `depth`, `width` and the stem's size and stride are positive whole numbers, and `motion`, `view` and
+    `conv` are texts. Further entries are kept.
 
     Args:
         where: what it was found in, for messages.
@@ -50,8 +56,8 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     _check_input(card["input"], rule)
     _check_further(card, rule)
     try:
-        json.dumps(card, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+        json.loads(json.dumps(card, allow_nan=False), parse_int=lambda digits: float(int(digits)))
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise CrossDError(
             f"A checkpoint's card must be plain JSON; {where} is not: {error}. Convert that value."
         ) from error
@@ -60,12 +66,22 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
 
 def _keep(where: str, entry: str, value: Any, kept: bool, expected: str) -> None:
     if not kept:
-        raise CrossDError(f"`{entry}` of a checkpoint's card must be {expected}; {where} has {value!r}. Correct it.")
+        raise CrossDError(
+            f"`{entry}` of a checkpoint's card must be {expected}; {where} has {_shown(value)}. Correct it."
+        )
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception as error:  # of a whole number with thousands of digits, say
+        text = f"a {type(value).__name__} that cannot be written ({type(error).__name__})"
+    return text if len(text) <= 500 else f"{text[:500]}…"
 
 
 def _check_classes(card: Any, rule: _Rule) -> None:
     task, names, negative = card.get("task"), card.get("class_names"), card.get("negative_class")
-    rule("task", task, task in TASKS, " or ".join(map(repr, TASKS)))
+    rule("task", task, isinstance(task, str) and task in TASKS, " or ".join(map(repr, TASKS)))
     fewest = _FEWEST[task]
     distinct = _are_texts(names) and len(set(names)) == len(names) >= fewest
     rule("class_names", names, distinct, f"a list of {fewest} or more distinct names")
@@ -80,15 +96,20 @@ def _check_classes(card: Any, rule: _Rule) -> None:
 
 def _check_network(card: Any, rule: _Rule) -> None:
     network, seen = card.get("network"), card.get("input")
-    rule("network", network, isinstance(network, dict), "the keyword arguments of CrossDResNet")
+    rule("network", network, isinstance(network, dict), "the keyword arguments of a network")
     texts = all(isinstance(name, str) for name in network)
-    rule("network", network, texts, "the keyword arguments of CrossDResNet, by name")
+    rule("network", network, texts, "the keyword arguments of a network, by name")
     outputs, names = "out_channels" if card["task"] == SEGMENTATION else "num_classes", card["class_names"]
     classes = network.get(outputs)
     agree = classes is None if card["task"] == SELF_SUPERVISED else _is_whole(classes, len(names))
     rule(f"network.{outputs}", classes, agree, f"{len(names)}, the number of class_names")
     dims = network.get("spatial_dims", 3)
     rule("network.spatial_dims", dims, _is_whole(dims) and dims in (2, 3), "2 or 3")
+    for name in _NETWORK_TEXTS:
+        rule(f"network.{name}", network.get(name), isinstance(network.get(name, ""), str), "a text")
+    for name in _NETWORK_SIZES if card["task"] in CLASSIFICATION and "name" not in network else ():
+        value = network.get(name, 1)
+        rule(f"network.{name}", value, _is_whole(value) and value > 0, "a positive whole number")
     rule("input", seen, isinstance(seen, dict), "a dictionary")
     channels, inputs = seen.get("channels"), network.get("in_channels")
     rule("input.channels", channels, _are_texts(channels) and len(channels) > 0, "a list of channel names")
@@ -98,14 +119,17 @@ def _check_network(card: Any, rule: _Rule) -> None:
 
 def _check_input(seen: Any, rule: _Rule) -> None:
     channels, roi, spacing = seen["channels"], seen.get("roi_size"), seen.get("spacing")
-    rule("input.plane", seen.get("plane"), seen.get("plane") in PLANES, " or ".join(map(repr, PLANES)))
+    plane = seen.get("plane")
+    rule("input.plane", plane, isinstance(plane, str) and plane in PLANES, " or ".join(map(repr, PLANES)))
     rule("input.spacing", spacing, spacing is None or _positive(spacing, 3), "three positive numbers (mm) or null")
     whole = _positive(roi, 3) and all(map(_is_whole, roi))
     rule("input.roi_size", roi, whole, "three positive whole numbers (voxels)")
     intensity = seen.get("intensity")
     rule("input.intensity", intensity, isinstance(intensity, dict), "a dictionary of mode, lower and upper")
     mode, lower, upper = (intensity.get(name) for name in ("mode", "lower", "upper"))
-    rule("input.intensity.mode", mode, mode in INTENSITIES, " or ".join(map(repr, INTENSITIES)))
+    rule(
+        "input.intensity.mode", mode, isinstance(mode, str) and mode in INTENSITIES, " or ".join(map(repr, INTENSITIES))
+    )
     if mode == "range":
         rule("input.intensity", intensity, lower is None and upper is None, "without lower and upper for mode 'range'")
     else:
@@ -127,14 +151,25 @@ def _check_further(card: Any, rule: _Rule) -> None:
         ("pseudo_3d", card.get("pseudo_3d")),
         ("input.pseudo_3d", card["input"].get("pseudo_3d")),
     ):
-        rule(name, value, isinstance(value, dict | None), "a dictionary")
+        kept = value is None or _are_figures(value)
+        rule(name, value, kept, "a dictionary of numbers by name")
     codes = card.get("finding_codes")
     kept = codes is None or (isinstance(codes, dict) and all(map(_is_code, codes.values())))
     rule("finding_codes", codes, kept, "[code value, coding scheme, meaning] by class")
+    if card.get("scope") is not None:
+        check_scope(card["scope"], rule)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _are_figures(values: Any) -> bool:
+    """Numbers by name, or lists and dictionaries of numbers."""
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        return False
+    parts = [list(one.values()) if isinstance(one, dict) else one for one in values.values()]
+    return all(one is None or _is_number(one) for part in parts for one in (part if isinstance(part, list) else [part]))
 
 
 def _is_whole(value: Any, expected: int | None = None) -> bool:
@@ -146,7 +181,8 @@ def _are_texts(values: Any) -> bool:
 
 
 def _is_code(value: Any) -> bool:
-    return value is None or (isinstance(value, list | tuple) and len(value) == 3)
+    texts = isinstance(value, list | tuple) and len(value) == 3 and all(isinstance(one, str) for one in value)
+    return value is None or texts
 
 
 def _positive(values: Any, count: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pickle
 import re
 import warnings
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from crossd.bundle import bundle_card, metadata_beside
 from crossd.cards.rules import check_card
+from crossd.checkpoints.find_weights import weights_path
 from crossd.errors import CrossDError
 from crossd.files import replaced
 
@@ -72,12 +74,12 @@ def save_checkpoint(
             ) from error
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint file onto the CPU, whoever wrote it, without running any code in it.
 
     Args:
         path: a file of `torch.save`: one of ours, a bare state dict, or a dictionary that holds one under `model`,
-            `state_dict`, `model_state_dict`, `network` or `net`.
+            `state_dict`, `model_state_dict`, `network` or `net`; or the name of weights that `crossd.pretrained` knows.
 
     Returns:
         The file's entries; the state dict is always under `"model"`. Pickled objects other than tensors and plain
@@ -87,7 +89,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         CrossDError: for a file that is missing, incomplete, no checkpoint, or that holds pickled objects such as a
             whole model, with the command that converts it.
     """
-    content = _load(Path(path))
+    content = _load(weights_path(path))
     entries = state_entries(content)
     if entries is None:
         keys = ", ".join(map(str, list(content)[:8])) if isinstance(content, Mapping) else type(content).__name__

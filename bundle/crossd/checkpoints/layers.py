@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from crossd.baselines import ACSConv
 from crossd.checkpoints.layouts import Source
 from crossd.conv import CrossDConv, embed_kernel, inflate_kernel
+from crossd.conv.tomographic import projection_residual, tomographic_kernel
 
 CONVOLUTIONS = (CrossDConv, ACSConv, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -25,12 +26,14 @@ class Plan:
     source: Source
     current: dict[str, Tensor]
     fill: str | None
+    in_grey: str = "exact where they had the same mean and standard deviation"
     values: dict[str, Tensor] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)  # name -> a list of TransferReport
-    absent: list[str] = field(default_factory=list)  # not in the checkpoint, and no rule says what to do
+    absent: list[str] = field(default_factory=list)  # no rule says what to do without them
     misfits: dict[str, str] = field(default_factory=dict)  # name -> both shapes
     used: set[str] = field(default_factory=set)
     dispensable: set[str] = field(default_factory=set)  # entries of the checkpoint whose loss is harmless
+    residuals: list[float] = field(default_factory=list)  # of tomographic kernels
     notes: Counter[str] = field(default_factory=Counter)  # note with `{n}` for the number of layers
 
     def put(self, name: str, value: Tensor, kind: str) -> None:
@@ -43,6 +46,11 @@ class Plan:
         if given is None or not given.is_floating_point() or name not in self.current:
             return given
         return given.to(self.current[name].dtype)
+
+    def measure(self, kernel: Tensor, fill: str) -> None:
+        """How far from a 2D kernel the projections are that a tomographic one cannot keep."""
+        if fill == "tomographic" and kernel.shape[-1] == kernel.shape[-2] > 1:
+            self.residuals.append(projection_residual(tomographic_kernel(kernel)))
 
     def dispense(self, prefix: str) -> None:
         """A layer whose kernel does not move needs no motion."""
@@ -122,6 +130,7 @@ def _crossd(plan: Plan, layer: CrossDConv, prefix: str, names: list[str], is_ste
         if len(set(given.shape[2:])) != 1:
             return plan.misfit(weight)
         fill = plan.fill or "centre"
+        plan.measure(given, fill)
         given = embed_kernel(given, alignment=layer.alignment, motion=layer.motion, fill=fill)
         kind = "inflated"
         plan.notes[f"A plain 2D kernel became U (fill={fill!r}); layers: {{n}}."] += 1
@@ -187,6 +196,7 @@ def _convolution(plan: Plan, layer: Any, prefix: str, is_stem: bool) -> None:
     axes = layer.weight.dim()
     if given.dim() == 4 and axes == 5:
         mode = plan.fill or "mean"
+        plan.measure(given, mode)
         given = inflate_kernel(given, mode, depth=layer.weight.shape[2])
         kind = "inflated"
         plan.notes[f"A 2D kernel was inflated along depth ({mode!r}); layers: {{n}}."] += 1
@@ -224,8 +234,7 @@ def _stem(plan: Plan, layer: Any, given: Tensor, is_stem: bool) -> tuple[Tensor,
         return given, False
     if channels == 1:
         plan.notes[
-            f"The first convolution was summed over its {given.shape[1]} input channels for one: exact where they had "
-            "the same mean and standard deviation."
+            f"The first convolution was summed over its {given.shape[1]} input channels for one: {plan.in_grey}."
         ] += 1
     else:
         plan.notes[

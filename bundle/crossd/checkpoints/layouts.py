@@ -11,8 +11,13 @@ from torch import Tensor
 from crossd.errors import CrossDError
 
 # RadImageNet's ResNets are `Sequential(*children)` under `backbone`: numbers instead of torchvision's names
-HEAD = "fc"  # the classification layer of ResNets, everywhere
+HEADS = ("fc.", "conv_head.", "bn2.")  # what a classifier has after its last stage: of ResNets, of EfficientNets
 RADIMAGENET = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
+# EfficientNet-PyTorch's names and ours, which are timm's; in a block by what its first convolution is
+EFFICIENTNET = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "fc"}
+MBCONV = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
+MBCONV |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
+SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,10 @@ class Source:
     given: dict[str, str]
     stored: frozenset[str]
 
-    def renamed(self, new: Callable[[str], str]) -> Source:
-        """The same with other names."""
+    def renamed(self, new: Callable[[str], str], layout: str | None = None) -> Source:
+        """The same with other names, and perhaps as another layout."""
         return Source(
-            self.layout,
+            layout or self.layout,
             {new(name): value for name, value in self.state.items()},
             {new(name): given for name, given in self.given.items()},
             frozenset(map(new, self.stored)),
@@ -90,18 +95,54 @@ def without_wrapper(source: Source, wanted: Callable[[str], bool]) -> Source:
     return source.renamed(lambda name: name.removeprefix(prefix))
 
 
-def into_part(source: Source, part: str) -> Source | None:
-    """A classifier's entries under the names that they have in a part of a network; its own last layer stays outside.
+def efficientnet_names(source: Source, wanted: Callable[[str], bool]) -> Source:
+    """An EfficientNet's entries under the names of `CrossDEfficientNetLite`, where their own are not wanted.
+
+    Known: EfficientNet-PyTorch (`_blocks.3._depthwise_conv`, blocks counted through) and timm (`blocks.1.2.conv_dw`,
+    `classifier`).
+
+    >>> import torch
+    >>> names = ["_conv_stem.weight", "_blocks.0._depthwise_conv.weight", "_blocks.0._project_conv.weight", "_fc.bias"]
+    >>> source = efficientnet_names(recognise({name: torch.zeros(8) for name in names}), lambda name: False)
+    >>> source.layout, list(source.state)
+    ('EfficientNet-PyTorch', ['conv_stem.weight', 'blocks.0.0.conv_dw.weight', 'blocks.0.0.conv_pw.weight', 'fc.bias'])
+    """
+    if {"conv_stem.weight", "blocks.0.0.conv_dw.weight"} <= set(source.state):
+        layout = source.layout if source.stored else "timm EfficientNet"
+        return source.renamed(lambda name: name if wanted(name) else re.sub("^classifier[.]", "fc.", name), layout)
+    if "_blocks.0._depthwise_conv.weight" not in source.state or any(map(wanted, source.state)):
+        return source
+    places: dict[str, str] = {}  # of blocks: a stage ends where the number of channels changes
+    stage, number, channels, block = -1, 0, -1, 0
+    while (last := source.state.get(f"_blocks.{block}._project_conv.weight")) is not None:
+        stage, number = (stage, number + 1) if len(last) == channels else (stage + 1, 0)
+        places[str(block)], channels, block = f"blocks.{stage}.{number}", len(last), block + 1
+
+    def new(name: str) -> str:
+        first, *rest = name.split(".")
+        if first != "_blocks" or rest[0] not in places:
+            return ".".join([EFFICIENTNET.get(first, first), *rest])
+        number, part, *rest = rest
+        names = MBCONV if f"_blocks.{number}._expand_conv.weight" in source.state else SEPARABLE
+        return ".".join([places[number], names.get(part, part), *rest])
+
+    return source.renamed(new, "EfficientNet-PyTorch")
+
+
+def into_part(source: Source, part: str, wanted: Callable[[str], bool]) -> Source | None:
+    """A classifier's entries under the names that they have in a part of a network; its own last layers stay outside.
 
     Args:
         source: names such as `conv1.weight`, or already `encoder.conv1.weight` and nothing else.
         part: such as `"encoder"`.
+        wanted: whether the network has an entry; a last layer that the part has too goes inside.
 
     Returns:
         None where the checkpoint is of the whole network: where some entries lie in the part and others do not.
 
     >>> import torch
-    >>> list(into_part(recognise({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}), "encoder").state)
+    >>> source = recognise({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)})
+    >>> list(into_part(source, "encoder", ["encoder.conv1.weight"].__contains__).state)
     ['encoder.conv1.weight', 'fc.bias']
     """
     inside = [name.startswith(f"{part}.") for name in source.state]
@@ -109,7 +150,9 @@ def into_part(source: Source, part: str) -> Source | None:
         return source
     if any(inside):
         return None
-    return source.renamed(lambda name: name if name.startswith(f"{HEAD}.") else f"{part}.{name}")
+    return source.renamed(
+        lambda name: name if name.startswith(HEADS) and not wanted(f"{part}.{name}") else f"{part}.{name}"
+    )
 
 
 def _last(name: str) -> str:

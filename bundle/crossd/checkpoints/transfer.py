@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from crossd.checkpoints.checkpoint_files import read_checkpoint, state_entries, unwrap
+from crossd.checkpoints.find_weights import entry_of
 from crossd.checkpoints.layers import CONVOLUTIONS, TRANSPOSED, Plan, own_entries, plan_layer
-from crossd.checkpoints.layouts import into_part, recognise, without_wrapper
+from crossd.checkpoints.layouts import efficientnet_names, into_part, recognise, without_wrapper
+from crossd.checkpoints.numbers import check_finite, check_kinds
 from crossd.checkpoints.transfer_report import TransferReport, shortened
 from crossd.conv import CrossDConv
 from crossd.conv.embed import FILLS
@@ -23,7 +25,7 @@ from crossd.errors import CrossDError, one_of
 @torch.no_grad()
 def load_pretrained(
     network: nn.Module,
-    source: str | Path | Mapping[str, Any],
+    source: str | os.PathLike[str] | Mapping[str, Any],
     *,
     fill: str | None = None,
     strict_head: bool = False,
@@ -32,7 +34,8 @@ def load_pretrained(
     """Load weights into a network, or into a single layer, in place.
 
     Recognised are official Cross-D checkpoints, our own, torchvision and RadImageNet 2D ResNets, MONAI and MedicalNet
-    3D ResNets, and any network with the same names. By layer of `network`:
+    3D ResNets, EfficientNet-Lite of EfficientNet-PyTorch and timm, and any network with the same names. By layer of
+    `network`:
 
     - `CrossDConv` takes a Cross-D weight as it is; a plain 2D kernel becomes `U` with the kernel in the slice that θ =
       0 brings to the middle, and the predicted angle is set to 0, so that a 2D network gives the source's logits; a
@@ -48,9 +51,11 @@ def load_pretrained(
 
     Args:
         network: changed in place, and only when everything fits.
-        source: a checkpoint file, its content, or a state dict.
-        fill: the other slices of an inflated 2D kernel, `"centre"` (zeros) or `"mean"` (every slice the same); by
-            default `"centre"` in Cross-D layers and `"mean"` in plain convolutions.
+        source: a checkpoint file, its content, or a state dict; what `crossd.pretrained` gives, or its name.
+        fill: the other slices of an inflated 2D kernel, `"centre"` (zeros), `"mean"` (every slice the same) or
+            `"tomographic"` (the 2D kernel is the projection along depth, exactly, and as nearly as possible those along
+            height and width; the report says how nearly); by default `"centre"` in Cross-D layers and `"mean"` in plain
+            convolutions. In 2D the last two give the source's logits under `view="projection"`.
         strict_head: raise instead of initialising the last layer afresh.
         allow_missing: patterns such as `"*.downsample.*"` of entries that may stay as initialised.
 
@@ -58,8 +63,9 @@ def load_pretrained(
         What became of every entry of the network and of the checkpoint.
 
     Raises:
-        CrossDError: when the checkpoint does not fit, naming how many entries do and the first that do not; when it
-            was trained with another `motion`; or when it cannot be read. The network is unchanged then.
+        CrossDError: when its numbers are no weights, or not finite; when the checkpoint does not fit, naming how many
+            entries do and the first that do not; when it was trained with another `motion`; or when it cannot be read.
+            The network is unchanged then.
 
     >>> flat, volume = nn.Conv2d(3, 8, 3), CrossDConv(3, 1, 8, 3)
     >>> print(load_pretrained(volume, flat.state_dict()))  # doctest: +ELLIPSIS
@@ -75,16 +81,20 @@ def load_pretrained(
     where, content = _content(source)
     network = unwrap(network)
     current = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
-    found = without_wrapper(recognise(content["model"]), lambda name: name in current)
+    found = without_wrapper(recognise(content["model"]), current.__contains__)
+    found = efficientnet_names(found, current.__contains__)
     part = str(getattr(network, "pretrained_part", ""))
-    of_part = into_part(found, part) if part else None
+    check_kinds(found.state, current, where)
+    of_part = into_part(found, part, current.__contains__) if part else None
     found = of_part or found
     _check_motion(network, content.get("card"), found.stored, where)
 
     plan = Plan(found, current, fill)
+    plan.in_grey = _known(source) or plan.in_grey
     layers = _layers(network)
     if of_part is not None:
-        layers = _only_part(plan, layers, part, strict_head, where)
+        follower = str(getattr(network, "part_follower", ""))
+        layers = _only_part(plan, layers, part, follower, strict_head, where)
     stem = next((prefix for prefix, layer in layers.items() if isinstance(layer, CONVOLUTIONS)), None)
     for prefix, layer in layers.items():
         plan_layer(plan, layer, prefix, is_stem=prefix == stem)
@@ -99,17 +109,26 @@ def load_pretrained(
             plan.notes["Not in the checkpoint, and kept as initialised by allow_missing; entries: {n}."] += 1
     _check_fit(plan, layers, f"{where}{found.layout} checkpoint", type(network).__name__)
 
+    check_finite(plan.values, where)
     network.load_state_dict({**network.state_dict(), **plan.values})
+    part_loaded = getattr(network, "part_loaded", None)
+    if of_part is not None and callable(part_loaded):
+        part_loaded()
     listed = {kind: tuple(name for name in current if plan.kinds[name] == kind) for kind in set(plan.kinds.values())}
     unused = tuple(found.given[name] for name in found.state if name not in plan.used)
     notes = tuple(note.format(n=count) for note, count in plan.notes.items())
+    if off := sorted(plan.residuals):
+        notes += (
+            "Tomographic kernels have the 2D kernel as projection along depth; those along height and width are off by "
+            f"{off[0]:.0%} to {off[-1]:.0%} of its norm, {off[len(off) // 2]:.0%} in the middle; layers: {len(off)}.",
+        )
     return TransferReport(found.layout, type(network).__name__, **listed, unused=unused, notes=notes)  # type: ignore[arg-type]
 
 
 def _content(source: Any) -> tuple[str, dict[str, Any]]:
     """Where it is from, for messages, and the checkpoint's entries with the state dict under `"model"`."""
-    if isinstance(source, str | Path):
-        return f"{source}: ", read_checkpoint(source)
+    if isinstance(source, str | os.PathLike):
+        return f"{os.fspath(source)}: ", read_checkpoint(source)
     entries = state_entries(source)
     if entries is None:
         raise CrossDError(
@@ -119,12 +138,28 @@ def _content(source: Any) -> tuple[str, dict[str, Any]]:
     return "", entries
 
 
+def _known(source: Any) -> str | None:
+    """What the registry knows of a sum over channels."""
+    entry = entry_of(source)
+    if entry is None:
+        return None
+    if entry.exact_in_grey:
+        return "exact, as they had the same mean and standard deviation"
+    return (
+        "approximate, as their means and standard deviations differed. For the exact answer build the network with all "
+        "of them, repeat the grey channel, and normalise each by its own"
+    )
+
+
 def _layers(network: nn.Module) -> dict[str, nn.Module]:
     """Prefix → module, for every module with entries of its own; a `CrossDConv` counts with its predictor."""
     layers: dict[str, nn.Module] = {}
     inside: tuple[str, ...] = ()
+    entries = network.state_dict()  # without what `MultiView` shares, which counts once
     for path, module in network.named_modules(remove_duplicate=False):
         prefix = f"{path}." if path else ""
+        if not any(name.startswith(prefix) for name in entries):
+            continue
         if isinstance(module, CrossDConv):
             inside += (prefix,)
             layers[prefix] = module
@@ -133,8 +168,10 @@ def _layers(network: nn.Module) -> dict[str, nn.Module]:
     return layers
 
 
-def _only_part(plan: Plan, layers: dict[str, nn.Module], part: str, strict: bool, where: str) -> dict[str, nn.Module]:
-    """The layers of the part that the checkpoint is of; the others stay as initialised."""
+def _only_part(
+    plan: Plan, layers: dict[str, nn.Module], part: str, follower: str, strict: bool, where: str
+) -> dict[str, nn.Module]:
+    """The layers of the part that the checkpoint is of; the others stay as initialised, but what follows the part."""
     others = list(dict.fromkeys(name.partition(".")[0] for name in plan.current if not name.startswith(f"{part}.")))
     if strict:
         raise CrossDError(
@@ -144,7 +181,11 @@ def _only_part(plan: Plan, layers: dict[str, nn.Module], part: str, strict: bool
     for name, value in plan.current.items():
         if not name.startswith(f"{part}."):
             plan.put(name, value, "missing")
-    plan.notes[f"The checkpoint is of the {part} only: {' and '.join(others)} stay as initialised."] += 1
+    others = [name for name in others if name != follower]
+    stay = "stays" if len(others) == 1 else "stay"
+    plan.notes[f"The checkpoint is of the {part} only: {' and '.join(others)} {stay} as initialised."] += 1
+    if follower:
+        plan.notes[f"{follower} shares the kernels of {part} and has its norms as copies."] += 1
     return {prefix: layer for prefix, layer in layers.items() if prefix.startswith(f"{part}.")}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from crossd.conv.tomographic import tomographic_kernel
 from crossd.errors import CrossDError, one_of
 
-FILLS = ("centre", "mean")
+FILLS = ("centre", "mean", "tomographic")
 
 
 def embed_kernel(kernel: Tensor, *, alignment: str = "dynamic", motion: str = "shift", fill: str = "centre") -> Tensor:
@@ -21,7 +22,9 @@ def embed_kernel(kernel: Tensor, *, alignment: str = "dynamic", motion: str = "s
         alignment: of the layer that receives `U`.
         motion: of the layer that receives `U`.
         fill: where a 2D kernel goes: `"centre"`, into the middle depth slice with zeros elsewhere (both views give the
-            kernel back); `"mean"`, divided by `K` into every slice (I3D inflation: `view="projection"` gives it back).
+            kernel back); `"mean"`, divided by `K` into every slice (I3D inflation: `view="projection"` gives it back);
+            `"tomographic"`, so that projections along all axes are the kernel, as nearly as they can be
+            (`view="projection"` gives it back exactly; see `crossd.conv.tomographic`).
 
     Returns:
         `(out, in, K, K, K)`, a new tensor.
@@ -53,7 +56,8 @@ def inflate_kernel(kernel: Tensor, mode: str = "mean", depth: int | None = None)
         kernel: `(out, in, height, width)`.
         mode: `"mean"`, the kernel divided by `depth` in every slice, which gives the 2D answer on a volume constant
             along depth; `"centre"`, the kernel in the middle slice (index `depth // 2`) and zeros elsewhere, which
-            gives the 2D answer on every slice.
+            gives the 2D answer on every slice; `"tomographic"`, square and as deep as high, see
+            `crossd.conv.tomographic`.
         depth: slices of the result; the size of a square kernel when left out.
 
     Returns:
@@ -81,6 +85,12 @@ def inflate_kernel(kernel: Tensor, mode: str = "mean", depth: int | None = None)
                 f"A kernel that is not square does not say how deep it becomes; got {height}x{width}. Pass `depth`."
             )
         depth = height
+    if mode == "tomographic":
+        if not depth == height == width:
+            raise CrossDError(
+                f"A tomographic kernel is a cube; got {height}x{width} to be {depth} deep. Choose mode='mean'."
+            )
+        return tomographic_kernel(kernel)
     if mode == "mean":
         return (kernel / depth).unsqueeze(2).repeat(1, 1, depth, 1, 1)
     inflated = kernel.new_zeros(*kernel.shape[:2], depth, height, width)

@@ -25,13 +25,14 @@ def convert(network: nn.Module, to: str = "crossd", spatial_dims: int = 3, **opt
     - `"crossd"`: a `CrossDConv` whose kernel at θ = 0 is `k` in the middle slice; options `alignment`, `motion`,
       `view`, `momentum`, and `fill` as of `crossd.embed_kernel`.
     - `"conv3d"`: a `Conv3d` with fresh random weights.
-    - `"i3d"`: a `Conv3d` with `k` inflated along depth; option `mode`, `"mean"` (default) or `"centre"`.
+    - `"i3d"`: a `Conv3d` with `k` inflated along depth; option `mode`, `"mean"` (default), `"centre"` or
+      `"tomographic"`.
     - `"acs"`: an `ACSConv` with the same 2D weight.
     - `"conv2.5d"`: a `Conv2_5d`, one slice deep.
 
-    With `to="crossd"` and `spatial_dims=2` the network stays 2D, and its outputs are those of `network` (except for
-    `fill="mean"`, whose 2D kernel is `k` under `view="projection"` only). A 2D network of `CrossDConv` layers becomes
-    the 3D one with the same weights.
+    With `to="crossd"` and `spatial_dims=2` the network stays 2D, and its outputs are those of `network` (except for the
+    fills `"mean"` and `"tomographic"`, whose 2D kernel is `k` under `view="projection"` only). A 2D network of
+    `CrossDConv` layers becomes the 3D one with the same weights.
 
     Modules are converted, calls are not: a `forward` that itself reshapes, calls `interpolate(mode="bilinear")` or
     averages over axes `(2, 3)`, as some squeeze-and-excitation blocks do, stays two-dimensional. It fails on volumes

@@ -82,6 +82,7 @@ def read_volume(
         - `filename_or_obj`: the (first) file, or the folder of a series
         - `original_channel_dim`: 0
         - `has_affine`: False where the file states spacing only
+        - `modality`: DICOM's; empty where the (first) file does not say it
         - `warnings`: what a user should know, one line each; one string, so that items collate into batches
 
     Raises:
@@ -115,6 +116,7 @@ def read_volume(
         "spatial_shape": np.array(voxels.shape[1:]),
         "space": SpaceKeys.RAS,
         "has_affine": volumes[0].has_affine,
+        "modality": volumes[0].modality,
         "warnings": "\n".join(warnings),
     }
     return MetaTensor(voxels, affine=torch.from_numpy(tidy_affine(volumes[0].voxel_to_world)), meta=meta)
@@ -175,7 +177,7 @@ def _read_one(source: Source, options: _Options) -> Volume:
     if isinstance(source, Series):
         check_voxels(source.folder, source.shape)
         voxels, voxel_to_world, warnings = read_series(source, options.tilt)
-        return Volume(voxels, voxel_to_world, True, warnings)
+        return Volume(voxels, voxel_to_world, True, warnings, source.modality)
     file, chosen = split_volume(source)
     path = Path(file)
     if path.is_file() and path.name.lower().endswith(VOLUME_SUFFIXES):
@@ -200,7 +202,7 @@ def _read_one(source: Source, options: _Options) -> Volume:
         )
     found = _read_one(series[0], options)
     left_out = [f"Left out: {item.reason}" for item in (*rejected, *unreadable)]
-    return Volume(found.voxels, found.voxel_to_world, True, (*found.warnings, *left_out))
+    return replace(found, warnings=(*found.warnings, *left_out))
 
 
 def read_volume_file(path: str | os.PathLike[str], volume: int | None = None) -> Volume:

@@ -33,12 +33,14 @@ class Volume:
         voxel_to_world: 4 × 4, voxel index to millimetres in RAS.
         has_affine: whether the file states where the voxels lie; spacing only, otherwise.
         warnings: what a user should know.
+        modality: DICOM's Modality (0008,0060); empty where the file does not say it.
     """
 
     voxels: np.ndarray
     voxel_to_world: np.ndarray
     has_affine: bool = True
     warnings: tuple[str, ...] = ()
+    modality: str = ""
 
 
 def apart(one: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> float:

@@ -9,15 +9,9 @@ from typing import Any
 
 import torch
 
+from crossd.cards.metadata import metadata_from_card
 from crossd.errors import CrossDError
 from crossd.export.trained import Forward, Trained
-from crossd.version import __version__
-
-# of the bundle's metadata: what holds for every network that this version of the library runs
-_SHARED = (
-    *("schema", "monai_version", "pytorch_version", "numpy_version", "required_packages_version"),
-    *("authors", "copyright", "data_type", "intended_use"),
-)
 
 
 def metadata_of(trained: Trained) -> dict[str, Any]:
@@ -27,22 +21,9 @@ def metadata_of(trained: Trained) -> dict[str, Any]:
         CrossDError: where the bundle's `configs/metadata.json` cannot be read.
     """
     metadata = _read(trained.bundle / "configs" / "metadata.json")
-    card = trained.card
-    if metadata.get("card") == card:
+    if metadata.get("card") == trained.card:
         return metadata
-    classes = ", ".join(f"{index} {name}" for index, name in enumerate(card["class_names"]))
-    made = {name: metadata[name] for name in _SHARED if name in metadata}
-    return made | {
-        "version": __version__,
-        "changelog": {__version__: f"exported from {trained.weights.name}"},
-        "name": f"Cross-D classifier {trained.weights.stem}",
-        "task": f"Classification of volumes: {classes}",
-        "description": f"A network trained with crossd {card.get('crossd_version', '')}; its card says all it knows.",
-        "data_source": str(card.get("data") or "not stated"),
-        "pred_classes": f"probability of each class: {classes}",
-        "card": card,
-        "network_data_format": _data_format(card),
-    }
+    return metadata_from_card(trained.card, trained.weights, metadata)
 
 
 def inference_config(trained: Trained) -> dict[str, Any]:
@@ -59,35 +40,6 @@ def inference_config(trained: Trained) -> dict[str, Any]:
     for character in "$@%#":  # of code, references, macros and their paths; in JSON they stand inside texts only
         text = text.replace(character, f"\\u{ord(character):04x}")
     return config | {"card": {"_target_": "json.loads", "s": text}}
-
-
-def _data_format(card: dict[str, Any]) -> dict[str, Any]:
-    seen, names = card["input"], card["class_names"]
-    count = len(seen["channels"])
-    means, stds = (value if isinstance(value, list) else [value] * count for value in (seen["mean"], seen["std"]))
-    pairs = list(zip(means, stds, strict=True))
-    image = {
-        "type": "image",
-        "format": "magnitude",
-        "modality": "n/a",
-        "num_channels": count,
-        "spatial_shape": list(seen["roi_size"]),
-        "dtype": "float32",
-        "value_range": [min((0 - m) / s for m, s in pairs), max((1 - m) / s for m, s in pairs)],
-        "is_patch_data": True,
-        "channel_def": {str(index): name for index, name in enumerate(seen["channels"])},
-    }
-    pred = {
-        "type": "probabilities",
-        "format": "classes",
-        "num_channels": len(names),
-        "spatial_shape": [1, len(names)],
-        "dtype": "float32",
-        "value_range": [0, 1],
-        "is_patch_data": False,
-        "channel_def": {str(index): name for index, name in enumerate(names)},
-    }
-    return {"inputs": {"image": image}, "outputs": {"pred": pred}}
 
 
 def _read(path: Path) -> dict[str, Any]:

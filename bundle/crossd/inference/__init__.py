@@ -2,6 +2,7 @@
 
 from crossd.inference.aggregate import Aggregation
 from crossd.inference.answer import Answer
+from crossd.inference.attribution import VoxelEvidence
 from crossd.inference.backends import BACKENDS, Accelerated, accelerate
 from crossd.inference.case_dataset import Case, CaseDataset, collate_cases
 from crossd.inference.case_loader import CaseLoader
@@ -27,6 +28,7 @@ __all__ = [
     "LoadWeights",
     "RunJournal",
     "StructuredReports",
+    "VoxelEvidence",
     "WindowEvidence",
     "WindowGradCAM",
     "WindowInferer",

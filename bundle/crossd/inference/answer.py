@@ -56,6 +56,11 @@ class Answer:
         status = "skipped" if case.skipped else "failed"
         return cls(case.case, case.source, status, reason, case.warnings, files, details)
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """As what it is counted: its status, and "outside" where the case is unlike those that the model knows."""
+        return (self.status, *(["outside"] if self.details.get("scope") == "outside" else []))
+
     def noting(self, warning: str) -> Answer:
         """The same with one more warning."""
         return replace(self, warnings=(*self.warnings, warning))
@@ -98,12 +103,14 @@ class Explanation:
     Attributes:
         shown: the class; empty where there are no maps.
         maps: by kind, "evidence" or "saliency".
+        method: of the evidence, one of `crossd.inference.classification.EVIDENCE`; empty where there is none.
         missing: why a map is not there that was asked for.
     """
 
     shown: str = ""
     maps: Mapping[str, WindowMap] = field(default_factory=dict)
     missing: str | None = None
+    method: str = ""
 
 
 _JSON_TAIL = b"\n]}\n"
@@ -136,7 +143,7 @@ class AnswerTables:
         """Replace both files by ones with these answers, and stay ready to `append`.
 
         Returns:
-            How many there are of each status.
+            How many there are of each of `Answer.kinds`.
         """
         self.close()
         counts: Counter[str] = Counter()
@@ -147,7 +154,7 @@ class AnswerTables:
             self._json_end, self._entries = len(self._head), 0
             for answer in answers:
                 self._add(answer)
-                counts[answer.status] += 1
+                counts.update(answer.kinds)
             self._files[1].write(_JSON_TAIL)
         self._files = [path.open("r+b") for path in self.paths] if stay_open else []
         return counts

@@ -6,7 +6,7 @@ import copy
 import logging
 import warnings
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from monai.data import MetaTensor
@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from crossd.conv import CrossDConv, fold
 from crossd.errors import CrossDError, one_of
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], tuple[Tensor, ...]]  # logits, and features where the network gives them
 
 BACKENDS = ("auto", "eager", "torchscript")
 REMOVED = ("fused", "channels_last", "onednn", "compile", "onnxruntime", "openvino")
@@ -83,23 +83,30 @@ class Accelerated(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits `(batch, classes)` of `(batch, channel, *spatial)`."""
+        return self.with_features(inputs)[0]
+
+    def with_features(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits, and from the same pass the network's features `(batch, features)`; None where it gives none."""
         inputs = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         if torch.is_autocast_enabled(inputs.device.type):
-            return self.network(inputs)
-        if self.refusal is not None:
+            logits, *features = _Both(self.network)(inputs)
+        elif self.refusal is not None:
             raise CrossDError(self.refusal)
-        return self._first(inputs) if self._forward is None else self._forward(inputs)
+        else:
+            logits, *features = self._first(inputs) if self._forward is None else self._forward(inputs)
+        return logits, features[0] if features else None
 
     @torch.no_grad()
-    def _first(self, inputs: Tensor) -> Tensor:
-        expected = outputs = self.network(inputs)
-        if not expected.isfinite().all():
+    def _first(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        both = _Both(self.network).eval()
+        expected = outputs = both(inputs)
+        if not expected[0].isfinite().all():
             return expected  # nothing to compare with: the next batch decides
         plain_cpu = inputs.device.type == "cpu" and inputs.dtype == torch.float32
-        self.chosen, forward = "eager", self.network.__call__
+        self.chosen, forward = "eager", cast(Forward, both.__call__)
         if self.backend == "torchscript" or (self.backend == "auto" and plain_cpu and not self._dynamic):
             try:
-                forward, outputs = _prepare(self.network, inputs, expected)
+                forward, outputs = _prepare(both, inputs, expected[0])
                 self.chosen = "torchscript"
             except CrossDError as error:
                 if self.backend != "auto":
@@ -108,6 +115,18 @@ class Accelerated(nn.Module):
                 logger.warning(f"{error}; it runs eager")
         self._forward = forward
         return outputs
+
+
+class _Both(nn.Module):
+    """A network's logits, and its features where it has `with_features`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        seen = getattr(self.network, "with_features", None)
+        return (self.network(inputs),) if seen is None else seen(inputs)
 
 
 def accelerate(network: nn.Module, example_input: Tensor, backend: str = "auto") -> Accelerated:
@@ -134,10 +153,10 @@ def accelerate(network: nn.Module, example_input: Tensor, backend: str = "auto")
     return accelerated
 
 
-def _prepare(network: nn.Module, inputs: Tensor, expected: Tensor) -> tuple[Forward, Tensor]:
-    """TorchScript's forward pass and what it makes of `inputs`, which has to be what is expected."""
+def _prepare(network: nn.Module, inputs: Tensor, expected: Tensor) -> tuple[Forward, tuple[Tensor, ...]]:
+    """TorchScript's forward pass and what it makes of `inputs`, whose logits have to be those expected."""
     try:
-        forward = torchscript(network, inputs)
+        forward: Forward = torchscript(network, inputs)
         outputs = forward(inputs)
     except Exception as error:  # whatever a tracer cannot do
         lines = str(error).strip().splitlines() or [""]
@@ -146,7 +165,8 @@ def _prepare(network: nn.Module, inputs: Tensor, expected: Tensor) -> tuple[Forw
             "use backend 'eager'"
         ) from error
     limit = TOLERANCE * max(1.0, float(expected.abs().max()))
-    difference = float((outputs - expected).abs().max()) if outputs.shape == expected.shape else float("inf")
+    logits = outputs[0]
+    difference = float((logits - expected).abs().max()) if logits.shape == expected.shape else float("inf")
     if not difference <= limit:  # NaN included
         raise CrossDError(
             f"backend 'torchscript' must agree with the network to {limit:.1e} on the first batch, got a difference of "
@@ -156,7 +176,7 @@ def _prepare(network: nn.Module, inputs: Tensor, expected: Tensor) -> tuple[Forw
     return forward, outputs
 
 
-def torchscript(network: nn.Module, example: Tensor) -> Forward:
+def torchscript(network: nn.Module, example: Tensor) -> Callable[[Tensor], Any]:
     """Traced and frozen; on a CPU oneDNN keeps its own layout from the first convolution to the pooling."""
     plain = fuse_batch_norm(network)
     with warnings.catch_warnings():

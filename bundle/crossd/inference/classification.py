@@ -10,33 +10,49 @@ from typing import Any
 from monai.engines import SupervisedEvaluator
 
 from crossd.errors import CrossDError, one_of
+from crossd.inference import case_scope
 from crossd.inference.answer import Answer, Explanation
+from crossd.inference.attribution import METHODS as WITHIN
+from crossd.inference.attribution import VoxelEvidence
 from crossd.inference.case_dataset import Case, reason
+from crossd.inference.case_scope import CaseScope
 from crossd.inference.evidence import WindowMap
 from crossd.inference.input_space import map_in_input_space, save_map
 from crossd.inference.saliency import METHODS, WindowGradCAM
 from crossd.inference.window_inferer import WindowInferer
+
+EVIDENCE = {
+    "windows": "mean probability of {} over the windows that cover a voxel",
+    "gradient": "gradient: what a voxel adds to the log-odds of {}",
+    "occlusion": "occlusion: log-odds of {} lost without the cube around a voxel",
+}
+"""What the evidence of a class is, by method; a NIfTI header has 80 characters for it."""
 
 
 class Classification:
     """What `CaseRun` does with what `classify_cases` says.
 
     - Its tables, `predictions.csv` and `.json`, say of each case `probabilities` by class (probability_<class> in the
-      CSV) and `predicted_class`; several of them (multilabel: probability of at least 0.5) are joined by ";". In the
-      JSON stand the number of `windows` and the `evidence_class`, too.
-    - `evidence/<case>.nii.gz`: the mean probability of the windows covering each voxel, in the input's own space.
+      CSV) and `predicted_class`; several of them (multilabel: probability of at least 0.5) are joined by ";". Where the
+      card has a scope they say `scope` ("inside" or "outside" of what training cases look like) and `unlike` (the share
+      of validation cases that are less unlike). The JSON has the number of `windows`, the `evidence_class` and the
+      `evidence_method`, too.
+    - `evidence/<case>.nii.gz`: where the answer came from, in the input's own space. The mean probability of the
+      windows covering each voxel (`windows`); where that is the same everywhere, as of one window, what each voxel
+      adds to the log-odds by `VoxelEvidence` (`gradient`, or `occlusion`). Its header says which (`descrip`).
     - `saliency/<case>.nii.gz`: where it is asked for, the Grad-CAM map, likewise.
 
     Args:
         card: the model's card, as `crossd.checkpoints.read_card` returns it.
         evidence_class: name of the class the maps show. By default the one that is not the negative class; where
             there are several of them the predicted class.
+        evidence: "auto", or a method of `EVIDENCE` for all cases.
         saliency: "gradcam" for a map of `WindowGradCAM`; None for no such map.
-        saliency_layer: name of the module whose activations it shows; the last stage of a ResNet is "layer4".
+        saliency_layer: name of the module whose activations it shows; None: the network's last stage.
 
     Raises:
-        CrossDError: for an evidence class the model does not have, for another kind of saliency, and at the start for a
-            layer that the network does not have.
+        CrossDError: for an evidence class the model does not have, another kind of evidence or saliency, and at the
+            start for a layer that the network does not have.
     """
 
     stem = "predictions"
@@ -46,32 +62,39 @@ class Classification:
         card: Mapping[str, Any],
         evidence_class: str | None = None,
         saliency: str | None = None,
-        saliency_layer: str = "layer4",
+        saliency_layer: str | None = None,
+        evidence: str = "auto",
     ) -> None:
         self.card = card
         self.classes: list[str] = list(card["class_names"])
         self.multilabel = card.get("task") == "multilabel"
         self.evidence_class = fixed_class(card, evidence_class)
+        self.evidence = one_of("evidence", evidence, ("auto", *EVIDENCE))
         self.saliency = None if saliency is None else one_of("saliency", saliency, METHODS)
         self.saliency_layer = saliency_layer
-        self.columns = [*(f"probability_{name}" for name in self.classes), "predicted_class"]
+        self.columns = [*(f"probability_{name}" for name in self.classes), "predicted_class", *case_scope.COLUMNS]
+        self.scope = CaseScope(card)
 
     def start(self, engine: SupervisedEvaluator) -> None:
         """The evaluator's network has its weights."""
-        if self.saliency is None:
-            return
+        self.scope.start()
         if not isinstance(engine.inferer, WindowInferer):
+            if self.saliency is None:
+                return  # whoever asks it for windows says so
             raise CrossDError(
                 f"saliency needs crossd.inference.WindowInferer, which places the windows, got "
                 f"{type(engine.inferer).__name__}: configure it as `inferer`"
             )
-        self._cam, self._inferer = WindowGradCAM(engine.network, self.saliency_layer), engine.inferer
+        self._inferer = engine.inferer
+        self._within = VoxelEvidence(engine.network, self.evidence if self.evidence in WITHIN else "gradient")
+        if self.saliency is not None:
+            self._cam = WindowGradCAM(engine.network, self.saliency_layer)
 
     def cells(self, answer: Answer) -> list[str]:
         """Those of `columns`."""
         chances = answer.details["probabilities"]
         values = [f"{chances[name]:.6f}" if chances else "" for name in self.classes]
-        return [*values, answer.details["predicted_class"] or ""]
+        return [*values, answer.details["predicted_class"] or "", *case_scope.cells_of(answer.details)]
 
     def explain(self, case: Case, said: Mapping[str, Any]) -> Explanation:
         """The maps of what `classify_cases` said of a case."""
@@ -79,47 +102,81 @@ class Classification:
             return Explanation()
         shown = self.evidence_class or self.classes[int(said["pred"].argmax())]
         index = self.classes.index(shown)
-        found = Explanation(shown, {"evidence": said["evidence"].map(index)})
-        if self.saliency is None:
-            return found
+        found = Explanation(shown, {"evidence": said["evidence"].map(index)}, method="windows")
+        assert case.image is not None  # it was read
         try:
-            assert case.image is not None  # it was read
-            return replace(found, maps={**found.maps, "saliency": self._cam(case.image, self._inferer, index)})
+            if self.evidence in WITHIN or (self.evidence == "auto" and found.maps["evidence"].uniform):
+                within = self._within(case.image, self._inferer, index)
+                found = replace(found, maps={"evidence": within}, method=self._within.method)
         except Exception as error:  # out of memory, say: gradients take more of it than the answer
-            return replace(found, missing=f"No {self.saliency} map: {reason(error)}")
+            found = replace(found, missing=f"No evidence from within the network: {reason(error)}")
+        try:
+            if self.saliency is not None:
+                found = replace(found, maps={**found.maps, "saliency": self._cam(case.image, self._inferer, index)})
+        except Exception as error:
+            missing = f"No {self.saliency} map: {reason(error)}"
+            found = replace(found, missing=missing if found.missing is None else f"{found.missing}; {missing}")
+        return found
 
     def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation, folder: Path) -> Answer:
         """The answer of a case, whose maps are written below the run's folder."""
-        nothing = dict.fromkeys(("probabilities", "predicted_class", "windows", "evidence_class"))
+        later = ("windows", "evidence_class", "evidence_method")
+        nothing = dict.fromkeys(("probabilities", "predicted_class", *case_scope.COLUMNS, *later))
         files: dict[str, str | None] = {"evidence": None, "saliency": None}
         for kind in files:
             (folder / kind / f"{case.name}.nii.gz").unlink(missing_ok=True)  # of an earlier run
         if "error" in said:
             return Answer.without(case, said["error"], files, nothing)
+        assert case.image is not None  # it was read
+        judgement = self.scope(case.image, said["evidence"].features)
         probabilities: list[float] = said["pred"].tolist()
         details = {
             "probabilities": dict(zip(self.classes, probabilities, strict=True)),
             "predicted_class": ";".join(predicted_classes(probabilities, self.card)),
+            **case_scope.details_of(judgement),
             "windows": len(said["evidence"]),
             "evidence_class": explanation.shown,
+            "evidence_method": explanation.method,
         }
         answer = Answer(case.case, case.source, "ok", None, case.warnings, files, details)
-        if explanation.missing is not None:
-            answer = answer.noting(explanation.missing)
+        for note in (case_scope.warning_of(judgement), explanation.missing):
+            answer = answer if note is None else answer.noting(note)
+        about = {"evidence": evidence_meaning(details)}
         try:
-            written = {kind: _written(found, kind, case, folder) for kind, found in explanation.maps.items()}
+            written = {
+                kind: _written(found, kind, case, folder, about.get(kind, ""))
+                for kind, found in explanation.maps.items()
+            }
         except Exception as error:  # the disk is full, say; what was computed is kept
             why = f"the evidence map was not written: {reason(error)}"
-            return replace(answer, status="failed", reason=why, details={**details, "evidence_class": None})
+            return replace(
+                answer,
+                status="failed",
+                reason=why,
+                details={**details, **dict.fromkeys(("evidence_class", "evidence_method"))},
+            )
         return replace(answer, files={**files, **written})
 
 
-def _written(window_map: WindowMap, kind: str, case: Case, folder: Path) -> str:
+def evidence_meaning(details: Mapping[str, Any]) -> str:
+    """What the numbers of a case's evidence are; empty where there is none.
+
+    Args:
+        details: of the answer.
+
+    >>> evidence_meaning({"evidence_class": "aneurysm", "evidence_method": "gradient"})
+    'gradient: what a voxel adds to the log-odds of aneurysm'
+    """
+    meaning = EVIDENCE.get(details.get("evidence_method") or "", "")
+    return meaning.format(details.get("evidence_class"))
+
+
+def _written(window_map: WindowMap, kind: str, case: Case, folder: Path, about: str) -> str:
     """The file, below the folder, into which a map was written."""
     assert case.image is not None  # it was read
     values, affine = map_in_input_space(window_map, case.image)
     file = f"{kind}/{case.name}.nii.gz"
-    save_map(folder / file, values, affine, like=str(case.image.meta.get("filename_or_obj")))
+    save_map(folder / file, values, affine, like=str(case.image.meta.get("filename_or_obj")), about=about)
     return file
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ class WindowMap:
     Attributes:
         values: `(a, b, c)`, one per window, or per cell of a window.
         shares: per axis `(voxels, a)`, `(voxels, b)`, `(voxels, c)`: how much each value counts at a voxel.
+        probability: whether the values are probabilities; otherwise they have no scale of their own.
 
     >>> two = WindowMap(torch.tensor([[[0.2, 0.8]]]), (torch.ones(3, 1), torch.ones(2, 1), torch.eye(2)))
     >>> two().shape, two()[0, 0]
@@ -32,6 +33,7 @@ class WindowMap:
 
     values: Tensor
     shares: tuple[Tensor, ...]
+    probability: bool = True
 
     def __call__(self) -> Tensor:
         """The map `(depth, height, width)`, 4 bytes a voxel."""
@@ -42,12 +44,12 @@ class WindowMap:
 
     def on(self, shares: Sequence[Tensor]) -> WindowMap:
         """The same map where `shares` say how much each value counts: on another grid, or on some of its planes."""
-        return WindowMap(self.values, tuple(shares))
+        return replace(self, shares=tuple(shares))
 
     @property
     def uniform(self) -> bool:
-        """Whether there is only one value, so that the map says the same everywhere."""
-        return self.values.numel() == 1
+        """Whether the map says the same everywhere: of one window, or of windows that differ by rounding."""
+        return bool(self.values.max() - self.values.min() <= (1e-6 if self.probability else 0))
 
 
 def coverage(starts: Tensor, window: Sequence[int], shape: Sequence[int], before: Sequence[int]) -> list[Tensor]:
@@ -78,6 +80,7 @@ class WindowEvidence:
         shape: voxels of the volume along each axis, before padding.
         before: voxels padded in front of each axis; zeros unless the volume is smaller than the window.
         aggregation: how the windows become one answer.
+        features: `(features,)`, the mean over the windows of what the network makes of them; None: not known.
 
     >>> evidence = WindowEvidence(torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([[0], [2]]), (4,), (6,), (0,))
     >>> evidence.aggregate().round(decimals=4).tolist()
@@ -92,6 +95,7 @@ class WindowEvidence:
     shape: tuple[int, ...]
     before: tuple[int, ...]
     aggregation: Aggregation = field(default_factory=Aggregation)
+    features: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)

@@ -26,7 +26,7 @@ STRAY = 0.01  # voxels: DICOM's cosines have six digits, which `tidy_affine` rou
 def map_in_input_space(window_map: WindowMap, image: MetaTensor) -> tuple[np.ndarray, np.ndarray]:
     """`to_input_space` of a window map, without the map on the preprocessed grid.
 
-    One window's evidence says the same everywhere. Otherwise the map is a sum of products of one function per axis, so
+    A uniform map is the same on any grid. Otherwise the map is a sum of products of one function per axis, so
     on grids with parallel axes these functions are resampled, not the map.
 
     Args:
@@ -39,7 +39,7 @@ def map_in_input_space(window_map: WindowMap, image: MetaTensor) -> tuple[np.nda
     shape = tuple(int(size) for size in image.meta["spatial_shape"])
     affine = torch.as_tensor(image.meta["original_affine"], dtype=torch.float64).numpy()
     if window_map.uniform:
-        return np.full(shape, float(window_map.on([torch.ones(1, 1)] * len(shape))()), np.float32), affine
+        return np.full(shape, float(window_map.values.mean()), np.float32), affine
     grids = parallel_grids(image.affine.numpy(), affine, shape, STRAY)
     if grids is None:
         return to_input_space(window_map(), image)
@@ -83,7 +83,7 @@ def to_input_space(values: Tensor, image: MetaTensor) -> tuple[np.ndarray, np.nd
     return restored, affine.numpy()
 
 
-def save_map(path: Path, values: np.ndarray, affine: np.ndarray, like: str | None = None) -> None:
+def save_map(path: Path, values: np.ndarray, affine: np.ndarray, like: str | None = None, about: str = "") -> None:
     """Write a map as NIfTI, whole or not at all.
 
     Args:
@@ -92,6 +92,7 @@ def save_map(path: Path, values: np.ndarray, affine: np.ndarray, like: str | Non
         affine: `(4, 4)`, voxel to RAS millimetres.
         like: the image's own file; when it is NIfTI its sform and qform codes are taken over, so that viewers place
             both alike.
+        about: what the values are, into the header's `descrip`, which holds 79 bytes.
     """
     source: Any = nib.load(like) if like is not None and like.lower().endswith(NIFTI_SUFFIXES) else None
     if source is not None:
@@ -101,6 +102,7 @@ def save_map(path: Path, values: np.ndarray, affine: np.ndarray, like: str | Non
     image.set_qform(affine, code="unknown" if source is None else int(source.header.get("qform_code", 0)))
     if source is not None and "xyzt_units" in source.header:  # the affine is in the unit of the source
         image.header["xyzt_units"] = int(source.header["xyzt_units"]) & 7
+    image.header["descrip"] = about.encode()[:79]
     with replaced(path) as file, gzip.GzipFile("", "wb", 1, file, mtime=0) as packed:
         image.to_stream(packed)
 

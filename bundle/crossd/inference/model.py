@@ -10,30 +10,35 @@ from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 from torch import nn
 
+from crossd.cards.by_monai import card_to_build, with_its_weights
+from crossd.cards.memory import built
 from crossd.checkpoints import load_pretrained
-from crossd.errors import CrossDError, one_of
+from crossd.errors import CrossDError
 from crossd.inference.backends import Accelerated
-from crossd.networks import CrossDResNet, PlainResNet
-
-CONVS = {"crossd": CrossDResNet, "plain": PlainResNet}
+from crossd.networks import Classifier, build_classifier
 
 
-def network_from_card(card: dict[str, Any], **changes: Any) -> CrossDResNet | PlainResNet:
+def network_from_card(card: dict[str, Any], training: bool = True, **changes: Any) -> Classifier:
     """Build the network of a card, with random weights.
 
+    While MONAI exports or loads a checkpoint (`crossd.cards.by_monai`), it is that of the checkpoint's card.
+
     Args:
-        card: what `crossd.checkpoints.read_card` returns. Its `network` holds the arguments of `CrossDResNet`, and may
-            hold `conv`: `"crossd"`, which is meant where it is absent, or `"plain"` for a `PlainResNet`.
-        changes: arguments of `CrossDResNet` that replace those of the card.
+        card: what `crossd.checkpoints.read_card` returns. Its `network` is what `crossd.networks.build_classifier`
+            takes.
+        training: False for evaluation mode.
+        changes: arguments that replace those of the card.
 
     Raises:
-        CrossDError: when the card does not describe a `CrossDResNet`, or one with another number of classes than names.
+        CrossDError: when the card does not describe a classifier, one with another number of classes than names, or one
+            that does not fit into memory.
 
     >>> arguments = {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "width": 4}
     >>> card = {"class_names": ["healthy", "aneurysm"], "network": arguments}
     >>> network_from_card(card).fc
     Linear(in_features=32, out_features=2, bias=True)
     """
+    card = card_to_build(card)
     arguments = {**card["network"], **changes}
     if card.get("task") == "self_supervised":
         raise CrossDError(
@@ -50,12 +55,14 @@ def network_from_card(card: dict[str, Any], **changes: Any) -> CrossDResNet | Pl
             f"a model card names each class of its network, got {len(card['class_names'])} names for "
             f"{arguments.get('num_classes')} classes: correct class_names or network.num_classes"
         )
-    conv = one_of("conv", arguments.pop("conv", "crossd"), CONVS)
     try:
-        return CONVS[conv](**arguments)  # type: ignore[no-any-return]
-    except TypeError as error:
+        network = built(lambda: build_classifier(arguments), {**card, "network": arguments})
+        return (network if changes else with_its_weights(network)).train(training)  # type: ignore[return-value]
+    except CrossDError:
+        raise
+    except Exception as error:  # whatever a layer fails of
         raise CrossDError(
-            f"a model card's network must be the arguments of CrossDResNet, got {arguments} ({error}): correct "
+            f"a model card's network must be the arguments of its class, got {arguments} ({error}): correct "
             "the card, or write the checkpoint again with this version of crossd"
         ) from error
 

@@ -29,7 +29,7 @@ class WindowGradCAM:
     Args:
         network: maps `(batch, channel, *spatial)` to logits `(batch, classes)`. A copy is used, since `GradCAM` leaves
             hooks behind; of an `Accelerated` network the one in PyTorch, as runtimes give no gradients.
-        layer: name of the module whose activations are shown, for instance "layer4".
+        layer: name of the module whose activations are shown, for instance "layer4"; None: the network's `last_stage`.
 
     Raises:
         CrossDError: when the network has no such module.
@@ -42,8 +42,9 @@ class WindowGradCAM:
     torch.Size([16, 16, 24])
     """
 
-    def __init__(self, network: nn.Module, layer: str) -> None:
+    def __init__(self, network: nn.Module, layer: str | None = None) -> None:
         plain = copy.deepcopy(network.network if isinstance(network, Accelerated) else network).requires_grad_(True)
+        layer = layer or str(getattr(plain, "last_stage", None))
         one_of("saliency_layer", layer, [name for name, _ in plain.named_modules() if name])
         self.plain = plain.eval()
         self.cam = GradCAM(plain, layer)
@@ -78,7 +79,11 @@ class WindowGradCAM:
                 strict=True,
             )
         ]
-        return WindowMap(_on_axes(torch.cat(found), [len(s.unique()) for s in windows.starts.unbind(1)]), tuple(shares))
+        return WindowMap(
+            _on_axes(torch.cat(found), [len(s.unique()) for s in windows.starts.unbind(1)]),
+            tuple(shares),
+            probability=False,
+        )
 
 
 def _per_cell(share: Tensor, first: Tensor, extent: int, cells: int) -> Tensor:

@@ -37,8 +37,10 @@ def structured_report(
     *,
     intended_use: str | None = None,
     warnings: Sequence[str] = (),
+    scope: str | None = None,
     case: str = "case",
     frames: Mapping[str, Sequence[int]] | None = None,
+    evidence: str = "",
 ) -> Any:
     """A Comprehensive SR with, for each class, its code as finding and its probability as measurement.
 
@@ -52,8 +54,10 @@ def structured_report(
             classes are coded; others get a code of the private scheme 99CROSSD.
         intended_use: of the model, word for word.
         warnings: what was noted about the images.
+        scope: whether the images are like those that the model was trained on; None where it cannot be told.
         case: what the run calls this case; its tracking identifier.
         frames: by SOPInstanceUID which frames of a multi-frame object were classified, counted from 1.
+        evidence: what the map shows that was written beside this report, where there is one.
 
     Returns:
         `highdicom.sr.ComprehensiveSR`, a pydicom data set to be saved by `save_as`.
@@ -110,6 +114,8 @@ def structured_report(
         title=codes.DCM.ImagingMeasurementReport,
     )
     texts = [("intended_use", "Intended use of the model", intended_use or UNSTATED)]
+    texts += [("evidence", "Map of evidence", evidence)] if evidence else []
+    texts += [] if scope is None else [("scope", "Likeness to the training cases", scope)]
     texts += [("warning", "Warning about the images", warning) for warning in warnings]
     for value, meaning, text in texts:  # TID 1500 may be extended
         concept = sr.CodedConcept(value, PRIVATE_SCHEME, meaning)

@@ -19,7 +19,8 @@ from crossd.errors import CrossDError
 from crossd.files import replaced
 from crossd.inference.answer import Answer
 from crossd.inference.case_dataset import Case, reason
-from crossd.inference.classification import predicted_classes
+from crossd.inference.case_scope import sentence_of
+from crossd.inference.classification import evidence_meaning, predicted_classes
 from crossd.inference.sr_document import structured_report
 
 
@@ -69,7 +70,7 @@ class StructuredReports:
         if chances is None:
             return answer
         try:
-            written = self.write(case, chances, answer.warnings)
+            written = self.write(case, chances, answer.warnings, answer.details)
         except Exception as error:  # the answer is worth more than its report
             self.counts["failed"] += 1
             return answer.noting(f"the structured report was not written: {reason(error)}")
@@ -78,8 +79,14 @@ class StructuredReports:
             return answer
         return replace(answer, files={**answer.files, "structured_report": f"{self.folder.name}/{written.name}"})
 
-    def write(self, case: Case, probabilities: Mapping[str, float], noted: Sequence[str]) -> Path | None:
+    def write(
+        self, case: Case, probabilities: Mapping[str, float], noted: Sequence[str], details: Mapping[str, Any]
+    ) -> Path | None:
         """Write the report of a case and return its file; None where the case is not DICOM.
+
+        Args:
+            noted: what was noted about it.
+            details: of its answer: its scope and what its evidence is, where there are any.
 
         Raises:
             CrossDError: as `structured_report`.
@@ -97,7 +104,9 @@ class StructuredReports:
                 self.card,
                 intended_use=self.intended_use,
                 warnings=noted,
+                scope=sentence_of(details),
                 case=case.case,
+                evidence=evidence_meaning(details),
                 frames=frames,
             )
         file = self.folder / f"{case.name}.dcm"

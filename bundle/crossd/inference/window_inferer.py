@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from crossd.errors import CrossDError
 from crossd.inference.aggregate import Aggregation
+from crossd.inference.backends import Accelerated
 from crossd.inference.evidence import WindowEvidence
 from crossd.inference.model import background
 from crossd.processes import rank
@@ -105,19 +106,25 @@ class WindowInferer(Inferer):
 
         All volumes are held at once, so this is for small ones: a volume that fills a batch gains nothing from it.
         """
-        plans = [self._plan(volume) for volume in inputs]
+        plans = [self.plan(volume) for volume in inputs]
         todo = [(number, index) for number, plan in enumerate(plans) for index in plan.distinct]
-        answers: list[Tensor] = []
+        answers: list[tuple[Tensor, Tensor | None]] = []
         batches = range(0, len(todo), self.sw_batch_size)
         hidden = None if self.progress and len(batches) > 1 else True  # None: shown on a terminal only
         for first in tqdm(batches, desc="windows", leave=False, disable=hidden):
             batch = [plans[number].cut(index) for number, index in todo[first : first + self.sw_batch_size]]
-            logits = network(torch.cat(batch).to(_device(network, batch[0])), *args, **kwargs)
-            answers += self._probabilities(logits, len(batch)).unbind()
+            windows = torch.cat(batch).to(_device(network, batch[0]))
+            if isinstance(network, Accelerated) and not (args or kwargs):
+                logits, features = network.with_features(windows)
+            else:
+                logits, features = network(windows, *args, **kwargs), None
+            many = [None] * len(batch) if features is None else features.detach().float().cpu().unbind()
+            answers += zip(self._probabilities(logits, len(batch)).unbind(), many, strict=True)
         in_order = iter(answers)
         return [plan.evidence([next(in_order) for _ in plan.distinct], self.aggregation) for plan in plans]
 
-    def _plan(self, inputs: Tensor) -> _Plan:
+    def plan(self, inputs: Tensor) -> WindowPlan:
+        """Where the windows of one volume `(1, channel, depth, height, width)` lie; no network is asked."""
         volume = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         shape = tuple(volume.shape[2:])
         window = tuple(fall_back_tuple(self.roi_size, shape))
@@ -129,7 +136,7 @@ class WindowInferer(Inferer):
             empty = [index for index, box in enumerate(boxes) if not holds[tuple(box)].any()]
             for index in empty:
                 same_as[index] = empty[0]
-        return _Plan(volume, shape, window, before, boxes, same_as)
+        return WindowPlan(volume, shape, window, before, boxes, same_as)
 
     def _strides(self, window: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
         overlap = ensure_tuple_rep(self.overlap, len(shape))
@@ -173,7 +180,7 @@ def inferer_from_card(card: Mapping[str, Any], **options: Any) -> WindowInferer:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class WindowPlan:
     """A padded volume `(1, channel, *spatial)`, its windows, and for each of them the window that answers for it."""
 
     volume: Tensor
@@ -190,15 +197,17 @@ class _Plan:
     def cut(self, index: int) -> Tensor:
         return self.volume[(slice(None), slice(None), *self.boxes[index])]
 
-    def evidence(self, answers: list[Tensor], aggregation: Aggregation) -> WindowEvidence:
+    def evidence(self, answers: list[tuple[Tensor, Tensor | None]], aggregation: Aggregation) -> WindowEvidence:
         found = dict(zip(self.distinct, answers, strict=True))
+        features = [seen for index in self.same_as if (seen := found[index][1]) is not None]
         return WindowEvidence(
-            probabilities=torch.stack([found[index] for index in self.same_as]),
+            probabilities=torch.stack([found[index][0] for index in self.same_as]),
             starts=torch.tensor([[axis.start for axis in box] for box in self.boxes]),
             window=self.window,
             shape=self.shape,
             before=self.before,
             aggregation=aggregation,
+            features=torch.stack(features).mean(0) if features else None,
         )
 
 

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import monai.networks.nets
 
+from crossd.networks.classifiers import CLASSIFIERS, Classifier, build_classifier, classifier_arguments
+from crossd.networks.efficientnet_lite import CrossDEfficientNetLite, PlainEfficientNetLite
+from crossd.networks.multi_view import MultiView
 from crossd.networks.resnet import STAGES, CrossDResNet, PlainResNet
 from crossd.networks.unet import CrossDUNet
 
-__all__ = ["STAGES", "CrossDResNet", "CrossDUNet", "PlainResNet", "register"]
+__all__ = [
+    "STAGES",
+    "Classifier",
+    "CrossDEfficientNetLite",
+    "CrossDResNet",
+    "CrossDUNet",
+    "MultiView",
+    "PlainEfficientNetLite",
+    "PlainResNet",
+    "build_classifier",
+    "classifier_arguments",
+    "register",
+]
+
+CLASSIFIERS["MultiView"] = {"crossd": MultiView}  # type: ignore[dict-item]
 
 
 def register() -> None:
-    """Make the networks reachable as `monai.networks.nets.CrossDResNet` and `CrossDUNet`; done by `import crossd`."""
-    monai.networks.nets.CrossDResNet = CrossDResNet  # type: ignore[attr-defined]
-    monai.networks.nets.CrossDUNet = CrossDUNet  # type: ignore[attr-defined]
+    """Make ours reachable as `monai.networks.nets.CrossDResNet` and so on; done by `import crossd`."""
+    for network in (CrossDEfficientNetLite, CrossDResNet, CrossDUNet, MultiView):
+        setattr(monai.networks.nets, network.__name__, network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from monai.networks.nets import ResNet
 from torch import Tensor, nn
 
@@ -23,7 +24,9 @@ STAGES: dict[int, tuple[str, list[int]]] = {
 class FeatureMaps(ResNet):
     """A ResNet that also shows its stages, for decoders: those of segmentation and of self-supervision."""
 
-    __jit_unused_properties__: ClassVar = ["feature_channels"]  # TorchScript compiles the others
+    __jit_unused_properties__: ClassVar = ["feature_channels", "feature_strides", "num_features"]
+    last_stage: ClassVar[str] = "layer4"  # the module whose map is pooled
+    after_stages: ClassVar[tuple[str, ...]] = ("fc",)  # what `feature_maps` does without
 
     def __init__(
         self,
@@ -62,6 +65,22 @@ class FeatureMaps(ResNet):
         widths = [_out_channels(stage) for stage in (self.layer1, self.layer2, self.layer3, self.layer4)]
         return (self.conv1.out_channels, *widths)
 
+    @property
+    def feature_strides(self) -> tuple[int, ...]:
+        """By how much the sides of the `feature_maps` are divided, rounded up; those of the image's plane.
+
+        >>> PlainResNet(2, in_channels=1, num_classes=2, depth=10, width=8).feature_strides
+        (2, 4, 8, 16, 32)
+        """
+        stem = self.conv1.stride[-1]
+        first = stem if self.no_max_pool else 2 * stem
+        return (stem, first, 2 * first, 4 * first, 8 * first)
+
+    @property
+    def num_features(self) -> int:
+        """Channels of `final_map` and `pooled_features`."""
+        return self.feature_channels[-1]
+
     def feature_maps(self, x: Tensor) -> list[Tensor]:
         """What the stem and the four stages give, fine to coarse.
 
@@ -82,6 +101,34 @@ class FeatureMaps(ResNet):
         two = self.layer2(one)  # no loop: TorchScript unrolls none over several modules
         three = self.layer3(two)
         return [stem, one, two, three, self.layer4(three)]
+
+    def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and what the network makes of an input at each of its depths, from one pass.
+
+        Args:
+            x: `(batch, in_channels, *spatial)`.
+
+        Returns:
+            Logits `(batch, num_classes)`, as from `forward`; and features `(batch, channels of the four stages)`: of
+            each stage the mean over space, divided by its length.
+
+        >>> import torch
+        >>> network = PlainResNet(3, in_channels=1, num_classes=2, depth=10, width=8).eval()
+        >>> logits, features = network.with_features(volumes := torch.rand(2, 1, 32, 32, 32))
+        >>> features.shape, torch.equal(logits, network(volumes))
+        (torch.Size([2, 120]), True)
+        """
+        stages = self.feature_maps(x)[1:]
+        logits: Tensor = self.get_submodule("fc")(self.avgpool(stages[-1]).flatten(1))
+        return logits, torch.cat([nn.functional.normalize(stage.flatten(2).mean(2)) for stage in stages], 1)
+
+    def final_map(self, x: Tensor) -> Tensor:
+        """The map that is pooled: `(batch, in_channels, *spatial)` → `(batch, num_features, *size)`."""
+        return self.feature_maps(x)[4]
+
+    def pooled_features(self, x: Tensor) -> Tensor:
+        """What the last layer sees: `(batch, in_channels, *spatial)` → `(batch, num_features)`."""
+        return self.avgpool(self.final_map(x)).flatten(1)  # type: ignore[no-any-return]
 
 
 class CrossDResNet(FeatureMaps):

@@ -1,7 +1,8 @@
-"""`CrossDUNet`: a segmentation network whose encoder is a `CrossDResNet`, so that any of its weights start it."""
+"""`CrossDUNet`: a segmentation network whose encoder is one of our classifiers, so that any of its weights start it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Union
 
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from crossd.conv import crossd_convs
 from crossd.errors import CrossDError
-from crossd.networks.resnet import CrossDResNet
+from crossd.networks.classifiers import build_classifier, classifier_arguments
 
 IMAGE, NOTHING = -1, -2  # what a block of the decoder joins when it is no map of the encoder
 
@@ -19,22 +20,24 @@ IMAGE, NOTHING = -1, -2  # what a block of the decoder joins when it is no map o
 class CrossDUNet(nn.Module):
     """A U-Net of Cross-D convolutions: one set of 3D kernels segments images and volumes.
 
-    The encoder is a `CrossDResNet` without its classification layer. The decoder doubles the size by interpolation,
-    joins the encoder's map of that size, and convolves twice (MONAI's `UpCat`), until the size is that of the input;
-    there it joins the image itself where the stem has halved it. Without transposed convolutions every spatial weight
-    is a `CrossDConv`, so `net3d.load_state_dict(net2d.state_dict())` inflates it, strictly.
+    The encoder is a `CrossDResNet`, or a `CrossDEfficientNetLite`, without its last layers. The decoder doubles the
+    size by interpolation, joins the encoder's map of that size, and convolves twice (MONAI's `UpCat`), until the size
+    is that of the input; there it joins the image itself where the stem has halved it. Without transposed convolutions
+    every spatial weight is a `CrossDConv`, so `net3d.load_state_dict(net2d.state_dict())` inflates it, strictly.
 
-    `crossd.load_pretrained` gives the encoder the weights of any ResNet that it knows, and leaves the decoder fresh.
+    `crossd.load_pretrained` gives the encoder the weights of any such network that it knows, and leaves the decoder
+    fresh.
 
     Source of U-Net: Ronneberger et al., MICCAI 2015; of deep supervision: Lee et al., AISTATS 2015.
 
     Args:
         spatial_dims: 2 or 3.
         out_channels: classes, the background among them.
-        depth, width, conv1_t_size, conv1_t_stride, no_max_pool: of the encoder, as in `CrossDResNet`. The stride of the
-            stem is 1, 2, 4 …
+        depth, width, conv1_t_size, conv1_t_stride, no_max_pool: of a ResNet as encoder, as in `CrossDResNet`. The
+            stride of the stem is 1, 2, 4 …
+        encoder: `CrossDResNet`, or "lite0", "lite1", "lite2".
         decoder_channels: of the decoder's blocks, from coarse to fine; None: those of the encoder's maps they join, and
-            the `width` for finer ones.
+            those of the finest for finer ones.
         norm, act, dropout: of the decoder, as in MONAI's blocks.
         deep_supervision: how many coarser scales give an answer of their own in training.
         layer_options: `alignment`, `motion`, `view`, `momentum`, `max_angle` of `CrossDConv`.
@@ -73,6 +76,7 @@ class CrossDUNet(nn.Module):
         act: str | tuple = "relu",
         dropout: float = 0.0,
         deep_supervision: int = 0,
+        encoder: str = "CrossDResNet",
         **layer_options: Any,
     ) -> None:
         super().__init__()
@@ -81,14 +85,20 @@ class CrossDUNet(nn.Module):
                 f"The stride of a U-Net's stem must be 1, 2, 4 …, because the decoder doubles sizes; got "
                 f"{conv1_t_stride}. Choose conv1_t_stride=2."
             )
-        self.encoder = CrossDResNet(
-            spatial_dims, in_channels, 1, depth, width, conv1_t_size, conv1_t_stride, no_max_pool, **layer_options
+        chosen = classifier_arguments({}, {"network": encoder})
+        resnet = dict(depth=depth, width=width, conv1_t_size=conv1_t_size, conv1_t_stride=conv1_t_stride)
+        if "variant" not in chosen:
+            chosen |= {**resnet, "no_max_pool": no_max_pool}
+        built = build_classifier(
+            {"spatial_dims": spatial_dims, "in_channels": in_channels, "num_classes": 1, **chosen, **layer_options}
         )
-        self.encoder.fc = None  # type: ignore[assignment]
-        self.joined, self.stride = _joins(conv1_t_stride, no_max_pool)
-        channels = [*self.encoder.feature_channels, 0, in_channels]  # of no map (-2) and of the image (-1) at the end
+        for name in built.after_stages:
+            setattr(built, name, nn.Identity())
+        self.encoder = built
+        self.joined, self.stride = _joins(built.feature_strides)
+        channels = [*built.feature_channels, 0, in_channels]  # of no map (-2) and of the image (-1) at the end
         joining = [channels[index] for index in self.joined]
-        widths = list(decoder_channels or (channels[index] if index >= 0 else width for index in self.joined))
+        widths = list(decoder_channels or (channels[max(index, 0)] for index in self.joined))
         if len(widths) != len(joining) or min(widths) < 1:
             raise CrossDError(
                 f"A decoder has a number of channels for each of its {len(joining)} blocks, from coarse to fine; got "
@@ -154,17 +164,14 @@ class CrossDUNet(nn.Module):
         return F.pad(x, pads, "replicate") if max(pads) > 0 else x
 
 
-def _joins(stem_stride: int, no_max_pool: bool) -> tuple[list[int], int]:
+def _joins(strides: Sequence[int]) -> tuple[list[int], int]:
     """For each block of the decoder, from coarse to fine, what it joins, and the largest stride.
 
     An index of the encoder's maps (of equal ones the last), `IMAGE`, or `NOTHING`.
 
-    >>> _joins(2, True), _joins(1, True), _joins(4, False)
+    >>> _joins((2, 2, 4, 8, 16)), _joins((1, 1, 2, 4, 8)), _joins((4, 8, 16, 32, 64))
     (([3, 2, 1, -1], 16), ([3, 2, 1], 8), ([3, 2, 1, 0, -2, -1], 64))
     """
-    strides = [stem_stride, stem_stride if no_max_pool else 2 * stem_stride]
-    for _ in range(3):
-        strides.append(2 * strides[-1])
     of_stride = {1: IMAGE} | {stride: index for index, stride in enumerate(strides)}
     joined = []
     stride = strides[-1]

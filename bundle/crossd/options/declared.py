@@ -100,7 +100,8 @@ class Options:
             raise AttributeError(name)
         if name not in self._read:
             option = self._declared[one_of("option", name, self._declared)]
-            self._read[name] = option.parse(self._parser.get_parsed_content(name))
+            given = not option.item or self._parser[name] != option.default
+            self._read[name] = option.parse(self._parser.get_parsed_content(name)) if given else None
         return self._read[name]
 
     def __call__(self, *names: str) -> dict[str, Any]:
@@ -151,6 +152,10 @@ def settings(options: Options, **others: Any) -> dict[str, Any]:
 
 
 def _absolute(value: Any) -> Any:
+    from crossd.checkpoints.registry import PRETRAINED
+
     if isinstance(value, list):
         return [_absolute(one) for one in value]
+    if value in PRETRAINED and not os.path.exists(value):  # weights by name, which is the same from any folder
+        return value
     return None if value is None else os.path.abspath(os.path.expanduser(value))

@@ -40,7 +40,7 @@ TRAIN_HYBRID = (
     replace(IMAGE_SIZE, compared=True),
     replace(MEAN, name="image_mean", default="$@options.mean", compared=True),
     replace(STD, name="image_std", default="$@options.std", compared=True),
-    Option("image_network_options", "mapping", {}, "arguments of CrossDResNet for images alone", compared=True),
+    Option("image_network_options", "mapping", {}, "arguments of the network for images alone", compared=True),
     replace(CLASS_WEIGHTS, name="image_class_weights", default=None),
     replace(LABEL_SMOOTHING, name="image_label_smoothing"),
     Option("image_val_interval", "integer", 1, "epochs between validations of the images"),

@@ -48,6 +48,14 @@ INFERENCE = (
         compared=True,
     ),
     Option(
+        "evidence",
+        "choice",
+        "auto",
+        "what the map shows; auto: windows, or gradient where they all say the same",
+        compared=True,
+        choices=("auto", "windows", "gradient", "occlusion"),
+    ),
+    Option(
         "saliency",
         "choice",
         None,
@@ -55,7 +63,7 @@ INFERENCE = (
         compared=True,
         choices=("gradcam",),
     ),
-    Option("saliency_layer", "text", "layer4", "layer that Grad-CAM looks at", compared=True),
+    Option("saliency_layer", "text", None, "layer that Grad-CAM looks at; null: the last stage", compared=True),
     *(replace(option, compared=option.name != "sw_batch_size") for option in (*WINDOWS, *AGGREGATE)),
     Option("skip_background", "switch", False, "leave out windows of background only", compared=True),
     BACKEND,

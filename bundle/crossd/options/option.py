@@ -24,6 +24,7 @@ class Option:
         compared: whether a run is only resumed under an equal value.
         choices: the words that `"choice"` allows; `none` among them is a value of its own, which null is not.
         optional: whether `null` is a value. It is where it is the default.
+        item: whether its default is an item that other programs look for under its name; it is null then.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Option:
     compared: bool = False
     choices: tuple[str, ...] = ()
     optional: bool = False
+    item: bool = False
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -87,7 +87,9 @@ FLIP_AXES_2D = Option(
 IMAGE_ROOT = Option(
     "image_root", "path", None, "folder that names in a .csv start from; null: its own or the one above"
 )
-START = Option("weights", "path", None, "checkpoint to start from, 2D or 3D; null: random weights", compared=True)
+START = Option(
+    "weights", "path", None, "checkpoint, or name as efficientnet-lite0, to start from; null: random", compared=True
+)
 TASK = Option(
     "task",
     "choice",
@@ -114,9 +116,12 @@ CLASS_WEIGHTS = Option(
 LABEL_SMOOTHING = Option(
     "label_smoothing", "number", 0.0, "label smoothing of the cross-entropy, multiclass only", compared=True
 )
+CLASSIFIER = Option(
+    "network", "text", None, "CrossDResNet, CrossDEfficientNetLite (lite0, lite1, lite2); null: as weights"
+)
 NETWORK = (
-    Option("depth", "integer", "$@base['network']['depth']", "layers of the ResNet: 10, 18, 34, 50 or 101"),
-    Option("width", "integer", "$@base['network']['width']", "channels of the finest level of the network"),
+    Option("depth", "integer", None, "layers of a ResNet: 10, 18, 34, 50 or 101; null: as weights"),
+    Option("width", "integer", None, "channels of a ResNet's finest level; null: as weights"),
     Option("network_options", "mapping", {}, "further arguments of the network's class"),
 )
 EPOCHS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from crossd.report.planes import Plane, peak, planes_of
 from crossd.report.strips import grey_strip, mask_strip, tint_strip
 
 PIXELS = 256  # of a picture's longer side at most
+SHRINK = 2  # a map has so many times fewer rows and columns
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class Pictures:
         grey: of the volume.
         maps: of the maps by kind, "evidence", "saliency" or "mask".
         peaks: by kind, which of the slices has the highest value, or most of the mask.
+        opens_at: the slice that is seen first; None for the middle one.
     """
 
     plane: Plane
     grey: str
     maps: Mapping[str, str] = field(default_factory=dict)
     peaks: Mapping[str, int] = field(default_factory=dict)
+    opens_at: int | None = None
 
 
 def pictures_of(
@@ -40,19 +43,24 @@ def pictures_of(
 
     Args:
         image: `(channel, depth, height, width)`; its first channel is shown.
-        maps: "evidence", values 0 to 1, and perhaps "saliency", which is divided by its largest value; or "mask", class
-            indices `(depth, height, width)`.
+        maps: "evidence" and perhaps "saliency", of which what is no probability is divided by its largest value here;
+            or "mask", class indices `(depth, height, width)`.
         card_input: `input` of the model's card; its mean and standard deviation give the grey scale back.
         slices: see `planes_of`.
     """
     mean, std = (_first(card_input[name]) for name in ("mean", "std"))
     volume = image.as_tensor()[0].cpu()
     pictures = []
-    for plane in planes_of(image, slices, PIXELS):
-        layers = {kind: layer for kind, found in maps.items() if (layer := _layer(plane, kind, found)) is not None}
+    planes = planes_of(image, slices, PIXELS)
+    scales = {kind: _scale(planes, found) for kind, found in maps.items() if isinstance(found, WindowMap)}
+    for plane in planes:
+        drawn = {kind: _layer(plane, found, scales.get(kind, 1.0)) for kind, found in maps.items()}
+        layers = {kind: layer for kind, layer in drawn.items() if layer is not None}
         tints = {kind: strip for kind, (strip, _) in layers.items()}
         peaks = {kind: at for kind, (_, at) in layers.items()}
-        pictures.append(Pictures(plane, grey_strip(plane.picture(volume) * std + mean), tints, peaks))
+        within = isinstance(found := maps.get("evidence"), WindowMap) and not found.probability
+        opens_at = peaks.get("evidence") if within else None
+        pictures.append(Pictures(plane, grey_strip(plane.picture(volume) * std + mean), tints, peaks, opens_at))
     remarks = []
     if len(image) > 1:
         whole = " The maps are of all channels together." if maps else ""
@@ -60,30 +68,30 @@ def pictures_of(
     for kind, found in maps.items():
         if isinstance(found, Tensor):
             remarks += [] if found.any() else ["The mask is empty: nothing was found."]
-        elif kind == "evidence" and found.uniform:
-            remarks.append("One window covers the whole volume, so its evidence is the same everywhere.")
-        elif _scale(kind, found) == 0:
-            remarks.append("Grad-CAM is 0 everywhere: nothing in this layer speaks for the class.")
+        elif found.probability and found.uniform:
+            remarks.append("All windows say the same, so their evidence is the same everywhere.")
+        elif scales[kind] <= 0:
+            what = "Grad-CAM is 0 everywhere: nothing in this layer" if kind == "saliency" else "No voxel"
+            remarks.append(f"{what} speaks for the class.")
     if not image.meta.get("has_affine", True):
         remarks.append("The file does not say where its axes run to; they are shown as stored.")
     return pictures, remarks
 
 
-def _layer(plane: Plane, kind: str, found: WindowMap | Tensor) -> tuple[str, int] | None:
+def _layer(plane: Plane, found: WindowMap | Tensor, scale: float) -> tuple[str, int] | None:
     """The strip of a map, and which of its slices shows most; None where it says nothing."""
     if isinstance(found, Tensor):
         labels = plane.labels(found)
         return (mask_strip(labels), peak((labels > 0).float().mean((1, 2))[:, None, None])) if found.any() else None
-    scale = _scale(kind, found)
     if scale <= 0 or found.uniform:
         return None
-    layer = plane.overlay(found, shrink=2) / scale
+    layer = plane.overlay(found, SHRINK) / scale
     return tint_strip(layer), peak(layer)
 
 
-def _scale(kind: str, found: WindowMap) -> float:
-    """What is opaque; of Grad-CAM its largest value: no voxel has more, as shares are not negative and sum to 1."""
-    return float(found.values.max()) if kind == "saliency" else 1.0
+def _scale(planes: Sequence[Plane], found: WindowMap) -> float:
+    """What is opaque: of a probability 1, of other maps the largest value that is seen in any of the planes."""
+    return 1.0 if found.probability else max(float(plane.overlay(found, SHRINK).max()) for plane in planes)
 
 
 def _first(value: Any) -> float:

@@ -46,6 +46,7 @@ def model_facts(
         "Says": f"a mask of {', '.join(classes[1:])}" if segments else f"{rule}: {', '.join(named)}",
         "Input": _input(card.get("input") or {}),
         "Trained on": _text(card.get("data")),
+        "Scope": _scope(card.get("scope")),
         "Measured": _metrics(described.get("eval_metrics") if own else card.get("metrics")),
         "Intended use": str(described.get("intended_use") or UNSTATED) if own else UNSTATED,
     }
@@ -74,13 +75,21 @@ def _input(seen: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _scope(scope: Any) -> str:
+    if not scope:
+        return "not known: whether a case is like the training cases cannot be told"
+    training, validation = scope["cases"]
+    return f"of {training} training cases; {100 * scope['quantile']:g} % of {validation} validation cases are inside"
+
+
 def _metrics(metrics: Any) -> str:
     """The best-known figures, of a card (`{"val_auc": 0.9}`) or metadata (`{"auc": {"value", "low", "high"}}`)."""
     lines = []
     for name, title in _METRICS.items():
         entry = metrics.get(name) if isinstance(metrics, dict) else None
-        if isinstance(entry, dict) and entry.get("value") is not None:
-            interval = f" (95 % {entry['low']:.2f} to {entry['high']:.2f})" if entry.get("low") is not None else ""
+        if isinstance(entry, dict) and isinstance(entry.get("value"), int | float):
+            known = all(isinstance(entry.get(end), int | float) for end in ("low", "high"))
+            interval = f" (95 % {entry['low']:.2f} to {entry['high']:.2f})" if known else ""
             lines.append(f"{title} {entry['value']:.2f}{interval}")
         elif isinstance(entry, (int, float)):
             lines.append(f"{title} {entry:.2f}")

@@ -122,14 +122,14 @@ def _figure(case: str, pictures: Pictures) -> str:
     maps = "".join(f'<img class="map {kind}" alt="" src="{uri}">' for kind, uri in pictures.maps.items())
     sides = "".join(f'<span class="side {at}">{to}</span>' for at, to in zip("lrtb", plane.sides, strict=False))
     peaks = "".join(f' data-{kind}="{at}"' for kind, at in pictures.peaks.items())
-    middle = plane.middle
+    at = plane.middle if pictures.opens_at is None else pictures.opens_at
     return (
         f'<figure style="flex-grow:{columns}" data-shown="{",".join(map(str, plane.shown))}" '
         f'data-total="{plane.total}"{peaks}>'
-        f"<figcaption>{plane.name} <output>slice {plane.shown[middle] + 1} of {plane.total}</output></figcaption>"
-        f'<div class="frame" style="aspect-ratio:{columns}/{rows};--n:{len(plane.shown)};--at:{middle}">'
+        f"<figcaption>{plane.name} <output>slice {plane.shown[at] + 1} of {plane.total}</output></figcaption>"
+        f'<div class="frame" style="aspect-ratio:{columns}/{rows};--n:{len(plane.shown)};--at:{at}">'
         f'<img alt="{escape(label)}" src="{pictures.grey}">{maps}{sides}</div>'
-        f'<input type="range" min="0" max="{len(plane.shown) - 1}" value="{middle}" aria-label="{escape(label)}">'
+        f'<input type="range" min="0" max="{len(plane.shown) - 1}" value="{at}" aria-label="{escape(label)}">'
         "</figure>"
     )
 

@@ -13,17 +13,25 @@ from crossd.data.masks import nearest_on
 from crossd.data.resampling import tidy_affine
 from crossd.inference import Answer, Case, WindowMap
 from crossd.inference.answer import Explanation
+from crossd.inference.case_scope import sentence_of
+from crossd.inference.classification import evidence_meaning
 from crossd.report.strips import class_colour
 
 COLUMNS = 4  # classes with a column of their own at most
 
 NOTE = (
-    "Window evidence is, at each voxel, the mean probability of the class over the windows that cover it, from 0 to 1. "
-    "It says which windows led to the answer; it is no segmentation and no proof."
+    "Evidence by windows is, at each voxel, the mean probability of the class over the windows that cover it, from 0 "
+    "to 1. Evidence by gradient or occlusion, where all windows say the same, is what each voxel adds to the log-odds "
+    "of the class, divided by the largest value shown of the case: colours of two cases do not compare, and what "
+    "speaks against the class is in the file only. It says what led to the answer; it is no segmentation and no proof."
+)
+SCOPE_NOTE = (
+    "Scope says whether a case is like those that the model was trained on, by its size, its intensities and what the "
+    "network makes of it. Outside, the answer is one about something that the model has never seen."
 )
 SALIENCY_NOTE = (
     "Grad-CAM: activations of a layer weighted by the gradient of the class's logit, per window, averaged where "
-    "windows overlap, and divided by the largest value in a window of the case. Colours of two cases do not compare."
+    "windows overlap, and divided by the largest value shown of the case. Colours of two cases do not compare."
 )
 MASK_NOTE = (
     "The mask is the one that was written, brought onto this volume by the nearest voxel; each class has its colour "
@@ -83,8 +91,8 @@ class ClassView(View):
         self.classes = self.choices = list(class_names)
         self.wide = len(self.classes) > COLUMNS
         self.columns = ["Predicted", *(["Highest P"] if self.wide else [f"P({name})" for name in self.classes])]
-        self.maps = {"evidence": "window evidence"} | ({"saliency": "Grad-CAM"} if saliency else {})
-        self.notes = [NOTE, *([SALIENCY_NOTE] if saliency else [])]
+        self.maps = {"evidence": "evidence"} | ({"saliency": "Grad-CAM"} if saliency else {})
+        self.notes = [NOTE, *([SALIENCY_NOTE] if saliency else []), SCOPE_NOTE]
 
     def found(self, answer: Answer) -> list[str]:
         predicted = answer.details["predicted_class"] or ""
@@ -96,8 +104,9 @@ class ClassView(View):
         values: list[float | None] = [None] * (len(self.columns) - 1)
         if chances:
             values = [max(chances.values())] if self.wide else [chances[name] for name in self.classes]
+        outside = ' <b class="outside">outside</b>' if "outside" in answer.kinds else ""
         return [
-            f"<td>{escape(', '.join(self.found(answer)))}</td>",
+            f"<td>{escape(', '.join(self.found(answer)))}{outside}</td>",
             *(_number_cell(value, 6, _bar) for value in values),
         ]
 
@@ -119,7 +128,11 @@ class ClassView(View):
         shown = answer.details["evidence_class"]
         values = said["evidence"].probabilities[:, self.classes.index(shown)].tolist()
         many = f"{len(values)}, saying {min(values):.3f} to {max(values):.3f}"
-        return {"Maps show": shown, "Windows": many if len(values) > 1 else "1"}
+        windows = many if len(values) > 1 else "1"
+        judged = sentence_of(answer.details)
+        scope = {} if judged is None else {"Scope": judged}
+        meaning = evidence_meaning(answer.details)
+        return {"Maps show": shown, "Evidence": meaning, "Windows": windows, **scope}
 
 
 def _bar(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import logging
 from collections.abc import Mapping
@@ -11,7 +12,9 @@ import monai.networks.nets
 from ignite.engine import Engine, Events
 from torch import nn
 
+from crossd.cards.by_monai import card_to_build, with_its_weights
 from crossd.cards.from_weights import card_of, is_none
+from crossd.cards.memory import built
 from crossd.cards.rules import SELF_SUPERVISED
 from crossd.checkpoints import load_pretrained, read_checkpoint
 from crossd.conv import crossd_convs
@@ -26,34 +29,38 @@ OWN = "CrossDUNet"
 CONVS = ("plain", "crossd")
 
 
-def segmentation_network(card: Mapping[str, Any]) -> nn.Module:
+def segmentation_network(card: Mapping[str, Any], training: bool = True) -> nn.Module:
     """Build the network of a segmentation card, with random weights.
+
+    While MONAI exports or loads a checkpoint (`crossd.cards.by_monai`), it is that of the checkpoint's card.
 
     Args:
         card: its `network` holds `name` (`"CrossDUNet"`, which is meant where it is absent, or a class of
             `monai.networks.nets`), the arguments of that class, and for one of MONAI's `convs`: `"plain"`, or
             `"crossd"` to build it from Cross-D convolutions (`crossd.crossd_convs`).
+        training: False for evaluation mode.
 
     Raises:
-        CrossDError: when there is no such network, or it does not take these arguments.
+        CrossDError: when there is no such network, it does not take these arguments, or does not fit into memory.
 
     >>> card = {"network": {"name": "SegResNet", "convs": "crossd", "in_channels": 1, "out_channels": 3}}
     >>> type(segmentation_network(card).convInit.conv).__name__
     'CrossDConv3d'
     """
+    card = card_to_build(dict(card))
     arguments = dict(card["network"])
     name, convs = network_name(arguments.pop("name", OWN)), one_of("convs", arguments.pop("convs", "plain"), CONVS)
+    kind = CrossDUNet if name == OWN else getattr(monai.networks.nets, name)
+
+    def build() -> nn.Module:
+        with crossd_convs() if convs == "crossd" and name != OWN else contextlib.nullcontext():
+            return kind(**arguments)  # type: ignore[no-any-return]
+
     try:
-        if name == OWN:
-            return CrossDUNet(**arguments)
-        kind = getattr(monai.networks.nets, name)
-        if convs == "plain":
-            return kind(**arguments)
-        with crossd_convs():
-            return kind(**arguments)
+        return with_its_weights(built(build, card)).train(training)
     except CrossDError:
         raise
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever a layer fails of
         raise CrossDError(
             f"A network takes the arguments of its class, got {arguments} for {name} ({error}). Correct "
             "--network_options, as in --network UNet --network_options \"{'channels':[8,16,32],'strides':[2,2]}\"."

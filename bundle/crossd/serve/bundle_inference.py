@@ -10,6 +10,7 @@ from typing import Any
 from crossd.bundle import check_version
 from crossd.errors import CrossDError
 from crossd.inference import Case, StructuredReports
+from crossd.inference.case_scope import CaseScope
 from crossd.options import literal
 from crossd.serve.series_versions import content_digest
 
@@ -22,6 +23,7 @@ class Inference:
         evaluator: MONAI's; `run()` loads the weights, then takes cases from its `data_loader` until that ends.
         preprocessing: from a source to what the network takes.
         reports: writes a Structured Report of each case.
+        scope: tells whether a case is like those that the model was trained on.
     """
 
     evaluator: Any
@@ -29,6 +31,7 @@ class Inference:
     preprocessing: Callable[[dict[str, Any]], dict[str, Any]]
     reports: StructuredReports
     model: str
+    scope: CaseScope
 
     def run(self, cases: Iterable[list[Case]], handler: Any) -> None:
         """Classify cases as they come, with one loading of the weights, until there are no more.
@@ -75,4 +78,4 @@ def prepare_inference(bundle_root: Path, folder: Path, **options: Any) -> Infere
     )
     reports = StructuredReports(folder, card, config.with_name("metadata.json"), given.series)
     reports.start()
-    return Inference(evaluator, card, preprocessing, reports, content_digest(given.weights))
+    return Inference(evaluator, card, preprocessing, reports, content_digest(given.weights), CaseScope(card))

@@ -15,6 +15,7 @@ from crossd.data import Series, find_series
 from crossd.errors import CrossDError
 from crossd.inference import Case, CaseDataset
 from crossd.inference.case_dataset import reason
+from crossd.inference.case_scope import details_of, warning_of
 from crossd.inference.classification import predicted_classes
 from crossd.report.discretion import without_folders
 from crossd.serve.bundle_inference import Inference
@@ -61,7 +62,7 @@ class Desk:
     def note(self, engine: Engine) -> None:
         """Write the reports of the batch, keep what was said of each case, and let go of its voxels."""
         for case, said in zip(cast(list[Case], engine.state.batch), cast(list, engine.state.output), strict=True):
-            what = said["error"] if "error" in said else self._answer(case, said["pred"].tolist())
+            what = said["error"] if "error" in said else self._answer(case, said)
             self._outcomes.append((case.name, what))
         engine.state.batch = engine.state.output = None
 
@@ -147,6 +148,7 @@ class Desk:
         self.folder.done(version.key)
         for report in reports:
             said = ", ".join(report.answer["predicted"]) or "none of the classes"
+            said += ", outside of what the model knows" if report.answer.get("scope") == "outside" else ""
             logger.info("series %s, version %d: %s; report %s", version.key.uid, number, said, report.uid)
         self.answered()
 
@@ -169,14 +171,18 @@ class Desk:
         else:
             self.folder.done(version.key)
 
-    def _answer(self, case: Case, values: Sequence[float]) -> Mapping[str, Any] | str:
-        """Class names and probabilities; why not, where the report could not be written."""
-        card = self.inference.card
+    def _answer(self, case: Case, said: Mapping[str, Any]) -> Mapping[str, Any] | str:
+        """Class names, probabilities and scope; why not, where the report could not be written."""
+        card, values = self.inference.card, said["pred"].tolist()
         chances = dict(zip(card["class_names"], values, strict=True))
         try:
-            file = self.inference.reports.write(case, chances, case.warnings)
+            assert case.image is not None  # it was read
+            judgement = self.inference.scope(case.image, said["evidence"].features)
+            judged, note = details_of(judgement), warning_of(judgement)
+            noted = case.warnings if note is None else (*case.warnings, note)
+            file = self.inference.reports.write(case, chances, noted, judged)
         except Exception as error:  # the other volumes are done
             return f"the structured report was not written: {reason(error)}"
         if file is None:
             return "No structured report was written."
-        return {"predicted": predicted_classes(values, card), "probabilities": chances}
+        return {"predicted": predicted_classes(values, card), "probabilities": chances, **judged}

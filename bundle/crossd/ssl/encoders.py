@@ -13,9 +13,10 @@ from typing import Any
 from monai.networks.nets import SegResNet, SwinUNETR, UNet
 from torch import Tensor, nn
 
+from crossd.callers import monai_command
 from crossd.checkpoints import TransferReport, load_pretrained
 from crossd.conv import crossd_convs
-from crossd.errors import CrossDError, one_of
+from crossd.errors import CrossDError, one_of, report_plainly
 from crossd.networks import CrossDResNet, PlainResNet
 from crossd.networks.monai_encoders import encoder_arguments
 from crossd.training.pretrained import PretrainedCheckpointLoader
@@ -129,13 +130,19 @@ def build_encoder(name: str, in_channels: int, options: Mapping[str, Any], conv:
         conv: `"crossd"` or `"plain"` convolutions; None for what is usual in that network.
 
     Raises:
-        CrossDError: for another name, or options that the network refuses.
+        CrossDError: for another name, options that the network refuses, and when MONAI is to export it.
 
     >>> import torch
     >>> maps = build_encoder("unet", 1, {"width": 4}).eval()(torch.zeros(1, 1, 32, 32, 32))
     >>> [tuple(feature.shape[1:]) for feature in maps]
     [(64, 2, 2, 2), (32, 2, 2, 2), (16, 4, 4, 4), (8, 8, 8, 8), (4, 16, 16, 16)]
     """
+    if monai_command() is not None:
+        report_plainly()
+        raise CrossDError(
+            "An export answers something; a self-supervised encoder, got one to export by MONAI, has no classes yet. "
+            "Fine-tune it with configs/train.json first."
+        )
     kind = ENCODERS[one_of("encoder", name, ENCODERS)]
     conv = one_of("conv", conv or ("crossd" if name == "crossd" else "plain"), CONVS)
     try:

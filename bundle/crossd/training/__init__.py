@@ -15,6 +15,7 @@ from crossd.training.progress import TrainingProgress, check_resume
 from crossd.training.randomness import SeededDataset, SeedEpochs
 from crossd.training.readable import readable_cases
 from crossd.training.schedule import epoch_schedule
+from crossd.training.scope import ScopeWriter
 from crossd.training.trainable import set_trainable
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "LossBar",
     "PrepareImages",
     "PretrainedCheckpointLoader",
+    "ScopeWriter",
     "SeedEpochs",
     "SeededDataset",
     "TrainedCheckpointLoader",

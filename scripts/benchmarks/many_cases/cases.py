@@ -38,6 +38,7 @@ def make_model(path: Path, metadata: Path, window: int = 16) -> Path:
         window: voxels of its sides.
     """
     card = json.loads(metadata.read_text(encoding="utf-8"))["card"]
+    card.pop("scope", None)  # of the shipped network
     classes = len(card["class_names"])
     card["network"] = {"spatial_dims": 3, "in_channels": 1, "num_classes": classes, "depth": 10, "width": 4}
     card["input"] |= {"channels": ["image"], "spacing": None, "roi_size": [window] * 3}

@@ -213,6 +213,7 @@ def main() -> int:
             images = arguments.images or make_cases(f"{folder}/in", arguments.cases, arguments.size, arguments.spacing)
             shared = {"images": str(images), "weights": arguments.weights}
             bundle: dict = {"config": OURS, "output_dir": f"{folder}/ours", "stages": arguments.stages, **shared}
+            bundle |= {"evidence": "windows"}  # the zoo style, and the parts, look at nothing twice
             bundle |= {"report": False} if arguments.no_report else {}
             folded = FOLDED if arguments.folded else {}
             zoo: dict = {"config": str(ZOO_STYLE), "output_dir": f"{folder}/zoo", **shared, **folded}

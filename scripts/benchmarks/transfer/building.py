@@ -78,7 +78,7 @@ def _plain(
 
 def _architecture(checkpoint: Path | None) -> dict[str, Any]:
     """Of a MedicalNet file: its own width, depth, stem and shortcuts, since it cannot be had in another size."""
-    from crossd.cards.from_weights import resnet_arguments
+    from crossd.cards.from_tensors import resnet_arguments
 
     if checkpoint is None:
         return {}

@@ -24,6 +24,7 @@ CONFIG = str(ROOT / "configs" / "inference.json")
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     card = json.loads((ROOT / "configs" / "metadata.json").read_text())["card"]
+    card.pop("scope", None)  # of the shipped network
     card["network"] |= {"depth": 10, "width": 4}
     card["input"]["roi_size"] = [24, 24, 24]
     torch.manual_seed(3)

@@ -48,12 +48,12 @@ def stored_frames(
         streams = {index: bytes(data[:4096]) for index, data in every if index in frames}
     planes = iter_pixels(dataset, indices=list(frames), correct_unused_bits=False) if decoded is None else decoded
     for frame, plane in zip(frames, planes, strict=True):
-        rows, columns, bits = stream_facts(streams.get(frame, b"")) or (*size, stored)
-        if (rows, columns) != size:
-            raise ValueError(f"the compressed image has {rows} × {columns} pixels, and the header {size}")
-        signed = dataset.get("PixelRepresentation") == 1
-        cut, told = _stored_bits(dataset, plane.reshape(size), min(bits, stored) if signed else stored)
-        if signed and bits < stored and cut.min() < 0:
+        facts = stream_facts(streams.get(frame, b""))
+        if facts is not None and facts[:2] != size:
+            raise ValueError(f"the compressed image has {facts[0]} × {facts[1]} pixels, and the header {size}")
+        bits = stored if facts is None or dataset.get("PixelRepresentation") != 1 else min(facts[2], stored)
+        cut, told = _stored_bits(dataset, plane.reshape(size), bits)
+        if bits < stored and cut.min() < 0:
             told.append(
                 f"The compressed image has {bits} bits a pixel, the last one of which is taken for the sign, where "
                 f"BitsStored (0028,0101) is {stored}"
@@ -89,8 +89,9 @@ def decoded(frames: Sequence[tuple[str, int]], allocate: Callable[..., np.ndarra
             try:
                 planes = list(iter_pixels(dataset, indices=wanted, correct_unused_bits=False))
             except Exception:
-                planes = [plane for frame in wanted if (plane := _by_itk(dataset, frame)) is not None]
-                if len(planes) < len(wanted):
+                by_itk = [_by_itk(dataset, frame) for frame in wanted]
+                planes = [plane for plane in by_itk if plane is not None]
+                if len(planes) < len(by_itk):
                     raise
             if out is None:
                 out = allocate((len(frames), int(dataset.Rows), int(dataset.Columns)), np.int32)

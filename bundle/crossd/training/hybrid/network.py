@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
-from crossd.conv import CrossDConv
 from crossd.errors import CrossDError, one_of
-from crossd.networks import CrossDResNet
+from crossd.networks import Classifier, build_classifier
+from crossd.networks.tied import check_twins, crossd_layers, tie
 from crossd.training.loss import branch_weights
 from crossd.training.trainable import set_trainable
 
@@ -47,6 +46,7 @@ class HybridNetwork(nn.Module):
     Source: named as future work in Yavuz and Yang, arXiv 2411.02441; how it is done is ours.
 
     >>> arguments = {"in_channels": 1, "depth": 10, "width": 4}
+    >>> from crossd import CrossDResNet
     >>> volumes, images = (CrossDResNet(dims, num_classes=classes, **arguments) for dims, classes in ((3, 2), (2, 6)))
     >>> network = HybridNetwork(volumes, images)
     >>> network.volumes.layer1[0].conv1.weight is network.images.layer1[0].conv1.weight
@@ -67,14 +67,14 @@ class HybridNetwork(nn.Module):
         super().__init__()
         one_of("norm_statistics", norm_statistics, STATISTICS)
         self.run_volumes, self.run_images = (bool(w) for w in branch_weights(volume_weight, image_weight))
-        _check_twins(volumes, images, head)
+        check_twins(volumes, images, head)
         self.volumes = volumes
         self.images = images
         self.norm_statistics = norm_statistics
         self.head = head
-        dynamic = {name for name, layer in _crossd(images).items() if layer.alignment == "dynamic"}
+        dynamic = {name for name, layer in crossd_layers(images).items() if layer.alignment == "dynamic"}
         self._tie()
-        for name, layer in _crossd(volumes).items():
+        for name, layer in crossd_layers(volumes).items():
             if layer.predictor is not None:  # 3D layers at `running` froze what is now the images' predictor too
                 used = layer.alignment == "dynamic" and self.run_volumes
                 layer.predictor.requires_grad_(used or (name in dynamic and self.run_images))
@@ -89,21 +89,7 @@ class HybridNetwork(nn.Module):
         return of_volumes, self.images(images) if self.run_images else None
 
     def _tie(self) -> None:
-        theirs = dict(self.images.named_modules())
-        for name, module in self.volumes.named_modules():
-            if name == self.head or name.startswith(f"{self.head}."):
-                continue
-            twin = theirs[name]
-            for key in module._parameters:
-                twin._parameters[key] = module._parameters[key]
-            for key in module._buffers:
-                if self.norm_statistics == "shared" or not isinstance(module, _NormBase) or self._images_alone(name):
-                    twin._buffers[key] = module._buffers[key]
-
-    def _images_alone(self, name: str) -> bool:
-        """Whether a batch norm belongs to a predictor that the volumes do not ask."""
-        layer = self.volumes.get_submodule(name.rpartition(".predictor")[0])
-        return ".predictor" in f".{name}" and isinstance(layer, CrossDConv) and layer.alignment != "dynamic"
+        tie(self.volumes, self.images, self.head, statistics=self.norm_statistics == "shared")
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HybridNetwork:
         """What `.to()` calls: it makes new buffers, which are tied again."""
@@ -112,42 +98,11 @@ class HybridNetwork(nn.Module):
         return self
 
 
-def _crossd(network: nn.Module) -> dict[str, CrossDConv]:
-    return {name: module for name, module in network.named_modules() if isinstance(module, CrossDConv)}
-
-
-def _check_twins(volumes: nn.Module, images: nn.Module, head: str) -> None:
-    dims = [{layer.spatial_dims for layer in _crossd(network).values()} for network in (volumes, images)]
-    if dims != [{3}, {2}]:
-        raise CrossDError(
-            "Hybrid training shares Cross-D kernels between a 3D and a 2D network, got "
-            f"{type(volumes).__name__} and {type(images).__name__} with layers of {dims[0] or 'no'} and "
-            f"{dims[1] or 'no'} dimensions. Build both as crossd.CrossDResNet."
-        )
-    shapes = [
-        {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.startswith(f"{head}.")}
-        for network in (volumes, images)
-    ]
-    other = sorted(name for name in {*shapes[0], *shapes[1]} if shapes[0].get(name) != shapes[1].get(name))
-    motions = [
-        {(layer.motion, layer.predictor and layer.predictor.max_angle) for layer in _crossd(n).values()}
-        for n in (volumes, images)
-    ]
-    if other or motions[0] != motions[1]:
-        what = (
-            f"{len(other)} entries, {other[0]} among them," if other else f"the motions {motions[0]} and {motions[1]}"
-        )
-        raise CrossDError(
-            f"The 3D and the 2D network of hybrid training have the same layers, got other ones: {what} differ. Give "
-            "both the same depth, width, channels, stem, motion and max_angle."
-        )
-
-
-def image_twin(volumes: CrossDResNet, network: Mapping[str, Any], num_classes: int, **changes: Any) -> CrossDResNet:
+def image_twin(volumes: nn.Module, network: Mapping[str, Any], num_classes: int, **changes: Any) -> Classifier:
     """A 2D network of the layers of a 3D one, for `HybridNetwork`.
 
     Args:
-        network: the arguments of `CrossDResNet` that it was made with, as on its card. `alignment` is left out, so that
+        network: the arguments that it was made with, as on its card. `alignment` is left out, so that
             2D has its own default, `"dynamic"`.
         changes: arguments for the 2D network alone, such as `alignment="rest"`.
 
@@ -155,19 +110,20 @@ def image_twin(volumes: CrossDResNet, network: Mapping[str, Any], num_classes: i
         CrossDError: when the 3D network is of plain convolutions.
 
     >>> arguments = {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4}
+    >>> from crossd import CrossDResNet
     >>> image_twin(CrossDResNet(**arguments), arguments, 6).fc
     Linear(in_features=32, out_features=6, bias=True)
     """
-    if not isinstance(volumes, CrossDResNet):
+    if not crossd_layers(volumes):
         raise CrossDError(
             f"Hybrid training needs Cross-D kernels, got a {type(volumes).__name__}. Start from other weights, or none."
         )
     kept = {name: value for name, value in network.items() if name not in ("alignment", "conv")}
-    return CrossDResNet(**{**kept, "spatial_dims": 2, "num_classes": num_classes, **changes})
+    return build_classifier({**kept, "spatial_dims": 2, "num_classes": num_classes, **changes})
 
 
 def hybrid_network(
-    volumes: CrossDResNet,
+    volumes: Classifier,
     network: Mapping[str, Any],
     image_classes: Sequence[str],
     image_options: Mapping[str, Any] | None = None,

@@ -1,0 +1,137 @@
+"""Which voxels a network's answer came from: a map for volumes of which the windows say the same everywhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import torch
+from monai.visualize import OcclusionSensitivity
+from torch import Tensor, nn
+
+from crossd.errors import one_of
+from crossd.inference.backends import Accelerated
+from crossd.inference.evidence import WindowMap
+from crossd.inference.window_inferer import WindowInferer
+
+METHODS = ("gradient", "occlusion")
+CUBES = 8  # along each axis of a window, hidden one by one by "occlusion"
+
+logger = logging.getLogger(__name__)
+
+
+class VoxelEvidence:
+    r"""What the voxels of a volume $x$ add to the log-odds $\log\frac{p}{1 - p}$ of a class.
+
+    - `gradient`: of voxel $i$, $(x_i - b_i)\,\partial\log\frac{p}{1 - p}/\partial x_i$, to first order what would be
+      lost if it were background $b$ (the inferer's `pad_value`). One pass forward and one backward.
+    - `occlusion`: MONAI's `OcclusionSensitivity`. Of each of 8³ cubes of a window, the log-odds that are lost where it
+      is background; one pass forward for each cube that is not background already.
+
+    Both are measured in logits, with their sign: what is below 0 speaks against the class. Voxels that several windows
+    cover have the mean over these.
+
+    Args:
+        network: maps `(batch, channel, *spatial)` to logits `(batch, classes)`; of an `Accelerated` one that in PyTorch
+            is asked for gradients. It is not changed.
+        method: one of `METHODS`. A network without gradients, as TensorRT's and frozen programs are, is occluded.
+
+    Raises:
+        CrossDError: for an unknown method.
+
+    Source: Shrikumar et al., gradient times input, https://arxiv.org/abs/1605.01713; Zeiler and Fergus, occlusion,
+    https://arxiv.org/abs/1311.2901. They are compared in docs/guide/report.md.
+
+    >>> network = nn.Sequential(nn.AvgPool3d(4), nn.Flatten(), nn.Linear(1, 2)).eval()
+    >>> volume = torch.zeros(1, 4, 4, 4)
+    >>> volume[0, 1, 2, 3] = 1.0
+    >>> found = VoxelEvidence(network)(volume, WindowInferer(4), class_index=1)()
+    >>> found.shape, found.nonzero().tolist()
+    (torch.Size([4, 4, 4]), [[1, 2, 3]])
+    """
+
+    def __init__(self, network: nn.Module, method: str = "gradient") -> None:
+        self.method = one_of("evidence", method, METHODS)
+        self.network = network.network if isinstance(network, Accelerated) else network
+        self.network.eval()
+
+    def __call__(self, image: Tensor, inferer: WindowInferer, class_index: int) -> WindowMap:
+        """The map of a volume `(channel, depth, height, width)` for a class.
+
+        Args:
+            image: as the network gets it.
+            inferer: places the windows, and says what background is and whether classes exclude each other.
+            class_index: whose log-odds are explained.
+        """
+        plan = inferer.plan(image[None])
+        device = next((one.device for one in self.network.parameters()), image.device)
+        background = torch.as_tensor(inferer.pad_value, dtype=torch.float32).reshape(-1, 1, 1, 1).to(device)
+        total, count = (torch.zeros(plan.volume.shape[2:]) for _ in range(2))
+
+        def score(windows: Tensor) -> Tensor:
+            return log_odds(self.network(windows), inferer.activation == "softmax")[:, class_index]
+
+        for index, box in enumerate(plan.boxes):
+            count[box] += 1
+            if plan.same_as[index] == index:  # the others are background, which adds nothing
+                window = plan.cut(index).to(device, torch.float32)
+                total[box] += self._of_window(window, background, score).detach().sum((0, 1)).cpu()
+        inside = tuple(slice(pad, pad + size) for pad, size in zip(plan.before, plan.shape, strict=True))
+        values = (total / count)[inside]
+        return WindowMap(values, tuple(map(torch.eye, values.shape)), probability=False)
+
+    def _of_window(self, window: Tensor, background: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.method == "gradient":
+            with torch.enable_grad():
+                window.requires_grad_(True)
+                said = score(window)
+                if said.requires_grad:
+                    return torch.autograd.grad(said.sum(), window)[0] * (window - background)
+            logger.warning("the network gives no gradients: the maps of evidence are made by occlusion")
+            self.method = "occlusion"
+        return _occlusion(window.detach(), background, score)
+
+
+@torch.no_grad()
+def _occlusion(window: Tensor, background: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
+    """What is lost where a cube is background, `(1, 1, *spatial)`."""
+    cube = [max(1, size // CUBES) for size in window.shape[2:]]
+    shown = window - background  # MONAI hides voxels behind one number for all channels
+    whole = score(window)
+
+    def lost(hidden: Tensor) -> Tensor:
+        found = torch.zeros(len(hidden), 1, device=hidden.device)
+        changed = ((hidden - shown).abs() > 1e-5).flatten(1).any(1)  # normalising rounds in the last digit
+        if changed.any():
+            found[changed, 0] = whole - score(hidden[changed] + background)
+        return found
+
+    occlude = OcclusionSensitivity(
+        _Module(lost), cube, n_batch=CUBES, verbose=False, mode=0.0, overlap=0.0, activate=False
+    )
+    return torch.as_tensor(occlude(shown)[0])
+
+
+class _Module(nn.Module):
+    """A function as a module, which is what MONAI takes."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.forward = function
+
+
+def log_odds(logits: Tensor, exclusive: bool) -> Tensor:
+    """$\\log\\frac{p}{1 - p}$ of each class, `(batch, classes)`.
+
+    Args:
+        logits: `(batch, classes)`.
+        exclusive: whether probabilities are their softmax; otherwise each class has a sigmoid of its own.
+
+    >>> logits = torch.tensor([[2.0, -1.0, 0.5]])
+    >>> torch.allclose(log_odds(logits, True), logits.softmax(1).logit()), log_odds(logits, False).tolist()
+    (True, [[2.0, -1.0, 0.5]])
+    """
+    if not exclusive:
+        return logits
+    own = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
+    return logits - logits[:, None].masked_fill(own, -torch.inf).logsumexp(2)

@@ -1,0 +1,155 @@
+"""What a 2D network sees of a volume: its slices, and its projections along any direction.
+
+The sum over depth of a 3D convolution is the 2D convolution of the projection, Σ_d (U ⋆ V) = (Σ_d U) ⋆ (Σ_d V): for one
+convolution without bias, of depth stride 1, with circular or K − 1 zeros of depth padding. That is the Fourier-slice
+theorem, and why a kernel trained on images by `view="projection"` belongs to projections of volumes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from crossd.errors import CrossDError, one_of
+
+KINDS = ("mean", "max", "std")
+THICK = 3.0  # pixels longer than this times their width are not looked at
+
+
+def directions(name: str) -> list[tuple[int, int, int]]:
+    """Directions to look along, as `(depth, height, width)`: the axes first, then diagonals of faces and of the cube.
+
+    Args:
+        name: `"axes"` (3) or `"diagonals"` (13: 3 axes, 6 face and 4 space diagonals).
+
+    >>> directions("axes"), len(directions("diagonals"))
+    ([(1, 0, 0), (0, 1, 0), (0, 0, 1)], 13)
+    """
+    one_of("directions", name, ("axes", "diagonals"))
+    steps = [(i, j, k) for i, j, k in itertools.product((1, 0, -1), repeat=3) if (i, j, k) > (0, 0, 0)]
+    steps.sort(key=lambda step: (sum(map(abs, step)), [-abs(value) for value in step]))
+    return steps[:3] if name == "axes" else steps
+
+
+def square_axes(spacing: Sequence[float]) -> list[int]:
+    """Axes along which a volume shows images whose pixels are square enough, at most 3 times as long as wide.
+
+    Args:
+        spacing: of voxels along `(depth, height, width)`, any unit.
+
+    >>> square_axes((1, 1, 1)), square_axes((10, 1.5, 1.5))
+    ([0, 1, 2], [0])
+
+    Raises:
+        CrossDError: where no axis is left.
+    """
+    pairs = [[float(step) for other, step in enumerate(spacing) if other != axis] for axis in range(3)]
+    kept = [axis for axis, pair in enumerate(pairs) if max(pair) <= THICK * min(pair)]
+    if not kept:
+        raise CrossDError(
+            f"An image needs pixels at most {THICK:g} times as long as wide, and voxels of {tuple(spacing)} give none. "
+            "Give the card another spacing."
+        )
+    return kept
+
+
+def slice_indices(length: int, step: int, most: int) -> list[int]:
+    """Which slices along an axis are looked at: every `step`-th, the same distance from both ends, at most `most`.
+
+    >>> slice_indices(7, 2, 100), slice_indices(8, 3, 100), slice_indices(100, 1, 3)
+    ([0, 2, 4, 6], [0, 3, 6], [16, 50, 83])
+    """
+    count = max(1, min(most, math.ceil(length / step)))
+    if count < math.ceil(length / step):  # the middles of `most` equal parts
+        return [int((index + 0.5) * length / count) for index in range(count)]
+    first = (length - 1 - (count - 1) * step) // 2
+    return [first + index * step for index in range(count)]
+
+
+def slices(x: Tensor, axis: int, step: int = 1, most: int = 1000) -> Tensor:
+    """`(batch, channel, depth, height, width)` → `(batch, slice, channel, rows, columns)`, slices along `axis`.
+
+    Rows and columns are the two other axes in their order, as in `crossd.conv.through_plane`.
+
+    >>> slices(torch.rand(2, 1, 4, 5, 6), axis=1, step=2).shape
+    torch.Size([2, 3, 1, 4, 6])
+    """
+    index = torch.tensor(slice_indices(x.shape[2 + axis], step, most), device=x.device)
+    return x.index_select(2 + axis, index).movedim(2 + axis, 1)
+
+
+def projections(x: Tensor, axis: int, kinds: Sequence[str] = KINDS, background: float = 0.0) -> Tensor:
+    """`(batch, channel, depth, height, width)` → `(batch, kind, channel, rows, columns)`, seen along `axis`.
+
+    Args:
+        x: intensities of which `background` is the darkest.
+        kinds: `"mean"`, `"max"`, `"std"`: the standard deviation along the axis, twice, from the background upwards, so
+            that it fills the range of intensities as the others do.
+
+    >>> projections(torch.tensor([0.0, 1.0]).reshape(1, 1, 2, 1, 1), axis=0).flatten().tolist()
+    [0.5, 1.0, 1.0]
+    """
+    seen = []
+    for kind in kinds:
+        if kind == "mean":
+            seen.append(x.mean(2 + axis))
+        elif kind == "max":
+            seen.append(x.amax(2 + axis))
+        else:
+            seen.append(2 * (x.var(2 + axis, correction=0) + 1e-12).sqrt() + background)
+    return torch.stack(seen, 1)
+
+
+def turn(x: Tensor, direction: Sequence[float], spacing: Sequence[float], background: float = 0.0) -> Tensor:
+    """Turn volumes about their centre so that what lay along `direction` runs along depth.
+
+    Args:
+        x: `(batch, channel, depth, height, width)`.
+        direction: `(depth, height, width)`, in millimetres, any length.
+        spacing: of voxels, which the turned volume keeps, as it keeps the size.
+        background: what comes from outside of the volume.
+
+    >>> volume = torch.zeros(1, 1, 5, 5, 5)
+    >>> volume[0, 0, 2, :, 2] = 1
+    >>> turn(volume, (0, 1, 0), (1, 1, 1))[0, 0, :, 2, 2].round().tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    matrix = torch.from_numpy(_sampling(x.shape[2:], direction, spacing)).to(x)
+    grid = F.affine_grid(matrix.expand(len(x), 3, 4), list(x.shape), align_corners=False)
+    return F.grid_sample(x - background, grid, align_corners=False) + background
+
+
+def _sampling(shape: Sequence[int], direction: Sequence[float], spacing: Sequence[float]) -> np.ndarray:
+    """The `(3, 4)` matrix of `affine_grid`, whose axes are (width, height, depth) and run from −1 to 1."""
+    ahead = np.asarray(direction, dtype=float) / np.linalg.norm(direction)
+    beside = np.eye(3)[[1, 2, 0]][np.abs(ahead).argmax()]  # an axis off the direction, in the order of the axes
+    rows = beside - (beside @ ahead) * ahead
+    rows /= np.linalg.norm(rows)
+    turned = np.stack([ahead, rows, np.cross(ahead, rows)], axis=1)  # columns: where (depth, height, width) come from
+    extent = np.asarray(shape, dtype=float) * np.asarray(spacing, dtype=float)
+    relative = turned * extent[None] / extent[:, None]
+    return np.concatenate([relative[::-1, ::-1], np.zeros((3, 1))], axis=1)
+
+
+def resize_images(images: Tensor, size: int, pixel: Sequence[float]) -> Tensor:
+    """Bilinearly to square pixels, the longer side `size` pixels long; smaller by means of what falls into a pixel.
+
+    Args:
+        images: `(image, channel, rows, columns)`.
+        pixel: height and width of a pixel.
+
+    >>> resize_images(torch.rand(3, 1, 10, 10), 32, (2, 1)).shape
+    torch.Size([3, 1, 32, 16])
+    """
+    extent = [length * float(step) for length, step in zip(images.shape[2:], pixel, strict=True)]
+    wanted = [max(1, round(size * side / max(extent))) for side in extent]
+    if wanted == list(images.shape[2:]):
+        return images
+    smaller = any(new < old for new, old in zip(wanted, images.shape[2:], strict=True))
+    return F.interpolate(images, wanted, mode="bilinear", align_corners=False, antialias=smaller)
