@@ -40,7 +40,7 @@ def test_sum_over_depth_is_the_kernel(mode: str) -> None:
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((2, 2, 3, 3), {"mode": "mode"}, "`mode` must be one of 'centre', 'mean'; got 'mode'"),
+        ((2, 2, 3, 3), {"mode": "mode"}, "`mode` must be one of 'centre', 'mean', 'tomographic'; got 'mode'"),
         ((2, 2, 3), {}, r"Inflation takes a 2D kernel \(out, in, height, width\); got shape \(2, 2, 3\)"),
         ((2, 2, 3, 5), {}, "not square does not say how deep it becomes; got 3x5. Pass `depth`"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import os
 import pickle
 import random
@@ -71,7 +72,7 @@ def test_killed_at_any_moment_the_file_is_whole(tmp_path: Path) -> None:
     path, chance = tmp_path / "last.pt", random.Random(0)
     weights = {"weight": torch.zeros(50_000)}
     save_checkpoint(path, weights, epoch=0)
-    for _ in range(20):
+    for turn in itertools.count():
         child = os.fork()
         if child == 0:
             try:
@@ -82,8 +83,11 @@ def test_killed_at_any_moment_the_file_is_whole(tmp_path: Path) -> None:
         time.sleep(chance.uniform(0.0, 0.03))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        assert read_checkpoint(path)["model"]["weight"].shape == (50_000,)
-    assert read_checkpoint(path)["epoch"] == 1
+        kept = read_checkpoint(path)
+        assert kept["model"]["weight"].shape == (50_000,)
+        if turn >= 20 and kept["epoch"] == 1:  # a busy machine may kill the first ones before they have written any
+            break
+        assert turn < 2000
     assert set(os.listdir(tmp_path)) <= {"last.pt", ".last.pt.part"}
 
 

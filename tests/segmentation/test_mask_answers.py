@@ -166,7 +166,12 @@ def test_report_counts_what_failed_as_nothing_found(read, tmp_path):
     report_on(report, [case, unread, unmasked], [said, {"error": "cannot be read"}, said])
     content = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert content["mean_dice"]["mean"] == pytest.approx(1 / 3)
-    assert content["classes"]["low"]["surface_distance"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "cases": 1}
+    assert content["classes"]["low"]["surface_distance"] == {
+        "mean": 0.0,
+        "low": None,
+        "high": None,
+        "cases": 1,
+    }  # of one patient
     assert set(content["failed"]) == {"b", "c"}
     rows = list(csv.DictReader((tmp_path / "out" / "cases.csv").open()))
     assert [row["dice_high"] for row in rows] == ["1.00000", "0.00000", "0.00000"]

@@ -38,7 +38,7 @@ def run_by_stages(workflow: ConfigWorkflow) -> dict[str, float]:
 
     def watch(engine: Any) -> None:
         loaded.append(time.perf_counter())
-        engine.network.forward = timed("network", engine.network.forward)
+        engine.network.with_features = timed("network", engine.network.with_features)
         engine._process_function = timed("windows, network included", engine._process_function)
 
     evaluator.add_event_handler(Events.STARTED, watch)

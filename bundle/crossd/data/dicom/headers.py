@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from crossd.data import decoder
 from crossd.data.dicom.agreement import check_bits, disagreements
 from crossd.data.dicom.distinctions import TAGS, traits_of
 from crossd.data.dicom.mosaics import MOSAIC_TAGS, mosaic_of
@@ -33,6 +34,7 @@ from crossd.data.dicom.values import (
     attribute,
     finite,
     inverted_range,
+    is_encoded,
     is_lossy,
     is_rescaled,
     padding_range,
@@ -112,6 +114,8 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
             told = check_structure(path, file, dataset, needs_pixels(sop_class)) if dataset.get("Rows") else []
             if told is None:
                 del dataset.Rows  # of pixels that are not there
+            elif dataset.get("Rows") and is_encoded(dataset):
+                decoder.start()  # while other headers are read
     except CrossDError:
         raise
     except Exception as error:  # pydicom raises whatever the damaged bytes lead it to

@@ -150,6 +150,12 @@ def is_lossy(dataset: Any) -> bool:
     return str(dataset.get("LossyImageCompression") or "") == "01" or str(syntax) in _LOSSY
 
 
+def is_encoded(dataset: Any) -> bool:
+    """Whether a codec has to decode its pixels; a file without meta information is plain."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    return syntax is not None and bool(syntax.is_transfer_syntax) and bool(syntax.is_encapsulated)
+
+
 def state_encoding(dataset: Any) -> None:
     """Write down the encoding of a file without meta information, as pydicom found it, which decoding asks for."""
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
