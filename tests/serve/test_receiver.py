@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import socket
@@ -14,7 +15,9 @@ from crossd.serve import Node, outbox
 from crossd.serve.receiver import ANOTHER_OBJECT, CANNOT_UNDERSTAND, OUT_OF_RESOURCES, Receiver
 from pydicom import dcmread
 from pynetdicom import AE
-from pynetdicom.sop_class import ComprehensiveSRStorage, CTImageStorage, Verification
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
+from pynetdicom.sop_class import ComprehensiveSRStorage, CTImageStorage, MRImageStorage, Verification
 
 from .made import PATIENT, make_series
 
@@ -44,6 +47,20 @@ def association(receiver, calling="ORTHANC", called="CROSSD", contexts=(CTImageS
         made.release()
 
 
+def send_raw(to, announced, data):
+    """The status of a C-STORE whose data set is as it is given."""
+    (context,) = [item for item in to.accepted_contexts if item.abstract_syntax == announced.SOPClassUID]
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 2
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = announced.SOPClassUID, announced.SOPInstanceUID
+    request.DataSet = io.BytesIO(data)
+    to._reactor_checkpoint.clear()
+    to.dimse.send_msg(request, context.context_id)
+    _, answer = to.dimse.get_msg(block=True)
+    to._reactor_checkpoint.set()
+    return answer and answer.Status
+
+
 def test_what_is_received_is_what_was_sent(receiver, tmp_path):
     sent = make_series(tmp_path / "sent", slices=3)
     with association(receiver) as to:
@@ -65,7 +82,8 @@ def test_others_are_rejected(receiver, caplog):
         with association(receiver, calling, called) as to:
             assert to.is_rejected
     assert not receiver.folder.exists()
-    assert "rejected an association from SOMEBODY at 127.0.0.1: not allowed, or it called another" in caplog.text
+    assert "rejected an association from 127.0.0.1: it is not among those of --allow (SOMEBODY)" in caplog.text
+    assert "from 127.0.0.1: it calls another AE title (ORTHANC calls ANOTHER)" in caplog.text
 
 
 def test_nobody_is_allowed_without_being_named(tmp_path):
@@ -112,7 +130,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(receiver, tmp_path, monkeypatch,
             assert to.send_c_store(dcmread(file)).Status == OUT_OF_RESOURCES
         assert [path for path in receiver.folder.rglob("*") if path.is_file()] == []
         assert to.send_c_store(dcmread(file)).Status == 0
-    assert "refused an object from ORTHANC at 127.0.0.1: No space left on device" in caplog.text
+    assert "refused an object from 127.0.0.1: No space left on device (ORTHANC)" in caplog.text
     assert PATIENT not in caplog.text
 
 
@@ -128,14 +146,14 @@ def test_uids_cannot_lead_elsewhere(receiver, tmp_path, uid):
 
 def test_another_object_than_announced(receiver, tmp_path):
     (file,) = make_series(tmp_path / "sent", slices=1)
-    event = type("Event", (), {})()
-    event.encoded_dataset = file.read_bytes
-    event.request = type("Request", (), {"AffectedSOPInstanceUID": "1.2.3"})()
-    requestor = type("Requestor", (), {"ae_title": "ÄORTHANC", "address": "127.0.0.1"})()
-    event.assoc = type("Association", (), {"requestor": requestor})()
-    assert receiver._store(event) == ANOTHER_OBJECT
-    event.encoded_dataset = lambda: b"nothing"
-    assert receiver._store(event) == CANNOT_UNDERSTAND
+    with association(receiver, contexts=(CTImageStorage, MRImageStorage)) as to:
+        for tag, value in (("SOPInstanceUID", "1.2.3"), ("SOPClassUID", MRImageStorage)):
+            dataset = dcmread(file)
+            data = encode(dataset, False, True)
+            dataset[tag].value = value
+            assert send_raw(to, dataset, data) == ANOTHER_OBJECT
+        assert send_raw(to, dcmread(file), b"nothing at all") == CANNOT_UNDERSTAND
+        assert to.send_c_store(dcmread(file)).Status == 0
 
 
 def test_an_address_that_others_can_reach_is_warned_of(tmp_path, caplog):

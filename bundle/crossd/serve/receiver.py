@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from crossd.errors import CrossDError
-from crossd.files import replaced
+from crossd.serve.arriving import ANOTHER_OBJECT, CANNOT_UNDERSTAND, OUT_OF_RESOURCES
+from crossd.serve.complaints import Complaints
 from crossd.serve.nodes import Node, check_ae_title
+from crossd.serve.received import HEADER, UID, Received, uids_of
 
-_UID = re.compile(r"[0-9][0-9.]{0,63}")  # what may become a file name
 _IMAGES = (
     "CTImageStorage",
     "EnhancedCTImageStorage",
@@ -51,7 +51,6 @@ _SYNTAXES = (
     "HTJ2KLosslessRPCL",
     "HTJ2K",
 )
-OUT_OF_RESOURCES, CANNOT_UNDERSTAND, ANOTHER_OBJECT = 0xA700, 0xC000, 0xA900  # PS3.4, table B.2-1
 TIMEOUT = 60.0
 
 logger = logging.getLogger(__name__)
@@ -59,6 +58,9 @@ logger = logging.getLogger(__name__)
 
 class Receiver:
     """Takes images by C-STORE and writes each to `<study>/<series>/<instance>.dcm`, whole or not at all.
+
+    An object whose UID is that of another one, with other content, takes its name; the earlier one is kept as
+    `<instance>.earlier-<digest>.dcm`, and the log tells.
 
     Args:
         allowed: AE titles of those who may send; others are rejected.
@@ -79,6 +81,8 @@ class Receiver:
         self.node = node
         self.allowed = [check_ae_title(title) for title in allowed]
         self.folder = folder
+        self.files = Received(folder)
+        self.complaints = Complaints()
         self._server: Any = None
 
     def start(self) -> None:
@@ -86,74 +90,95 @@ class Receiver:
         from pynetdicom import AE, evt
         from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-        for part in self.folder.rglob(".*.dcm.*"):  # of a process that was ended while it wrote
-            part.unlink(missing_ok=True)
+        from crossd.serve.gate import TO_ASSOCIATE, Gate
+        from crossd.serve.peer import LONGEST_PDU
+
+        self.files.tidy()
         entity = AE(ae_title=self.node.ae_title)
-        entity.require_called_aet = True
-        entity.require_calling_aet = self.allowed
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = TIMEOUT
-        entity.maximum_associations = 10
+        entity.acse_timeout, entity.dimse_timeout, entity.network_timeout = TO_ASSOCIATE, TIMEOUT, TIMEOUT
+        entity.maximum_pdu_size = LONGEST_PDU
+        entity.maximum_associations = 10**6  # the gate has counted them
         entity.add_supported_context(Verification)
         for uid, syntaxes in image_contexts():
             entity.add_supported_context(uid, syntaxes)
-        handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_REJECTED, self._rejected)]
+        handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_ACCEPTED, self._accepted)]
+        options: dict[str, Any] = {"allowed": self.allowed, "folder": self.folder, "complaints": self.complaints}
         try:
-            self._server = entity.start_server((self.node.host, self.node.port), block=False, evt_handlers=handlers)
+            self._server = entity.make_server(
+                (self.node.host, self.node.port), evt_handlers=handlers, server_class=Gate, **options
+            )
         except OSError as error:
             raise CrossDError(
                 f"A listener needs an address of this machine and a free port: {self.node} is none "
                 f"({error.strerror or error}). Choose another by --listen."
             ) from error
+        threading.Thread(target=self._server.serve_forever, name="listener", daemon=True).start()
         logger.info("listening as %s, to %s only", self.node, ", ".join(self.allowed))
         if not (self.node.host.startswith("127.") or self.node.host in ("localhost", "::1")):
             logger.warning("%s can be reached from other machines, and DICOM is not encrypted", self.node)
 
     def stop(self) -> None:
-        """Close the port."""
+        """Close the port, and end what is under way; who was not answered sends again."""
         if self._server is not None:
             self._server.shutdown()
             self._server = None
 
     def _store(self, event: Any) -> int:
         """C-STORE: success is said when the file is on the disk under its name."""
-        from pydicom import dcmread
-
+        arriving = event.request.DataSet
         try:
-            content = event.encoded_dataset()
-            tags = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
-            dataset = dcmread(io.BytesIO(content), stop_before_pixels=True, specific_tags=tags)
-            uids = [str(dataset.get(tag) or "") for tag in tags]
-        except Exception as error:  # pydicom raises whatever the bytes lead it to
-            logger.warning("refused an object from %s: %s", _caller(event), type(error).__name__)
-            return CANNOT_UNDERSTAND
-        if not all(_UID.fullmatch(uid) for uid in uids):
-            logger.warning("refused an object from %s: its UIDs are none", _caller(event))
-            return CANNOT_UNDERSTAND
-        if uids[2] != str(event.request.AffectedSOPInstanceUID):
-            logger.warning("refused an object from %s: it is another than announced", _caller(event))
-            return ANOTHER_OBJECT
-        try:
-            self._write(self.folder.joinpath(*uids[:2], f"{uids[2]}.dcm"), content)
+            status, why = self._judged(event, arriving) or (0, "")
         except OSError as error:
-            logger.error("refused an object from %s: %s", _caller(event), error.strerror)
-            return OUT_OF_RESOURCES
-        return 0
+            status, why = OUT_OF_RESOURCES, error.strerror or type(error).__name__
+        except Exception as error:  # pydicom raises whatever the bytes lead it to
+            status, why = CANNOT_UNDERSTAND, f"it cannot be read ({type(error).__name__})"
+        finally:
+            if arriving is not None:
+                arriving.close()
+            event.assoc.dimse.peer.get_on()
+        if status:
+            level = logging.ERROR if status == OUT_OF_RESOURCES else logging.WARNING
+            self.complaints.say(_address(event), "refused an object", why, _title(event), level)
+        return status
 
-    def _write(self, path: Path, content: bytes) -> None:
-        if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
-            return  # sent again
-        with replaced(path, shared=True) as part:  # two callers may send the same
-            part.write(content)
+    def _judged(self, event: Any, arriving: Any) -> tuple[int, str] | None:
+        """Write an object; or the status to answer with, and why.
 
-    def _rejected(self, event: Any) -> None:
-        logger.warning("rejected an association from %s: not allowed, or it called another AE title", _caller(event))
+        Raises:
+            OSError: the disk is full, say.
+        """
+        if arriving is None or arriving.refusal:
+            return arriving.refusal if arriving is not None else (CANNOT_UNDERSTAND, "it has no data set")
+        from pydicom.uid import UID as TransferSyntax
+        from pynetdicom.dsutils import encode_file_meta
+
+        request, syntax = event.request, TransferSyntax(event.context.transfer_syntax)
+        said = uids_of(arriving.content().read(HEADER), syntax)
+        if not all(map(UID.fullmatch, said)):
+            return CANNOT_UNDERSTAND, "its UIDs are none"
+        announced = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
+        if said[:2] != announced or announced[0] != event.context.abstract_syntax:
+            return ANOTHER_OBJECT, "it is another than announced"
+        head = b"".join([bytes(128), b"DICM", encode_file_meta(event.file_meta)])
+        if self.files.write(*said[1:], head, arriving):
+            why = "it has the UID of another one and other content; both are kept"
+            self.complaints.say(_address(event), "an object", why, f"{_title(event)}, series {said[3]}")
+        return None
+
+    def _accepted(self, event: Any) -> None:
+        """Say of an association that can do nothing why it cannot."""
+        if not event.assoc.accepted_contexts:
+            self.complaints.say(_address(event), "nothing can come", "no class it offers is an image", _title(event))
 
 
-def _caller(event: Any) -> str:
-    """Who calls, as far as it says so."""
-    requestor = event.assoc.requestor
-    title = str(requestor.ae_title or "").strip()
-    return f"{title if title.isascii() and title.isprintable() else '?'} at {requestor.address}"
+def _title(event: Any) -> str:
+    """What a caller says its name is."""
+    title = str(event.assoc.requestor.ae_title or "").strip()
+    return title if title.isascii() and title.isprintable() else "?"
+
+
+def _address(event: Any) -> str:
+    return str(event.assoc.requestor.address)
 
 
 def image_contexts() -> list[tuple[str, list[str]]]:

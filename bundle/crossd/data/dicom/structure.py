@@ -199,7 +199,7 @@ def check_inflated_size(path: str) -> None:
     """
     with open(path, "rb") as file:
         head = file.read(_META)
-    if _DEFLATED not in head or head.find(_DEFLATED) > (end := _end_of_meta(head)):
+    if _DEFLATED not in head or head.find(_DEFLATED) > (end := end_of_meta(head)):
         return
     limit = max(ANY_SIZE, RATIO * os.path.getsize(path))
     try:
@@ -213,7 +213,7 @@ def check_inflated_size(path: str) -> None:
         )
 
 
-def _end_of_meta(head: bytes) -> int:
+def end_of_meta(head: bytes) -> int:
     """Where the elements of group 2 end, by their own lengths, as readers find it, whatever (0002,0000) says."""
     at = 132 if head[128:132] == b"DICM" else 0
     while head[at : at + 2] == b"\x02\x00":
