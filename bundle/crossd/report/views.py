@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from crossd.data.resampling import tidy_affine
 from crossd.inference import Answer, Case, WindowMap
 from crossd.inference.answer import Explanation
 from crossd.report.strips import class_colour
+from crossd.texts import escaped
 
 COLUMNS = 4  # classes with a column of their own at most
 
@@ -97,7 +97,7 @@ class ClassView(View):
         if chances:
             values = [max(chances.values())] if self.wide else [chances[name] for name in self.classes]
         return [
-            f"<td>{escape(', '.join(self.found(answer)))}</td>",
+            f"<td>{escaped(', '.join(self.found(answer)))}</td>",
             *(_number_cell(value, 6, _bar) for value in values),
         ]
 
@@ -106,7 +106,7 @@ class ClassView(View):
         if not chances:
             return ""
         rows = "".join(
-            f"<span{' class=chosen' * (name in chosen)}>{escape(name)}</span>{_bar(chances[name])}"
+            f"<span{' class=chosen' * (name in chosen)}>{escaped(name)}</span>{_bar(chances[name])}"
             f"<span>{chances[name]:.3f}</span>"
             for name in self.classes
         )
@@ -161,7 +161,7 @@ class MaskView(View):
         if volumes is None:
             return ""
         rows = "".join(
-            f'<span><i class="swatch" style="background:{class_colour(index)}"></i>{escape(name)}</span>'
+            f'<span><i class="swatch" style="background:{class_colour(index)}"></i>{escaped(name)}</span>'
             f"<span>{volumes[name]:.3f} ml</span><span>{voxels[name]} voxels</span>"
             for index, name in enumerate(self.classes, 1)
         )
