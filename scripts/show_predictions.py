@@ -6,18 +6,19 @@ python scripts/show_predictions.py demo/output
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
+
+from crossd.data.delimited import read_table
+from crossd.texts import printable
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output_dir", type=Path, help="the --output_dir of configs/inference.json")
     folder = parser.parse_args().output_dir
-    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        rows = [[cell for name, cell in row.items() if name != "source"] for row in csv.DictReader(file)]
-        file.seek(0)
-        header = [name for name in next(csv.reader(file)) if name != "source"]
+    table = read_table(folder / "predictions.csv")
+    header = [name for name in table.columns if name != "source"]
+    rows = [[printable(row[name]) for name in header] for row in table.rows]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     print()
     for row in [header, *rows]:

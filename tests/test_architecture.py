@@ -11,8 +11,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bundle" / "crossd"
 ARROW = [  # braces are siblings that do not import one another; a new module joins one of these, or adds a step
-    # callers: who on the call stack is running what asks; registry: names of weights, which options take as they are
-    {"errors", "version", "callers", "checkpoints.registry"},
+    # texts: what others wrote, where people look; callers: who on the call stack asks; registry: names of weights
+    {"texts", "version", "callers", "checkpoints.registry"},
+    {"errors"},
     {"files"},  # every file that is written whole, held or digested
     {"bundle", "options", "precision"},  # where a bundle is, what it is run with, and where amp may be
     {"processes"},  # how those that torchrun starts meet; inference and training both need it
@@ -46,6 +47,7 @@ SCRIPTS_ARROW = [  # of packages below scripts, right of the whole library; scri
         "benchmarks.evidence",
         "benchmarks.scope",
     },
+    {"benchmarks.receiving"},  # the small model of many_cases, and how that looks at a process
     {"maintain"},
 ]
 STEP = {name: step for step, names in enumerate(ARROW) for name in names}
@@ -139,6 +141,24 @@ def test_heavy_packages_are_imported_where_they_are_used(path):
     top.body = [node for node in top.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     heavy = [name for name in imported(top) if any(name == h or name.startswith(f"{h}.") for h in HEAVY)]
     assert not heavy, f"{path} imports {', '.join(heavy)} when it is imported: move that into the function"
+
+
+ONE_PLACE = {  # what makes text that people see, and the only modules that may: `crossd.texts` is not passed by
+    "csv": {"data/delimited.py"},
+    "pandas": set(),
+    "polars": set(),
+    "html": {"texts.py"},
+    "print": {"cli.py", "errors.py", "options/__main__.py"},
+}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_is_shown_past_what_makes_it_printable(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    used = {name.split(".")[0] for name in imported(tree)}
+    used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "print"}
+    for name in used & set(ONE_PLACE):
+        assert name_of(path) in ONE_PLACE[name], f"{path} uses {name}: see crossd.texts and crossd.data.delimited"
 
 
 def test_a_file_is_one_idea_and_short():

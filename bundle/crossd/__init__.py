@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path as _Path
+
 from crossd.checkpoints import TransferReport, load_pretrained, pretrained
 from crossd.conv import (
     CrossDConv,
@@ -23,8 +25,10 @@ from crossd.errors import CrossDError
 from crossd.networks import CrossDEfficientNetLite, CrossDResNet, CrossDUNet, MultiView
 from crossd.networks import register as _register_network
 from crossd.pseudo3d import Pseudo3D, Pseudo3Dd, pseudo_3d, pseudo_3d_inverse
+from crossd.texts import guard_logs as _guard_logs
 from crossd.version import __version__
 
+_guard_logs(_Path(__file__).parent)
 _register_layer()
 _register_network()
 

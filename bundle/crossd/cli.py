@@ -18,6 +18,7 @@ from crossd.bundle import bundle_root
 from crossd.errors import CrossDError, rule_broken
 from crossd.serve import LEDGER, Ledger, Settings, make_state, parse_node, watch
 from crossd.serve.nodes import check_ae_title
+from crossd.texts import printable
 from crossd.version import __version__
 
 WATCH = """Classify DICOM series as they arrive in a folder, and send the Structured Reports to a DICOM node.
@@ -128,18 +129,22 @@ def _status(path: Path) -> int:
     ledger = Ledger(path)
     for version in ledger.versions():
         number = f", version {version['number']}" if version["number"] else ""
-        print(f"{_time(version)}  series {version['uid']}{number}: {version['state']}  {version['reason']}".rstrip())
+        _say(f"{_time(version)}  series {version['uid']}{number}: {version['state']}  {version['reason']}")
         for report in ledger.reports(version["id"]):
             answer = ", ".join(f"{name} {value:.3f}" for name, value in report["answer"]["probabilities"].items())
             attempts = f", {report['attempts']} attempts" if report["attempts"] else ""
-            print(f"    {report['volume'] or 'volume'}: {answer}")
-            print(f"    report {report['uid']}: {report['state']}{attempts}  {report['reason']}".rstrip())
+            _say(f"    {report['volume'] or 'volume'}: {answer}")
+            _say(f"    report {report['uid']}: {report['state']}{attempts}  {report['reason']}")
     for file in ledger.files():
         if file.problem:
-            print(file.problem)
-    print(f"{len(ledger.waiting())} reports wait to be sent")
+            _say(file.problem)
+    _say(f"{len(ledger.waiting())} reports wait to be sent")
     ledger.close()
     return 0
+
+
+def _say(line: str) -> None:
+    print(printable(line).rstrip())
 
 
 def _time(row: dict[str, Any]) -> str:

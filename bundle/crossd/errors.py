@@ -8,14 +8,23 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TypeVar
 
+from crossd.texts import printable
+
 Option = TypeVar("Option")
 
 
 class CrossDError(ValueError):
-    """A rule of this library was broken.
+    r"""A rule of this library was broken.
 
-    Every message states the rule, the value that broke it and the remedy, in that order.
+    Every message states the rule, the value that broke it and the remedy, in that order. The value may be anything that
+    stands in a file; what of it a terminal would obey is shown by its number.
+
+    >>> print(CrossDError("'\x1b[2Ja.nii' is damaged"))
+    '\x1b[2Ja.nii' is damaged
     """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 def one_of(name: str, value: Option, options: Iterable[Option]) -> Option:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crossd.texts import printable
+
 SHOWN = 4
 
 
@@ -49,7 +51,7 @@ class TransferReport:
             names = getattr(self, kind)
             if names:
                 lines.append(f"  {kind:<13}{len(names):>5}  {shortened(names)}")
-        return "\n".join(lines + [f"  note: {note}" for note in self.notes])
+        return printable("\n".join(lines + [f"  note: {note}" for note in self.notes]), keep="\n")
 
 
 def shortened(names: tuple[str, ...] | list[str], shown: int = SHOWN) -> str:

@@ -26,15 +26,6 @@ def safe_name(text: str) -> str:
     return plain
 
 
-def printable(text: str) -> str:
-    r"""A text that every file can hold: bytes of a file's name that are not UTF-8 are shown by their numbers.
-
-    >>> printable("sch" + b"\xe4".decode(errors="surrogateescape") + "del")
-    'sch\\xe4del'
-    """
-    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
 def unique_names(texts: Iterable[str]) -> list[str]:
     """Safe names, numbered from the second on where they repeat; upper and lower case count as equal.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from crossd.errors import CrossDError
 from crossd.files import write_whole
+from crossd.texts import guarded, unguarded
 
 _SEPARATORS = ",;\t"
 
@@ -101,9 +102,9 @@ def _lines(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:
             first = file.readline()
             file.seek(0)
             reader = csv.reader(file, delimiter=max(_SEPARATORS, key=first.count))
-            yield 1, [name.strip() for name in next(reader, [])]
+            yield 1, [unguarded(name.strip()) for name in next(reader, [])]
             for row in reader:
-                cells = [cell.strip() for cell in row]
+                cells = [unguarded(cell.strip()) for cell in row]
                 if any(cells):
                     yield reader.line_num, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -117,7 +118,7 @@ def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
 
 
 def write_table(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV, whole or not at all.
+    """Write a CSV, whole or not at all, of which no spreadsheet runs a cell; `read_table` gives the cells back.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "a.csv"
@@ -125,8 +126,15 @@ def write_table(path: str | os.PathLike[str], header: Sequence[str], rows: Itera
     >>> path.read_text()
     'image,label\\n"a,b.nii",1\\n'
     """
+    write_whole(path, b"".join(line(cells) for cells in (header, *rows)))
+
+
+def line(cells: Iterable[object], end: str = "\n") -> bytes:
+    r"""A line of a CSV, for tables that grow; see `crossd.texts.guarded`.
+
+    >>> line(["=1+1", -1.5, "a,b"])
+    b'\'=1+1,-1.5,"a,b"\n'
+    """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_whole(path, text.getvalue().encode(errors="backslashreplace"))
+    csv.writer(text, lineterminator=end).writerow(map(guarded, cells))
+    return text.getvalue().encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections import Counter
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+from crossd.data.delimited import line
 from crossd.files import replaced
 from crossd.inference.case_dataset import Case
 from crossd.inference.evidence import WindowMap
@@ -149,7 +149,7 @@ class AnswerTables:
         counts: Counter[str] = Counter()
         with ExitStack() as both:
             self._files = [both.enter_context(replaced(path)) for path in self.paths]
-            self._files[0].write(_row(self.columns))
+            self._files[0].write(line(self.columns, "\r\n"))
             self._files[1].write(self._head)
             self._json_end, self._entries = len(self._head), 0
             for answer in answers:
@@ -171,7 +171,7 @@ class AnswerTables:
     def _add(self, answer: Answer) -> None:
         table, document = self._files
         notes = "; ".join(note for note in (answer.reason, *answer.warnings) if note)
-        table.write(_row([answer.case, answer.source, *self.cells(answer), answer.status, notes]))
+        table.write(line([answer.case, answer.source, *self.cells(answer), answer.status, notes], "\r\n"))
         text = (b",\n" if self._entries else b"\n") + json.dumps(answer.as_dict()).encode()
         document.write(text)
         self._json_end += len(text)
@@ -181,9 +181,3 @@ class AnswerTables:
         for file in self._files:
             file.close()
         self._files = []
-
-
-def _row(cells: Sequence[str]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerow(cells)
-    return text.getvalue().encode(errors="backslashreplace")  # file names are bytes

@@ -12,10 +12,11 @@ from typing import Any
 from monai.data import Dataset, MetaTensor
 from torch import Tensor
 
-from crossd.data.case_names import printable, unique_names
+from crossd.data.case_names import unique_names
 from crossd.data.content import source_files
 from crossd.data.dicom.series import Series
 from crossd.errors import CrossDError
+from crossd.texts import printable
 
 
 @dataclass
@@ -117,7 +118,7 @@ class CaseDataset(Dataset):
         warnings += [warning for warning in map(printable, noted) if warning not in warnings]
         return Case(
             number=index,
-            case=_called(given, index),
+            case=printable(_called(given, index)),
             name=self.names[index],
             key=case_key(given),
             source=printable(given.get("source", str(given.get("image")))),

@@ -6,13 +6,13 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from importlib.resources import files
 from string import Template
 
 from crossd.inference import Answer
 from crossd.report.case_pictures import Pictures
 from crossd.report.views import View
+from crossd.texts import escaped
 from crossd.version import __version__
 
 SLOT = 9  # characters of a counter, so that it can be written over
@@ -36,21 +36,21 @@ def page(
     values = {
         "version": __version__,
         "script_hash": f"sha256-{digest}",
-        "title": escape(title),
+        "title": escaped(title),
         "css": css,
         "js": js,
         "kind": view.kind,
         "map": next(iter(view.maps)),
         "map_options": "".join(f'<option value="{kind}">{name}</option>' for kind, name in view.maps.items()),
         "filter": view.filter,
-        "filter_options": "".join(f"<option>{escape(name)}</option>" for name in view.choices),
-        "date": escape(date),
+        "filter_options": "".join(f"<option>{escaped(name)}</option>" for name in view.choices),
+        "date": escaped(date),
         "total": "" if total is None else str(total),
         **{f"{name}_slot": slot(name, 0) for name in COUNTS},
-        "use": escape(facts.get("Intended use", "")),
+        "use": escaped(facts.get("Intended use", "")),
         "facts": "\n".join(_fact(term, text) for term, text in facts.items() if term != "Intended use"),
-        "columns": "".join(f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in columns),
-        "notes": "\n".join(f"<li>{escape(note)}</li>" for note in notes),
+        "columns": "".join(f'<th scope="col"><button type="button">{escaped(name)}</button></th>' for name in columns),
+        "notes": "\n".join(f"<li>{escaped(note)}</li>" for note in notes),
     }
     unfinished = '<p class="unfinished">The run was not over when this page was written.</p>'
     ends = [Template(skeleton).substitute(values, end=end).split("<!-- cases -->\n") for end in ("", unfinished)]
@@ -87,28 +87,28 @@ def case_html(
     note = reason or many + "; ".join(warnings)
     cells = [
         f'<td><button type="button" class="case" aria-expanded="false" aria-controls="case-{number}">'
-        f"{escape(name)}</button></td>",
+        f"{escaped(name)}</button></td>",
         f'<td class="{status}">{MARKS[status]} {status}</td>',
         *view.cells(answer),
-        f'<td class="note {"reason" if reason else "warnings"}"><span>{escape(note)}</span></td>',
+        f'<td class="note {"reason" if reason else "warnings"}"><span>{escaped(note)}</span></td>',
     ]
     side = [view.side(answer)]
-    side += [f'<p class="reason">{escape(reason)}</p>'] if reason else []
+    side += [f'<p class="reason">{escaped(reason)}</p>'] if reason else []
     if warnings:
-        items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
+        items = "".join(f"<li>{escaped(warning)}</li>" for warning in warnings)
         side.append(f'<div><h3>Warnings</h3><ul class="warnings">{items}</ul></div>')
-    listed = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in details.items())
+    listed = "".join(f"<dt>{escaped(term)}</dt><dd>{escaped(text)}</dd>" for term, text in details.items())
     side += [f"<dl>{listed}</dl>"] if listed else []
     seen = "".join(_figure(name, one) for one in pictures)
     if any(one.peaks for one in pictures):
-        seen += f'<p><button type="button" class="peak">{escape(view.peak)}</button></p>'
-    seen += "".join(f"<p>{escape(remark)}</p>" for remark in remarks)
+        seen += f'<p><button type="button" class="peak">{escaped(view.peak)}</button></p>'
+    seen += "".join(f"<p>{escaped(remark)}</p>" for remark in remarks)
     body = f'<div class="planes">{seen}</div>' if seen else ""
     warned = "yes" if warnings and status == "ok" else "no"
     return (
         f'<tbody class="{status}" data-key="{key}" data-number="{number}" data-status="{status}" '
         f'data-warned="{warned}" data-named="{"yes" if named else "no"}" '
-        f'data-predicted="{escape(json.dumps(found))}">\n'
+        f'data-predicted="{escaped(json.dumps(found))}">\n'
         f"<tr>{''.join(cells)}</tr>\n"
         f'<tr class="detail" id="case-{number}"><td colspan="{len(cells)}"><div class="case-body'
         f'{"" if seen else " plain"}">{body}<div class="side-facts">{"".join(side)}</div></div></td></tr>\n</tbody>\n'
@@ -128,15 +128,15 @@ def _figure(case: str, pictures: Pictures) -> str:
         f'data-total="{plane.total}"{peaks}>'
         f"<figcaption>{plane.name} <output>slice {plane.shown[at] + 1} of {plane.total}</output></figcaption>"
         f'<div class="frame" style="aspect-ratio:{columns}/{rows};--n:{len(plane.shown)};--at:{at}">'
-        f'<img alt="{escape(label)}" src="{pictures.grey}">{maps}{sides}</div>'
-        f'<input type="range" min="0" max="{len(plane.shown) - 1}" value="{at}" aria-label="{escape(label)}">'
+        f'<img alt="{escaped(label)}" src="{pictures.grey}">{maps}{sides}</div>'
+        f'<input type="range" min="0" max="{len(plane.shown) - 1}" value="{at}" aria-label="{escaped(label)}">'
         "</figure>"
     )
 
 
 def _fact(term: str, text: str) -> str:
     wide = ' class="wide"' if len(text) > 90 else ""
-    return f"<div{wide}><dt>{escape(term)}</dt><dd>{escape(text)}</dd></div>"
+    return f"<div{wide}><dt>{escaped(term)}</dt><dd>{escaped(text)}</dd></div>"
 
 
 def _asset(name: str) -> str:

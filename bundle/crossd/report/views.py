@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +15,7 @@ from crossd.inference.answer import Explanation
 from crossd.inference.case_scope import sentence_of
 from crossd.inference.classification import evidence_meaning
 from crossd.report.strips import class_colour
+from crossd.texts import escaped
 
 COLUMNS = 4  # classes with a column of their own at most
 
@@ -106,7 +106,7 @@ class ClassView(View):
             values = [max(chances.values())] if self.wide else [chances[name] for name in self.classes]
         outside = ' <b class="outside">outside</b>' if "outside" in answer.kinds else ""
         return [
-            f"<td>{escape(', '.join(self.found(answer)))}{outside}</td>",
+            f"<td>{escaped(', '.join(self.found(answer)))}{outside}</td>",
             *(_number_cell(value, 6, _bar) for value in values),
         ]
 
@@ -115,7 +115,7 @@ class ClassView(View):
         if not chances:
             return ""
         rows = "".join(
-            f"<span{' class=chosen' * (name in chosen)}>{escape(name)}</span>{_bar(chances[name])}"
+            f"<span{' class=chosen' * (name in chosen)}>{escaped(name)}</span>{_bar(chances[name])}"
             f"<span>{chances[name]:.3f}</span>"
             for name in self.classes
         )
@@ -174,7 +174,7 @@ class MaskView(View):
         if volumes is None:
             return ""
         rows = "".join(
-            f'<span><i class="swatch" style="background:{class_colour(index)}"></i>{escape(name)}</span>'
+            f'<span><i class="swatch" style="background:{class_colour(index)}"></i>{escaped(name)}</span>'
             f"<span>{volumes[name]:.3f} ml</span><span>{voxels[name]} voxels</span>"
             for index, name in enumerate(self.classes, 1)
         )

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from crossd.data.case_names import printable
 from crossd.data.dicom.headers import DICOM_SUFFIXES, DICOMDIR
 from crossd.data.dicom.structure import BoundedReader, check_inflated_size
 from crossd.files import sha256
+from crossd.texts import printable
 
 _TAGS = ["SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID"]
 

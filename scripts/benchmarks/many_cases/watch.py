@@ -66,7 +66,7 @@ def watch(
         )
         while run.poll() is None:
             workers = list(descendants(run.pid)) or [run.pid]
-            memory = {pid: _resident(pid) for pid in workers}
+            memory = {pid: resident(pid) for pid in workers}
             peaks |= {pid: most for pid, (_, most) in memory.items() if most}
             count = answers.count()
             course.append((count, memory[workers[0]][0]))
@@ -117,7 +117,7 @@ def descendants(pid: int) -> Iterator[int]:
         yield from descendants(child)
 
 
-def _resident(pid: int) -> tuple[float, float]:
+def resident(pid: int) -> tuple[float, float]:
     """MB that a process has resident, and the most it had."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -13,7 +13,7 @@ from typing import Any
 from crossd.errors import CrossDError
 
 from scripts.benchmarks.many_cases.cases import make_model
-from scripts.benchmarks.many_cases.watch import _resident
+from scripts.benchmarks.many_cases.watch import resident
 from scripts.benchmarks.receiving.senders import TITLE, Senders, pixels_of
 
 WARM = 120.0  # seconds after which everything that a first series needs is loaded
@@ -55,7 +55,7 @@ def measure(
         sending, start, course = Senders(port, senders, pause=pause), time.monotonic(), []
         while (passed := time.monotonic() - start) < 60 * minutes:
             time.sleep(min(15.0, 60 * minutes - passed))
-            course.append((round(time.monotonic() - start), round(_resident(watcher.pid)[0], 1)))
+            course.append((round(time.monotonic() - start), round(resident(watcher.pid)[0], 1)))
             say(f"{course[-1][0]} s: {len(sending.accepted)} objects, {sending.open} associations, {course[-1][1]} MB")
         sending.stop()
         series = {name for name, _ in sending.accepted}
@@ -87,7 +87,7 @@ def measure(
 
 def holds(found: dict[str, Any]) -> bool:
     """Whether nothing was lost and memory stayed."""
-    whole = found["answered"] == found["reports"] == found["series"] and not found["lost"] + found["changed"]
+    whole = found["answered"] == found["series"] <= found["reports"] and not found["lost"] + found["changed"]
     return whole and found["mb_most_after"] <= (1 + BOUND) * found["mb_warm"] and found["exit_code"] == 0
 
 
@@ -99,7 +99,8 @@ def table(found: dict[str, Any]) -> str:
         "at once, for": f"{found['at_once']} associations, {found['minutes']:g} minutes",
         "associations, series, objects accepted": f"{found['associations']}, {found['series']}, {found['accepted']}",
         "objects lost, objects changed": f"{found['lost']}, {found['changed']}",
-        "series answered, reports delivered": f"{found['answered']}, {found['reports']}",
+        "series answered": f"{found['answered']}",
+        "reports delivered (a second one where a sender paused for 10 s)": f"{found['reports']}",
         "rejected, ended, or another status": others,
         "MB resident": ", ".join(memory),
         "most MB after the second minute, as a part of those then": (
