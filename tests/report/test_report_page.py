@@ -287,4 +287,4 @@ def test_several_channels(tmp_path: Path) -> None:
 
 def test_a_name_of_bytes_that_are_no_text(tmp_path: Path) -> None:
     run(tmp_path, made_cases(1), weights=os.fsdecode(b"/models/sch\xe4del.pt"))
-    assert r"sch\xe4del.pt" in Page(tmp_path / "report.html").text
+    assert "sch\\xe4del.pt" in Page(tmp_path / "report.html").text

@@ -154,7 +154,8 @@ def reason(error: BaseException) -> str:
     """
     while not isinstance(error, CrossDError) and error.__cause__ is not None:
         error = error.__cause__
-    text = printable(" ".join(str(error).split()))
+    said = error.args[0] if isinstance(error, CrossDError) and error.args else error  # `str` of it has no line breaks
+    text = printable(" ".join(str(said).split()))
     return text if isinstance(error, CrossDError) else f"{type(error).__name__}: {text}"
 
 
