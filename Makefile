@@ -34,10 +34,7 @@ $(READY): pyproject.toml constraints.txt
 setup: $(READY) ## make .venv and install the pinned packages (the other targets do this by themselves)
 
 demo: $(READY) ## classify phantom vessels (NIfTI files and a DICOM series) with the shipped model
-	rm -rf demo
-	$(BIN)/python scripts/make_demo_data.py --output_dir demo/input
-	$(BIN)/python -m monai.bundle run --config_file configs/inference.json --images demo/input --output_dir demo/output
-	$(BIN)/python scripts/show_predictions.py demo/output
+	$(BIN)/python -m crossd.cli demo --output_dir demo
 
 test: $(READY) ## the tests CI runs
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)

@@ -148,7 +148,7 @@ ONE_PLACE = {  # what makes text that people see, and the only modules that may:
     "pandas": set(),
     "polars": set(),
     "html": {"texts.py"},
-    "print": {"cli.py", "errors.py", "options/__main__.py"},
+    "print": {"cli/help.py", "errors.py", "options/__main__.py"},
 }
 
 

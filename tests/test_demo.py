@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from crossd.cli import main
+from crossd.cli.demo import show_predictions
 from crossd.data import find_cases, preprocessing
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,16 +45,21 @@ def test_the_same_volume_comes_as_nifti_and_as_dicom(run_script, tmp_path, capsy
     assert not torch.equal(volumes[0], volumes[2])
 
 
-def test_predictions_are_shown_as_a_table(run_script, tmp_path, capsys):
+def test_predictions_are_shown_as_a_table(tmp_path, capsys):
     with (tmp_path / "predictions.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["case", "source", "probability_a"], ["first", "/far/away", "0.25"]])
     (tmp_path / "evidence").mkdir()
     (tmp_path / "evidence" / "first.nii.gz").touch()
-    assert run_script("show_predictions.py", tmp_path) == 0
+    show_predictions(tmp_path)
     shown = capsys.readouterr().out
     assert "case   probability_a\nfirst  0.25\n" in shown
     assert "/far/away" not in shown
     assert f"1 files in {tmp_path / 'evidence'}" in shown
+
+
+def test_no_cases_are_no_demo(tmp_path, capsys):
+    assert main(["demo", "--cases", "0", "--output_dir", str(tmp_path)]) == 1
+    assert "error: --cases must be at least 1, got 0." in capsys.readouterr().err
 
 
 def test_a_data_set_that_is_not_there_ends_with_its_reason(run_script, tmp_path, capsys):

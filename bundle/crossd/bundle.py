@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,39 @@ def bundle_root() -> str:
         CrossDError: when none of them is a bundle.
     """
     report_plainly()  # MONAI's exports ask for no more than a network, and never come to the run's own checks
-    candidates = [_root_of_workflow(), Path.cwd(), *Path(__file__).resolve().parents[1:3]]
+    candidates = [_root_of_workflow(), Path.cwd(), *_own_places()]
     for candidate in candidates:
-        if candidate is not None and (candidate / "configs" / "metadata.json").is_file():
+        if candidate is not None and _is_bundle(candidate):
             return str(candidate.resolve())
     looked = ", ".join(str(candidate) for candidate in candidates if candidate is not None)
     raise CrossDError(f"A bundle root holds configs/metadata.json; none found in {looked}. Pass --bundle_root DIR.")
+
+
+def own_root() -> Path:
+    """The root of the bundle that came with this package: of its clone, its bundle, or its wheel.
+
+    Raises:
+        CrossDError: when the package was taken out of all of these.
+    """
+    for place in _own_places():
+        if _is_bundle(place):
+            return place
+    raise CrossDError(
+        f"Commands run the configs that crossd came with; none are beside {Path(__file__).parent}. Pass --bundle DIR."
+    )
+
+
+def _own_places() -> list[Path]:
+    """This package is `<root>/crossd` or `<root>/bundle/crossd`; a wheel has configs and model among its data files."""
+    try:
+        data = [Path(str(file.locate())) for file in files("crossd") or () if file.name == "metadata.json"]
+    except PackageNotFoundError:
+        data = []
+    return [*Path(__file__).resolve().parents[1:3], *(file.resolve().parents[1] for file in data)]
+
+
+def _is_bundle(folder: Path) -> bool:
+    return (folder / "configs" / "metadata.json").is_file()
 
 
 def _root_of_workflow() -> Path | None:

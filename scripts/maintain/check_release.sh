@@ -38,6 +38,10 @@ for block in blocks:
 PYTHON
 "$python" readme.py "$repository/README.md"
 
+mkdir "$work/elsewhere" && cd "$work/elsewhere" # the wheel alone, without a bundle beside it
+"$work/environment/bin/crossd" demo --cases 1
+test -s demo/output/report.html
+
 cd "$work"
 "$python" -m monai.bundle run --config_file "$work/$bundle/configs/inference.json" --images example/scans --output_dir out
 cat out/predictions.csv

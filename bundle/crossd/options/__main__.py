@@ -18,8 +18,8 @@ or `@` is taken from other entries of the config.
 On the command line a path or a text is what you type: `2024`, `1e3`, `a,b`, `$x` and `@y` are folders of these names,
 and `./none` is one too. MONAI reads two kinds of values before `crossd` can see them, what begins with `%`, and what
 begins with `$` and holds `import`: write `./%x`. In lists, text that reads as a number has quotes: `"['2.10','CT']"`.
-In a config file `$`, `@` and `%` at the beginning of a text, and `#` in it, are MONAI's. `crossd watch` takes every
-word as it is.
+In a config file `$`, `@` and `%` at the beginning of a text, and `#` in it, are MONAI's. The `crossd` commands, which
+run the same configs ([commands](guide/commands.md)), take every word as it is.
 
 This page is what `python -m crossd.options` prints.
 """

@@ -1,59 +1,39 @@
-"""The command line, `crossd watch …`; `python -m crossd.cli` where the script `crossd` is not installed."""
+"""`crossd watch`: the inference of the bundle on DICOM series as they arrive."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import signal
-import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from crossd.bundle import bundle_root
-from crossd.errors import CrossDError, rule_broken
+from crossd.bundle import own_root
+from crossd.cli.help import add_command, say
+from crossd.errors import CrossDError
 from crossd.serve import LEDGER, Ledger, Settings, make_state, parse_node, watch
 from crossd.serve.nodes import check_ae_title
-from crossd.texts import printable
-from crossd.version import __version__
 
-WATCH = """Classify DICOM series as they arrive in a folder, and send the Structured Reports to a DICOM node.
-
-crossd watch /data/incoming --send ORTHANC@127.0.0.1:4242
-crossd watch /data/incoming --send ORTHANC@127.0.0.1:4242 --listen CROSSD@:11112 --allow ORTHANC
-crossd watch /data/incoming --status
-"""
+ABOUT = "classify DICOM series as they arrive in a folder, and send the Structured Reports to a DICOM node"
+EXAMPLES = """
+    crossd watch /data/incoming --send ORTHANC@127.0.0.1:4242
+    crossd watch /data/incoming --send ORTHANC@127.0.0.1:4242 --listen CROSSD@:11112 --allow ORTHANC
+    crossd watch /data/incoming --status"""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; what breaks a rule of this library is told in one line.
+def add_watch(commands: Any) -> None:
+    """Add the command.
 
     Args:
-        arguments: without the program's name; those of the process by default.
-
-    Returns:
-        The exit code: 0, or 1 for a `CrossDError`, or what the command says.
+        commands: what `ArgumentParser.add_subparsers` returned.
     """
-    parser = argparse.ArgumentParser(prog="crossd", description="2D→3D learning for medical volumes, inside MONAI.")
-    parser.add_argument("--version", action="version", version=f"crossd {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    formatter = argparse.RawDescriptionHelpFormatter
-    _add_arguments(
-        commands.add_parser("watch", help=WATCH.splitlines()[0], description=WATCH, formatter_class=formatter)
-    )
-    given = parser.parse_args(arguments)
-    try:
-        return _run(given)
-    except Exception as error:
-        cause = rule_broken(error)
-        if cause is None:
-            raise
-        print(f"error: {cause}", file=sys.stderr)
-        return 1
+    parser = add_command(commands, "watch", ABOUT, EXAMPLES)
+    _add_arguments(parser)
+    parser.set_defaults(run=_run)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = Settings(
         folder=arguments.folder,
         node=parse_node(arguments.send),
-        bundle=arguments.bundle_root or Path(bundle_root()),
+        bundle=arguments.bundle_root or own_root(),
         state=arguments.state,
         ae_title=check_ae_title(arguments.ae_title, "--ae_title"),
         listen=parse_node(arguments.listen, "--listen") if arguments.listen else None,
@@ -129,27 +109,19 @@ def _status(path: Path) -> int:
     ledger = Ledger(path)
     for version in ledger.versions():
         number = f", version {version['number']}" if version["number"] else ""
-        _say(f"{_time(version)}  series {version['uid']}{number}: {version['state']}  {version['reason']}")
+        say(f"{_time(version)}  series {version['uid']}{number}: {version['state']}  {version['reason']}")
         for report in ledger.reports(version["id"]):
             answer = ", ".join(f"{name} {value:.3f}" for name, value in report["answer"]["probabilities"].items())
             attempts = f", {report['attempts']} attempts" if report["attempts"] else ""
-            _say(f"    {report['volume'] or 'volume'}: {answer}")
-            _say(f"    report {report['uid']}: {report['state']}{attempts}  {report['reason']}")
+            say(f"    {report['volume'] or 'volume'}: {answer}")
+            say(f"    report {report['uid']}: {report['state']}{attempts}  {report['reason']}")
     for file in ledger.files():
         if file.problem:
-            _say(file.problem)
-    _say(f"{len(ledger.waiting())} reports wait to be sent")
+            say(file.problem)
+    say(f"{len(ledger.waiting())} reports wait to be sent")
     ledger.close()
     return 0
 
 
-def _say(line: str) -> None:
-    print(printable(line).rstrip())
-
-
 def _time(row: dict[str, Any]) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["time"]))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
