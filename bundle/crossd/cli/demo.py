@@ -68,7 +68,8 @@ def show_predictions(folder: Path) -> None:
     say("")
     print_columns([header, *([row[name] for name in header] for row in table.rows)])
     maps = sorted((folder / "evidence").glob("*.nii.gz"))
-    say(f"\ntable: {folder / 'predictions.csv'} (and predictions.json)")
+    say("")
+    say(f"table: {folder / 'predictions.csv'} (and predictions.json)")
     say(f"evidence maps: {len(maps)} files in {folder / 'evidence'}; open one over its input, in any NIfTI viewer")
     if (folder / "report.html").is_file():
         say(f"report: {(folder / 'report.html').absolute().as_uri()} (open it in a browser)")

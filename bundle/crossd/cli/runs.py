@@ -143,7 +143,7 @@ def run_config(run: Run, given: argparse.Namespace) -> int:
     values = _values(configs, given)
     if "output_dir" in declared(configs):
         values.setdefault("output_dir", str(Path(run.output_dir).absolute()))
-    say(f"the same as: {bundle_command(files, values)}\n")
+    say(f"the same as: {bundle_command(files, values)}")
 
     import monai.bundle
 
