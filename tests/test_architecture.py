@@ -31,6 +31,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"training", "evaluation"},
     {"ssl", "segmentation"},  # runs of their own, by the parts of training: how they are resumed, seeded and shared
     {"report", "export", "pictures"},
+    {"plan"},
     {"case_run"},  # the inference of a bundle, made of the parts of all of these
     {"serve"},  # its log tells reasons as the report does, without names
     {"cli"},

@@ -13,6 +13,7 @@ from typing import Any
 
 from crossd.bundle import own_root
 from crossd.cli.help import add_command, nearest, say
+from crossd.cli.planned import planned
 from crossd.errors import CrossDError, one_of
 from crossd.options.declared import declared
 from crossd.options.given import literal
@@ -30,15 +31,23 @@ class Run:
         recipes: configs by `--recipe`, each a list of which later ones change earlier ones; the first is the default.
         example: a command line.
         output_dir: its default, in the working directory; the config's own is in the bundle.
+        planned: recipes that take the settings of a plan.
     """
 
     help: str
     recipes: dict[str, tuple[str, ...]]
     example: str
     output_dir: str = ""
+    planned: tuple[str, ...] = ()
 
 
 RUNS = {
+    "plan": Run(
+        "look at volumes before anything is trained, and propose how to train on them",
+        {"plan": ("plan",)},
+        "crossd plan data --labels data/labels.csv",
+        "output/plan",
+    ),
     "train": Run(
         "train a classifier on your own volumes",
         {
@@ -46,8 +55,9 @@ RUNS = {
             "segmentation": ("train", "train_segmentation"),
             "hybrid": ("train", "train_hybrid"),
         },
-        "crossd train data --labels data/labels.csv --trainable head --epochs 2 --output_dir output/run",
+        "crossd train data --labels data/labels.csv --output_dir output/run",
         "output/train",
+        ("classification",),
     ),
     "evaluate": Run(
         "judge a trained model on its test patients",
@@ -107,6 +117,12 @@ def add_run(commands: Any, name: str, run: Run) -> None:
     parser.add_argument(
         "--bundle", default=None, metavar="DIR", help="bundle whose configs are run; default: crossd's own"
     )
+    if run.planned:
+        parser.add_argument(
+            "--plan",
+            metavar="FILE",
+            help="settings of `crossd plan`; default: made where no card fits",
+        )
     for option in options.values():
         parser.add_argument(f"--{option.name}", **_argument(option, run))
     parser.set_defaults(run=lambda given: run_config(run, given))
@@ -136,13 +152,16 @@ def run_config(run: Run, given: argparse.Namespace) -> int:
     Raises:
         CrossDError: for an option that the recipe has not, or a value of another kind.
     """
-    configs = run.recipes[getattr(given, "recipe", next(iter(run.recipes)))]
+    recipe = getattr(given, "recipe", next(iter(run.recipes)))
+    configs = run.recipes[recipe]
     root = Path(given.bundle) if given.bundle else own_root()
     files = [str(root / "configs" / f"{name}.json") for name in configs]
     files += [_config_of_user(root, name) for name in given.config]
     values = _values(configs, given)
     if "output_dir" in declared(configs):
         values.setdefault("output_dir", str(Path(run.output_dir).absolute()))
+    if recipe in run.planned:
+        values |= planned(values, declared(configs), getattr(given, "plan", None), root, bool(given.config))
     say(f"the same as: {bundle_command(files, values)}")
 
     import monai.bundle
@@ -170,7 +189,7 @@ def _values(configs: Sequence[str], given: argparse.Namespace) -> dict[str, Any]
     return {name: _read(options[name], value) for name, value in typed.items()}
 
 
-_OWN = ("command", "run", "recipe", "config", "bundle", "folder")
+_OWN = ("command", "run", "recipe", "config", "bundle", "folder", "plan")
 
 
 def _read(option: Option, value: Any) -> Any:

@@ -11,6 +11,7 @@ from crossd.callers import caller_of
 from crossd.errors import CrossDError, one_of, report_plainly
 from crossd.options.of_hybrid import TRAIN_HYBRID
 from crossd.options.of_inference import INFERENCE, INFERENCE_SEGMENTATION, INFERENCE_TRT
+from crossd.options.of_planning import PLAN
 from crossd.options.of_pretraining import PRETRAIN_2D, TRAIN_2D, UNSEEN_DECAY_2D
 from crossd.options.of_segmentation import EVALUATE_SEGMENTATION, TRAIN_SEGMENTATION
 from crossd.options.of_self_supervision import PRETRAIN_SSL
@@ -24,6 +25,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "inference": INFERENCE,
     "inference_segmentation": INFERENCE_SEGMENTATION,
     "inference_trt": INFERENCE_TRT,
+    "plan": PLAN,
     "train": TRAIN,
     "evaluate": EVALUATE,
     "train_segmentation": TRAIN_SEGMENTATION,

@@ -1,0 +1,59 @@
+"""How long a training takes on this machine, by a step of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from crossd.networks import build_classifier, classifier_arguments
+from crossd.plan.proposal import Setting
+from crossd.training import set_trainable
+
+
+def with_duration(
+    settings: Sequence[Setting], base: Mapping[str, Any], classes: int, training: int, device: Any
+) -> list[Setting]:
+    """The settings, of which that of epochs says how long they take; as they are where there are no epochs.
+
+    Args:
+        settings: of `propose`.
+        base: the card that training starts from.
+        classes: how many.
+        training: cases in an epoch.
+        device: of torch.
+    """
+    of = {setting.name: setting.value for setting in settings}
+    if "epochs" not in of:
+        return [*settings]
+    channels = len(base["input"]["channels"])
+    sizes = {"spatial_dims": 3, "in_channels": channels, "num_classes": classes}
+    network = build_classifier({**classifier_arguments(base["network"], {}), **sizes}).to(device)
+    set_trainable(network, of.get("trainable", "all")).train()
+    images = torch.zeros(of["batch_size"], channels, *of["roi_size"], device=device)
+    steps = -(-training // of["batch_size"]) * of["epochs"]
+    said = _said(min(_step(network, images) for _ in range(2)) * steps)
+    return [
+        replace(one, reason=f"{one.reason}; about {said} on this machine") if one.name == "epochs" else one
+        for one in settings
+    ]
+
+
+def _step(network: torch.nn.Module, images: torch.Tensor) -> float:
+    """Seconds of a step."""
+    start = time.perf_counter()
+    network(images).sum().backward()
+    if images.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _said(seconds: float) -> str:
+    """
+    >>> _said(90), _said(7200)
+    ('2 minutes', '2.0 hours')
+    """
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{max(1, round(seconds / 60))} minutes"

@@ -1,0 +1,102 @@
+"""A page of sections, tables and pictures without a script: the verdict first, in light and dark, printable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from string import Template
+
+from crossd.texts import escaped
+from crossd.version import __version__
+
+USE = "For research; not a medical device."
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="crossd $version">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>$title</title>
+<style>
+$css
+</style>
+</head>
+<body>
+<header><p class="kind">$title</p>
+<h1>$verdict</h1>
+<p class="use">$use</p></header>
+<main>
+$sections
+</main>
+</body>
+</html>
+""")
+
+
+def plain_page(title: str, verdict: str, sections: Mapping[str, str]) -> str:
+    """The page.
+
+    Args:
+        title: what it is of, as text.
+        verdict: in a sentence or two, as text.
+        sections: HTML by heading, in order; empty ones are left out.
+
+    >>> "<h1>1 &lt; 2</h1>" in plain_page("Sums", "1 < 2", {})
+    True
+    """
+    css = (files("crossd.report") / "page.css").read_text() + (files("crossd.report") / "plain_page.css").read_text()
+    shown = "\n".join(
+        f"<section><h2>{escaped(heading)}</h2>{html}</section>" for heading, html in sections.items() if html
+    )
+    return _PAGE.substitute(
+        version=__version__, title=escaped(title), css=css, verdict=escaped(verdict), use=USE, sections=shown
+    )
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], first: bool = False) -> str:
+    """Texts as a table.
+
+    Args:
+        first: whether its first row is what the page is about.
+    """
+    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in header)
+    body = "".join(
+        f"<tr{' class=first' if first and number == 0 else ''}>"
+        f"{''.join(f'<td>{escaped(str(cell))}</td>' for cell in row)}</tr>"
+        for number, row in enumerate(rows)
+    )
+    table = f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="wide-table">{table}</div>'
+
+
+def facts(said: Mapping[str, str]) -> str:
+    """Terms and what is said of them."""
+    return (
+        '<dl class="facts">'
+        + "".join(f"<div><dt>{escaped(term)}</dt><dd>{escaped(text)}</dd></div>" for term, text in said.items())
+        + "</dl>"
+    )
+
+
+def pictures(shown: Iterable[tuple[str, str]]) -> str:
+    """Pictures side by side.
+
+    Args:
+        shown: of each the text below it, and its data URI.
+    """
+    return (
+        '<div class="plots">'
+        + "".join(
+            f'<figure><img alt="{escaped(name)}" src="{uri}"><figcaption>{escaped(name)}</figcaption></figure>'
+            for name, uri in shown
+        )
+        + "</div>"
+    )
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A list; nothing for no lines."""
+    items = "".join(f"<li>{escaped(line)}</li>" for line in lines)
+    return f"<ul>{items}</ul>" if items else ""
