@@ -7,19 +7,3 @@ from crossd.segmentation.augmenting import mask_augmentation
 from crossd.segmentation.case_scores import SegmentationReport, case_metrics, summarise
 from crossd.segmentation.mask_answers import Segmentation, segment_cases
 from crossd.segmentation.networks import SegmentationWeightsLoader, network_arguments, segmentation_network
-
-__all__ = [
-    "Segmentation",
-    "SegmentationReport",
-    "SegmentationWeightsLoader",
-    "case_metrics",
-    "mask_augmentation",
-    "mask_in_input_space",
-    "network_arguments",
-    "segment_cases",
-    "segmentation_base",
-    "segmentation_card",
-    "segmentation_network",
-    "summarise",
-    "trained_segmentation",
-]
