@@ -129,6 +129,16 @@ def is_bundles_own(card: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool
     return isinstance(own, Mapping) and bool(own) and all(own.get(name) == card.get(name) for name in _WHICH)
 
 
+def own_metadata(card: Mapping[str, Any], path: str | Path | None) -> dict[str, Any]:
+    """A bundle's metadata, with name and version, where it speaks of a card's model; empty for any other."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    known = isinstance(found, dict) and {"name", "version"} <= set(found)
+    return found if known and is_bundles_own(card, found) else {}
+
+
 def metadata_beside(weights: str | Path) -> Path:
     """Where the metadata of a bundle are whose `models` folder holds a file."""
     return Path(weights).resolve().parent.parent / "configs" / "metadata.json"
