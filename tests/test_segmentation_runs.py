@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from crossd.cards.from_data import segmentation_card
+from crossd.cards.from_data import model_card
 from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
 from crossd.report.strips import class_colour
@@ -43,7 +43,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         nib.save(nib.Nifti1Image(voxels, affine), folder / "in" / f"c{case}.nii.gz")
     (folder / "in" / f"{BAD}.nii.gz").write_bytes(b"\x1f\x8b cut")
     torch.manual_seed(1)
-    card = segmentation_card(["background", "low", "high"], [0, 1, 4], NETWORK, SEEN, "noise")
+    names = ["background", "low", "high"]
+    card = model_card("segmentation", names, NETWORK, SEEN, 0, "noise", label_values=[0, 1, 4])
     save_checkpoint(folder / "model.pt", segmentation_network(card), card=card)
     return folder
 

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from crossd.bundle import bundle_root
 from crossd.errors import CrossDError, rule_broken
@@ -129,7 +128,8 @@ def _status(path: Path) -> int:
     ledger = Ledger(path)
     for version in ledger.versions():
         number = f", version {version['number']}" if version["number"] else ""
-        _say(f"{_time(version)}  series {version['uid']}{number}: {version['state']}  {version['reason']}")
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(version["time"]))
+        _say(f"{when}  series {version['uid']}{number}: {version['state']}  {version['reason']}")
         for report in ledger.reports(version["id"]):
             answer = ", ".join(f"{name} {value:.3f}" for name, value in report["answer"]["probabilities"].items())
             attempts = f", {report['attempts']} attempts" if report["attempts"] else ""
@@ -145,10 +145,6 @@ def _status(path: Path) -> int:
 
 def _say(line: str) -> None:
     print(printable(line).rstrip())
-
-
-def _time(row: dict[str, Any]) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["time"]))
 
 
 if __name__ == "__main__":

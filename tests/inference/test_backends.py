@@ -27,7 +27,7 @@ from crossd.inference import (
     backends,
     network_from_card,
 )
-from crossd.inference.backends import REMOVED, fuse_batch_norm
+from crossd.inference.backends import fuse_batch_norm
 from crossd.networks import CrossDResNet
 from monai.data import MetaTensor
 from torch import Tensor, nn
@@ -203,14 +203,6 @@ class TestRefusals:
     def test_an_unknown_backend(self) -> None:
         with pytest.raises(CrossDError, match=r"`backend` must be one of .*; got 'torchscrip'\. Did you mean"):
             Accelerated(trained(), "torchscrip")
-
-    @pytest.mark.parametrize("backend", REMOVED)
-    def test_a_backend_that_was_removed(self, backend: str) -> None:
-        message = (
-            f"got '{backend}', which is one no more. Did you mean 'torchscript'. For other runtimes export the net"
-        )
-        with pytest.raises(CrossDError, match=message):
-            Accelerated(trained(), backend)
 
     def test_an_example_without_an_answer(self) -> None:
         with pytest.raises(CrossDError, match="an example it answers with finite logits"):

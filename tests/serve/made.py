@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from pathlib import Path
@@ -40,6 +41,12 @@ def make_series(folder, seed=0, slices=6, **tags):
     return write_dicom_series(
         folder, volume, np.diag([-1.0, -1, 2, 1]), modality="CT", series_uid=uid, patient_id=f"p{seed}", **tags
     )
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 def until(true, seconds=WAIT):

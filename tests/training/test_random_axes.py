@@ -6,7 +6,7 @@ import pytest
 import torch
 from crossd import CrossDConv, CrossDResNet
 from crossd.errors import CrossDError
-from crossd.training.random_axes import RandomThroughPlane
+from crossd.training.unseen_axes import RandomThroughPlane
 from ignite.engine import Engine, Events
 from torch import nn
 

@@ -8,7 +8,7 @@ from crossd import CrossDConv, CrossDResNet
 from crossd.checkpoints import read_checkpoint
 from crossd.conv import unseen_penalty
 from crossd.errors import CrossDError
-from crossd.training.unseen_decay import UnseenDecay
+from crossd.training.unseen_axes import UnseenDecay
 from monai.bundle import ConfigWorkflow
 from torch import nn
 

@@ -18,7 +18,6 @@ from crossd.errors import CrossDError, one_of
 Forward = Callable[[Tensor], tuple[Tensor, ...]]  # logits, and features where the network gives them
 
 BACKENDS = ("auto", "eager", "torchscript")
-REMOVED = ("fused", "channels_last", "onednn", "compile", "onnxruntime", "openvino")
 TOLERANCE = 1e-4
 
 logger = logging.getLogger(__name__)
@@ -62,11 +61,6 @@ class Accelerated(nn.Module):
 
     def __init__(self, network: nn.Module, backend: str = "auto") -> None:
         super().__init__()
-        if backend in REMOVED:
-            raise CrossDError(
-                f"`backend` must be one of {', '.join(map(repr, BACKENDS))}; got {backend!r}, which is one no more. "
-                "Did you mean 'torchscript'? For other runtimes export the network: scripts/export.py."
-            )
         self.backend = one_of("backend", backend, BACKENDS)
         self.chosen: str | None = None
         self._forward: Forward | None = None

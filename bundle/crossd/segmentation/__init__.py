@@ -1,7 +1,6 @@
 """Segmentation: networks and their cards, masks in the input's own space, and how good they are."""
 
-from crossd.cards.from_data import segmentation_card
-from crossd.cards.from_weights import segmentation_base, trained_segmentation
+from crossd.cards.from_weights import segmentation_base
 from crossd.inference.input_space import mask_in_input_space
 from crossd.segmentation.augmenting import mask_augmentation
 from crossd.segmentation.case_scores import SegmentationReport, case_metrics, summarise

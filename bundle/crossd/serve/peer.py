@@ -12,7 +12,6 @@ LONGEST_REQUEST = 2**18  # of an A-ASSOCIATE-RQ: 128 contexts with every encodin
 WHOLE = 30.0  # seconds for one PDU, and for one answer to be taken
 IDLE = 60.0  # seconds in which something must get on
 _ENOUGH = 2**14  # bytes that count as getting on
-
 _REQUEST = 1  # the type of an A-ASSOCIATE-RQ
 
 
