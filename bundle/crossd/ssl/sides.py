@@ -95,11 +95,7 @@ def volume_side(
 
 
 def present(images: Side | None, volumes: Side | None) -> dict[str, Side]:
-    """The sides there are, by kind.
-
-    Raises:
-        CrossDError: when there is none.
-    """
+    """The sides there are, by kind; refused where there is none."""
     sides = {kind: side for kind, side in (("images", images), ("volumes", volumes)) if side is not None}
     if not sides:
         raise CrossDError(
@@ -115,9 +111,6 @@ def write_cases(output_dir: str | None, sides: Mapping[str, Any], images: Mappin
 
     Args:
         images: of `unlabelled_images`, for those that were skipped.
-
-    Raises:
-        CrossDError: without a folder.
     """
     folder = run_folder(output_dir)
     if rank() == 0:
