@@ -87,14 +87,7 @@ def check_overlay(base: str | Sequence[str], overlay: str, instead: Sequence[str
 
 
 def check_version(bundle_root: str) -> str:
-    """Refuse to run a bundle with another version of the package than its `metadata.json` names.
-
-    Returns:
-        The version.
-
-    Raises:
-        CrossDError: naming both versions and where each comes from.
-    """
+    """Refuse to run a bundle with another version of the package than its `metadata.json` names."""
     metadata = Path(bundle_root) / "configs" / "metadata.json"
     try:
         expected = json.loads(metadata.read_text(encoding="utf-8"))["version"]
@@ -145,11 +138,7 @@ def metadata_beside(weights: str | Path) -> Path:
 
 
 def bundle_card(metadata: Path) -> Any:
-    """The card in a bundle's metadata; None where there is no such file, or no card in it.
-
-    Raises:
-        CrossDError: for a file that is no JSON.
-    """
+    """The card in a bundle's metadata; None where there is no such file, or no card in it."""
     if not metadata.is_file():
         return None
     try:

@@ -29,14 +29,7 @@ crossd watch /data/incoming --status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; what breaks a rule of this library is told in one line.
-
-    Args:
-        arguments: without the program's name; those of the process by default.
-
-    Returns:
-        The exit code: 0, or 1 for a `CrossDError`, or what the command says.
-    """
+    """Run a command; what breaks a rule of this library is told in one line."""
     parser = argparse.ArgumentParser(prog="crossd", description="2D→3D learning for medical volumes, inside MONAI.")
     parser.add_argument("--version", action="version", version=f"crossd {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)

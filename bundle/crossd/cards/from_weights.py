@@ -98,12 +98,7 @@ def base_card(
 
 
 def card_of(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The card of a checkpoint, in the file or beside it as that of a bundle's model; empty where there is none.
-
-    Args:
-        path: where it lies.
-        content: what `read_checkpoint` says of it.
-    """
+    """The card of a checkpoint, in the file or beside it as that of a bundle's model; empty where there is none."""
     path = weights_path(path)
     stands_beside = set(content) == {"model"} and metadata_beside(path).is_file()
     return read_card(path) if content.get("card") is not None or stands_beside else {}

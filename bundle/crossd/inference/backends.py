@@ -181,13 +181,10 @@ def torchscript(network: nn.Module, example: Tensor) -> Callable[[Tensor], Any]:
 
 
 def fuse_batch_norm(network: nn.Module) -> fx.GraphModule:
-    r"""A copy in which each batch norm after a convolution or linear layer is part of that layer.
+    r"""A copy, in evaluation mode, in which each batch norm after a convolution or linear layer is part of that layer.
 
     $\gamma \frac{w * x + b - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta = w' * x + b'$ with
     $w' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} w$ and the matching $b'$: the same up to rounding.
-
-    Args:
-        network: in evaluation mode, with operations that do not depend on values or sizes of its input.
 
     >>> block = nn.Sequential(nn.Conv3d(1, 2, 3), nn.BatchNorm3d(2), nn.ReLU()).eval()
     >>> [type(module).__name__ for module in fuse_batch_norm(block).children()]

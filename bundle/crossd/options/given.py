@@ -120,9 +120,6 @@ def as_typed(option: Option, value: Any, text: str | None) -> Any:
         value: what Fire has made of it.
         text: as it was typed; None: nothing was.
 
-    Raises:
-        CrossDError: for nothing, but for a switch.
-
     >>> as_typed(Option("images", "path", None, ""), 1000.0, "1e3")
     '1e3'
     """

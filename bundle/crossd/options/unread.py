@@ -19,10 +19,6 @@ def unread_keys(config: Mapping[str, Any], known: Iterable[str] = ()) -> list[st
 
     What is below a component (`_target_`) is its argument, which it refuses by itself.
 
-    Args:
-        config: merged from all files and the command line, as `ConfigParser.get()`.
-        known: keys that are read from outside: options, `run`, the properties that MONAI looks for.
-
     >>> unread_keys({"a": 1, "b": "$@a + 1", "run": ["@b"], "weight": "x", "train": {"c": 1, "d": 2}, "e": "@train::c"})
     ['run', 'weight', 'train::d', 'e']
     """

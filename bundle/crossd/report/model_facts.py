@@ -23,11 +23,6 @@ def model_facts(
     The bundle's `metadata.json` speaks of the model it was published with. A checkpoint with another card, your own
     for instance, is another model, so name, version and intended use are then not taken from there.
 
-    Args:
-        card: the model's card.
-        metadata: path of the bundle's `metadata.json`.
-        weights: the checkpoint's path; its name is shown, its folder is not.
-
     >>> card = {"task": "multiclass", "class_names": ["a", "b"], "negative_class": None, "data": "phantoms"}
     >>> model_facts(card | {"input": {"plane": "axial", "spacing": None, "channels": ["t1"]}})["Input"]
     '1 channel (t1), axial slices, voxels as they are'

@@ -68,9 +68,6 @@ def segmentation_network(card: Mapping[str, Any], training: bool = True) -> nn.M
 def network_name(name: str) -> str:
     """The class that is meant, whatever the case of its letters; `crossd` for `CrossDUNet`.
 
-    Raises:
-        CrossDError: when there is none of that name.
-
     >>> network_name("crossd"), network_name("segresnet"), network_name("unet")
     ('CrossDUNet', 'SegResNet', 'UNet')
     """

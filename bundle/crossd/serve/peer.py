@@ -37,11 +37,7 @@ class Peer(socket.socket):
         self._head, self._left, self._until, self._since = b"", 0, 0.0, 0
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """At most so many bytes of the PDU at hand.
-
-        Raises:
-            OSError: it is too long, too slow, or the connection has gone on for a minute without getting on.
-        """
+        """At most so many bytes of the PDU at hand."""
         now = time.monotonic()
         if not self._left and not self._head:
             self._until = now + WHOLE
@@ -81,11 +77,7 @@ class Peer(socket.socket):
         return super().send(data, flags)
 
     def peek(self, size: int, seconds: float) -> bytes:
-        """The next bytes that are there, which stay to be read; none where the other side has closed.
-
-        Raises:
-            TimeoutError: nothing came.
-        """
+        """The next bytes that are there, which stay to be read; none where the other side has closed."""
         self.settimeout(seconds)
         return super().recv(size, socket.MSG_PEEK)
 

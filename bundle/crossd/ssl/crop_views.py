@@ -75,9 +75,6 @@ def intensity_changes(shuffle: bool) -> Compose:
     From the published code, which takes TorchIO's defaults: blur of 0 to 2 voxels, noise of 0 to 0.25, gamma of
     `exp(±0.3)`, 100 patches of 4 × 4 × 8 voxels. Ours: MONAI's transforms, which draw gamma itself evenly, not its
     logarithm, and shuffle the voxels within each patch where TorchIO exchanges pairs of patches.
-
-    Args:
-        shuffle: whether to put parts in disorder; the published code does so in global views, not in sub-crops.
     """
     blur = (0.01, 2.0)
     changes: list[Any] = [

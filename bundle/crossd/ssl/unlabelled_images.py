@@ -148,11 +148,7 @@ def unlabelled_images(
 
 
 class ShorterSided(MapTransform):
-    """8-bit images in [0, 1], their shorter side resized.
-
-    Args:
-        keys: images `(channel, height, width)`, 0 to 255.
-        size: of the shorter side, pixels; the aspect is kept.
+    """8-bit images `(channel, height, width)` in [0, 1], their shorter side resized to so many pixels.
 
     >>> import torch
     >>> ShorterSided("image", 8)({"image": torch.full((1, 16, 32), 255, dtype=torch.uint8)})["image"].shape

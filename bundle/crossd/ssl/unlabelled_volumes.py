@@ -128,12 +128,7 @@ def training_array(path: str) -> np.ndarray:
 
 
 class ReadVolumeOrArrayd(MapTransform):
-    """What `LoadImageVolumed` reads, and rows of a `.npz`, named `FILE.npz@NUMBER`.
-
-    Args:
-        keys: entries with a list of channel sources.
-        read: the `LoadImageVolumed` for all others.
-    """
+    """What `LoadImageVolumed` reads, and rows of a `.npz`, named `FILE.npz@NUMBER`."""
 
     def __init__(self, keys: str, read: MapTransform) -> None:
         super().__init__(keys)
