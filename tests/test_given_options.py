@@ -15,9 +15,8 @@ import pytest
 from crossd.bundle import check_overlay
 from crossd.errors import CrossDError, rule_broken
 from crossd.options import OPTIONS, check_given, declared, literal
-from crossd.options.given import as_typed, typed_values
+from crossd.options.given import as_typed, typed_values, unread_keys
 from crossd.options.option import Option
-from crossd.options.unread import unread_keys
 from fire.parser import DefaultParseValue as by_fire
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.properties import InferProperties, TrainProperties

@@ -24,6 +24,8 @@ from monai.bundle import ConfigWorkflow
 from monai.bundle.scripts import verify_metadata
 from torch import Tensor, nn
 
+from . import configs
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = str(ROOT / "configs" / "inference.json")
 
@@ -66,15 +68,12 @@ def noise(seed: int, shape: tuple[int, ...] = (24, 22, 20)) -> np.ndarray:
 
 
 def workflow(**options: Any) -> ConfigWorkflow:
-    made = ConfigWorkflow(CONFIG, workflow_type="inference", logging_file=False, **options)
-    made.initialize()
-    return made
+    return configs.workflow("inference", **options)
 
 
 def infer(images: Path, output: Path, **options: Any) -> list[dict[str, str]]:
     """Run and finish in this process."""
-    made = workflow(images=str(images), output_dir=str(output), **options)
-    made.run()
+    made = configs.run("inference", images=images, output_dir=output, **options)
     made.finalize()
     return read_rows(output)
 

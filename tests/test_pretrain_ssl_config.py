@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import crossd
 import nibabel
@@ -18,8 +16,10 @@ import torch
 from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
 from crossd.errors import CrossDError
 from crossd.inference import network_from_card
-from monai.bundle import ConfigWorkflow
 from PIL import Image
+
+from .configs import refused, run
+from .drivers import kill_and_resume
 
 SMALL = {"roi_size": [16, 16, 16], "sub_crops": 1, "batch_size": 2, "depth": 10, "width": 2, "epochs": 2}
 SMALL |= {"network_options": {"conv1_t_size": 3, "no_max_pool": True, "motion": "rotate"}}
@@ -46,29 +46,15 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture
-def pretrain(root, data, tmp_path, monkeypatch):
+def pretrain(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)
 
-    def run(output_dir="out", **options):
-        given = {"images": str(data / "images"), "volumes": str(data / "labels.csv"), **SMALL, **options}
-        made = ConfigWorkflow(
-            str(root / "configs" / "pretrain_ssl.json"),
-            workflow_type="train",
-            logging_file=False,
-            **{**given, "output_dir": str(tmp_path / output_dir)},
-        )
-        made.initialize()
-        made.run()
+    def make(output_dir="out", **options):
+        given = {"images": data / "images", "volumes": data / "labels.csv", **SMALL, **options}
+        run("pretrain_ssl", **{**given, "output_dir": tmp_path / output_dir})
         return tmp_path / output_dir
 
-    return run
-
-
-def cause(error):
-    while error is not None and not isinstance(error, CrossDError):
-        error = error.__cause__
-    return str(error)
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -151,23 +137,11 @@ def test_intensities_are_those_that_views_have_on_average(pretrained, data):
     assert float(np.mean([float(case.var()) for case in cases])) == pytest.approx(1, abs=5e-3)
 
 
-def test_fine_tuning_takes_network_and_input_from_the_card(root, data, pretrained, tmp_path, monkeypatch, caplog):
+def test_fine_tuning_takes_network_and_input_from_the_card(data, pretrained, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
-    made = ConfigWorkflow(
-        str(root / "configs" / "train.json"),
-        workflow_type="train",
-        logging_file=False,
-        labels=str(data / "labels.csv"),
-        weights=str(pretrained / "model.pt"),
-        output_dir=str(tmp_path / "fine"),
-        trainable="head",
-        epochs=1,
-        batch_size=2,
-        tensorboard=False,
-    )
-    made.initialize()
+    options = {"labels": data / "labels.csv", "weights": pretrained / "model.pt", "output_dir": tmp_path / "fine"}
     with caplog.at_level("INFO"):
-        made.run()
+        run("train", **options, trainable="head", epochs=1, batch_size=2, tensorboard=False)
     before, after = read_card(pretrained / "model.pt"), read_card(tmp_path / "fine" / "model.pt")
     assert after["task"] == "multiclass"
     assert after["network"] == {**before["network"], "num_classes": 2}
@@ -242,53 +216,29 @@ def test_it_starts_from_weights(pretrain, pretrained):
     ],
 )
 def test_refused(pretrain, options, message):
-    with pytest.raises(RuntimeError) as caught:
-        pretrain(**options)
-    assert message in cause(caught.value)
+    refused(lambda: pretrain(**options), message)
 
 
 def test_a_run_is_resumed_under_its_settings_only(pretrain):
     folder = pretrain(epochs=1, steps_per_epoch=1)
-    with pytest.raises(RuntimeError) as caught:
-        pretrain(epochs=1, steps_per_epoch=2)
-    assert "steps_per_epoch was 1 and is 2" in cause(caught.value)
+    refused(lambda: pretrain(epochs=1, steps_per_epoch=2), "steps_per_epoch was 1 and is 2")
     pretrain(epochs=1, steps_per_epoch=2, resume="false")  # a word, as it comes from the command line
     assert read_checkpoint(folder / "checkpoint_0001.pt")["settings"]["steps_per_epoch"] == 2
 
 
-def killed(root, data, folder, **moments):
-    """The report of tests/training/kill_driver.py on this config."""
-    options = {**SMALL, "images": str(data / "images"), "volumes": str(data / "labels.csv"), "epochs": 3}
-    options["steps_per_epoch"] = 2
-    spec = {"config": str(root / "configs" / "pretrain_ssl.json"), "options": options, "folder": str(folder), **moments}
-    (folder / "spec.json").write_text(json.dumps(spec))
-    driver = Path(__file__).parent / "training" / "kill_driver.py"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(driver), str(folder / "spec.json")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env=ONE_THREAD,
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout.partition("REPORT")[2])
-    assert report["whole"] == 0, (folder / "whole.log").read_text()
-    assert report["unreadable"] == []
-    assert report["different"] == []  # bit by bit, model.pt and the last checkpoint
-    tables = {(run / "metrics.csv").read_text() for run in folder.iterdir() if (run / "metrics.csv").is_file()}
-    assert len(tables) == 1
-    return Counter(end for _, end in report["kills"])["killed"]
+def killed(data, folder, **moments):
+    options = {**SMALL, "images": data / "images", "volumes": data / "labels.csv", "epochs": 3, "steps_per_epoch": 2}
+    return kill_and_resume(folder, ["pretrain_ssl"], options, **moments)[0]
 
 
-def test_a_killed_run_ends_as_the_whole_run(root, data, tmp_path):
-    assert killed(root, data, tmp_path, runs=1, kills=1, latest=4, seed=0) == 1
+def test_a_killed_run_ends_as_the_whole_run(data, tmp_path):
+    assert killed(data, tmp_path, runs=1, kills=1, latest=4, seed=0) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_at_many_moments(root, data, tmp_path):
-    assert killed(root, data, tmp_path, runs=4, kills=4, latest=8, seed=1) >= 10
+def test_killed_at_many_moments(data, tmp_path):
+    assert killed(data, tmp_path, runs=4, kills=4, latest=8, seed=1) >= 10
 
 
 @pytest.mark.slow

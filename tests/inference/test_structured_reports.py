@@ -16,10 +16,11 @@ from crossd.data import write_dicom_series
 from crossd.data.nifti import write_nifti
 from crossd.errors import CrossDError
 from crossd.inference import StructuredReports, network_from_card, structured_reports
-from monai.bundle import ConfigWorkflow
 
 pytest.importorskip("highdicom", reason='highdicom is not installed: pip install "crossd[dicom]"')
 from crossd.inference.sr_document import UNSTATED, structured_report
+
+from ..configs import card_input, run
 
 CARD = {
     "format": 1,
@@ -29,15 +30,7 @@ CARD = {
     "finding_codes": {"healthy": ["17621005", "SCT", "Normal"]},
     "intended_use": "Tests, and nothing else",
     "network": {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4},
-    "input": {
-        "channels": ["image"],
-        "plane": "axial",
-        "spacing": None,
-        "roi_size": [32, 32, 32],
-        "intensity": {"mode": "range", "lower": None, "upper": None},
-        "mean": 0.0,
-        "std": 1.0,
-    },
+    "input": card_input(32),
     "data": "made up",
 }
 ANSWER = {"healthy": 0.25, "aneurysm of an artery": 0.75}
@@ -181,18 +174,8 @@ def test_without_highdicom(tmp_path, monkeypatch):
 def infer(root, tmp_path, images, **options):
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "model.pt", network_from_card(CARD), card=CARD)
-    made = ConfigWorkflow(
-        str(root / "configs" / "inference.json"),
-        workflow_type="inference",
-        logging_file=False,
-        images=str(images),
-        output_dir=str(tmp_path / "out"),
-        weights=str(tmp_path / "model.pt"),
-        backend="eager",
-        **options,
-    )
-    made.initialize()
-    made.run()
+    options |= {"output_dir": tmp_path / "out", "weights": tmp_path / "model.pt", "backend": "eager"}
+    run("inference", images=images, **options)
     return sorted(file.name for file in (tmp_path / "out").glob("structured_reports/*"))
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from crossd.data import write_dicom_series
 from crossd.serve import Node
 
+from ..configs import card_input
+
 ROOT = Path(__file__).resolve().parents[2]
 CARD = {
     "format": 1,
@@ -18,15 +20,7 @@ CARD = {
     "class_names": ["healthy", "aneurysm"],
     "negative_class": 0,
     "network": {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4},
-    "input": {
-        "channels": ["image"],
-        "plane": "axial",
-        "spacing": None,
-        "roi_size": [16, 16, 16],
-        "intensity": {"mode": "range", "lower": None, "upper": None},
-        "mean": 0.0,
-        "std": 1.0,
-    },
+    "input": card_input(16),
     "data": "made up",
 }
 PATIENT = "Hildegardsdottir"  # a name that must not be told

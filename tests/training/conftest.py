@@ -5,7 +5,6 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 
@@ -56,11 +55,3 @@ def volumes(tmp_path_factory):
         lines.append(f"c{case:02}.nii.gz,{'cube' if case % 2 else 'empty'},p{case},{split}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the volumes are tiny: more threads only wait for each other
-    yield
-    torch.set_num_threads(threads)

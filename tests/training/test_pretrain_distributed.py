@@ -16,8 +16,9 @@ from crossd.errors import CrossDError
 from crossd.processes import join_processes, leave_processes, process_device
 from crossd.training import distributed_network
 from crossd.training.distributed import SyncBatchNormOnCPU
-from monai.bundle import ConfigWorkflow
 from torch import nn
+
+from ..configs import run
 
 SECONDS = 240
 
@@ -104,14 +105,7 @@ def torchrun(root, images, small):
 def test_two_processes_train_as_one(root, images, small, torchrun, tmp_path):
     done = torchrun(tmp_path / "two", epochs=2)
     assert done.returncode == 0, done.stderr
-    one = ConfigWorkflow(
-        str(root / "configs" / "pretrain_2d.json"),
-        workflow_type="train",
-        logging_file=False,
-        **{**small, "images": str(images), "epochs": 2, "output_dir": str(tmp_path / "one")},
-    )
-    one.initialize()
-    one.run()
+    run("pretrain_2d", **small, images=images, epochs=2, output_dir=tmp_path / "one")
     together, alone = (read_checkpoint(tmp_path / name / "checkpoint_0002.pt") for name in ("two", "one"))
     for name, value in alone["model"].items():
         if value.is_floating_point() and not name.endswith("predictor.0.bias"):  # its gradient is rounding: see above

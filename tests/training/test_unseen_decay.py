@@ -9,8 +9,9 @@ from crossd.checkpoints import read_checkpoint
 from crossd.conv import unseen_penalty
 from crossd.errors import CrossDError
 from crossd.training.unseen_axes import UnseenDecay
-from monai.bundle import ConfigWorkflow
 from torch import nn
+
+from ..configs import run
 
 STEM = {"conv1_t_size": 3, "conv1_t_stride": 1, "no_max_pool": True}
 
@@ -57,18 +58,9 @@ def test_the_overlay_takes_part_in_pre_training(root, images, small, tmp_path):
     options = {"motion": "rotate", "view": "projection", "alignment": "rest", **STEM}
 
     def left(name, **settings):
-        files = ["pretrain_2d.json", *(["unseen_decay_2d.json"] if settings else [])]
-        workflow = ConfigWorkflow(
-            [str(root / "configs" / file) for file in files],
-            workflow_type="train",
-            logging_file=False,
-            **{**small, "images": str(images), "output_dir": str(tmp_path / name), "network_options": options},
-            epochs=3,
-            weight_decay=0.0,
-            **settings,
-        )
-        workflow.initialize()
-        workflow.run()
+        files = ["pretrain_2d", *(["unseen_decay_2d"] if settings else [])]
+        given = {"images": images, "output_dir": tmp_path / name, "network_options": options, "weight_decay": 0.0}
+        run(*files, **small, **given, epochs=3, **settings)
         network = CrossDResNet(2, 1, 2, depth=10, width=4, **options)
         network.load_state_dict(read_checkpoint(tmp_path / name / "model.pt")["model"])
         return float(unseen_penalty(network).detach())

@@ -2,7 +2,7 @@
 
 from crossd.cards.from_weights import segmentation_base
 from crossd.inference.input_space import mask_in_input_space
-from crossd.segmentation.augmenting import mask_augmentation
 from crossd.segmentation.case_scores import SegmentationReport, case_metrics, summarise
 from crossd.segmentation.mask_answers import Segmentation, segment_cases
 from crossd.segmentation.networks import SegmentationWeightsLoader, network_arguments, segmentation_network
+from crossd.training.augmenting import mask_augmentation
