@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 def workflow(*configs: str, **options: Any) -> ConfigWorkflow:
     """A prepared workflow of configs, by name or as files, each over those before it; options may be paths."""
     files = [str(CONFIGS / f"{config}.json") if "." not in config else config for config in configs]
-    kind = "inference" if configs[0].startswith("inference") else "train"
+    kind = "inference" if Path(configs[0]).name.startswith("inference") else "train"
     given = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     made = ConfigWorkflow(files if files[1:] else files[0], workflow_type=kind, logging_file=False, **given)
     made.initialize()
@@ -36,6 +37,12 @@ def refused(call: Callable[[], Any], *said: str) -> None:
         call()
     message = str(rule_broken(caught.value))
     assert all(part in message for part in said), message
+
+
+def csv_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def card_input(size: int, **changes: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from pathlib import Path
@@ -28,6 +27,8 @@ from ignite.engine import Events
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
+
+from .configs import csv_rows
 
 CARD = {"task": "multiclass", "class_names": ["healthy", "aneurysm"], "negative_class": 0, "crossd_version": "0.1.0"}
 THREE = {"task": "multiclass", "class_names": ["a", "b", "c"], "negative_class": None}
@@ -93,8 +94,7 @@ def run(
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return csv_rows(folder / "predictions.csv")
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
@@ -15,6 +14,7 @@ from crossd.inference import network_from_card
 from monai.bundle import ConfigParser
 
 from . import configs
+from .configs import csv_rows
 
 SHEARED = np.array([[-1, 0, 0, 0], [0, -1, 0.5, 0], [0, 0, 2, 0], [0, 0, 0, 1.0]])
 
@@ -54,8 +54,7 @@ def run(root, tmp_path, card, images, **options):
         code = 0
     except SystemExit as end:
         code = end.code
-    with (tmp_path / "out" / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        rows = {row["case"]: row for row in csv.DictReader(file)}
+    rows = {row["case"]: row for row in csv_rows(tmp_path / "out" / "predictions.csv")}
     cases = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))["cases"]
     assert [case["case"] for case in cases] == list(rows)
     return rows, code

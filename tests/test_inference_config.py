@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -18,13 +17,13 @@ import torch
 from crossd.checkpoints import save_checkpoint
 from crossd.data import write_dicom_series
 from crossd.inference import network_from_card
-from crossd.inference.case_dataset import reason
 from crossd.options import declared
 from monai.bundle import ConfigWorkflow
 from monai.bundle.scripts import verify_metadata
 from torch import Tensor, nn
 
 from . import configs
+from .configs import csv_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = str(ROOT / "configs" / "inference.json")
@@ -79,8 +78,7 @@ def infer(images: Path, output: Path, **options: Any) -> list[dict[str, str]]:
 
 
 def read_rows(output: Path) -> list[dict[str, str]]:
-    with (output / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return csv_rows(output / "predictions.csv")
 
 
 def command(cwd: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -138,34 +136,28 @@ def test_the_report_and_the_saliency_can_be_chosen(tmp_path: Path, weights: str)
     written = nib.load(tmp_path / "full" / "saliency" / "a.nii.gz")
     assert written.shape == (24, 40, 20)
     assert np.ptp(written.get_fdata()) > 0
-    with pytest.raises(RuntimeError) as wrong:
-        infer(image, tmp_path / "wrong", weights=weights, saliency="gradcam", saliency_layer="layer9")
-    assert "`saliency_layer` must be one of" in reason(wrong.value)
+    options |= {"weights": weights, "saliency_layer": "layer9"}
+    configs.refused(lambda: infer(image, tmp_path / "wrong", **options), "`saliency_layer` must be one of")
 
 
 def test_nothing_could_run(tmp_path: Path, weights: str) -> None:
     write_volume(tmp_path / "images" / "flat.nii.gz", noise(2)[:, :, 0])
-    made = workflow(images=str(tmp_path / "images"), output_dir=str(tmp_path / "out"), weights=weights)
-    made.run()
     with pytest.raises(SystemExit) as exit_:
-        made.finalize()
+        infer(tmp_path / "images", tmp_path / "out", weights=weights)
     assert exit_.value.code == 1
     assert [row["status"] for row in read_rows(tmp_path / "out")] == ["failed"]
 
 
 def test_missing_weights_are_an_error_not_random_weights(tmp_path: Path) -> None:
     image = write_volume(tmp_path / "a.nii.gz", noise(1))
-    with pytest.raises(RuntimeError) as error:
-        infer(image, tmp_path / "out", weights="/nowhere/model.pt")
-    assert reason(error.value).startswith("A checkpoint is a file")
-    assert "/nowhere/model.pt" in reason(error.value)
+    nowhere = "/nowhere/model.pt"
+    configs.refused(lambda: infer(image, tmp_path / "out", weights=nowhere), "A checkpoint is a file", nowhere)
     assert not (tmp_path / "out" / "predictions.csv").exists()
 
 
 def test_a_run_without_images_says_how_to_name_them(tmp_path: Path, weights: str) -> None:
-    with pytest.raises(RuntimeError) as error:
-        workflow(output_dir=str(tmp_path), weights=weights).run()
-    assert reason(error.value).endswith("Pass --images PATH, a file, a folder or a CSV.")
+    run = workflow(output_dir=tmp_path, weights=weights).run
+    configs.refused(run, "Pass --images PATH, a file, a folder or a CSV.")
 
 
 def test_a_checkpoint_of_another_architecture(tmp_path: Path) -> None:
@@ -174,9 +166,7 @@ def test_a_checkpoint_of_another_architecture(tmp_path: Path) -> None:
     path = tmp_path / "foreign.pt"
     save_checkpoint(path, network_from_card(other), card=card)
     image = write_volume(tmp_path / "a.nii.gz", noise(1))
-    with pytest.raises(RuntimeError) as error:  # MONAI's; ours is its cause
-        infer(image, tmp_path / "out", weights=str(path))
-    assert "conv1.weight" in reason(error.value)
+    configs.refused(lambda: infer(image, tmp_path / "out", weights=path), "conv1.weight")
     assert not (tmp_path / "out").exists()
 
 
@@ -271,8 +261,7 @@ def test_one_column_per_channel(tmp_path: Path) -> None:
     table = tmp_path / "cases.csv"
     lines = ["case,image_1,image_2", f"both,{first},{second}", f"swapped,{second},{first}", f"apart,{first},{far}"]
     table.write_text("\n".join([*lines, f"one,{first},"]) + "\n")
-    made = workflow(images=str(table), output_dir=str(tmp_path / "out"), weights=path)
-    made.run()
+    configs.run("inference", images=table, output_dir=tmp_path / "out", weights=path)
     rows = {row["case"]: row for row in read_rows(tmp_path / "out")}
     assert {name: row["status"] for name, row in rows.items()} == {
         **{"both": "ok", "swapped": "ok", "apart": "failed", "one": "failed"}
@@ -285,8 +274,7 @@ def test_a_wrong_number_of_channels(tmp_path: Path, weights: str) -> None:
     first, second = (write_volume(tmp_path / f"{n}.nii.gz", noise(n)) for n in (1, 2))
     table = tmp_path / "cases.csv"
     table.write_text(f"image_1,image_2\n{first},{second}\n")
-    made = workflow(images=str(table), output_dir=str(tmp_path / "out"), weights=weights)
-    made.run()
+    configs.run("inference", images=table, output_dir=tmp_path / "out", weights=weights)
     (row,) = read_rows(tmp_path / "out")
     assert row["status"] == "failed"
     assert "channel" in row["reason"]
@@ -325,8 +313,7 @@ def test_clients_load_a_bare_state_dict_by_their_own_means(tmp_path: Path) -> No
     (bundle / "models").mkdir()
     card = json.loads((bundle / "configs" / "metadata.json").read_text())["card"]
     torch.save(network_from_card(card).state_dict(), bundle / "models" / "model.pt")
-    made = ConfigWorkflow(str(bundle / "configs" / "inference.json"), workflow_type="inference", logging_file=False)
-    made.initialize()
+    made = configs.workflow(str(bundle / "configs" / "inference.json"))
     state = torch.load(bundle / "models" / "model.pt", weights_only=True)
     assert Path(made.bundle_root) == bundle
     assert str(made.network_def.load_state_dict(state)) == "<All keys matched successfully>"

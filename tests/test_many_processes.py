@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from crossd.report.page_file import pieces
 
-from .configs import CONFIGS
+from .configs import CONFIGS, csv_rows
 from .drivers import drive
 from .many_cases import account, answers, make_cases, make_model, run_and_kill_one, torchrun
 
@@ -141,5 +140,4 @@ def test_torch_elastic_starts_a_killed_process_again(place: Path) -> None:
     found = account(place / "torchrun", images)
     assert (found["rows"], found["lost"], found["doubled"], found["out_of_order"]) == (60, 0, 0, 0)
     assert found["answers"] == 60
-    with (place / "torchrun" / "predictions.csv").open(newline="") as file:
-        assert {row["status"] for row in csv.DictReader(file)} == {"ok"}
+    assert {row["status"] for row in csv_rows(place / "torchrun" / "predictions.csv")} == {"ok"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from crossd.errors import CrossDError
 from crossd.inference import network_from_card
 from PIL import Image
 
-from .configs import refused, run
+from .configs import csv_rows, refused, run
 from .drivers import kill_and_resume
 
 SMALL = {"roi_size": [16, 16, 16], "sub_crops": 1, "batch_size": 2, "depth": 10, "width": 2, "epochs": 2}
@@ -97,8 +96,7 @@ def test_a_run_leaves_an_encoder_its_terms_and_its_cases(pretrained):
     whole = read_checkpoint(pretrained / "checkpoint_0002.pt")["model"]
     assert {f"encoder.net.{name}" for name in names} < set(whole)
     assert any(name.startswith("decoder.") for name in whole)
-    with (pretrained / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(pretrained / "metrics.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert float(rows[1]["loss"]) < float(rows[0]["loss"])
     terms = ("restoration", "similarity", "sub_crops")
@@ -107,8 +105,7 @@ def test_a_run_leaves_an_encoder_its_terms_and_its_cases(pretrained):
     assert card["metrics"]["loss"] == pytest.approx(float(last["loss"]))
     assert float(rows[0]["beta"]) > float(last["beta"]) > 0
     assert all(np.isfinite(float(last[name])) for name in terms)
-    with (pretrained / "cases.csv").open() as file:
-        cases = list(csv.DictReader(file))
+    cases = csv_rows(pretrained / "cases.csv")
     assert Counter(case["kind"] for case in cases) == {"images": 4, "volumes": 4}  # the val rows are not there
     assert not any("volumes/4" in case["source"] or "volumes/5" in case["source"] for case in cases)
 
@@ -259,6 +256,6 @@ def test_two_processes_train_as_one(root, data, pretrain, tmp_path):
     for name, value in one.items():
         if value.is_floating_point():
             torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4, msg=name)
-    (first,), (second,) = (list(csv.DictReader((path / "metrics.csv").open())) for path in (alone, tmp_path / "two"))
+    (first,), (second,) = (csv_rows(path / "metrics.csv") for path in (alone, tmp_path / "two"))
     for name, value in first.items():
         assert float(second[name]) == pytest.approx(float(value), abs=1e-5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
@@ -36,6 +35,7 @@ from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
 
 from . import configs
+from .configs import csv_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD: dict[str, Any] = {"task": "multiclass", "class_names": ["no", "yes"], "negative_class": 0, "data": ""}
@@ -113,8 +113,7 @@ def run(images: Path, output: Path, stop: int | None = None, names: bool = True,
 
 
 def rows(output: Path) -> dict[str, str]:
-    with (output / "predictions.csv").open(newline="") as file:
-        return {row["case"]: row["status"] for row in csv.DictReader(file)}
+    return {row["case"]: row["status"] for row in csv_rows(output / "predictions.csv")}
 
 
 def files(output: Path) -> tuple[bytes, bytes, list[bytes]]:

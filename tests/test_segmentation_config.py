@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from crossd.checkpoints import read_card, read_checkpoint
 from crossd.errors import rule_broken
 
 from .commands import bundle
-from .configs import refused, workflow
+from .configs import csv_rows, refused, workflow
 
 CLASSES = "{0:'background',1:'low',4:'high'}"
 SMALL = {
@@ -91,7 +90,7 @@ def test_a_run_learns_and_leaves_what_is_needed_to_use_it(trained):
     assert (card["class_names"], card["label_values"]) == (["background", "low", "high"], [0, 1, 4])
     assert card["network"]["name"] == "CrossDUNet"
     assert card["metrics"]["val_dice"] > 0.5
-    rows = list(csv.DictReader((trained / "datalist.csv").open()))
+    rows = csv_rows(trained / "datalist.csv")
     assert list(rows[0]) == ["case", "image", "mask", "patient", "split"]
     assert len(rows) == 12
     assert any((trained / "tensorboard").iterdir())
@@ -101,7 +100,7 @@ def test_evaluation_on_the_test_cases_in_the_space_of_the_input(trained, volumes
     run = workflow("train", "train_segmentation", "evaluate_segmentation", output_dir=str(trained), save_masks="true")
     run.run()
     content = json.loads((trained / "evaluation" / "metrics.json").read_text())
-    rows = list(csv.DictReader((trained / "evaluation" / "cases.csv").open()))
+    rows = csv_rows(trained / "evaluation" / "cases.csv")
     assert content["splits"] == ["test"]
     assert [row["case"] for row in rows] == ["images-c10", "images-c11"]
     for row in rows:
@@ -118,7 +117,7 @@ def test_masks_of_new_scans_and_a_reason_for_what_is_none(trained, root, volumes
     (tmp_path / "scans" / "broken.nii").write_bytes(b"no scan")
     options = {"images": "scans", "weights": trained / "model.pt", "output_dir": "out"}
     assert bundle(root / "configs" / "inference_segmentation.json", cwd=tmp_path, **options) == 2
-    rows = {row["case"]: row for row in csv.DictReader((tmp_path / "out" / "segmentations.csv").open())}
+    rows = {row["case"]: row for row in csv_rows(tmp_path / "out" / "segmentations.csv")}
     assert (rows["c11"]["status"], rows["broken"]["status"]) == ("ok", "failed")
     assert "broken.nii" in rows["broken"]["reason"]
     mask, image = nibabel.load(tmp_path / "out" / rows["c11"]["mask"]), nibabel.load(tmp_path / "scans" / "c11.nii.gz")
@@ -226,7 +225,7 @@ def test_a_bad_mask_is_left_out_on_request(broken, tmp_path):
     options = {**SMALL, "labels": str(folder / "cases.csv"), "epochs": 1, "output_dir": str(tmp_path / "out")}
     workflow("train", "train_segmentation", **options, skip_unreadable="true").run()
     assert "images-c00" in (tmp_path / "out" / "skipped.csv").read_text()
-    assert len(list(csv.DictReader((tmp_path / "out" / "datalist.csv").open()))) == 11
+    assert len(csv_rows(tmp_path / "out" / "datalist.csv")) == 11
 
 
 def test_a_missing_mask_is_named(volumes, tmp_path):

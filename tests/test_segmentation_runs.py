@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 import re
@@ -23,6 +22,7 @@ from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from . import configs
+from .configs import csv_rows
 from .test_many_processes import RESTARTED, ends_of, rows_of
 from .test_many_processes import step as step_of
 
@@ -94,8 +94,7 @@ def test_every_way_ends_as_the_run_that_was_left_alone(place: Path, runs: dict, 
 
 
 def test_a_case_that_failed_has_its_reason(place: Path, runs: dict) -> None:
-    with (place / "whole" / "segmentations.csv").open(newline="") as file:
-        rows = {row["case"]: row for row in csv.DictReader(file)}
+    rows = {row["case"]: row for row in csv_rows(place / "whole" / "segmentations.csv")}
     assert list(rows) == [f"c{case}" for case in range(CASES)]
     assert {name: row["status"] for name, row in rows.items()} == {**dict.fromkeys(rows, "ok"), BAD: "failed"}
     assert f"{BAD}.nii.gz" in rows[BAD]["reason"]

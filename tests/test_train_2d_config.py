@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
@@ -14,7 +13,7 @@ from crossd.networks import CrossDResNet
 from crossd.training import model_card
 from PIL import Image
 
-from .configs import refused, run
+from .configs import csv_rows, refused, run
 
 SMALL = {"depth": 10, "width": 4, "image_size": 16, "batch_size": 8, "tensorboard": False, "progress": False}
 SMALL["bootstrap_samples"] = 100
@@ -58,10 +57,8 @@ def test_it_learns_and_tests_on_images_it_never_saw(train, tmp_path, conv):
     assert report["images"] == {"test": 12, "unreadable": 0, "in_training": 0}
     assert report["conv"] == conv
     assert report["metrics"]["auc"]["value"] > 0.8
-    with (tmp_path / "out" / "images.csv").open() as file:
-        assert {row["split"] for row in csv.DictReader(file)} == {"train", "val"}
-    with (tmp_path / "out" / "test" / "predictions.csv").open() as file:
-        assert all(row["case"].startswith("test: ") for row in csv.DictReader(file))
+    assert {row["split"] for row in csv_rows(tmp_path / "out" / "images.csv")} == {"train", "val"}
+    assert all(row["case"].startswith("test: ") for row in csv_rows(tmp_path / "out" / "test" / "predictions.csv"))
 
 
 def test_a_network_trained_on_volumes_is_used_on_images_with_its_weights(train, tmp_path):

@@ -19,7 +19,7 @@ from crossd.networks import CrossDResNet
 from crossd.training import model_card
 
 from .commands import bundle
-from .configs import card_input, refused, run, workflow
+from .configs import card_input, csv_rows, refused, run, workflow
 
 SMALL = {"roi_size": [8, 8, 8], "depth": 10, "width": 4, "batch_size": 6, "tensorboard": False}
 
@@ -73,8 +73,7 @@ def test_a_run_leaves_a_model_its_cases_and_curves(trained, volumes):
     assert card["network"] == {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4}
     assert card["input"]["roi_size"] == [8, 8, 8]
     assert card["metrics"]["val_auc"] == 1.0
-    with (trained / "datalist.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(trained / "datalist.csv")
     assert len(rows) == 24
     assert {row["image"] for row in rows} == {str(path) for path in (volumes / "images").iterdir()}
     assert {row["split"] for row in rows} == {"train", "val", "test"}
@@ -105,10 +104,8 @@ def test_too_few_cases_for_a_scope_are_no_error(train, volumes, tmp_path, caplog
 def test_the_model_is_evaluated_on_its_own_test_cases(trained):
     run("train", "evaluate", output_dir=trained, bootstrap_samples=200)
     report = json.loads((trained / "evaluation" / "metrics.json").read_text())
-    with (trained / "datalist.csv").open() as file:
-        test = {row["case"] for row in csv.DictReader(file) if row["split"] == "test"}
-    with (trained / "evaluation" / "predictions.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    test = {row["case"] for row in csv_rows(trained / "datalist.csv") if row["split"] == "test"}
+    rows = csv_rows(trained / "evaluation" / "predictions.csv")
     assert {row["case"] for row in rows} == test
     assert (report["splits"], report["cases"], report["skipped"]) == (["test"], len(test), 0)
     assert report["metrics"]["balanced_accuracy"]["low"] > report["chance_balanced_accuracy"]
@@ -140,11 +137,11 @@ def test_labels_that_the_model_does_not_know_are_refused(trained, volumes, tmp_p
 
 def test_the_model_runs_in_inference(trained, volumes, tmp_path):
     run("inference", images=volumes / "images", weights=trained / "model.pt", output_dir=tmp_path)
-    with (tmp_path / "predictions.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(tmp_path / "predictions.csv")
     assert {"probability_cube", "probability_empty"} <= rows[0].keys()
-    with (trained / "evaluation" / "predictions.csv").open() as file:
-        evaluated = {row["case"]: float(row["probability_cube"]) for row in csv.DictReader(file)}
+    evaluated = {
+        row["case"]: float(row["probability_cube"]) for row in csv_rows(trained / "evaluation" / "predictions.csv")
+    }
     found = {row["case"]: float(row["probability_cube"]) for row in rows}
     for case, probability in evaluated.items():
         assert found[case] == pytest.approx(probability, abs=1e-5), case
@@ -299,12 +296,3 @@ def test_a_run_of_old_goes_on_under_its_settings_only(train, tmp_path, caplog):
     refused(lambda: train(tmp_path, epochs=1, weight_decay=0.5), "weight_decay was 0.01 and is 0.5. Give the same")
     train(tmp_path, epochs=1)
     assert "does not say its series, tilt, volume, amp: make sure that series is None, tilt is 'correct'" in caplog.text
-
-
-@pytest.mark.parametrize("name", ["train", "evaluate"])
-def test_the_rules_for_configs(root, name):
-    config = json.loads((root / "configs" / f"{name}.json").read_text())
-    assert "import crossd" not in json.dumps(config)
-    determinism = ["$monai.utils.set_determinism(seed=@options.seed)"]
-    assert config.get("initialize", determinism) == determinism
-    assert len((root / "configs" / "train.json").read_text().splitlines()) <= 320

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-
 import nibabel as nib
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from crossd.data.nifti import write_nifti
 from crossd.data.phantoms import vessel_phantom
 from crossd.errors import CrossDError
 
-from .configs import run
+from .configs import csv_rows, run
 
 SMALL = {"depth": 10, "width": 4, "roi_size": [16, 16, 16], "batch_size": 2, "tensorboard": False, "num_workers": 0}
 
@@ -26,8 +24,9 @@ def reads(monkeypatch):
 
 
 def rows(folder):
-    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        return [{key: value for key, value in row.items() if key != "source"} for row in csv.DictReader(file)]
+    return [
+        {key: value for key, value in row.items() if key != "source"} for row in csv_rows(folder / "predictions.csv")
+    ]
 
 
 def test_inference(tmp_path, reads, monkeypatch):

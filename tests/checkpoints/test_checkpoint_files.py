@@ -111,6 +111,7 @@ UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: _bytes(_network().state_dict())[:900],
         r"x\.pt \(900 bytes\) is not, or not all of it.*again",
     ),
+    "a byte short": (lambda: _bytes(_network().state_dict())[:-1], r"is not, or not all of it"),
     "empty": (lambda: b"", r"x\.pt \(0 bytes\) is not, or not all of it: EOFError"),
     "text": (lambda: b"hello, this is no checkpoint", r"is a complete file written by torch\.save"),
     "pickle of something else": (lambda: pickle.dumps([1, 2]), r"is a complete file written by torch\.save|holds list"),
@@ -133,14 +134,6 @@ def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(CrossDError, match=message):
         load_pretrained(nn.Linear(1, 1), tmp_path / "x.pt")
     assert os.listdir(tmp_path) == ["x.pt"], "code in the file was run"
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
-def test_every_truncation_is_noticed(tmp_path: Path, share: float) -> None:
-    content = _bytes(_network().state_dict())
-    (tmp_path / "x.pt").write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(CrossDError, match="is not, or not all of it"):
-        read_checkpoint(tmp_path / "x.pt")
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 
@@ -19,7 +18,7 @@ from crossd.training.scope import measured_scope
 from monai.data import MetaTensor
 
 from .. import configs
-from ..configs import card_input
+from ..configs import card_input, csv_rows
 
 CARD = {
     "format": 1,
@@ -71,8 +70,7 @@ def scans(tmp_path_factory):
 
 def run(root, scans, weights, output, **options):
     configs.run("inference", images=scans, weights=weights, output_dir=output, **options)
-    with (output / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return csv_rows(output / "predictions.csv")
 
 
 @pytest.mark.parametrize("backend", ["auto", "eager"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import pickle
 import subprocess
@@ -16,7 +15,7 @@ from crossd.errors import CrossDError
 from crossd.inference import CaseDataset
 from crossd.inference.on_ray import RayClassifier, infer_on_ray
 
-from ..configs import run
+from ..configs import csv_rows, run
 from ..many_cases import make_cases, make_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,8 +65,7 @@ def test_the_tables_are_those_of_the_bundle(tmp_path: Path) -> None:
     run("inference", images=images, output_dir=tmp_path / "one", weights=weights, report=False)
     tables = []
     for name in ("ray", "one"):
-        with (tmp_path / name / "predictions.csv").open(newline="") as file:
-            tables.append(list(csv.DictReader(file)))
+        tables.append(csv_rows(tmp_path / name / "predictions.csv"))
     assert len(tables[0]) == len(tables[1]) == 12
     for ours, theirs in zip(*tables, strict=True):
         for column, text in theirs.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import logging
 import shutil
@@ -18,7 +17,7 @@ from crossd.serve import LEDGER, Ledger, outbox, watch
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-from ..configs import run
+from ..configs import csv_rows, run
 from .made import CARD, PATIENT, make_series, until
 
 
@@ -53,8 +52,7 @@ def probabilities(report):
 def bundle_run(tmp_path, images, weights):
     options = {"weights": weights, "backend": "eager", "report": False}
     run("inference", images=images, output_dir=tmp_path / "run", **options)
-    with (tmp_path / "run" / "predictions.csv").open() as file:
-        return list(csv.DictReader(file))
+    return csv_rows(tmp_path / "run" / "predictions.csv")
 
 
 def test_each_series_gets_the_report_that_a_run_of_the_bundle_gives(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import json
 import os
@@ -16,7 +15,7 @@ import torch
 from crossd.checkpoints import read_card, read_checkpoint
 
 from ..commands import bundle
-from ..configs import refused, run
+from ..configs import csv_rows, refused, run
 from ..drivers import kill_and_resume
 
 SMALL = {"depth": 10, "width": 4, "batch_size": 4, "roi_size": [8, 8, 8], "tensorboard": False}
@@ -56,10 +55,8 @@ def test_a_run_leaves_an_ordinary_3d_classifier_and_the_curves_of_both(trained):
     assert card["network"] == {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4, **STEM}
     assert card["metrics"]["val_auc"] == 1.0
     assert not any(name.startswith(("volumes.", "images.")) for name in read_checkpoint(trained / "model.pt")["model"])
-    with (trained / "datalist.csv").open() as file:
-        assert {row["split"] for row in csv.DictReader(file)} == {"train", "val", "test"}
-    with (trained / "images" / "images.csv").open() as file:
-        assert {row["label"] for row in csv.DictReader(file)} == {"bar", "dot"}
+    assert {row["split"] for row in csv_rows(trained / "datalist.csv")} == {"train", "val", "test"}
+    assert {row["label"] for row in csv_rows(trained / "images" / "images.csv")} == {"bar", "dot"}
     report = json.loads((trained / "metrics.json").read_text())
     assert (report["image_classes"], report["epochs"]) == (["bar", "dot"], 12)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -82,8 +79,7 @@ def test_its_model_is_evaluated_and_classifies(trained, volumes, tmp_path):
     assert json.loads((trained / "evaluation" / "metrics.json").read_text())["metrics"]["auc"]["value"] > 0.9
     image = volumes / "images" / "c19.nii.gz"
     run("inference", images=image, weights=trained / "model.pt", output_dir=tmp_path, report=False)
-    with (tmp_path / "predictions.csv").open() as file:
-        assert float(next(csv.DictReader(file))["probability_cube"]) > 0.5
+    assert float(csv_rows(tmp_path / "predictions.csv")[0]["probability_cube"]) > 0.5
 
 
 def test_without_images_loss_it_is_train_json(train, tmp_path):
@@ -193,8 +189,3 @@ def test_two_processes_train_as_one(root, train, images, volumes, tmp_path):
         if value.is_floating_point() and not name.endswith("predictor.0.bias"):  # its gradient is rounding
             difference = float((together[name] - value).norm() / value.norm().clamp(min=0.05))
             assert difference < 0.05, (name, difference)
-
-
-def test_the_rules_for_configs(root):
-    config = json.loads((root / "configs" / "train_hybrid.json").read_text())
-    assert "import crossd" not in json.dumps(config)

@@ -19,6 +19,7 @@ from crossd.training import PrepareImages, base_card, image_card
 from crossd.training.images import checked_windows
 
 from .. import configs
+from ..configs import csv_rows
 
 STEM = {"conv1_t_size": 3, "no_max_pool": True}
 WINDOWS = {"kernel_size": 3, "stride": 2, "padding": 1}
@@ -51,8 +52,7 @@ def test_chest_xray14_is_trained_on_and_tested_by_its_official_lists(root, small
         for row in csv.DictReader(file):
             of_patient.setdefault(row["patient"], set()).add(row["split"])
     assert all(len(splits) == 1 for splits in of_patient.values())
-    with (tmp_path / "metrics.csv").open() as file:
-        assert {"val_auc", "val_loss"} <= set(next(csv.DictReader(file)))
+    assert {"val_auc", "val_loss"} <= set(csv_rows(tmp_path / "metrics.csv")[0])
 
 
 def test_switches_as_the_command_line_gives_them(root, small, images, tmp_path):

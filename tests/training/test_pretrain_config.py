@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from crossd.inference import network_from_card
 from crossd.networks import CrossDResNet, PlainResNet
 from crossd.training import write_image_lists
 
-from ..configs import refused, run, workflow
+from ..configs import csv_rows, refused, run, workflow
 
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -64,13 +63,11 @@ def test_a_run_leaves_a_model_its_lists_and_its_metrics(pretrained, images):
     assert (card["input"]["channels"], card["input"]["roi_size"]) == (["image"], [1, 16, 16])
     assert card["data"] == "train_and_val"
     assert card["metrics"]["val_balanced_accuracy"] > 0.9
-    with (pretrained / "images.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(pretrained / "images.csv")
     assert [sum(row["split"] == split for row in rows) for split in ("train", "val")] == [24, 12]
     assert {row["label"] for row in rows} == {"bar", "dot"}
     assert not (pretrained / "skipped.csv").exists()
-    with (pretrained / "metrics.csv").open() as file:
-        epochs = list(csv.DictReader(file))
+    epochs = csv_rows(pretrained / "metrics.csv")
     assert [int(row["epoch"]) for row in epochs] == list(range(1, 13))
     assert float(epochs[-1]["train_loss"]) < float(epochs[0]["train_loss"])
     report = json.loads((pretrained / "metrics.json").read_text())
@@ -231,8 +228,7 @@ def test_unreadable_images_are_listed_and_left_out(pretrain, make_images, tmp_pa
     made = make_images(tmp_path / "images", train=4, val=2)
     (made / "train" / "dot" / "00.png").write_bytes(b"broken")
     pretrain(tmp_path / "out", images=str(made), epochs=1)
-    with (tmp_path / "out" / "skipped.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(tmp_path / "out" / "skipped.csv")
     assert [(row["image"], "UnidentifiedImageError" in row["reason"]) for row in rows] == [("train/dot/00.png", True)]
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["images"]["unreadable"] == 1
 
@@ -248,12 +244,3 @@ def test_refusals_reach_the_user(pretrain, images, tmp_path):
 
 def test_properties(images, small, tmp_path):
     assert workflow("pretrain_2d", **small, images=images, output_dir=tmp_path).check_properties() == []
-
-
-@pytest.mark.parametrize("name", ["pretrain_2d", "multi_gpu_pretrain_2d"])
-def test_the_rules_for_configs(root, name):
-    config = json.loads((root / "configs" / f"{name}.json").read_text())
-    assert "import crossd" not in json.dumps(config)
-    if name == "multi_gpu_pretrain_2d":
-        return
-    assert config["initialize"] == ["$monai.utils.set_determinism(seed=@options.seed)"]
