@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,6 @@ from . import configs
 from .configs import csv_rows
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = str(ROOT / "configs" / "inference.json")
 
 
 def make_card(classes: tuple[str, ...] = ("healthy", "aneurysm"), channels: int = 1, **changes: Any) -> dict[str, Any]:
@@ -81,12 +77,6 @@ def read_rows(output: Path) -> list[dict[str, str]]:
     return csv_rows(output / "predictions.csv")
 
 
-def command(cwd: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "monai.bundle", "run", "--config_file", CONFIG, *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, timeout=250, check=False)
-
-
 def probabilities(row: dict[str, str]) -> np.ndarray:
     return np.array([float(value) for key, value in row.items() if key.startswith("probability_")])
 
@@ -101,7 +91,7 @@ def test_good_and_bad_inputs_from_another_directory(tmp_path: Path, weights: str
     write_volume(images / "holes.nii.gz", np.where(noise(4) > 500, np.nan, 1.0))
     write_dicom_series(images / "scans", noise(5), np.diag([1.0, 1, 2, 1]), description="first")
     write_dicom_series(images / "scans", noise(6), np.diag([1.0, 1, 2, 1]), description="second", prefix="b")
-    done = command(elsewhere, "--images", "../images", "--output_dir", "out", "--weights", weights)
+    done = configs.started("inference", cwd=elsewhere, images="../images", output_dir="out", weights=weights)
     assert done.returncode == 2, done.stderr[-3000:]
     rows = read_rows(elsewhere / "out")
     failed = {row["case"]: row["reason"] for row in rows if row["status"] == "failed"}

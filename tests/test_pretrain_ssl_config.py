@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import contextlib
+import io
 from collections import Counter
 
 import crossd
@@ -17,13 +16,13 @@ from crossd.errors import CrossDError
 from crossd.inference import network_from_card
 from PIL import Image
 
-from .configs import csv_rows, refused, run
+from .commands import bundle
+from .configs import csv_rows, refused, run, started
 from .drivers import kill_and_resume
 
 SMALL = {"roi_size": [16, 16, 16], "sub_crops": 1, "batch_size": 2, "depth": 10, "width": 2, "epochs": 2}
 SMALL |= {"network_options": {"conv1_t_size": 3, "no_max_pool": True, "motion": "rotate"}}
 SMALL |= {"tensorboard": False, "progress": False}
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +57,15 @@ def pretrain(data, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def pretrained(root, data, tmp_path_factory):
-    """The folder of a run from the command line, in another working directory."""
+    """The folder of a run, by the command of a user in another working directory."""
     folder = tmp_path_factory.mktemp("pretrained")
     for name in ("images", "volumes", "labels.csv"):
         (folder / name).symlink_to(data / name)
     options = {**SMALL, "images": "images", "volumes": "labels.csv", "output_dir": "out"}
     options |= {"mix": "mixed", "tensorboard": "true", "progress": "true", "algorithm": "adamw", "encoder": "crossd"}
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", root / "configs" / "pretrain_ssl.json"]
-    done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, env=ONE_THREAD)
-    assert done.returncode == 0, done.stderr
-    assert "Epoch [1/2]" in done.stderr  # the progress bar
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert bundle(root / "configs" / "pretrain_ssl.json", cwd=folder, **options) == 0
+    assert "Epoch [1/2]" in said.getvalue()  # the progress bar
     return folder / "out"
 
 
@@ -240,16 +237,11 @@ def test_killed_at_many_moments(data, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_two_processes_train_as_one(root, data, pretrain, tmp_path):
+def test_two_processes_train_as_one(data, pretrain, tmp_path):
     options = {**SMALL, "images": data / "images", "volumes": data / "labels.csv", "output_dir": tmp_path / "two"}
     # one step: in every further one, batch norms of four cases make a hundred times as much of what rounding began
     steps = {"epochs": 1, "steps_per_epoch": 1, "mix": "mixed", "learning_rate": 0.01}
-    options |= {**steps, "batch_size": 2}
-    files = [str(root / "configs" / f"{name}.json") for name in ("pretrain_ssl", "multi_gpu_pretrain_ssl")]
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "monai.bundle", "run", "--config_file", str(files), *arguments]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=500, env=ONE_THREAD)
+    done = started("pretrain_ssl", "multi_gpu_pretrain_ssl", processes=2, **{**options, **steps, "batch_size": 2})
     assert done.returncode == 0, done.stderr
     alone = pretrain("one", **steps, batch_size=4)
     one, two = (read_checkpoint(folder / "checkpoint_0001.pt")["model"] for folder in (alone, tmp_path / "two"))

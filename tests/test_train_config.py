@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import subprocess
-import sys
 
 import nibabel
 import numpy as np
@@ -19,7 +17,7 @@ from crossd.networks import CrossDResNet
 from crossd.training import model_card
 
 from .commands import bundle
-from .configs import card_input, csv_rows, refused, run, workflow
+from .configs import card_input, csv_rows, cubes, refused, run, started, workflow
 
 SMALL = {"roi_size": [8, 8, 8], "depth": 10, "width": 4, "batch_size": 6, "tensorboard": False}
 
@@ -27,18 +25,7 @@ SMALL = {"roi_size": [8, 8, 8], "depth": 10, "width": 4, "batch_size": 6, "tenso
 @pytest.fixture(scope="module")
 def volumes(tmp_path_factory):
     """`images/c00.nii.gz` to `c23.nii.gz` of 9 x 8 x 7 voxels, where odd ones hold a bright cube, and `labels.csv`."""
-    folder = tmp_path_factory.mktemp("volumes")
-    (folder / "images").mkdir()
-    rng = np.random.default_rng(0)
-    lines = ["image,label,patient"]
-    for case in range(24):
-        voxels = rng.normal(100, 10, (9, 8, 7)).astype(np.float32)
-        if case % 2:
-            voxels[3:7, 2:6, 2:6] += 60
-        nibabel.save(nibabel.Nifti1Image(voxels, np.diag([1, 1, 1.5, 1])), folder / "images" / f"c{case:02}.nii.gz")
-        lines.append(f"c{case:02}.nii.gz,{'cube' if case % 2 else 'empty'},p{case}")
-    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    return folder
+    return cubes(tmp_path_factory.mktemp("volumes"), (9, 8, 7))
 
 
 @pytest.fixture
@@ -181,10 +168,9 @@ def test_missing_weights_are_never_random_weights(train, tmp_path):
     refused(lambda: train(tmp_path, weights=str(tmp_path / "no.pt")), "which is not there. Pass --weights FILE, or")
 
 
-def test_the_command_line_ends_with_the_message(root, volumes, tmp_path):
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", root / "configs" / "train.json"]
-    command += ["--labels", volumes / "labels.csv", "--images", "/nowhere", "--weights", "none"]
-    done = subprocess.run([*command, "--output_dir", tmp_path], cwd="/", capture_output=True, text=True, check=False)
+def test_the_command_line_ends_with_the_message(volumes, tmp_path):
+    options = {"labels": volumes / "labels.csv", "images": "/nowhere", "weights": "none", "output_dir": tmp_path}
+    done = started("train", **options)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: Every image must exist, got in ")

@@ -78,7 +78,6 @@ class CaseRun:
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: SupervisedEvaluator) -> None:
-        """Register with the evaluator; MONAI calls this."""
         engine.logger.addFilter(is_news)
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,7 +12,7 @@ import torch
 from crossd.checkpoints import read_card, read_checkpoint
 
 from ..commands import bundle
-from ..configs import csv_rows, refused, run
+from ..configs import csv_rows, refused, run, started
 from ..drivers import kill_and_resume
 
 SMALL = {"depth": 10, "width": 4, "batch_size": 4, "roi_size": [8, 8, 8], "tensorboard": False}
@@ -171,17 +168,11 @@ def test_what_is_missing_is_said(train, volumes, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-def test_two_processes_train_as_one(root, train, images, volumes, tmp_path):
+def test_two_processes_train_as_one(train, images, volumes, tmp_path):
     options = {**SMALL, **HYBRID, "batch_size": 2, "network_options": str(STEM), "epochs": 1, "weights": "none"}
     options |= {"volumes": volumes / "images", "labels": volumes / "labels.csv", "images": images}
     options |= {"output_dir": tmp_path / "two", "affine_prob": 0, "intensity_prob": 0}
-    names = ("train", "train_hybrid", "multi_gpu_train")
-    files = str([str(root / "configs" / f"{name}.json") for name in names])
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "monai.bundle", "run", "--config_file", files, *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=240, env=environment)
+    done = started("train", "train_hybrid", "multi_gpu_train", processes=2, **options)
     assert done.returncode == 0, done.stderr
     train(tmp_path / "one", "train_hybrid", epochs=1, affine_prob=0, intensity_prob=0)
     together, alone = (read_checkpoint(tmp_path / name / "checkpoint_0001.pt")["model"] for name in ("two", "one"))

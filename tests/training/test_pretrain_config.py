@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
-import os
-import subprocess
-import sys
 
 import crossd
-import nibabel
-import numpy as np
 import pytest
 import torch
 from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
@@ -19,9 +16,8 @@ from crossd.inference import network_from_card
 from crossd.networks import CrossDResNet, PlainResNet
 from crossd.training import write_image_lists
 
+from ..commands import bundle
 from ..configs import csv_rows, refused, run, workflow
-
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 @pytest.fixture
@@ -34,16 +30,14 @@ def pretrain(images, small):
 
 @pytest.fixture(scope="module")
 def pretrained(root, images, small, tmp_path_factory):
-    """The folder of a run of 12 epochs, started from the command line in another working directory."""
+    """The folder of a run of 12 epochs, by the command of a user in another working directory."""
     folder = tmp_path_factory.mktemp("pretrained")
     options = {**small, "epochs": 12, "images": "train_and_val", "output_dir": "out", "learning_rate": 0.005}
     options |= {"tensorboard": True, "progress": True, "network_options": "{'no_max_pool': True, 'conv1_t_size': 3}"}
     (folder / "train_and_val").symlink_to(images)
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", root / "configs" / "pretrain_2d.json"]
-    done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, env=ONE_THREAD)
-    assert done.returncode == 0, done.stderr
-    assert "Epoch [1/12]" in done.stderr  # the progress bar
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert bundle(root / "configs" / "pretrain_2d.json", cwd=folder, **options) == 0
+    assert "Epoch [1/12]" in said.getvalue()  # the progress bar
     return folder / "out"
 
 
@@ -97,25 +91,14 @@ def test_the_card_describes_the_network(pretrained, images):
     assert right / len(corpus["val"]) == pytest.approx(card["metrics"]["val_accuracy"])
 
 
-@pytest.fixture(scope="module")
-def volumes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("volumes")
-    lines = ["image,label,patient,split"]
-    for case in range(8):
-        voxels = np.random.default_rng(case).integers(0, 100, (8, 8, 8)).astype(np.float32)
-        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), folder / f"c{case}.nii.gz")
-        lines.append(f"c{case}.nii.gz,{'ab'[case % 2]},p{case},{'train' if case < 4 else 'val'}")
-    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-FINE = {"roi_size": [8, 8, 8], "batch_size": 2, "epochs": 1, "tensorboard": False}
+FINE = {"roi_size": [8, 8, 8], "batch_size": 6, "epochs": 1, "tensorboard": False}
 
 
 @pytest.fixture
 def finetune(volumes):
     def make(output_dir, weights, **options):
-        return run("train", **FINE, labels=volumes / "labels.csv", weights=weights, output_dir=output_dir, **options)
+        given = {**FINE, "labels": volumes / "labels.csv", "images": volumes / "images", "weights": weights}
+        return run("train", **given, output_dir=output_dir, **options)
 
     return make
 

@@ -20,10 +20,7 @@ EXPANSION = 2  # from the published code: the predictor's hidden layer is twice 
 
 
 class SimilarityHead(nn.Module):
-    """A feature map as projection z = BN(mean over positions) and prediction p = MLP(z), C → 2C → C.
-
-    Args:
-        channels: C, of the feature map.
+    """A feature map of C channels as projection z = BN(mean over positions) and prediction p = MLP(z), C → 2C → C.
 
     >>> z, p = SimilarityHead(8)(torch.rand(2, 8, 4, 4, 4))
     >>> z.shape, p.shape
@@ -55,9 +52,6 @@ class SimilarityHead(nn.Module):
 
 class MiddleHead(nn.Module):
     """An image restored from a feature map: convolution 3³, batch norm, sigmoid, interpolated to the view's size.
-
-    Args:
-        spatial_dims: 2 or 3.
 
     >>> MiddleHead(3, 8, 1)(torch.rand(2, 8, 4, 4, 4), (8, 8, 8)).shape
     torch.Size([2, 1, 8, 8, 8])

@@ -57,12 +57,7 @@ class ViewOutput(NamedTuple):
 def similarity(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
     """The negative cosine between each prediction and the other view's projection, which gets no gradient.
 
-    Args:
-        first: projection z and prediction p of one view, `(batch, channel)` each.
-        second: those of the other.
-
-    Returns:
-        A number from −1 (same directions) to 1. Symmetric.
+    A view is its projection z and its prediction p, `(batch, channel)` each. From −1 (same directions) to 1; symmetric.
 
     Source: SimSiam (arXiv 2011.10566), Eq. 2, as in the published code: no momentum encoder, no negatives.
 

@@ -35,18 +35,11 @@ class Side:
 
 
 def image_side(
-    images: Mapping[str, Any] | None,
-    windows: Mapping[str, Any],
-    sizes: Mapping[str, Any],
-    **views: Any,
+    images: Mapping[str, Any] | None, windows: Mapping[str, Any], sizes: Mapping[str, Any], **views: Any
 ) -> Side | None:
-    """Images, unrolled by windows.
+    """Images of `unlabelled_images`, unrolled by windows of `window_options`; None where there are none.
 
-    Args:
-        images: of `unlabelled_images`; None for no such side.
-        windows: of `window_options`.
-        sizes: of `image_sizes`.
-        views: further arguments of `ImageViewsd`: `sub_crops`, `min_iou` and what changes views.
+    `sizes` are those of `image_sizes`, `views` further arguments of `ImageViewsd`.
 
     Raises:
         CrossDError: when the windows do not fit the images, or the crops the windows.

@@ -97,7 +97,6 @@ class TrainingProgress:
         self.stopper: EarlyStopping | None = None
 
     def attach(self, engine: SupervisedTrainer) -> None:
-        """Register with the trainer; MONAI calls this."""
         engine.logger.addFilter(is_news)
         if self.patience is not None:
             self.stopper = EarlyStopping(self.patience, lambda _: self._score(), engine)

@@ -36,7 +36,6 @@ class RandomThroughPlane:
         self.seed = seed
 
     def attach(self, engine: Engine) -> None:
-        """Register with the trainer; MONAI calls this."""
         engine.add_event_handler(
             Events.ITERATION_STARTED,
             lambda engine: random_through_plane(self.network, self.seed, engine.state.iteration - 1),
