@@ -204,9 +204,6 @@ def test_it_starts_from_weights(pretrain, pretrained):
         ({"kernel_size": 3}, "kernel_size 3 gives 9, the crop [16, 20, 20] asks for 16. Pass kernel_size 4"),
         ({"kernel_size": 40, "image_size": 30, "padding": 0}, "kernel_size 40 is larger than an image of 30 × 30"),
         ({"image_size": 20}, "an image of 20 × 20 pixels gives 10 × 10 windows"),
-        ({"mix": "both"}, "`mix` must be one of 'alternating', 'mixed'; got 'both'"),
-        ({"batch_size": 1}, "A batch has 2 cases or more, got batch_size 1. Pass --batch_size 8."),
-        ({"encoder": "vit"}, "`encoder` must be one of"),
     ],
 )
 def test_refused(pretrain, options, message):

@@ -22,7 +22,6 @@ from crossd.inference import (
     Classification,
     RunJournal,
     WindowInferer,
-    classify_cases,
     run_cases,
 )
 from crossd.inference.case_dataset import case_key
@@ -31,16 +30,15 @@ from crossd.report import ReportPage
 from crossd.report.page_file import pieces
 from crossd.version import __version__
 from monai.data import MetaTensor
-from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
 
 from . import configs
 from .configs import csv_rows
+from .evaluators import evaluator
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD: dict[str, Any] = {"task": "multiclass", "class_names": ["no", "yes"], "negative_class": 0, "data": ""}
-CARD["input"] = {"channels": ["image"], "plane": "axial", "spacing": None, "mean": 0.0, "std": 1.0, "roi_size": [8] * 3}
-CARD["input"]["intensity"] = {"mode": "range", "lower": None, "upper": None}
+CARD["input"] = configs.card_input(8)
 
 
 class Mean(nn.Module):
@@ -85,15 +83,7 @@ def run(images: Path, output: Path, stop: int | None = None, names: bool = True,
     journal = RunJournal(output, {"images": str(images), "overlap": 0.5, **options.pop("settings", {})}, **options)
     dataset = CaseDataset(find_cases(images), read)
     case_run = CaseRun(output, Classification(CARD), journal, page=ReportPage(output, CARD, names=names, slices=1))
-    evaluator = SupervisedEvaluator(
-        device=torch.device("cpu"),
-        val_data_loader=CaseLoader(dataset, journal=journal),
-        network=Mean(),
-        inferer=WindowInferer(8),
-        iteration_update=classify_cases,
-        val_handlers=[case_run],
-        decollate=False,
-    )
+    engine = evaluator(CaseLoader(dataset, journal=journal), Mean(), case_run, inferer=WindowInferer(8))
 
     class Stopped(Exception):
         pass
@@ -104,9 +94,9 @@ def run(images: Path, output: Path, stop: int | None = None, names: bool = True,
 
     from ignite.engine import Events
 
-    evaluator.add_event_handler(Events.ITERATION_STARTED, interrupt)
+    engine.add_event_handler(Events.ITERATION_STARTED, interrupt)
     try:
-        run_cases(evaluator)
+        run_cases(engine)
     except Stopped:
         journal.close()
     return list(READ)

@@ -22,14 +22,12 @@ from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from . import configs
-from .configs import csv_rows
+from .configs import card_input, csv_rows
 from .test_many_processes import RESTARTED, ends_of, rows_of
 from .test_many_processes import step as step_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES, BAD = 9, "c4"
-SEEN = {"channels": ["image"], "plane": "axial", "spacing": None, "mean": 0.0, "std": 1.0, "roi_size": [8, 8, 8]}
-SEEN |= {"intensity": {"mode": "range", "lower": None, "upper": None}}
 NETWORK = {"name": "UNet", "channels": [4, 8], "strides": [2]}
 
 
@@ -46,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "in" / f"{BAD}.nii.gz").write_bytes(b"\x1f\x8b cut")
     torch.manual_seed(1)
     names = ["background", "low", "high"]
-    card = model_card("segmentation", names, NETWORK, SEEN, 0, "noise", label_values=[0, 1, 4])
+    card = model_card("segmentation", names, NETWORK, card_input(8), 0, "noise", label_values=[0, 1, 4])
     save_checkpoint(folder / "model.pt", segmentation_network(card), card=card)
     return folder
 

@@ -13,7 +13,7 @@ from crossd.networks import CrossDResNet
 from crossd.training import model_card
 from PIL import Image
 
-from .configs import csv_rows, refused, run
+from .configs import card_input, csv_rows, refused, run
 
 SMALL = {"depth": 10, "width": 4, "image_size": 16, "batch_size": 8, "tensorboard": False, "progress": False}
 SMALL["bootstrap_samples"] = 100
@@ -63,10 +63,8 @@ def test_it_learns_and_tests_on_images_it_never_saw(train, tmp_path, conv):
 
 def test_a_network_trained_on_volumes_is_used_on_images_with_its_weights(train, tmp_path):
     volume_network = CrossDResNet(3, 1, 3, depth=10, width=4, **STEM)
-    seen = {"channels": ["ct"], "plane": "axial", "spacing": None, "roi_size": [16, 16, 16]}
-    seen |= {"intensity": {"mode": "range"}, "mean": 0.4, "std": 0.2}
-    network = {"spatial_dims": 3, "depth": 10, "width": 4, **STEM}
-    card = model_card("multiclass", ["a", "b", "c"], network, seen)
+    seen = card_input(16, mean=0.4, std=0.2)
+    card = model_card("multiclass", ["a", "b", "c"], {"depth": 10, "width": 4, **STEM}, seen)
     save_checkpoint(tmp_path / "volumes.pt", volume_network, card)
     made = train(tmp_path / "out", weights=str(tmp_path / "volumes.pt"), epochs=1)
     trained = read_checkpoint(tmp_path / "out" / "model.pt")

@@ -23,6 +23,7 @@ from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 
 from ..configs import csv_rows
+from ..evaluators import evaluator
 from .made import CARD, EVIL, made_cases, run, volume
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -266,11 +267,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     report = ReportPage(tmp_path / "file" / "below", CARD)
     with pytest.raises(CrossDError, match=r"output_dir must be a folder that can be written, .*--report false"):
-        report.start(_engine(), RunJournal(tmp_path))
-
-
-def _engine() -> Any:
-    return SupervisedEvaluator(torch.device("cpu"), val_data_loader=[], network=torch.nn.Identity(), decollate=False)
+        report.start(evaluator([], torch.nn.Identity()), RunJournal(tmp_path))
 
 
 def test_several_channels(tmp_path: Path) -> None:

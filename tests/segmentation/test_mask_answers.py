@@ -23,9 +23,9 @@ from crossd.segmentation import (
     summarise,
 )
 from crossd.segmentation.mask_answers import checked
-from monai.engines import SupervisedEvaluator
 
 from ..configs import csv_rows
+from ..evaluators import evaluator
 
 NAMES, VALUES = ["background", "low", "high"], [0, 1, 4]
 CARD = {"class_names": NAMES, "label_values": VALUES}
@@ -115,15 +115,7 @@ def test_writes_masks_with_the_values_of_the_classes_and_their_volumes(read, tmp
     broken = Case(1, "b", "b", "1", "b", error="unreadable")
     said = iter([{"pred": found, "affine": affine}, {"error": "unreadable"}])
     case_run = CaseRun(tmp_path / "out", Segmentation(CARD))
-    evaluator = SupervisedEvaluator(
-        device=torch.device("cpu"),
-        val_data_loader=[[case], [broken]],
-        network=torch.nn.Identity(),
-        iteration_update=lambda engine, batch: [next(said)],
-        val_handlers=[case_run],
-        decollate=False,
-    )
-    evaluator.run()
+    evaluator([[case], [broken]], torch.nn.Identity(), case_run, step=lambda engine, batch: [next(said)]).run()
     written, source = nibabel.load(tmp_path / "out" / "masks" / "a.nii.gz"), nibabel.load(tmp_path / "image.nii.gz")
     assert np.array_equal(np.asarray(written.dataobj), mask)
     assert written.get_data_dtype() == np.uint8

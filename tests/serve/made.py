@@ -8,21 +8,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+from crossd.cards.from_data import model_card
 from crossd.data import write_dicom_series
 from crossd.serve import Node
 
 from ..configs import card_input
 
 ROOT = Path(__file__).resolve().parents[2]
-CARD = {
-    "format": 1,
-    "task": "multiclass",
-    "class_names": ["healthy", "aneurysm"],
-    "negative_class": 0,
-    "network": {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4},
-    "input": card_input(16),
-    "data": "made up",
-}
+CARD = model_card("multiclass", ["healthy", "aneurysm"], {"depth": 10, "width": 4}, card_input(16), 0, "made up")
 PATIENT = "Hildegardsdottir"  # a name that must not be told
 WAIT = 60  # seconds, on a machine that does other things
 

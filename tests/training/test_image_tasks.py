@@ -15,7 +15,7 @@ from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.pseudo3d import pseudo_3d
 from crossd.ssl.unlabelled_images import unlabelled_images
-from crossd.training import PrepareImages, base_card, image_card
+from crossd.training import PrepareImages, base_card, image_card, model_card
 from crossd.training.images import checked_windows
 
 from .. import configs
@@ -138,12 +138,8 @@ def test_inference_on_volumes_refuses_it(root, volumes, pseudo, tmp_path):
 def test_weights_of_a_self_supervised_encoder(root, small, images, tmp_path):
     network = CrossDResNet(3, 1, 2, depth=10, width=4, **STEM)
     state = {name: value for name, value in network.state_dict().items() if not name.startswith("fc.")}
-    seen = {"channels": ["image"], "plane": "axial", "spacing": None, "roi_size": [16, 16, 16]}
-    seen |= {"intensity": {"mode": "range"}, "mean": 0.4, "std": 0.2}
-    card = {"format": 1, "crossd_version": "0", "task": "self_supervised", "encoder": "crossd", "class_names": []}
-    card |= {"negative_class": None, "data": "made", "metrics": {}, "input": seen}
-    card |= {"network": {"spatial_dims": 3, "in_channels": 1, "depth": 10, "width": 4, **STEM}}
-    card |= {"pseudo_3d": {**WINDOWS, "mean": 0.1, "std": 0.3}}
+    seen, further = configs.card_input(16, mean=0.4, std=0.2), {"pseudo_3d": {**WINDOWS, "mean": 0.1, "std": 0.3}}
+    card = model_card("self_supervised", [], {"depth": 10, "width": 4, **STEM}, seen, encoder="crossd", **further)
     save_checkpoint(tmp_path / "ssl.pt", state, card)
     options = {"images": str(images), "weights": str(tmp_path / "ssl.pt"), "epochs": 1, "learning_rate": 1e-9}
     run(small, ("pretrain_2d",), **options, network_options={}, pseudo3d=WINDOWS, output_dir=tmp_path / "out")
