@@ -35,8 +35,9 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _seed_and_one_thread() -> None:
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # what is computed is tiny: more threads only wait for each other
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,13 @@ def arm(when: str, count: int) -> None:
             end()
         fsync(descriptor)
 
+    def fsync_half_a_file(descriptor: int) -> None:
+        if os.path.isfile(f"/proc/self/fd/{descriptor}") and due():
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+            fsync(descriptor)
+            end()
+        fsync(descriptor)
+
     def fsync_last(descriptor: int) -> None:
         fsync(descriptor)
         if journal(descriptor) and due():
@@ -73,6 +80,8 @@ def arm(when: str, count: int) -> None:
 
     if when == "half of a line written":
         os.fsync = fsync_half
+    elif when == "half of a file written":
+        os.fsync = fsync_half_a_file
     elif when == "after a line":
         os.fsync = fsync_last
     elif when == "before a rename":
@@ -91,9 +100,11 @@ def work(step: dict, rank: int, port: int) -> None:
     kill = step.get("kill")
     if kill and kill["rank"] == rank:
         arm(kill["when"], kill["count"])
-    workflow = ConfigWorkflow(
-        step["configs"], workflow_type=step["workflow_type"], logging_file=False, **step["options"]
-    )
+    run_config(step["configs"], step["workflow_type"], step["options"])
+
+
+def run_config(configs: list[str], workflow_type: str, options: dict) -> None:
+    workflow = ConfigWorkflow(configs, workflow_type=workflow_type, logging_file=False, **options)
     workflow.initialize()
     workflow.run()
     workflow.finalize()

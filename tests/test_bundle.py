@@ -5,7 +5,6 @@ Most tests here give it small random weights; `test_the_shipped_model…` takes 
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -26,6 +25,8 @@ from crossd.errors import CrossDError
 from crossd.inference import WindowInferer, network_from_card
 
 from scripts.maintain.zoo import NAME, build_zoo_bundle
+
+from .configs import csv_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -214,8 +215,7 @@ def assert_answers_of(bundle, scan, output_dir):
     network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
     volume = preprocessing(card["input"])({"image": str(scan)})["image"]
     expected = WindowInferer(card["input"]["roi_size"])(volume[None], network)[0]
-    with (output_dir / "predictions.csv").open(newline="") as file:
-        row = next(csv.DictReader(file))
+    row = csv_rows(output_dir / "predictions.csv")[0]
     assert row["status"] == "ok"
     actual = [float(row[f"probability_{name}"]) for name in card["class_names"]]
     torch.testing.assert_close(torch.tensor(actual), expected, atol=2e-6, rtol=0)

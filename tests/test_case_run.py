@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from pathlib import Path
@@ -26,8 +25,10 @@ from crossd.inference import (
 from crossd.inference.case_dataset import reason
 from ignite.engine import Events
 from monai.data import DataLoader, MetaTensor
-from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
+
+from .configs import csv_rows
+from .evaluators import evaluator
 
 CARD = {"task": "multiclass", "class_names": ["healthy", "aneurysm"], "negative_class": 0, "crossd_version": "0.1.0"}
 THREE = {"task": "multiclass", "class_names": ["a", "b", "c"], "negative_class": None}
@@ -78,23 +79,16 @@ def run(
             item |= {"image": [], "error": "no pixels in /data: remove it"}
     task = Classification(card, options.pop("evidence_class", None), evidence=options.pop("evidence", "auto"))
     case_run = CaseRun(folder, task, **options)
-    evaluator = SupervisedEvaluator(
-        device=torch.device("cpu"),
-        val_data_loader=DataLoader(CaseDataset(data, read), batch_size=1, collate_fn=collate_cases),
-        network=network or MeanLogits(len(card["class_names"])),
-        inferer=WindowInferer(8, overlap=0.5, activation="sigmoid" if card["task"] == "multilabel" else "softmax"),
-        iteration_update=classify_cases,
-        val_handlers=[case_run],
-        decollate=False,
-    )
-    evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: whole(folder, engine.state.iteration))
-    evaluator.run()
+    loader = DataLoader(CaseDataset(data, read), batch_size=1, collate_fn=collate_cases)
+    inferer = WindowInferer(8, overlap=0.5, activation="sigmoid" if card["task"] == "multilabel" else "softmax")
+    engine = evaluator(loader, network or MeanLogits(len(card["class_names"])), case_run, inferer=inferer)
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: whole(folder, engine.state.iteration))
+    engine.run()
     return case_run
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return csv_rows(folder / "predictions.csv")
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:

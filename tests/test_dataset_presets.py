@@ -9,9 +9,11 @@ import yaml
 from crossd.data.preprocessing import preprocessing
 from crossd.data.sets import DATASETS
 from crossd.options import refuse_unknown
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 
 from scripts.maintain.guide_table import guide_table
+
+from .configs import workflow
 
 PRESETS = sorted(dataset.facts.preset for dataset in DATASETS.values() if dataset.facts.preset)
 
@@ -45,14 +47,7 @@ def test_a_preset(name, root, tmp_path, monkeypatch):
 def test_relative_names_from_the_repository(root, monkeypatch, tmp_path):
     """As the guide writes it: both files relative to the working directory."""
     monkeypatch.chdir(root)
-    made = ConfigWorkflow(
-        ["configs/train.json", "configs/datasets/brats21.yaml"],
-        workflow_type="train",
-        logging_file=False,
-        output_dir=str(tmp_path),
-        weights="none",
-    )
-    made.initialize()
+    made = workflow("configs/train.json", "configs/datasets/brats21.yaml", output_dir=tmp_path, weights="none")
     assert made.parser.get_parsed_content("roi_size") == [96, 96, 96]
     assert os.listdir(tmp_path) == []
 

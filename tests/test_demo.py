@@ -15,6 +15,8 @@ from crossd.cli import main
 from crossd.cli.demo import show_predictions
 from crossd.data import find_cases, preprocessing
 
+from .configs import csv_rows
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -82,8 +84,7 @@ def test_make_demo(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    with (tmp_path / "demo" / "output" / "predictions.csv").open(newline="") as file:
-        rows = {row["case"]: row for row in csv.DictReader(file)}
+    rows = {row["case"]: row for row in csv_rows(tmp_path / "demo" / "output" / "predictions.csv")}
     assert len(rows) == 7
     assert {row["status"] for row in rows.values()} == {"ok"}
     (series,) = (row for case, row in rows.items() if case.startswith("aneurysm_0_dicom"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
@@ -12,7 +11,10 @@ import torch
 from crossd.checkpoints import save_checkpoint
 from crossd.data import write_dicom_series
 from crossd.inference import network_from_card
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
+
+from . import configs
+from .configs import csv_rows
 
 SHEARED = np.array([[-1, 0, 0, 0], [0, -1, 0.5, 0], [0, 0, 2, 0], [0, 0, 0, 1.0]])
 
@@ -45,25 +47,14 @@ def scans(tmp_path):
 def run(root, tmp_path, card, images, **options):
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "model.pt", network_from_card(card), card=card)
-    made = ConfigWorkflow(
-        str(root / "configs" / "inference.json"),
-        workflow_type="inference",
-        logging_file=False,
-        images=str(images),
-        output_dir=str(tmp_path / "out"),
-        weights=str(tmp_path / "model.pt"),
-        backend="eager",
-        **options,
-    )
-    made.initialize()
-    made.run()
+    options |= {"output_dir": tmp_path / "out", "weights": tmp_path / "model.pt", "backend": "eager"}
+    made = configs.run("inference", images=images, **options)
     try:
         made.finalize()
         code = 0
     except SystemExit as end:
         code = end.code
-    with (tmp_path / "out" / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        rows = {row["case"]: row for row in csv.DictReader(file)}
+    rows = {row["case"]: row for row in csv_rows(tmp_path / "out" / "predictions.csv")}
     cases = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))["cases"]
     assert [case["case"] for case in cases] == list(rows)
     return rows, code

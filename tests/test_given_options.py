@@ -15,14 +15,15 @@ import pytest
 from crossd.bundle import check_overlay
 from crossd.errors import CrossDError, rule_broken
 from crossd.options import OPTIONS, check_given, declared, literal
-from crossd.options.given import as_typed, typed_values
+from crossd.options.given import as_typed, typed_values, unread_keys
 from crossd.options.option import Option
-from crossd.options.unread import unread_keys
 from fire.parser import DefaultParseValue as by_fire
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 from monai.bundle.properties import InferProperties, TrainProperties
 
+from . import configs
 from .commands import python
+from .configs import refused
 
 BASES = {
     "inference_trt": ["inference"],
@@ -64,16 +65,11 @@ def run(root: Path, monkeypatch: pytest.MonkeyPatch, line: str, *names: str) -> 
     ("line", "config", "message"),
     [
         ("--images scans --weight x", "inference", "got --weight. Did you mean --weights?"),
-        ("--images scans --agregate max", "inference", "got --agregate. Did you mean --aggregate?"),
-        ("--images scans --outputdir x", "inference", "got --outputdir. Did you mean --output_dir?"),
         ("--images scans --output-dirs x", "inference", "got --output_dirs. Did you mean --output_dir?"),
         ("--images scans --reports None", "inference", "got --reports. Did you mean --report?"),
         ("--images scans --labels x", "inference", "got --labels. It is one of train.json, "),
-        ("--image scans", "inference_segmentation", "got --image. Did you mean --images?"),
         ("--labels l.csv --epoch 3", "train", "got --epoch. Did you mean --epochs?"),
-        ("--label l.csv", "train", "got --label. Did you mean --labels?"),
         ("--labels l.csv --train#epoch 3", "train", "got --train::epoch. Did you mean --epochs?"),
-        ("--images scans --epoch 3", "pretrain_2d", "got --epoch. Did you mean --epochs?"),
         ("--images scans --subcrops 3", "pretrain_ssl", "got --subcrops. Did you mean --sub_crops?"),
         ("--trainable head", "train train_segmentation", "declares; got --trainable. It is one of train.json, "),
         ("--bootstrap_sample 9", "train evaluate", "Did you mean --bootstrap_samples?"),
@@ -129,6 +125,16 @@ def test_every_key_of_ours_is_read(root, names):
     assert set(unread_keys(parser.get(), known)) <= left
 
 
+@pytest.mark.parametrize("name", [*COMPLETE, *BASES])
+def test_the_rules_for_configs(root, name):
+    """No `import crossd`, few lines, and seeds before anything is made."""
+    text = (root / "configs" / f"{name}.json").read_text()
+    assert "import crossd" not in text
+    assert len(text.splitlines()) <= 350
+    if name in COMPLETE and not name.startswith("inference"):
+        assert json.loads(text)["initialize"] == ["$monai.utils.set_determinism(seed=@options.seed)"]
+
+
 @pytest.mark.parametrize("name", BASES)
 def test_an_overlay_alone_ends_in_a_sentence(root, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
@@ -150,36 +156,25 @@ def test_an_overlay_of_another_config_or_in_the_wrong_place(root, tmp_path, monk
     assert words in run(root, monkeypatch, "", *names.split())[1]
 
 
-def workflow(root: Path, folder: Path, own: dict, **options: object) -> ConfigWorkflow:
-    """`train.json` with a config of somebody's own, of which only the checks are run."""
+def checks(root: Path, folder: Path, own: dict, **options: object) -> None:
+    """Run the checks of `train.json` with a config of somebody's own."""
     first = json.loads((root / "configs" / "train.json").read_text())["run"][0]
     (folder / "mine.json").write_text(json.dumps({"run": [first], **own}))
-    made = ConfigWorkflow(
-        [str(root / "configs" / "train.json"), str(folder / "mine.json")], logging_file=False, **options
-    )
-    made.initialize()
-    return made
+    configs.run("train", str(folder / "mine.json"), **options)
 
 
 def test_a_config_of_ones_own(root, tmp_path):
     """Keys that are read may have any name; of others the nearest option is named."""
-    workflow(root, tmp_path, {"mine": "/data", "labels": "$@mine + '/labels.csv'", "_desc_": "a note"}).run()
-    workflow(root, tmp_path, {"train#trainer#max_epochs": 3, "imports": ["$import os", "$import math"]}).run()
-    workflow(root, tmp_path, {}, **{"train#dataset#data": [], "optimizer": {"_target_": "torch.optim.SGD"}}).run()
-    with pytest.raises(RuntimeError) as caught:
-        workflow(root, tmp_path, {"epoch": 3}).run()
-    assert "got --epoch. Did you mean --epochs?" in str(rule_broken(caught.value))
-    with pytest.raises(RuntimeError) as caught:
-        workflow(root, tmp_path, {"validate": {"evaluater": 1}}).run()
-    assert rule_broken(caught.value)
+    checks(root, tmp_path, {"mine": "/data", "labels": "$@mine + '/labels.csv'", "_desc_": "a note"})
+    checks(root, tmp_path, {"train#trainer#max_epochs": 3, "imports": ["$import os", "$import math"]})
+    checks(root, tmp_path, {}, **{"train#dataset#data": [], "optimizer": {"_target_": "torch.optim.SGD"}})
+    refused(lambda: checks(root, tmp_path, {"epoch": 3}), "got --epoch. Did you mean --epochs?")
+    refused(lambda: checks(root, tmp_path, {"validate": {"evaluater": 1}}), "evaluater")
 
 
 def test_the_keys_of_tracking_are_known(root, tmp_path):
-    made = workflow(root, tmp_path, {}, tracking="mlflow", output_dir=str(tmp_path / "out"), run_name="first")
-    made.run()
-    with pytest.raises(RuntimeError) as caught:
-        workflow(root, tmp_path, {}, run_name="first").run()
-    assert "got --run_name" in str(rule_broken(caught.value))
+    checks(root, tmp_path, {}, tracking="mlflow", output_dir=tmp_path / "out", run_name="first")
+    refused(lambda: checks(root, tmp_path, {}, run_name="first"), "got --run_name")
 
 
 def test_outside_of_a_run_nothing_is_checked():

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +14,15 @@ import torch
 from crossd.checkpoints import save_checkpoint
 from crossd.data import write_dicom_series
 from crossd.inference import network_from_card
-from crossd.inference.case_dataset import reason
 from crossd.options import declared
 from monai.bundle import ConfigWorkflow
 from monai.bundle.scripts import verify_metadata
 from torch import Tensor, nn
 
+from . import configs
+from .configs import csv_rows
+
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = str(ROOT / "configs" / "inference.json")
 
 
 def make_card(classes: tuple[str, ...] = ("healthy", "aneurysm"), channels: int = 1, **changes: Any) -> dict[str, Any]:
@@ -66,28 +63,18 @@ def noise(seed: int, shape: tuple[int, ...] = (24, 22, 20)) -> np.ndarray:
 
 
 def workflow(**options: Any) -> ConfigWorkflow:
-    made = ConfigWorkflow(CONFIG, workflow_type="inference", logging_file=False, **options)
-    made.initialize()
-    return made
+    return configs.workflow("inference", **options)
 
 
 def infer(images: Path, output: Path, **options: Any) -> list[dict[str, str]]:
     """Run and finish in this process."""
-    made = workflow(images=str(images), output_dir=str(output), **options)
-    made.run()
+    made = configs.run("inference", images=images, output_dir=output, **options)
     made.finalize()
     return read_rows(output)
 
 
 def read_rows(output: Path) -> list[dict[str, str]]:
-    with (output / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def command(cwd: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "monai.bundle", "run", "--config_file", CONFIG, *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    return csv_rows(output / "predictions.csv")
 
 
 def probabilities(row: dict[str, str]) -> np.ndarray:
@@ -104,7 +91,7 @@ def test_good_and_bad_inputs_from_another_directory(tmp_path: Path, weights: str
     write_volume(images / "holes.nii.gz", np.where(noise(4) > 500, np.nan, 1.0))
     write_dicom_series(images / "scans", noise(5), np.diag([1.0, 1, 2, 1]), description="first")
     write_dicom_series(images / "scans", noise(6), np.diag([1.0, 1, 2, 1]), description="second", prefix="b")
-    done = command(elsewhere, "--images", "../images", "--output_dir", "out", "--weights", weights)
+    done = configs.started("inference", cwd=elsewhere, images="../images", output_dir="out", weights=weights)
     assert done.returncode == 2, done.stderr[-3000:]
     rows = read_rows(elsewhere / "out")
     failed = {row["case"]: row["reason"] for row in rows if row["status"] == "failed"}
@@ -139,34 +126,28 @@ def test_the_report_and_the_saliency_can_be_chosen(tmp_path: Path, weights: str)
     written = nib.load(tmp_path / "full" / "saliency" / "a.nii.gz")
     assert written.shape == (24, 40, 20)
     assert np.ptp(written.get_fdata()) > 0
-    with pytest.raises(RuntimeError) as wrong:
-        infer(image, tmp_path / "wrong", weights=weights, saliency="gradcam", saliency_layer="layer9")
-    assert "`saliency_layer` must be one of" in reason(wrong.value)
+    options |= {"weights": weights, "saliency_layer": "layer9"}
+    configs.refused(lambda: infer(image, tmp_path / "wrong", **options), "`saliency_layer` must be one of")
 
 
 def test_nothing_could_run(tmp_path: Path, weights: str) -> None:
     write_volume(tmp_path / "images" / "flat.nii.gz", noise(2)[:, :, 0])
-    made = workflow(images=str(tmp_path / "images"), output_dir=str(tmp_path / "out"), weights=weights)
-    made.run()
     with pytest.raises(SystemExit) as exit_:
-        made.finalize()
+        infer(tmp_path / "images", tmp_path / "out", weights=weights)
     assert exit_.value.code == 1
     assert [row["status"] for row in read_rows(tmp_path / "out")] == ["failed"]
 
 
 def test_missing_weights_are_an_error_not_random_weights(tmp_path: Path) -> None:
     image = write_volume(tmp_path / "a.nii.gz", noise(1))
-    with pytest.raises(RuntimeError) as error:
-        infer(image, tmp_path / "out", weights="/nowhere/model.pt")
-    assert reason(error.value).startswith("A checkpoint is a file")
-    assert "/nowhere/model.pt" in reason(error.value)
+    nowhere = "/nowhere/model.pt"
+    configs.refused(lambda: infer(image, tmp_path / "out", weights=nowhere), "A checkpoint is a file", nowhere)
     assert not (tmp_path / "out" / "predictions.csv").exists()
 
 
 def test_a_run_without_images_says_how_to_name_them(tmp_path: Path, weights: str) -> None:
-    with pytest.raises(RuntimeError) as error:
-        workflow(output_dir=str(tmp_path), weights=weights).run()
-    assert reason(error.value).endswith("Pass --images PATH, a file, a folder or a CSV.")
+    run = workflow(output_dir=tmp_path, weights=weights).run
+    configs.refused(run, "Pass --images PATH, a file, a folder or a CSV.")
 
 
 def test_a_checkpoint_of_another_architecture(tmp_path: Path) -> None:
@@ -175,9 +156,7 @@ def test_a_checkpoint_of_another_architecture(tmp_path: Path) -> None:
     path = tmp_path / "foreign.pt"
     save_checkpoint(path, network_from_card(other), card=card)
     image = write_volume(tmp_path / "a.nii.gz", noise(1))
-    with pytest.raises(RuntimeError) as error:  # MONAI's; ours is its cause
-        infer(image, tmp_path / "out", weights=str(path))
-    assert "conv1.weight" in reason(error.value)
+    configs.refused(lambda: infer(image, tmp_path / "out", weights=path), "conv1.weight")
     assert not (tmp_path / "out").exists()
 
 
@@ -272,8 +251,7 @@ def test_one_column_per_channel(tmp_path: Path) -> None:
     table = tmp_path / "cases.csv"
     lines = ["case,image_1,image_2", f"both,{first},{second}", f"swapped,{second},{first}", f"apart,{first},{far}"]
     table.write_text("\n".join([*lines, f"one,{first},"]) + "\n")
-    made = workflow(images=str(table), output_dir=str(tmp_path / "out"), weights=path)
-    made.run()
+    configs.run("inference", images=table, output_dir=tmp_path / "out", weights=path)
     rows = {row["case"]: row for row in read_rows(tmp_path / "out")}
     assert {name: row["status"] for name, row in rows.items()} == {
         **{"both": "ok", "swapped": "ok", "apart": "failed", "one": "failed"}
@@ -286,8 +264,7 @@ def test_a_wrong_number_of_channels(tmp_path: Path, weights: str) -> None:
     first, second = (write_volume(tmp_path / f"{n}.nii.gz", noise(n)) for n in (1, 2))
     table = tmp_path / "cases.csv"
     table.write_text(f"image_1,image_2\n{first},{second}\n")
-    made = workflow(images=str(table), output_dir=str(tmp_path / "out"), weights=weights)
-    made.run()
+    configs.run("inference", images=table, output_dir=tmp_path / "out", weights=weights)
     (row,) = read_rows(tmp_path / "out")
     assert row["status"] == "failed"
     assert "channel" in row["reason"]
@@ -326,8 +303,7 @@ def test_clients_load_a_bare_state_dict_by_their_own_means(tmp_path: Path) -> No
     (bundle / "models").mkdir()
     card = json.loads((bundle / "configs" / "metadata.json").read_text())["card"]
     torch.save(network_from_card(card).state_dict(), bundle / "models" / "model.pt")
-    made = ConfigWorkflow(str(bundle / "configs" / "inference.json"), workflow_type="inference", logging_file=False)
-    made.initialize()
+    made = configs.workflow(str(bundle / "configs" / "inference.json"))
     state = torch.load(bundle / "models" / "model.pt", weights_only=True)
     assert Path(made.bundle_root) == bundle
     assert str(made.network_def.load_state_dict(state)) == "<All keys matched successfully>"

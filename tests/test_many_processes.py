@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from crossd.report.page_file import pieces
 
+from .configs import CONFIGS, csv_rows
+from .drivers import drive
 from .many_cases import account, answers, make_cases, make_model, run_and_kill_one, torchrun
 
-ROOT = Path(__file__).resolve().parents[1]
 CASES, BAD = 14, "c000005"
 
 
@@ -30,36 +27,34 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def step(place: Path, output: str, processes: int = 1, kill: tuple[int, str, int] | None = None, **more: Any) -> dict:
+def step(
+    place: Path,
+    output: str,
+    processes: int = 1,
+    kill: tuple[int, str, int] | None = None,
+    config: str = "inference",
+    environment: dict[str, str] | None = None,
+    report_cases: int = 6,
+    **more: Any,
+) -> dict:
     """What `process_driver.py` runs; `kill` is the rank, when, and the how-manieth time."""
     overlay = ["multi_gpu_inference"] if processes > 1 else []
-    options = {"images": str(place / "in"), "weights": str(place / "model.pt"), "report_cases": 6, "report_slices": 3}
-    environment = more.pop("environment", {})
+    options = {"images": place / "in", "weights": place / "model.pt", "report_cases": report_cases, "report_slices": 3}
     return {
-        "configs": [str(ROOT / "configs" / f"{name}.json") for name in ("inference", *overlay)],
+        "configs": [CONFIGS / f"{name}.json" for name in (config, *overlay)],
         "workflow_type": "inference",
-        "options": {**options, "output_dir": str(place / output), **more},
+        "options": {**options, "output_dir": place / output, **more},
         "processes": processes,
-        "environment": environment,
-        "log": str(place / f"{output}.log"),
+        "environment": environment or {},
+        "log": place / f"{output}.log",
         **({"kill": dict(zip(("rank", "when", "count"), kill, strict=True))} if kill else {}),
     }
 
 
-def drive(folder: Path, steps: list[dict]) -> list[list[int]]:
-    (folder / "steps.json").write_text(json.dumps(steps))
-    driver = Path(__file__).with_name("process_driver.py")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(driver), str(folder / "steps.json")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.partition("REPORT")[2])
+def ends_of(place: Path, steps: dict[str, list[dict]]) -> dict[str, list[list[int]]]:
+    """How the processes of each step ended."""
+    codes = iter(drive("process_driver.py", place, [one for several in steps.values() for one in several]))
+    return {name: [next(codes) for _ in several] for name, several in steps.items()}
 
 
 RESTARTED = {"TORCHELASTIC_RESTART_COUNT": "1", "TORCHELASTIC_MAX_RESTARTS": "3"}
@@ -83,8 +78,7 @@ def runs(place: Path) -> dict[str, list[list[int]]]:
         ],
         "fewer": [step(place, "fewer", 2, kill=(0, "after a line", 4)), step(place, "fewer", resume=True)],
     }
-    codes = iter(drive(place, [one for several in steps.values() for one in several]))
-    return {name: [next(codes) for _ in several] for name, several in steps.items()}
+    return ends_of(place, steps)
 
 
 def rows_of(page: Path) -> list[bytes]:
@@ -146,5 +140,4 @@ def test_torch_elastic_starts_a_killed_process_again(place: Path) -> None:
     found = account(place / "torchrun", images)
     assert (found["rows"], found["lost"], found["doubled"], found["out_of_order"]) == (60, 0, 0, 0)
     assert found["answers"] == 60
-    with (place / "torchrun" / "predictions.csv").open(newline="") as file:
-        assert {row["status"] for row in csv.DictReader(file)} == {"ok"}
+    assert {row["status"] for row in csv_rows(place / "torchrun" / "predictions.csv")} == {"ok"}

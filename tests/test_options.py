@@ -12,6 +12,8 @@ from crossd.options.__main__ import page
 from fire.parser import DefaultParseValue as as_given
 from monai.bundle import ConfigParser
 
+from .test_given_options import BASES
+
 SWITCH = Option("resume", "switch", True, "")
 NUMBER = Option("cache_gb", "number", 4, "")
 INTEGER = Option("epochs", "integer", 50, "")
@@ -191,15 +193,6 @@ def test_each_change_is_named(tmp_path):
     assert changes({"images": "/a"}, {"images": "/b"}) == ["images was '/a' and is '/b'"]
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new"), [("series", None, "CT"), ("tilt", "correct", "refuse"), ("volume", 0, 1)]
-)
-def test_how_files_are_read_may_not_change(tmp_path, name, old, new):
-    refuse_changes({name: old}, {name: old}, tmp_path)
-    with pytest.raises(CrossDError, match=rf"got other ones for .*: {name} was {old!r} and is {new!r}\. Give"):
-        refuse_changes({name: old}, {name: new}, tmp_path)
-
-
 def test_what_runs_of_old_do_not_say_is_taken_over_with_a_warning(tmp_path, caplog):
     given = {"seed": 0, "series": "CT", "tilt": "correct", "processes": 1}
     refuse_changes({"seed": 0}, given, tmp_path)
@@ -207,17 +200,6 @@ def test_what_runs_of_old_do_not_say_is_taken_over_with_a_warning(tmp_path, capl
     caplog.clear()
     refuse_changes(given, given, tmp_path)
     assert caplog.text == ""
-
-
-BASES = {
-    "inference_trt": ["inference"],
-    "train_segmentation": ["train"],
-    "train_hybrid": ["train"],
-    "evaluate": ["train"],
-    "evaluate_segmentation": ["train", "train_segmentation"],
-    "train_2d": ["pretrain_2d"],
-    "unseen_decay_2d": ["pretrain_2d"],
-}
 
 
 @pytest.mark.parametrize("name", OPTIONS)

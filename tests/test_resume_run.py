@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
@@ -23,7 +22,6 @@ from crossd.inference import (
     Classification,
     RunJournal,
     WindowInferer,
-    classify_cases,
     run_cases,
 )
 from crossd.inference.case_dataset import case_key
@@ -31,15 +29,16 @@ from crossd.processes import join_processes
 from crossd.report import ReportPage
 from crossd.report.page_file import pieces
 from crossd.version import __version__
-from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
-from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
+
+from . import configs
+from .configs import csv_rows
+from .evaluators import evaluator
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD: dict[str, Any] = {"task": "multiclass", "class_names": ["no", "yes"], "negative_class": 0, "data": ""}
-CARD["input"] = {"channels": ["image"], "plane": "axial", "spacing": None, "mean": 0.0, "std": 1.0, "roi_size": [8] * 3}
-CARD["input"]["intensity"] = {"mode": "range", "lower": None, "upper": None}
+CARD["input"] = configs.card_input(8)
 
 
 class Mean(nn.Module):
@@ -84,15 +83,7 @@ def run(images: Path, output: Path, stop: int | None = None, names: bool = True,
     journal = RunJournal(output, {"images": str(images), "overlap": 0.5, **options.pop("settings", {})}, **options)
     dataset = CaseDataset(find_cases(images), read)
     case_run = CaseRun(output, Classification(CARD), journal, page=ReportPage(output, CARD, names=names, slices=1))
-    evaluator = SupervisedEvaluator(
-        device=torch.device("cpu"),
-        val_data_loader=CaseLoader(dataset, journal=journal),
-        network=Mean(),
-        inferer=WindowInferer(8),
-        iteration_update=classify_cases,
-        val_handlers=[case_run],
-        decollate=False,
-    )
+    engine = evaluator(CaseLoader(dataset, journal=journal), Mean(), case_run, inferer=WindowInferer(8))
 
     class Stopped(Exception):
         pass
@@ -103,17 +94,16 @@ def run(images: Path, output: Path, stop: int | None = None, names: bool = True,
 
     from ignite.engine import Events
 
-    evaluator.add_event_handler(Events.ITERATION_STARTED, interrupt)
+    engine.add_event_handler(Events.ITERATION_STARTED, interrupt)
     try:
-        run_cases(evaluator)
+        run_cases(engine)
     except Stopped:
         journal.close()
     return list(READ)
 
 
 def rows(output: Path) -> dict[str, str]:
-    with (output / "predictions.csv").open(newline="") as file:
-        return {row["case"]: row["status"] for row in csv.DictReader(file)}
+    return {row["case"]: row["status"] for row in csv_rows(output / "predictions.csv")}
 
 
 def files(output: Path) -> tuple[bytes, bytes, list[bytes]]:
@@ -289,12 +279,6 @@ def test_a_folder_of_another_version_is_refused_in_words(images: Path, tmp_path:
         run(images, out, resume=True)
 
 
-def message(error: BaseException | None) -> str:
-    while error is not None and not isinstance(error, CrossDError):
-        error = error.__cause__
-    return str(error)
-
-
 def test_torchrun_without_the_overlay_and_the_overlay_without_torchrun(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,21 +287,15 @@ def test_torchrun_without_the_overlay_and_the_overlay_without_torchrun(
     with pytest.raises(CrossDError, match=r"started by torchrun, got no RANK.*'configs/multi_gpu_inference.json'\]"):
         join_processes("inference")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    options = {"images": str(images), "output_dir": str(tmp_path / "out"), "logging_file": False}
-    workflow = ConfigWorkflow(str(ROOT / "configs" / "inference.json"), workflow_type="inference", **options)
-    workflow.initialize()
-    with pytest.raises(RuntimeError) as caught:
-        workflow.run()
-    assert "got 2 processes of torchrun and inference.json for 1. Run torchrun --nproc" in message(caught.value)
+    made = configs.workflow("inference", images=images, output_dir=tmp_path / "out")
+    configs.refused(made.run, "got 2 processes of torchrun and inference.json for 1. Run torchrun --nproc")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("no", [False, "false"])  # the command line gives a text
 def test_switches_are_off_when_they_say_false(images: Path, tmp_path: Path, no: object) -> None:
     switches = {name: no for name in ("resume", "retry_failed", "dicom_sr", "report", "report_names", "amp")}
-    options = {"images": str(images), "output_dir": str(tmp_path), "logging_file": False, **switches}
-    workflow = ConfigWorkflow(str(ROOT / "configs" / "inference.json"), workflow_type="inference", **options)
-    workflow.initialize()
+    workflow = configs.workflow("inference", images=images, output_dir=tmp_path, **switches)
     case_run = workflow.parser.get_parsed_content("case_run")
     assert (case_run.journal.resume, case_run.journal.retry_failed) == (False, False)
     assert (case_run.page, case_run.structured_reports) == (None, None)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import nibabel
 import numpy as np
 import pytest
 import torch
 from crossd.checkpoints import read_card, read_checkpoint
-from crossd.errors import CrossDError
-from monai.bundle import ConfigWorkflow
 
 from .commands import bundle
+from .configs import csv_rows, refused, run, workflow
 
 CLASSES = "{0:'background',1:'low',4:'high'}"
 SMALL = {
@@ -31,14 +26,6 @@ SMALL = {
     "warmup_epochs": 1,
     "tensorboard": False,
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -64,49 +51,24 @@ def volumes(tmp_path_factory):
     return folder
 
 
-def one_thread():
-    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-def command(root, *configs, **options):
-    files = "[" + ",".join(f"'{root / 'configs' / name}.json'" for name in configs) + "]"
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    return [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, *arguments]
-
-
-@pytest.fixture(scope="module")
-def trained(root, volumes, tmp_path_factory):
-    """The folder of a run, started from the command line in another working directory."""
-    folder = tmp_path_factory.mktemp("trained")
-    options = {**SMALL, "labels": "cases.csv", "epochs": 6, "output_dir": folder / "out", "classes": CLASSES}
-    options |= {"tensorboard": True}
-    done = subprocess.run(
-        command(root, "train", "train_segmentation", **options),
-        cwd=volumes,
-        capture_output=True,
-        text=True,
-        env=one_thread(),
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "train_loss" in done.stdout
-    return folder / "out"
-
-
 @pytest.fixture
-def workflow(root):
-    def make(*names, kind="train", **options):
-        files = [str(root / "configs" / f"{name}.json") for name in names]
-        made = ConfigWorkflow(files, workflow_type=kind, logging_file=False, **options)
-        made.initialize()
-        return made
+def train(volumes, tmp_path):
+    def make(*overlays, **options):
+        given = {**SMALL, "labels": volumes / "cases.csv", "epochs": 1, "output_dir": tmp_path / "out"}
+        return run("train", "train_segmentation", *overlays, **{**given, **options})
 
     return make
 
 
-def cause(error):
-    while error is not None and not isinstance(error, CrossDError):
-        error = error.__cause__
-    return str(error)
+@pytest.fixture(scope="module")
+def trained(root, volumes, tmp_path_factory):
+    """The folder of a run, by the command of a user in another working directory."""
+    folder = tmp_path_factory.mktemp("trained")
+    options = {**SMALL, "labels": "cases.csv", "epochs": 6, "output_dir": folder / "out", "classes": CLASSES}
+    options |= {"tensorboard": True}
+    files = [root / "configs" / f"{name}.json" for name in ("train", "train_segmentation")]
+    assert bundle(files, cwd=volumes, **options) == 0
+    return folder / "out"
 
 
 def test_a_run_learns_and_leaves_what_is_needed_to_use_it(trained):
@@ -115,17 +77,16 @@ def test_a_run_learns_and_leaves_what_is_needed_to_use_it(trained):
     assert (card["class_names"], card["label_values"]) == (["background", "low", "high"], [0, 1, 4])
     assert card["network"]["name"] == "CrossDUNet"
     assert card["metrics"]["val_dice"] > 0.5
-    rows = list(csv.DictReader((trained / "datalist.csv").open()))
+    rows = csv_rows(trained / "datalist.csv")
     assert list(rows[0]) == ["case", "image", "mask", "patient", "split"]
     assert len(rows) == 12
     assert any((trained / "tensorboard").iterdir())
 
 
-def test_evaluation_on_the_test_cases_in_the_space_of_the_input(trained, workflow, volumes):
-    run = workflow("train", "train_segmentation", "evaluate_segmentation", output_dir=str(trained), save_masks="true")
-    run.run()
+def test_evaluation_on_the_test_cases_in_the_space_of_the_input(trained, volumes):
+    run("train", "train_segmentation", "evaluate_segmentation", output_dir=trained, save_masks="true")
     content = json.loads((trained / "evaluation" / "metrics.json").read_text())
-    rows = list(csv.DictReader((trained / "evaluation" / "cases.csv").open()))
+    rows = csv_rows(trained / "evaluation" / "cases.csv")
     assert content["splits"] == ["test"]
     assert [row["case"] for row in rows] == ["images-c10", "images-c11"]
     for row in rows:
@@ -142,7 +103,7 @@ def test_masks_of_new_scans_and_a_reason_for_what_is_none(trained, root, volumes
     (tmp_path / "scans" / "broken.nii").write_bytes(b"no scan")
     options = {"images": "scans", "weights": trained / "model.pt", "output_dir": "out"}
     assert bundle(root / "configs" / "inference_segmentation.json", cwd=tmp_path, **options) == 2
-    rows = {row["case"]: row for row in csv.DictReader((tmp_path / "out" / "segmentations.csv").open())}
+    rows = {row["case"]: row for row in csv_rows(tmp_path / "out" / "segmentations.csv")}
     assert (rows["c11"]["status"], rows["broken"]["status"]) == ("ok", "failed")
     assert "broken.nii" in rows["broken"]["reason"]
     mask, image = nibabel.load(tmp_path / "out" / rows["c11"]["mask"]), nibabel.load(tmp_path / "scans" / "c11.nii.gz")
@@ -153,13 +114,12 @@ def test_masks_of_new_scans_and_a_reason_for_what_is_none(trained, root, volumes
     assert float(rows["c11"]["volume_ml_high"]) == pytest.approx((values == 4).sum() * 3 / 1000, abs=1e-3)
 
 
-def test_a_run_that_was_ended_goes_on_as_it_would_have(workflow, volumes, tmp_path):
-    options = {**SMALL, "labels": str(volumes / "cases.csv"), "epochs": 2, "affine_prob": 0, "crops": 1}
-    options |= {"output_dir": str(tmp_path / "out")}
-    workflow("train", "train_segmentation", **options).run()
+def test_a_run_that_was_ended_goes_on_as_it_would_have(train, tmp_path):
+    options = {"epochs": 2, "affine_prob": 0, "crops": 1}
+    train(**options)
     whole = read_checkpoint(tmp_path / "out" / "checkpoint_0002.pt")
     (tmp_path / "out" / "checkpoint_0002.pt").unlink()
-    workflow("train", "train_segmentation", **options).run()
+    train(**options)
     again = read_checkpoint(tmp_path / "out" / "checkpoint_0002.pt")
     assert all(torch.equal(value, again["model"][name]) for name, value in whole["model"].items())
     assert whole["best_score"] == again["best_score"]
@@ -176,104 +136,48 @@ def test_a_run_that_was_ended_goes_on_as_it_would_have(workflow, volumes, tmp_pa
         },
     ],
 )
-def test_any_network_of_monai(workflow, volumes, tmp_path, options):
-    given = {**SMALL, **options, "labels": str(volumes / "cases.csv"), "epochs": 1, "output_dir": str(tmp_path / "out")}
-    workflow("train", "train_segmentation", **given).run()
+def test_any_network_of_monai(train, tmp_path, options):
+    train(**options)
     assert read_card(tmp_path / "out" / "model.pt")["network"]["name"] in ("SegResNet", "UNet")
 
 
-def test_several_channels_and_a_spacing(workflow, volumes, tmp_path):
+def test_several_channels_and_a_spacing(train, volumes, tmp_path):
     rows = (volumes / "cases.csv").read_text().splitlines()
     lines = ["image_1,image_2,mask,split"]
     for row in rows[1:]:
         image, mask, split = row.split(",")
         lines.append(f"{image},{image},{mask},{split}")
     (tmp_path / "two.csv").write_text("\n".join(lines) + "\n")
-    options = {**SMALL, "images": str(volumes), "labels": str(tmp_path / "two.csv"), "epochs": 1}
-    workflow("train", "train_segmentation", **options, spacing=[1.5, 1.5, 1.5], output_dir=str(tmp_path / "out")).run()
+    options = {"images": volumes, "labels": tmp_path / "two.csv"}
+    train(**options, spacing=[1.5, 1.5, 1.5])
     card = read_card(tmp_path / "out" / "model.pt")
     assert card["network"]["in_channels"] == 2
     assert card["input"]["channels"] == ["image_1", "image_2"]
-    files = ("train", "train_segmentation", "evaluate_segmentation")
-    options = {"images": str(volumes), "labels": str(tmp_path / "two.csv"), "output_dir": str(tmp_path / "out")}
-    workflow(*files, **options).run()
+    run("train", "train_segmentation", "evaluate_segmentation", **options, output_dir=tmp_path / "out")
     content = json.loads((tmp_path / "out" / "evaluation" / "metrics.json").read_text())
     assert (content["cases"], content["failed"]) == (2, {})
 
 
-@pytest.fixture
-def broken(volumes, tmp_path):
-    """A copy of the volumes whose first mask is another one."""
-
-    def make(change):
-        folder = tmp_path / "copy"
-        shutil.copytree(volumes, folder)
-        source = nibabel.load(folder / "masks" / "c00.nii.gz")
-        voxels, affine = change(np.asarray(source.dataobj).copy(), source.affine.copy())
-        nibabel.save(nibabel.Nifti1Image(voxels, affine), folder / "masks" / "c00.nii.gz")
-        return folder
-
-    return make
-
-
-def moved(voxels, affine):
-    affine[0, 3] += 5
-    return voxels, affine
-
-
-BAD = {
-    "value": (
-        lambda v, a: (np.where(v == 4, 7, v).astype(np.uint8), a),
-        "those of the classes, 0, 1, 4: .* has 7",
-    ),
-    "shape": (lambda v, a: (v[1:], a), "A mask has the shape of its image"),
-    "place": (moved, "A mask lies where its image does"),
-    "empty": (lambda v, a: (np.zeros_like(v), a), "is background only"),
-    "fraction": (lambda v, a: (v * np.float32(0.5), a), "The values of a mask are whole numbers"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_a_bad_mask_is_refused_before_training(workflow, broken, tmp_path, kind):
-    change, message = BAD[kind]
-    folder = broken(change)
-    options = {**SMALL, "labels": str(folder / "cases.csv"), "epochs": 1, "output_dir": str(tmp_path / "out")}
-    with pytest.raises(RuntimeError) as error:
-        workflow("train", "train_segmentation", **options).run()
-    assert "Every case must be readable, got 1 of 12 that are not: images-c00" in cause(error.value)
-    with pytest.raises(CrossDError, match=message):
-        raise CrossDError(cause(error.value))
-
-
-def test_a_bad_mask_is_left_out_on_request(workflow, broken, tmp_path):
-    folder = broken(BAD["empty"][0])
-    options = {**SMALL, "labels": str(folder / "cases.csv"), "epochs": 1, "output_dir": str(tmp_path / "out")}
-    workflow("train", "train_segmentation", **options, skip_unreadable="true").run()
+def test_a_bad_mask_is_refused_before_training_and_left_out_on_request(train, volumes, tmp_path):
+    shutil.copytree(volumes, tmp_path / "copy")
+    first, labels = tmp_path / "copy" / "masks" / "c00.nii.gz", tmp_path / "copy" / "cases.csv"
+    source = nibabel.load(first)
+    nibabel.save(nibabel.Nifti1Image(np.zeros(source.shape, np.uint8), source.affine), first)
+    named = "Every case must be readable, got 1 of 12 that are not: images-c00"
+    refused(lambda: train(labels=labels), named, "is background only")
+    train(labels=labels, skip_unreadable="true")
     assert "images-c00" in (tmp_path / "out" / "skipped.csv").read_text()
-    assert len(list(csv.DictReader((tmp_path / "out" / "datalist.csv").open()))) == 11
+    assert len(csv_rows(tmp_path / "out" / "datalist.csv")) == 11
 
 
-def test_a_missing_mask_is_named(workflow, volumes, tmp_path):
+def test_a_missing_mask_is_named(train, volumes, tmp_path):
     path = tmp_path / "cases.csv"
     path.write_text((volumes / "cases.csv").read_text().replace("masks/c03", "masks/x03"))
-    options = {**SMALL, "images": str(volumes), "labels": str(path), "output_dir": str(tmp_path / "out")}
-    with pytest.raises(RuntimeError) as error:
-        workflow("train", "train_segmentation", **options).run()
-    assert "Every mask must exist, got in" in cause(error.value)
-    assert "x03" in cause(error.value)
+    refused(lambda: train(images=volumes, labels=path), "Every mask must exist, got in", "x03")
 
 
-def test_a_run_of_the_overlay_alone_says_how_it_is_run(root, tmp_path):
-    done = subprocess.run(
-        command(root, "train_segmentation", output_dir=tmp_path), capture_output=True, text=True, env=one_thread()
-    )
-    assert done.returncode == 1
-    said = 'error: train_segmentation.json changes train.json and is run with it, got it alone. Pass --config_file "['
-    assert done.stderr.strip().splitlines()[-1].startswith(said)
-
-
-def test_properties_that_monai_asks_for(workflow, volumes, trained, tmp_path):
-    options = {**SMALL, "labels": str(volumes / "cases.csv"), "output_dir": str(tmp_path)}
+def test_properties_that_monai_asks_for(volumes, trained, tmp_path):
+    options = {**SMALL, "labels": volumes / "cases.csv", "output_dir": tmp_path}
     assert workflow("train", "train_segmentation", **options).check_properties() == []
-    options = {"images": str(volumes / "images"), "weights": str(trained / "model.pt"), "output_dir": str(tmp_path)}
-    assert workflow("inference_segmentation", kind="inference", **options).check_properties() == []
+    options = {"images": volumes / "images", "weights": trained / "model.pt", "output_dir": tmp_path}
+    assert workflow("inference_segmentation", **options).check_properties() == []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,20 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from crossd.cards.from_data import segmentation_card
+from crossd.cards.from_data import model_card
 from crossd.checkpoints import save_checkpoint
-from crossd.errors import CrossDError
 from crossd.report.strips import class_colour
 from crossd.segmentation import segmentation_network
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
-from .test_many_processes import RESTARTED, drive, rows_of
+from . import configs
+from .configs import card_input, csv_rows
+from .test_many_processes import RESTARTED, ends_of, rows_of
+from .test_many_processes import step as step_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES, BAD = 9, "c4"
-SEEN = {"channels": ["image"], "plane": "axial", "spacing": None, "mean": 0.0, "std": 1.0, "roi_size": [8, 8, 8]}
-SEEN |= {"intensity": {"mode": "range", "lower": None, "upper": None}}
 NETWORK = {"name": "UNet", "channels": [4, 8], "strides": [2]}
 
 
@@ -43,25 +43,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         nib.save(nib.Nifti1Image(voxels, affine), folder / "in" / f"c{case}.nii.gz")
     (folder / "in" / f"{BAD}.nii.gz").write_bytes(b"\x1f\x8b cut")
     torch.manual_seed(1)
-    card = segmentation_card(["background", "low", "high"], [0, 1, 4], NETWORK, SEEN, "noise")
+    names = ["background", "low", "high"]
+    card = model_card("segmentation", names, NETWORK, card_input(8), 0, "noise", label_values=[0, 1, 4])
     save_checkpoint(folder / "model.pt", segmentation_network(card), card=card)
     return folder
 
 
-def step(place: Path, output: str, processes: int = 1, kill: tuple[int, str, int] | None = None, **more: Any) -> dict:
-    """What `process_driver.py` runs; `kill` is the rank, when, and the how-manieth time."""
-    names = ["inference_segmentation", *(["multi_gpu_inference"] if processes > 1 else [])]
-    environment = more.pop("environment", {})
-    options = {"images": str(place / "in"), "weights": str(place / "model.pt"), "report_cases": 20, "report_slices": 3}
-    return {
-        "configs": [str(ROOT / "configs" / f"{name}.json") for name in names],
-        "workflow_type": "inference",
-        "options": {**options, "output_dir": str(place / output), **more},
-        "processes": processes,
-        "environment": environment,
-        "log": str(place / f"{output}.log"),
-        **({"kill": dict(zip(("rank", "when", "count"), kill, strict=True))} if kill else {}),
-    }
+step = partial(step_of, config="inference_segmentation", report_cases=20)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +68,7 @@ def runs(place: Path) -> dict[str, list[list[int]]]:
             step(place, "elastic", 2, environment=RESTARTED),
         ],
     }
-    codes = iter(drive(place, [one for several in steps.values() for one in several]))
-    return {name: [next(codes) for _ in several] for name, several in steps.items()}
+    return ends_of(place, steps)
 
 
 def test_how_they_ended(runs: dict) -> None:
@@ -105,8 +92,7 @@ def test_every_way_ends_as_the_run_that_was_left_alone(place: Path, runs: dict, 
 
 
 def test_a_case_that_failed_has_its_reason(place: Path, runs: dict) -> None:
-    with (place / "whole" / "segmentations.csv").open(newline="") as file:
-        rows = {row["case"]: row for row in csv.DictReader(file)}
+    rows = {row["case"]: row for row in csv_rows(place / "whole" / "segmentations.csv")}
     assert list(rows) == [f"c{case}" for case in range(CASES)]
     assert {name: row["status"] for name, row in rows.items()} == {**dict.fromkeys(rows, "ok"), BAD: "failed"}
     assert f"{BAD}.nii.gz" in rows[BAD]["reason"]
@@ -151,11 +137,7 @@ def test_what_lies_over_a_slice_is_the_mask_that_was_written(place: Path, runs: 
 
 def segment(place: Path, output: Path, **options: Any) -> ConfigWorkflow:
     given = {"images": str(place / "in"), "weights": str(place / "model.pt"), "output_dir": str(output), **options}
-    config = str(ROOT / "configs" / "inference_segmentation.json")
-    made = ConfigWorkflow(config, workflow_type="inference", logging_file=False, **given)
-    made.initialize()
-    made.run()
-    return made
+    return configs.run("inference_segmentation", **given)
 
 
 def test_failed_cases_are_tried_again_when_asked_and_others_kept(place: Path, tmp_path: Path) -> None:
@@ -173,12 +155,10 @@ def test_failed_cases_are_tried_again_when_asked_and_others_kept(place: Path, tm
         made.finalize()
     assert ended.value.code == 2
     assert not (tmp_path / "out" / "report.html").exists()
-    with pytest.raises(RuntimeError) as refused:
-        segment(place, tmp_path / "out", resume="true", overlap=0.25, **given)
-    cause: BaseException | None = refused.value
-    while cause is not None and not isinstance(cause, CrossDError):
-        cause = cause.__cause__
-    assert "overlap was 0.5 and is 0.25. Give the same settings" in str(cause)
+    configs.refused(
+        lambda: segment(place, tmp_path / "out", resume="true", overlap=0.25, **given),
+        "overlap was 0.5 and is 0.25. Give the same settings",
+    )
 
 
 def test_nothing_could_be_segmented(place: Path, tmp_path: Path) -> None:

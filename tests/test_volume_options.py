@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import nibabel as nib
 import numpy as np
 import pytest
@@ -12,9 +9,9 @@ from crossd.data import reading
 from crossd.data.nifti import write_nifti
 from crossd.data.phantoms import vessel_phantom
 from crossd.errors import CrossDError
-from monai.bundle import ConfigWorkflow
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+from .configs import csv_rows, run
+
 SMALL = {"depth": 10, "width": 4, "roi_size": [16, 16, 16], "batch_size": 2, "tensorboard": False, "num_workers": 0}
 
 
@@ -26,17 +23,10 @@ def reads(monkeypatch):
     return found
 
 
-def run(kind, configs, **options):
-    files = [str(CONFIGS / name) for name in configs]
-    made = ConfigWorkflow(files if len(files) > 1 else files[0], workflow_type=kind, logging_file=False, **options)
-    made.initialize()
-    made.run()
-    made.finalize()
-
-
 def rows(folder):
-    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        return [{key: value for key, value in row.items() if key != "source"} for row in csv.DictReader(file)]
+    return [
+        {key: value for key, value in row.items() if key != "source"} for row in csv_rows(folder / "predictions.csv")
+    ]
 
 
 def test_inference(tmp_path, reads, monkeypatch):
@@ -46,7 +36,7 @@ def test_inference(tmp_path, reads, monkeypatch):
     nib.save(nib.Nifti1Image(several, np.eye(4)), tmp_path / "scans" / "a.nii.gz")
     answers = []
     for number, options in enumerate(({}, {"cache_dir": "cache"}, {"cache_dir": "cache"})):
-        run("infer", ["inference.json"], images="scans", output_dir=f"out{number}", volume=1, **options)
+        run("inference", images="scans", output_dir=f"out{number}", volume=1, **options)
         answers.append(rows(tmp_path / f"out{number}"))
     assert answers[0][0]["status"] == "ok"
     assert answers[0] == answers[1] == answers[2]
@@ -55,7 +45,7 @@ def test_inference(tmp_path, reads, monkeypatch):
     for other in evidence[1:]:
         np.testing.assert_array_equal(nib.load(other).get_fdata(), nib.load(evidence[0]).get_fdata())
     (tmp_path / "table.csv").write_text("image\nscans/a.nii.gz@1\n")
-    run("infer", ["inference.json"], images="table.csv", output_dir="out3")
+    run("inference", images="table.csv", output_dir="out3")
     chosen = rows(tmp_path / "out3")[0]
     assert [chosen[key] for key in chosen if "probability" in key] == [
         answers[0][0][key] for key in chosen if "probability" in key
@@ -72,9 +62,9 @@ def test_training_and_evaluation(tmp_path, reads, monkeypatch):
             lines.append(f"{name},{label},{name},{split}")
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     options = {**SMALL, "cache_dir": "cache", "cache_gb": 0, "output_dir": "out", "weights": "none"}
-    run("train", ["train.json"], labels="labels.csv", epochs=2, **options)
+    run("train", labels="labels.csv", epochs=2, **options)
     assert len(reads) == 8  # each once, when it is tried; no epoch after that
-    run("train", ["train.json", "evaluate.json"], cache_dir="cache", output_dir="out", tensorboard=False)
+    run("train", "evaluate", cache_dir="cache", output_dir="out", tensorboard=False)
     assert len(reads) == 8
     assert (tmp_path / "out" / "evaluation").is_dir()
 
@@ -91,11 +81,11 @@ def test_a_run_is_not_resumed_on_other_volumes(tmp_path, monkeypatch, changed):
             lines.append(f"{name},{label},{name},{split}")
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     options = {**SMALL, "output_dir": "out", "weights": "none", "labels": "labels.csv", "epochs": 1, "volume": 0}
-    run("train", ["train.json"], **options)
-    run("train", ["train.json"], **options)  # is finished already
+    run("train", **options)
+    run("train", **options)  # is finished already
     ((name, value),) = changed.items()
     with pytest.raises((CrossDError, RuntimeError, SystemExit)) as caught:
-        run("train", ["train.json"], **{**options, **changed})
+        run("train", **{**options, **changed})
     said = str(caught.value) + str(caught.value.__cause__)
     assert "A run is resumed under the settings it was started with, got other ones for out" in said
     assert f"{name} was {options.get(name, {'tilt': 'correct'}.get(name))!r} and is {value!r}" in said

@@ -115,14 +115,7 @@ def check_overlay(base: str | Sequence[str], overlay: str, instead: Sequence[str
 
 
 def check_version(bundle_root: str) -> str:
-    """Refuse to run a bundle with another version of the package than its `metadata.json` names.
-
-    Returns:
-        The version.
-
-    Raises:
-        CrossDError: naming both versions and where each comes from.
-    """
+    """Refuse to run a bundle with another version of the package than its `metadata.json` names."""
     metadata = Path(bundle_root) / "configs" / "metadata.json"
     try:
         expected = json.loads(metadata.read_text(encoding="utf-8"))["version"]
@@ -157,17 +150,23 @@ def is_bundles_own(card: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool
     return isinstance(own, Mapping) and bool(own) and all(own.get(name) == card.get(name) for name in _WHICH)
 
 
+def own_metadata(card: Mapping[str, Any], path: str | Path | None) -> dict[str, Any]:
+    """A bundle's metadata, with name and version, where it speaks of a card's model; empty for any other."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    known = isinstance(found, dict) and {"name", "version"} <= set(found)
+    return found if known and is_bundles_own(card, found) else {}
+
+
 def metadata_beside(weights: str | Path) -> Path:
     """Where the metadata of a bundle are whose `models` folder holds a file."""
     return Path(weights).resolve().parent.parent / "configs" / "metadata.json"
 
 
 def bundle_card(metadata: Path) -> Any:
-    """The card in a bundle's metadata; None where there is no such file, or no card in it.
-
-    Raises:
-        CrossDError: for a file that is no JSON.
-    """
+    """The card in a bundle's metadata; None where there is no such file, or no card in it."""
     if not metadata.is_file():
         return None
     try:

@@ -6,12 +6,20 @@ Each of them is on the call stack while it calls. This is the only place that lo
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, TypeVar
 
 Caller = TypeVar("Caller")
+
+
+def _callers() -> Iterator[FrameType]:
+    """The frames of what is running, the nearest first."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def caller_of(kind: type[Caller]) -> Caller | None:
@@ -23,12 +31,9 @@ def caller_of(kind: type[Caller]) -> Caller | None:
     >>> Client().call(), caller_of(Client)
     (True, None)
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, kind):
+    for frame in _callers():
+        if isinstance(caller := frame.f_locals.get("self"), kind):
             return caller
-        frame = frame.f_back
     return None
 
 
@@ -41,12 +46,7 @@ def arguments_of(function: Callable[..., Any]) -> Mapping[str, Any] | None:
     ({'images': 'a'}, None)
     """
     code = getattr(function, "__code__", None)
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is code:
-            return frame.f_locals
-        frame = frame.f_back
-    return None
+    return next((frame.f_locals for frame in _callers() if frame.f_code is code), None)
 
 
 _CHECKPOINTS = dict.fromkeys(("ckpt_export", "onnx_export", "trt_export"), "ckpt_file_") | {"load": "full_path"}
@@ -77,13 +77,11 @@ def monai_command() -> MonaiCommand | None:
     >>> monai_command() is None
     True
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    for frame in _callers():
         name, its = frame.f_code.co_name, frame.f_locals
         if frame.f_globals.get("__name__") == "monai.bundle.scripts" and _CHECKPOINTS.get(name) in its:
             key = its.get("key_in_ckpt_") or its.get("key_in_ckpt") or ""
             return MonaiCommand(name, str(its[_CHECKPOINTS[name]]), str(key), its.get("parser"))
-        frame = frame.f_back
     return None
 
 

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
@@ -24,26 +24,7 @@ from crossd.training.progress import is_news
 
 NAMED = 5  # failed cases whose reasons are in the log
 Load = Callable[[SupervisedEvaluator], None]
-
-
-class Task(Protocol):
-    """What a run asks of a task, `Classification` or `Segmentation`; `said` is what the evaluator's step returns."""
-
-    stem: str
-    columns: list[str]
-    card: Mapping[str, Any]
-
-    def start(self, engine: SupervisedEvaluator) -> None:
-        """The network has its weights."""
-
-    def explain(self, case: Case, said: Mapping[str, Any]) -> Explanation:
-        """Why the network said what it said of a case."""
-
-    def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation, folder: Path) -> Answer:
-        """The answer of a case, whose maps or masks are written."""
-
-    def cells(self, answer: Answer) -> list[str]:
-        """Those of `columns`."""
+Task = Classification | Segmentation
 
 
 class CaseRun:
@@ -60,7 +41,7 @@ class CaseRun:
 
     Args:
         output_dir: made when it does not exist; files of an earlier run in it are replaced, unless it is resumed.
-        task: what is done with what the network says.
+        task: what is done with what the network says, a `Classification` or a `Segmentation`.
         journal: of the run, which its `CaseLoader` has too; by default one that starts anew.
         load: called with the evaluator before the first case, to give it its weights: `LoadWeights`.
         structured_reports: writes them, for a task with probabilities.
@@ -97,7 +78,6 @@ class CaseRun:
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: SupervisedEvaluator) -> None:
-        """Register with the evaluator; MONAI calls this."""
         engine.logger.addFilter(is_news)
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)

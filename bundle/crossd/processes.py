@@ -83,17 +83,7 @@ def check_run(bundle_root: str, config: str | None = None) -> None:
 
 
 def check_launch(world_size: int, config: str) -> None:
-    """Refuse to be one of several processes that know nothing of each other: all would write the same files.
-
-    Args:
-        world_size: how many processes the config has joined.
-        config: its name, without `.json`.
-
-    Raises:
-        CrossDError: when `torchrun` has started another number.
-
-    >>> check_launch(int(os.environ.get("WORLD_SIZE", 1)), "train")
-    """
+    """Refuse to be one of more processes of `torchrun` than a config has joined: all would write the same files."""
     started = int(os.environ.get("WORLD_SIZE", 1))
     if started != world_size:
         raise CrossDError(

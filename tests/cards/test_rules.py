@@ -14,6 +14,8 @@ from crossd.checkpoints import check_card, read_card, save_checkpoint
 from crossd.errors import CrossDError
 from torch import nn
 
+from ..configs import card_input
+
 CARD: dict[str, Any] = {
     "format": 1,
     "crossd_version": "0.1.0",
@@ -21,15 +23,7 @@ CARD: dict[str, Any] = {
     "class_names": ["healthy", "aneurysm"],
     "negative_class": 0,
     "network": {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 18, "width": 8},
-    "input": {
-        "channels": ["image"],
-        "plane": "axial",
-        "spacing": None,
-        "roi_size": [64, 64, 64],
-        "intensity": {"mode": "window", "lower": 0, "upper": 255},
-        "mean": 0.0,
-        "std": 1.0,
-    },
+    "input": card_input(64, intensity={"mode": "window", "lower": 0, "upper": 255}),
     "data": "made",
     "metrics": {},
 }

@@ -14,20 +14,14 @@ from crossd.errors import CrossDError
 
 from scripts.benchmarks.scope.detectors import shrunk
 
+from ..configs import card_input
+
 CARD = {
     "format": 1,
     "task": "multiclass",
     "class_names": ["no", "yes"],
     "network": {"spatial_dims": 3, "in_channels": 1, "num_classes": 2},
-    "input": {
-        "channels": ["image"],
-        "plane": "axial",
-        "spacing": None,
-        "roi_size": [8, 8, 8],
-        "intensity": {"mode": "range"},
-        "mean": 0.0,
-        "std": 1.0,
-    },
+    "input": card_input(8),
 }
 
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import argparse
 import io
-import itertools
 import os
 import pickle
-import random
 import runpy
-import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from crossd.checkpoints import checkpoint_files, load_pretrained, read_checkpoint, save_checkpoint
+from crossd.checkpoints import load_pretrained, read_checkpoint, save_checkpoint
 from crossd.errors import CrossDError
 from torch import nn
 
@@ -49,46 +45,6 @@ def test_wrappers_leave_no_trace(tmp_path: Path) -> None:
     for wrapped in (nn.DataParallel(network), torch.compile(network), torch.compile(nn.DataParallel(network))):
         save_checkpoint(tmp_path / "x.pt", wrapped)
         assert set(read_checkpoint(tmp_path / "x.pt")["model"]) == set(network.state_dict())
-
-
-def test_a_failed_write_leaves_the_former_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "last.pt"
-    save_checkpoint(path, _network(), epoch=1)
-
-    def torn(content: Any, file: Any) -> None:
-        file.write(b"half a file")
-        raise OSError("No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_files.torch, "save", torn)
-        with pytest.raises(OSError, match="No space left"):
-            save_checkpoint(path, _network(), epoch=2)
-    assert read_checkpoint(path)["epoch"] == 1
-    assert os.listdir(tmp_path) == ["last.pt"]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
-def test_killed_at_any_moment_the_file_is_whole(tmp_path: Path) -> None:
-    path, chance = tmp_path / "last.pt", random.Random(0)
-    weights = {"weight": torch.zeros(50_000)}
-    save_checkpoint(path, weights, epoch=0)
-    for turn in itertools.count():
-        child = os.fork()
-        if child == 0:
-            try:
-                while True:
-                    save_checkpoint(path, weights, epoch=1)
-            finally:
-                os._exit(1)
-        time.sleep(chance.uniform(0.0, 0.03))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        kept = read_checkpoint(path)
-        assert kept["model"]["weight"].shape == (50_000,)
-        if turn >= 20 and kept["epoch"] == 1:  # a busy machine may kill the first ones before they have written any
-            break
-        assert turn < 2000
-    assert set(os.listdir(tmp_path)) <= {"last.pt", ".last.pt.part"}
 
 
 @pytest.mark.parametrize("key", ["model", "state_dict", "model_state_dict", "network", "net", None])
@@ -139,6 +95,7 @@ UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: _bytes(_network().state_dict())[:900],
         r"x\.pt \(900 bytes\) is not, or not all of it.*again",
     ),
+    "a byte short": (lambda: _bytes(_network().state_dict())[:-1], r"is not, or not all of it"),
     "empty": (lambda: b"", r"x\.pt \(0 bytes\) is not, or not all of it: EOFError"),
     "text": (lambda: b"hello, this is no checkpoint", r"is a complete file written by torch\.save"),
     "pickle of something else": (lambda: pickle.dumps([1, 2]), r"is a complete file written by torch\.save|holds list"),
@@ -163,14 +120,6 @@ def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert os.listdir(tmp_path) == ["x.pt"], "code in the file was run"
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
-def test_every_truncation_is_noticed(tmp_path: Path, share: float) -> None:
-    content = _bytes(_network().state_dict())
-    (tmp_path / "x.pt").write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(CrossDError, match="is not, or not all of it"):
-        read_checkpoint(tmp_path / "x.pt")
-
-
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CrossDError, match=r"there is none at .*none\.pt\. Check the path"):
         read_checkpoint(tmp_path / "none.pt")
@@ -183,6 +132,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(CrossDError, match=r"x\.pt would hold something else among epoch, path: .*pathlib"):
         save_checkpoint(tmp_path / "x.pt", _network(), epoch=2, path=tmp_path)
     assert read_checkpoint(tmp_path / "x.pt")["epoch"] == 1
+    assert os.listdir(tmp_path) == ["x.pt"]
     with pytest.raises(CrossDError, match="The entry `model` of a checkpoint is its network; got another one"):
         save_checkpoint(tmp_path / "x.pt", _network(), model=3)
     with pytest.raises(CrossDError, match="got a dict that is none"):

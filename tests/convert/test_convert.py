@@ -191,7 +191,7 @@ def test_whole_networks_run_train_copy_pickle_and_load(to: str, source: str) -> 
     torch.testing.assert_close(other(x), expected)
 
 
-@pytest.mark.parametrize("to", TARGETS)
+@pytest.mark.parametrize("to", ["crossd", "acs", "conv2.5d"])  # the others are torch's own layers
 def test_networks_export_with_dynamic_sizes(to: str) -> None:
     network = nn.Sequential(
         nn.Conv2d(2, 6, 3, 2, 1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3, padding=1, groups=2)

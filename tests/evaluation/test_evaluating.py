@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import pytest
@@ -13,6 +12,8 @@ from crossd.evaluation.evaluating import summary
 from crossd.evaluation.metrics import class_aucs
 from crossd.evaluation.plots import roc_points
 from ignite.engine import Engine
+
+from ..configs import csv_rows
 
 
 def made_up(task="multiclass", classes=("a", "b", "c"), cases=30):
@@ -78,12 +79,10 @@ def test_files(task, tmp_path):
     report = json.loads((tmp_path / "new" / "metrics.json").read_text())
     assert report["split"] == "test"
     assert report["metrics"] == json.loads(json.dumps(evaluate(predictions, 100)["metrics"]))
-    with (tmp_path / "new" / "metrics.csv").open() as file:
-        table = {row["metric"]: row for row in csv.DictReader(file)}
+    table = {row["metric"]: row for row in csv_rows(tmp_path / "new" / "metrics.csv")}
     assert float(table["auc"]["value"]) == pytest.approx(report["metrics"]["auc"]["value"])
     assert float(table["majority_rate"]["value"]) == pytest.approx(report["majority_rate"])
-    with (tmp_path / "new" / "predictions.csv").open() as file:
-        table = list(csv.DictReader(file))
+    table = csv_rows(tmp_path / "new" / "predictions.csv")
     assert [row["case"] for row in table] == list(predictions.cases)
     assert [row["patient"] for row in table] == list(predictions.patients)
     right = sum(row["label"] == row["predicted"] for row in table) / 30

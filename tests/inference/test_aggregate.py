@@ -61,12 +61,6 @@ class TestAgainstALoop:
         assert result == pytest.approx([score / sum(scores) for score in scores], abs=1e-7)
 
 
-def test_one_window_is_its_own_aggregate() -> None:
-    window = torch.tensor([[0.7, 0.2, 0.1]])
-    for method in ("mean", "max", "top_k", "noisy_or"):
-        assert Aggregation(method)(window).tolist() == pytest.approx(window[0].tolist(), abs=1e-7)
-
-
 def test_absence_everywhere_leaves_all_to_the_negative_class() -> None:
     assert Aggregation("max", negative_class=2)(torch.tensor([[0.0, 0.0, 1.0]] * 3)).tolist() == [0, 0, 1]
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import nibabel as nib
-import numpy as np
 import pytest
 import torch
 from crossd.checkpoints import save_checkpoint
@@ -22,14 +15,11 @@ from crossd.errors import CrossDError
 from crossd.inference import (
     Accelerated,
     LoadWeights,
-    WindowInferer,
     accelerate,
     backends,
-    network_from_card,
 )
-from crossd.inference.backends import REMOVED, fuse_batch_norm
+from crossd.inference.backends import fuse_batch_norm
 from crossd.networks import CrossDResNet
-from monai.data import MetaTensor
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,14 +78,6 @@ class TestEqualToEager:
         assert torch.equal(first, kept)
         assert torch.equal(fast(volumes), kept)
         assert torch.equal(again(volumes), kept)
-
-    def test_windows_of_which_the_last_batch_is_smaller(self) -> None:
-        network, volume = trained(), MetaTensor(torch.randn(1, 2, 24, 30, 20))
-        inferer = WindowInferer((16, 15, 17), overlap=0.5, sw_batch_size=5)
-        expected = inferer.windows(volume, network)
-        assert len(expected) % 5
-        found = inferer.windows(volume, Accelerated(network, "torchscript"))
-        close(found.probabilities, expected.probabilities)
 
 
 def test_batch_norm_is_gone_and_the_network_unchanged() -> None:
@@ -204,32 +186,9 @@ class TestRefusals:
         with pytest.raises(CrossDError, match=r"`backend` must be one of .*; got 'torchscrip'\. Did you mean"):
             Accelerated(trained(), "torchscrip")
 
-    @pytest.mark.parametrize("backend", REMOVED)
-    def test_a_backend_that_was_removed(self, backend: str) -> None:
-        message = (
-            f"got '{backend}', which is one no more. Did you mean 'torchscript'. For other runtimes export the net"
-        )
-        with pytest.raises(CrossDError, match=message):
-            Accelerated(trained(), backend)
-
     def test_an_example_without_an_answer(self) -> None:
         with pytest.raises(CrossDError, match="an example it answers with finite logits"):
             accelerate(trained(), torch.full((1, 2, 16, 16, 16), torch.inf))
-
-
-def make_bundle_inputs(folder: Path) -> tuple[str, str]:
-    """A checkpoint, and a volume of 27 windows, 6 batches of 4 and one of 3."""
-    card = json.loads((ROOT / "configs" / "metadata.json").read_text(encoding="utf-8"))["card"]
-    card.pop("scope", None)  # of the shipped network
-    card["network"] = {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4}
-    card["input"] |= {"roi_size": [16, 16, 16], "spacing": None}
-    network = network_from_card(card)
-    with torch.no_grad():
-        network.fc.weight.mul_(20)
-    save_checkpoint(folder / "model.pt", network, card=card)
-    volume = np.random.default_rng(0).integers(0, 1000, (32, 32, 32)).astype(np.int16)
-    nib.save(nib.Nifti1Image(volume, np.eye(4)), folder / "volume.nii.gz")
-    return str(folder / "model.pt"), str(folder / "volume.nii.gz")
 
 
 class TestLoadWeights:
@@ -253,29 +212,3 @@ class TestLoadWeights:
         assert isinstance(engine.network, Accelerated)
         with pytest.raises(CrossDError, match="got backend 'torchscript' with amp"):
             LoadWeights(str(tmp_path / "model.pt"), network, "torchscript")(engine)
-
-
-@pytest.mark.slow
-def test_the_bundle_run_answers_the_same(tmp_path: Path) -> None:
-    weights, image = make_bundle_inputs(tmp_path)
-    answers = {}
-    for backend in ("eager", "auto"):
-        config, output = str(ROOT / "configs" / "inference.json"), tmp_path / backend
-        arguments = ["--config_file", config, "--weights", weights, "--images", image, "--output_dir", str(output)]
-        done = subprocess.run(
-            [sys.executable, "-m", "monai.bundle", "run", *arguments, "--backend", backend],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert ("at most" in done.stdout and "backend torchscript" in done.stdout) == (backend == "auto")
-        with (output / "predictions.csv").open(newline="", encoding="utf-8") as file:
-            (row,) = csv.DictReader(file)
-        answers[backend] = [float(value) for key, value in row.items() if key.startswith("probability_")]
-        answers[f"{backend} map"] = nib.load(output / "evidence" / "volume.nii.gz").get_fdata()
-    np.testing.assert_allclose(answers["auto"], answers["eager"], atol=1e-4)
-    np.testing.assert_allclose(answers["auto map"], answers["eager map"], atol=1e-4)
-    assert np.ptp(answers["eager map"]) > 1e-3

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import torch
 from crossd.case_run import CaseRun
-from crossd.inference import CaseDataset, CaseLoader, Classification, WindowInferer, classify_cases, collate_cases
+from crossd.inference import CaseDataset, CaseLoader, Classification, WindowInferer, collate_cases
 from crossd.inference.case_loader import one_ahead
 from ignite.engine import Events
 from monai.data import DataLoader, MetaTensor
-from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
+
+from ..evaluators import evaluator
 
 CARD = {"task": "multiclass", "class_names": ["healthy", "aneurysm"], "negative_class": 0}
 
@@ -55,25 +56,18 @@ def dataset(images: list[Any], transform: Callable[[Any], Any] = make) -> CaseDa
 
 def run(loader: Any, folder: Path) -> tuple[list[dict[str, Any]], Recorder]:
     network, answers = Recorder(), []
-    evaluator = SupervisedEvaluator(
-        device=torch.device("cpu"),
-        val_data_loader=loader,
-        network=network,
-        inferer=WindowInferer(8, overlap=0.5, sw_batch_size=3),
-        iteration_update=classify_cases,
-        val_handlers=[CaseRun(folder, Classification(CARD, evidence="windows"))],
-        decollate=False,
-    )
+    case_run = CaseRun(folder, Classification(CARD, evidence="windows"))
+    engine = evaluator(loader, network, case_run, inferer=WindowInferer(8, overlap=0.5, sw_batch_size=3))
 
-    @evaluator.on(Events.ITERATION_COMPLETED)
-    def note(engine: SupervisedEvaluator) -> None:
+    @engine.on(Events.ITERATION_COMPLETED)
+    def note(engine: Any) -> None:
         (case,), (output,) = engine.state.batch, engine.state.output
         answers.append({"case": case.case, "error": output.get("error"), "pred": output.get("pred")})
         written = json.loads((folder / "predictions.json").read_text())["cases"]  # by now, whatever happens later
         assert [entry["case"] for entry in written] == [answer["case"] for answer in answers]
         assert len((folder / "predictions.csv").read_text().splitlines()) == 1 + len(answers)
 
-    evaluator.run()
+    engine.run()
     return answers, network
 
 

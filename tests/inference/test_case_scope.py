@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 
@@ -16,8 +15,10 @@ from crossd.errors import CrossDError
 from crossd.inference import WindowInferer, inferer_from_card, network_from_card
 from crossd.inference.case_scope import CaseScope
 from crossd.training.scope import measured_scope
-from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
+
+from .. import configs
+from ..configs import card_input, csv_rows
 
 CARD = {
     "format": 1,
@@ -25,15 +26,7 @@ CARD = {
     "class_names": ["no", "yes"],
     "negative_class": 0,
     "network": {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4},
-    "input": {
-        "channels": ["image"],
-        "plane": "axial",
-        "spacing": None,
-        "roi_size": [16, 16, 16],
-        "intensity": {"mode": "range", "lower": None, "upper": None},
-        "mean": 0.3,
-        "std": 0.3,
-    },
+    "input": card_input(16, mean=0.3, std=0.3),
     "data": "balls",
 }
 
@@ -76,19 +69,8 @@ def scans(tmp_path_factory):
 
 
 def run(root, scans, weights, output, **options):
-    made = ConfigWorkflow(
-        str(root / "configs" / "inference.json"),
-        workflow_type="inference",
-        logging_file=False,
-        images=str(scans),
-        weights=str(weights),
-        output_dir=str(output),
-        **options,
-    )
-    made.initialize()
-    made.run()
-    with (output / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    configs.run("inference", images=scans, weights=weights, output_dir=output, **options)
+    return csv_rows(output / "predictions.csv")
 
 
 @pytest.mark.parametrize("backend", ["auto", "eager"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import pickle
 import subprocess
@@ -15,8 +14,8 @@ from crossd.data import find_cases
 from crossd.errors import CrossDError
 from crossd.inference import CaseDataset
 from crossd.inference.on_ray import RayClassifier, infer_on_ray
-from monai.bundle import ConfigWorkflow
 
+from ..configs import csv_rows, run
 from ..many_cases import make_cases, make_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,11 +35,7 @@ def test_what_an_actor_does_is_what_the_bundle_does(tmp_path: Path) -> None:
     images, weights = make_cases(tmp_path / "in", 2), make_model(tmp_path / "m.pt")
     (images / "c000001.nii.gz").write_bytes(b"\x1f\x8b cut")
     options = {"images": str(images), "weights": str(weights), "saliency": "gradcam", "backend": "eager"}
-    workflow = ConfigWorkflow(
-        str(CONFIG), workflow_type="inference", logging_file=False, output_dir=str(tmp_path / "one"), **options
-    )
-    workflow.initialize()
-    workflow.run()
+    run("inference", output_dir=tmp_path / "one", **options)
     cases = CaseDataset(find_cases(images), dict)
     actor = RayClassifier(str(CONFIG), {**options, "output_dir": str(tmp_path / "ray")})
     rows = [{"name": name, "item": pickle.dumps(item)} for name, item in zip(cases.names, cases.data, strict=True)]
@@ -67,14 +62,10 @@ def test_the_tables_are_those_of_the_bundle(tmp_path: Path) -> None:
     )
     assert done.returncode == 2, done.stderr
     assert "11 cases done, 1 failed, 0 skipped" in done.stdout
-    options = {"images": str(images), "output_dir": str(tmp_path / "one"), "weights": str(weights), "report": False}
-    workflow = ConfigWorkflow(str(CONFIG), workflow_type="inference", logging_file=False, **options)
-    workflow.initialize()
-    workflow.run()
+    run("inference", images=images, output_dir=tmp_path / "one", weights=weights, report=False)
     tables = []
     for name in ("ray", "one"):
-        with (tmp_path / name / "predictions.csv").open(newline="") as file:
-            tables.append(list(csv.DictReader(file)))
+        tables.append(csv_rows(tmp_path / name / "predictions.csv"))
     assert len(tables[0]) == len(tables[1]) == 12
     for ours, theirs in zip(*tables, strict=True):
         for column, text in theirs.items():

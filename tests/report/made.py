@@ -15,7 +15,6 @@ from crossd.inference import (
     CaseDataset,
     Classification,
     WindowInferer,
-    classify_cases,
     collate_cases,
 )
 from crossd.inference.iteration import answer_cases
@@ -24,6 +23,8 @@ from crossd.segmentation import Segmentation
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
+
+from ..evaluators import evaluator
 
 EVIL = '<script>alert("x")</script>'
 CARD: dict[str, Any] = {
@@ -87,17 +88,11 @@ def run(folder: Path, items: list[dict[str, Any]], saliency: str | None = None, 
     evidence: str = options.pop("evidence", "auto")
     report = ReportPage(folder, card, saliency=saliency is not None, **options)
     task = Classification(card, None, saliency, "cells", evidence)
-    evaluator = SupervisedEvaluator(
-        device=torch.device("cpu"),
-        val_data_loader=DataLoader(CaseDataset(items, transform), batch_size=1, collate_fn=collate_cases),
-        network=MeanOfCells(len(card["class_names"])),
-        inferer=WindowInferer(window, overlap=0.5),
-        iteration_update=classify_cases,
-        val_handlers=[CaseRun(folder, task, page=report)],
-        decollate=False,
-    )
-    after(evaluator)
-    evaluator.run()
+    loader = DataLoader(CaseDataset(items, transform), batch_size=1, collate_fn=collate_cases)
+    network, case_run = MeanOfCells(len(card["class_names"])), CaseRun(folder, task, page=report)
+    engine = evaluator(loader, network, case_run, inferer=WindowInferer(window, overlap=0.5))
+    after(engine)
+    engine.run()
     return report
 
 
@@ -112,14 +107,6 @@ def segment(folder: Path, count: int = 3) -> None:
         affine = case.image.meta["original_affine"].numpy()
         return {"pred": found.astype(np.uint8) * (case.number < count - 1), "affine": affine}
 
-    evaluator = SupervisedEvaluator(
-        device=torch.device("cpu"),
-        val_data_loader=DataLoader(CaseDataset(items, read), batch_size=1, collate_fn=collate_cases),
-        network=nn.Identity(),
-        iteration_update=lambda engine, batch: answer_cases(engine, batch, say),
-        val_handlers=[
-            CaseRun(folder, Segmentation({**card, "label_values": [0, 1, 2]}), page=ReportPage(folder, card))
-        ],
-        decollate=False,
-    )
-    evaluator.run()
+    loader = DataLoader(CaseDataset(items, read), batch_size=1, collate_fn=collate_cases)
+    case_run = CaseRun(folder, Segmentation({**card, "label_values": [0, 1, 2]}), page=ReportPage(folder, card))
+    evaluator(loader, nn.Identity(), case_run, step=lambda engine, batch: answer_cases(engine, batch, say)).run()

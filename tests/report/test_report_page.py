@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gc
 import html.parser
 import json
@@ -23,6 +22,8 @@ from ignite.engine import Events
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 
+from ..configs import csv_rows
+from ..evaluators import evaluator
 from .made import CARD, EVIL, made_cases, run, volume
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -61,8 +62,7 @@ class Page(html.parser.HTMLParser):
 
 def test_one_row_per_case_with_what_the_tables_say(made_report: Path) -> None:
     page = Page(made_report)
-    with (made_report.parent / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(made_report.parent / "predictions.csv")
     assert [row["data-status"] for row in page.rows()] == [row["status"] for row in rows]
     assert [json.loads(row["data-predicted"] or "") for row in page.rows()] == [[r["predicted_class"]] for r in rows]
     values = [a["data-v"] for tag, a in page.tags if tag == "td" and "data-v" in a]
@@ -230,8 +230,7 @@ def test_the_run_goes_on_when_the_page_cannot(tmp_path: Path, caplog: pytest.Log
 
     run(tmp_path, made_cases(3), after=after)
     assert "the report ends before case scan_1: OSError: [Errno 28] No space left on device" in caplog.text
-    with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        assert [row["status"] for row in csv.DictReader(file)] == ["ok", "ok", "ok", "failed", "skipped"]
+    assert [row["status"] for row in csv_rows(tmp_path / "predictions.csv")] == ["ok", "ok", "ok", "failed", "skipped"]
     assert len(Page(tmp_path / "report.html").rows()) == 1
 
 
@@ -268,11 +267,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     report = ReportPage(tmp_path / "file" / "below", CARD)
     with pytest.raises(CrossDError, match=r"output_dir must be a folder that can be written, .*--report false"):
-        report.start(_engine(), RunJournal(tmp_path))
-
-
-def _engine() -> Any:
-    return SupervisedEvaluator(torch.device("cpu"), val_data_loader=[], network=torch.nn.Identity(), decollate=False)
+        report.start(evaluator([], torch.nn.Identity()), RunJournal(tmp_path))
 
 
 def test_several_channels(tmp_path: Path) -> None:

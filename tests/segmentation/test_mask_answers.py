@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from types import SimpleNamespace
 
@@ -24,7 +23,9 @@ from crossd.segmentation import (
     summarise,
 )
 from crossd.segmentation.mask_answers import checked
-from monai.engines import SupervisedEvaluator
+
+from ..configs import csv_rows
+from ..evaluators import evaluator
 
 NAMES, VALUES = ["background", "low", "high"], [0, 1, 4]
 CARD = {"class_names": NAMES, "label_values": VALUES}
@@ -114,22 +115,14 @@ def test_writes_masks_with_the_values_of_the_classes_and_their_volumes(read, tmp
     broken = Case(1, "b", "b", "1", "b", error="unreadable")
     said = iter([{"pred": found, "affine": affine}, {"error": "unreadable"}])
     case_run = CaseRun(tmp_path / "out", Segmentation(CARD))
-    evaluator = SupervisedEvaluator(
-        device=torch.device("cpu"),
-        val_data_loader=[[case], [broken]],
-        network=torch.nn.Identity(),
-        iteration_update=lambda engine, batch: [next(said)],
-        val_handlers=[case_run],
-        decollate=False,
-    )
-    evaluator.run()
+    evaluator([[case], [broken]], torch.nn.Identity(), case_run, step=lambda engine, batch: [next(said)]).run()
     written, source = nibabel.load(tmp_path / "out" / "masks" / "a.nii.gz"), nibabel.load(tmp_path / "image.nii.gz")
     assert np.array_equal(np.asarray(written.dataobj), mask)
     assert written.get_data_dtype() == np.uint8
     assert np.allclose(written.affine, source.affine)
     for code in ("sform_code", "qform_code", "xyzt_units"):
         assert int(written.header[code]) == int(source.header[code])
-    rows = list(csv.DictReader((tmp_path / "out" / "segmentations.csv").open()))
+    rows = csv_rows(tmp_path / "out" / "segmentations.csv")
     assert list(rows[0]) == [
         *("case", "source", "mask", "voxels_low", "volume_ml_low", "voxels_high", "volume_ml_high", "status", "reason")
     ]
@@ -173,7 +166,7 @@ def test_report_counts_what_failed_as_nothing_found(read, tmp_path):
         "cases": 1,
     }  # of one patient
     assert set(content["failed"]) == {"b", "c"}
-    rows = list(csv.DictReader((tmp_path / "out" / "cases.csv").open()))
+    rows = csv_rows(tmp_path / "out" / "cases.csv")
     assert [row["dice_high"] for row in rows] == ["1.00000", "0.00000", "0.00000"]
     assert rows[2]["hausdorff_95_low"] == ""
     with pytest.raises(CrossDError, match="An evaluation needs a folder for its report"):

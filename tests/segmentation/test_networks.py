@@ -15,12 +15,10 @@ from crossd.segmentation import (
     SegmentationWeightsLoader,
     network_arguments,
     segmentation_base,
-    segmentation_card,
     segmentation_network,
-    trained_segmentation,
 )
 from crossd.ssl import build_encoder
-from crossd.training import model_card
+from crossd.training import model_card, trained_card
 from monai.bundle import ConfigParser
 
 SMALL = {"depth": 10, "width": 4}
@@ -31,7 +29,8 @@ NAMES = ["background", "low", "high"]
 def card(card_input):
     def make(names=NAMES, network=None, values=None):
         network = {"name": "CrossDUNet", **SMALL} if network is None else network
-        return segmentation_card(names, values or list(range(len(names))), network, card_input)
+        values = values or list(range(len(names)))
+        return model_card("segmentation", names, network, card_input, 0, label_values=values)
 
     return make
 
@@ -114,7 +113,7 @@ def test_starts_from_a_2d_classifier_as_its_card_says(classifier, card, root, st
     stored = torch.load(classifier, weights_only=True)["model"]
     assert all(torch.equal(value, stored[name]) for name, value in network.encoder.state_dict().items())
     with pytest.raises(CrossDError, match=r"A mask needs a model that segments; .*images.pt is one for multiclass"):
-        trained_segmentation(classifier)
+        trained_card(classifier, segments=True)
 
 
 def test_starts_from_a_self_supervised_encoder(tmp_path, card, card_input, root, start):

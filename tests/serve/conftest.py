@@ -6,9 +6,10 @@ import pytest
 import torch
 from crossd.checkpoints import save_checkpoint
 from crossd.inference import network_from_card
-from crossd.serve import Settings
+from crossd.serve import Ledger, Node, Settings
+from crossd.serve.receiver import Receiver
 
-from .made import CARD, ROOT, Sink
+from .made import CARD, ROOT, Sink, free_port
 
 pytest.importorskip("highdicom", reason='highdicom is not installed: pip install "crossd[serve]"')
 pytest.importorskip("pynetdicom", reason='pynetdicom is not installed: pip install "crossd[serve]"')
@@ -34,6 +35,21 @@ def sink():
     made = Sink()
     yield made
     made.stop()
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    made = Receiver(Node("CROSSD", "127.0.0.1", free_port()), ["ORTHANC"], tmp_path / "received")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    made = Ledger(tmp_path / "journal.sqlite")
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
+from crossd.cards.from_data import model_card
 from crossd.data import write_dicom_series
 from crossd.serve import Node
 
+from ..configs import card_input
+
 ROOT = Path(__file__).resolve().parents[2]
-CARD = {
-    "format": 1,
-    "task": "multiclass",
-    "class_names": ["healthy", "aneurysm"],
-    "negative_class": 0,
-    "network": {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4},
-    "input": {
-        "channels": ["image"],
-        "plane": "axial",
-        "spacing": None,
-        "roi_size": [16, 16, 16],
-        "intensity": {"mode": "range", "lower": None, "upper": None},
-        "mean": 0.0,
-        "std": 1.0,
-    },
-    "data": "made up",
-}
+CARD = model_card("multiclass", ["healthy", "aneurysm"], {"depth": 10, "width": 4}, card_input(16), 0, "made up")
 PATIENT = "Hildegardsdottir"  # a name that must not be told
 WAIT = 60  # seconds, on a machine that does other things
 
@@ -40,6 +28,12 @@ def make_series(folder, seed=0, slices=6, **tags):
     return write_dicom_series(
         folder, volume, np.diag([-1.0, -1, 2, 1]), modality="CT", series_uid=uid, patient_id=f"p{seed}", **tags
     )
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 def until(true, seconds=WAIT):

@@ -104,12 +104,6 @@ def test_refusals(incoming, capsys, options, message):
     assert not (incoming / ".crossd-watch" / LEDGER).exists()
 
 
-def test_a_folder_that_is_not_there(tmp_path, capsys):
-    assert main(["watch", str(tmp_path / "nowhere"), "--status"]) == 1
-    assert "A watcher needs a folder to watch: " in capsys.readouterr().err
-    assert not (tmp_path / "nowhere").exists()
-
-
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"crossd {__version__}\n"

@@ -8,7 +8,6 @@ import shutil
 import pytest
 from crossd.serve import folder as folder_module
 from crossd.serve.folder import FIRST_PAUSE, Folder
-from crossd.serve.ledger import Ledger
 
 from .made import make_series
 
@@ -23,13 +22,6 @@ class Clock:
 @pytest.fixture
 def clock():
     return Clock()
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    made = Ledger(tmp_path / "journal.sqlite")
-    yield made
-    made.close()
 
 
 @pytest.fixture

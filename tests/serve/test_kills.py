@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from crossd.serve import STATE
 
+from ..drivers import drive
 from .kill_driver import POINTS
 from .made import ROOT, make_series
 
-DRIVER = Path(__file__).with_name("kill_driver.py")
 SERIES = 4
 
 
@@ -24,17 +19,8 @@ def run(tmp_path, incoming, sink, weights, kills):
     for seed in range(SERIES):
         make_series(incoming / str(seed), seed=seed, slices=3)
     spec = {"folder": str(incoming), "node": sink.node, "bundle": str(ROOT), "weights": str(weights), "kills": kills}
-    (tmp_path / "spec.json").write_text(json.dumps(spec))
-    done = subprocess.run(
-        [sys.executable, str(DRIVER), str(tmp_path / "spec.json")],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    *killed, last = json.loads(done.stdout)
-    assert last == 0, done.stderr[-3000:]
+    *killed, last = drive("serve/kill_driver.py", tmp_path, spec)
+    assert last == 0
     state = incoming / STATE
     assert {file.stem for file in (state / "sent").iterdir()} == set(sink.received)
     assert list((state / "outbox").iterdir()) == []

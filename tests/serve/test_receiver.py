@@ -6,34 +6,19 @@ import contextlib
 import io
 import logging
 import os
-import socket
 
 import pytest
 from crossd.data import find_series
 from crossd.errors import CrossDError
-from crossd.serve import Node, outbox
-from crossd.serve.receiver import ANOTHER_OBJECT, CANNOT_UNDERSTAND, OUT_OF_RESOURCES, Receiver
+from crossd.serve import Node
+from crossd.serve.receiver import ANOTHER_OBJECT, CANNOT_UNDERSTAND, Receiver
 from pydicom import dcmread
 from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import ComprehensiveSRStorage, CTImageStorage, MRImageStorage, Verification
 
-from .made import PATIENT, make_series
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-@pytest.fixture
-def receiver(tmp_path):
-    made = Receiver(Node("CROSSD", "127.0.0.1", free_port()), ["ORTHANC"], tmp_path / "received")
-    made.start()
-    yield made
-    made.stop()
+from .made import free_port, make_series
 
 
 @contextlib.contextmanager
@@ -118,23 +103,7 @@ def test_sent_again_is_not_written_again(receiver, tmp_path):
     assert dcmread(path).SeriesDescription == "corrected"
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(receiver, tmp_path, monkeypatch, caplog):
-    (file,) = make_series(tmp_path / "sent", slices=1)
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    with association(receiver) as to:
-        with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
-            patch.setattr(outbox.os, "fsync", full)
-            assert to.send_c_store(dcmread(file)).Status == OUT_OF_RESOURCES
-        assert [path for path in receiver.folder.rglob("*") if path.is_file()] == []
-        assert to.send_c_store(dcmread(file)).Status == 0
-    assert "refused an object from 127.0.0.1: No space left on device (ORTHANC)" in caplog.text
-    assert PATIENT not in caplog.text
-
-
-@pytest.mark.parametrize("uid", ["../../../escaped", "/tmp/escaped", "", "1.2.3/4", "a"])
+@pytest.mark.parametrize("uid", ["../../../escaped", "/tmp/escaped", ""])
 def test_uids_cannot_lead_elsewhere(receiver, tmp_path, uid):
     (file,) = make_series(tmp_path / "sent", slices=1)
     dataset = dcmread(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import logging
 import shutil
@@ -15,11 +14,11 @@ from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
 from crossd.inference import network_from_card, structured_reports
 from crossd.serve import LEDGER, Ledger, outbox, watch
-from monai.bundle import ConfigWorkflow
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-from .made import CARD, PATIENT, ROOT, make_series, until
+from ..configs import csv_rows, run
+from .made import CARD, PATIENT, make_series, until
 
 
 def ledger_of(settings):
@@ -51,20 +50,9 @@ def probabilities(report):
 
 
 def bundle_run(tmp_path, images, weights):
-    made = ConfigWorkflow(
-        str(ROOT / "configs" / "inference.json"),
-        workflow_type="inference",
-        logging_file=False,
-        images=str(images),
-        output_dir=str(tmp_path / "run"),
-        weights=str(weights),
-        backend="eager",
-        report=False,
-    )
-    made.initialize()
-    made.run()
-    with (tmp_path / "run" / "predictions.csv").open() as file:
-        return list(csv.DictReader(file))
+    options = {"weights": weights, "backend": "eager", "report": False}
+    run("inference", images=images, output_dir=tmp_path / "run", **options)
+    return csv_rows(tmp_path / "run" / "predictions.csv")
 
 
 def test_each_series_gets_the_report_that_a_run_of_the_bundle_gives(

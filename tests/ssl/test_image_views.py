@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from crossd import CrossDError, pseudo_3d
-from crossd.ssl import ImageViewsd, image_sizes, image_spatial_changes, volume_sizes, window_options
+from crossd.ssl import ImageViewsd, image_sizes, volume_sizes, window_options
+from crossd.ssl.crop_views import spatial_changes
 from monai.transforms import Compose, Flip, Identity
 
 PLAIN = {name: Compose([Identity()]) for name in ("spatial", "intensity", "sub_intensity")}
@@ -44,7 +45,7 @@ def test_a_mirrored_view_is_the_volume_of_a_mirrored_patch():
 
 
 def test_the_changes_are_those_of_an_image():
-    changes = image_spatial_changes().set_random_state(seed=0)
+    changes = spatial_changes(2).set_random_state(seed=0)
     assert changes(torch.rand(1, 20, 24)).shape == (1, 20, 24)
     default = ImageViewsd("image", 3, 2, 1, **SIZES, crop_sizes=[(9, 8, 8)])
     assert default.spatial.transforms[0].flipper.spatial_axis == 1

@@ -16,15 +16,9 @@ from monai.fl.client import MonaiAlgo
 from monai.fl.utils.constants import ExtraItems, FlStatistics
 from monai.fl.utils.exchange_object import ExchangeObject
 
-SEEN = {
-    "channels": ["image"],
-    "plane": "axial",
-    "spacing": None,
-    "roi_size": [8, 8, 8],
-    "intensity": {"mode": "range"},
-    "mean": 0.0,
-    "std": 1.0,
-}
+from ..configs import card_input
+
+SEEN = card_input(8)
 
 
 @pytest.fixture(scope="module")

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from crossd.checkpoints import read_card, read_checkpoint
-from crossd.errors import CrossDError
-from monai.bundle import ConfigWorkflow
 
 from ..commands import bundle
+from ..configs import csv_rows, refused, run, started
+from ..drivers import kill_and_resume
 
 SMALL = {"depth": 10, "width": 4, "batch_size": 4, "roi_size": [8, 8, 8], "tensorboard": False}
 HYBRID = {"image_size": 16, "images_per_volume": 2, "progress": False}
@@ -26,28 +21,15 @@ STEM = {"conv1_t_size": 3, "no_max_pool": True}
 
 
 @pytest.fixture
-def train(root, images, volumes):
-    def run(output_dir, *configs, **options):
+def train(images, volumes):
+    def make(output_dir, *configs, **options):
         hybrid = "train_hybrid" in configs
-        given = {**SMALL, "weights": "none", "epochs": 2, "network_options": STEM, "output_dir": str(output_dir)}
-        given |= {"labels": str(volumes / "labels.csv"), ("volumes" if hybrid else "images"): str(volumes / "images")}
-        given |= {**HYBRID, "images": str(images)} if hybrid else {}
-        files = [str(root / "configs" / f"{name}.json") for name in ("train", *configs)]
-        made = ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**given, **options})
-        made.initialize()
-        made.run()
-        return made
+        given = {**SMALL, "weights": "none", "epochs": 2, "network_options": STEM, "output_dir": output_dir}
+        given |= {"labels": volumes / "labels.csv", ("volumes" if hybrid else "images"): volumes / "images"}
+        given |= {**HYBRID, "images": images} if hybrid else {}
+        return run("train", *configs, **{**given, **options})
 
-    return run
-
-
-def refused(run, message):
-    with pytest.raises(RuntimeError) as raised:
-        run()
-    error: BaseException = raised.value
-    while error is not None and not isinstance(error, CrossDError):
-        error = error.__cause__
-    assert message in str(error)
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +52,8 @@ def test_a_run_leaves_an_ordinary_3d_classifier_and_the_curves_of_both(trained):
     assert card["network"] == {"spatial_dims": 3, "in_channels": 1, "num_classes": 2, "depth": 10, "width": 4, **STEM}
     assert card["metrics"]["val_auc"] == 1.0
     assert not any(name.startswith(("volumes.", "images.")) for name in read_checkpoint(trained / "model.pt")["model"])
-    with (trained / "datalist.csv").open() as file:
-        assert {row["split"] for row in csv.DictReader(file)} == {"train", "val", "test"}
-    with (trained / "images" / "images.csv").open() as file:
-        assert {row["label"] for row in csv.DictReader(file)} == {"bar", "dot"}
+    assert {row["split"] for row in csv_rows(trained / "datalist.csv")} == {"train", "val", "test"}
+    assert {row["label"] for row in csv_rows(trained / "images" / "images.csv")} == {"bar", "dot"}
     report = json.loads((trained / "metrics.json").read_text())
     assert (report["image_classes"], report["epochs"]) == (["bar", "dot"], 12)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -91,27 +71,12 @@ def test_a_run_leaves_an_ordinary_3d_classifier_and_the_curves_of_both(trained):
     )
 
 
-def test_its_model_is_evaluated_and_classifies(root, trained, volumes, tmp_path):
-    files = [str(root / "configs" / f"{name}.json") for name in ("train", "evaluate")]
-    made = ConfigWorkflow(
-        files, workflow_type="train", logging_file=False, output_dir=str(trained), bootstrap_samples=100
-    )
-    made.initialize()
-    made.run()
+def test_its_model_is_evaluated_and_classifies(trained, volumes, tmp_path):
+    run("train", "evaluate", output_dir=trained, bootstrap_samples=100)
     assert json.loads((trained / "evaluation" / "metrics.json").read_text())["metrics"]["auc"]["value"] > 0.9
-    made = ConfigWorkflow(
-        str(root / "configs" / "inference.json"),
-        workflow_type="infer",
-        logging_file=False,
-        images=str(volumes / "images" / "c19.nii.gz"),
-        weights=str(trained / "model.pt"),
-        output_dir=str(tmp_path),
-        report=False,
-    )
-    made.initialize()
-    made.run()
-    with (tmp_path / "predictions.csv").open() as file:
-        assert float(next(csv.DictReader(file))["probability_cube"]) > 0.5
+    image = volumes / "images" / "c19.nii.gz"
+    run("inference", images=image, weights=trained / "model.pt", output_dir=tmp_path, report=False)
+    assert float(csv_rows(tmp_path / "predictions.csv")[0]["probability_cube"]) > 0.5
 
 
 def test_without_images_loss_it_is_train_json(train, tmp_path):
@@ -124,15 +89,8 @@ def test_without_images_loss_it_is_train_json(train, tmp_path):
 
 
 @pytest.mark.parametrize("statistics", ["separate", "shared"])
-def test_it_starts_from_2d_weights(root, train, images, small, tmp_path, statistics):
-    made = ConfigWorkflow(
-        str(root / "configs" / "pretrain_2d.json"),
-        workflow_type="train",
-        logging_file=False,
-        **{**small, "network_options": STEM, "epochs": 1, "images": str(images), "output_dir": str(tmp_path / "2d")},
-    )
-    made.initialize()
-    made.run()
+def test_it_starts_from_2d_weights(train, images, small, tmp_path, statistics):
+    run("pretrain_2d", **small, network_options=STEM, epochs=1, images=images, output_dir=tmp_path / "2d")
     weights = read_checkpoint(tmp_path / "2d" / "model.pt")["model"]
     options = {"weights": str(tmp_path / "2d" / "model.pt"), "network_options": {}, "trainable": "norms"}
     made = train(tmp_path / "out", "train_hybrid", **options, norm_statistics=statistics, epochs=1, learning_rate=1e-9)
@@ -174,41 +132,13 @@ def test_images_of_several_findings_and_switches_as_the_command_line_gives_them(
     assert not (tmp_path / "out" / "tensorboard").exists()
 
 
-def test_workers_do_not_change_the_result(train, tmp_path):
-    for workers in (0, 2):
-        train(tmp_path / str(workers), "train_hybrid", num_workers=workers, epochs=1)
-    one, two = (read_checkpoint(tmp_path / name / "checkpoint_0001.pt")["model"] for name in "02")
-    assert all(torch.equal(one[name], two[name]) for name in one)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_killed_run_ends_as_the_whole_run(root, images, volumes, tmp_path):
+def test_a_killed_run_ends_as_the_whole_run(images, volumes, tmp_path):
     options = {**SMALL, **HYBRID, "weights": "none", "epochs": 4, "network_options": STEM, "width": 2}
-    options |= {"labels": str(volumes / "labels.csv"), "volumes": str(volumes / "images"), "images": str(images)}
-    config = [str(root / "configs" / f"{name}.json") for name in ("train", "train_hybrid")]
-    spec = {
-        "config": config,
-        "options": options,
-        "folder": str(tmp_path),
-        "runs": 1,
-        "kills": 2,
-        "latest": 3,
-        "seed": 0,
-    }
-    (tmp_path / "spec.json").write_text(json.dumps(spec))
-    driver = str(Path(__file__).with_name("kill_driver.py"))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", driver, str(tmp_path / "spec.json")],
-        capture_output=True,
-        text=True,
-        cwd="/",
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout.rsplit("REPORT", 1)[1])
-    assert (report["whole"], report["unreadable"], report["different"]) == (0, [], []), report
-    assert "killed" in {end for _, end in report["kills"]}
+    options |= {"labels": volumes / "labels.csv", "volumes": volumes / "images", "images": images}
+    configs = ["train", "train_hybrid"]
+    assert kill_and_resume(tmp_path, configs, options, runs=1, kills=2, latest=3, seed=0)[0] > 0
 
 
 def test_other_images_or_settings_do_not_resume(train, make_images, tmp_path):
@@ -238,17 +168,11 @@ def test_what_is_missing_is_said(train, volumes, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-def test_two_processes_train_as_one(root, train, images, volumes, tmp_path):
+def test_two_processes_train_as_one(train, images, volumes, tmp_path):
     options = {**SMALL, **HYBRID, "batch_size": 2, "network_options": str(STEM), "epochs": 1, "weights": "none"}
     options |= {"volumes": volumes / "images", "labels": volumes / "labels.csv", "images": images}
     options |= {"output_dir": tmp_path / "two", "affine_prob": 0, "intensity_prob": 0}
-    names = ("train", "train_hybrid", "multi_gpu_train")
-    files = str([str(root / "configs" / f"{name}.json") for name in names])
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "monai.bundle", "run", "--config_file", files, *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=240, env=environment)
+    done = started("train", "train_hybrid", "multi_gpu_train", processes=2, **options)
     assert done.returncode == 0, done.stderr
     train(tmp_path / "one", "train_hybrid", epochs=1, affine_prob=0, intensity_prob=0)
     together, alone = (read_checkpoint(tmp_path / name / "checkpoint_0001.pt")["model"] for name in ("two", "one"))
@@ -256,8 +180,3 @@ def test_two_processes_train_as_one(root, train, images, volumes, tmp_path):
         if value.is_floating_point() and not name.endswith("predictor.0.bias"):  # its gradient is rounding
             difference = float((together[name] - value).norm() / value.norm().clamp(min=0.05))
             assert difference < 0.05, (name, difference)
-
-
-def test_the_rules_for_configs(root):
-    config = json.loads((root / "configs" / "train_hybrid.json").read_text())
-    assert "import crossd" not in json.dumps(config)

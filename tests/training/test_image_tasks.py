@@ -15,21 +15,19 @@ from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.pseudo3d import pseudo_3d
 from crossd.ssl.unlabelled_images import unlabelled_images
-from crossd.training import PrepareImages, base_card, image_card
+from crossd.training import PrepareImages, base_card, image_card, model_card
 from crossd.training.images import checked_windows
-from monai.bundle import ConfigWorkflow
+
+from .. import configs
+from ..configs import csv_rows
 
 STEM = {"conv1_t_size": 3, "no_max_pool": True}
 WINDOWS = {"kernel_size": 3, "stride": 2, "padding": 1}
 
 
-def run(root, small, files, **options):
-    paths = [str(root / "configs" / f"{name}.json") for name in files]
+def run(small, files, **options):
     given = {**small, "network_options": STEM, "crop_scale": [0.8, 1.0], "flip_axes": [], **options}
-    made = ConfigWorkflow(paths, workflow_type="train", logging_file=False, **given)
-    made.initialize()
-    made.run()
-    return made
+    return configs.run(*files, **given)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +39,7 @@ def test_chest_xray14_is_trained_on_and_tested_by_its_official_lists(root, small
     files = ("pretrain_2d", "train_2d")
     options = {"images": str(release), "trainable": "all", "epochs": 8, "learning_rate": 0.01, "val_fraction": 0.2}
     options |= {"bootstrap_samples": 100, "mixup": 0.2, "image_size": 24, "output_dir": str(tmp_path)}
-    run(root, small, files, **options)
+    run(small, files, **options)
     card = read_card(tmp_path / "model.pt")
     assert (card["task"], card["class_names"]) == ("multilabel", list(FINDINGS))
     assert card["metrics"]["val_auc"] > 0.9
@@ -54,14 +52,13 @@ def test_chest_xray14_is_trained_on_and_tested_by_its_official_lists(root, small
         for row in csv.DictReader(file):
             of_patient.setdefault(row["patient"], set()).add(row["split"])
     assert all(len(splits) == 1 for splits in of_patient.values())
-    with (tmp_path / "metrics.csv").open() as file:
-        assert {"val_auc", "val_loss"} <= set(next(csv.DictReader(file)))
+    assert {"val_auc", "val_loss"} <= set(csv_rows(tmp_path / "metrics.csv")[0])
 
 
 def test_switches_as_the_command_line_gives_them(root, small, images, tmp_path):
     options = {"images": str(images), "output_dir": str(tmp_path / "out"), "epochs": 1, "tensorboard": "false"}
     for rate in (0.01, 0.02):  # without resume other settings are no reason to refuse
-        made = run(root, {**small, **options}, ("pretrain_2d",), resume="false", amp="false", learning_rate=rate)
+        made = run({**small, **options}, ("pretrain_2d",), resume="false", amp="false", learning_rate=rate)
     assert not (tmp_path / "out" / "tensorboard").exists()
     assert made.parser.get_parsed_content("train::trainer").amp is False
 
@@ -81,7 +78,7 @@ def pseudo(root, small, images, tmp_path_factory):
     """A 3D network trained on images by Pseudo3D; the folder of its run."""
     folder = tmp_path_factory.mktemp("pseudo")
     options = {"images": str(images), "pseudo3d": WINDOWS, "epochs": 8, "learning_rate": 0.01}
-    run(root, small, ("pretrain_2d",), **options, output_dir=str(folder))
+    run(small, ("pretrain_2d",), **options, output_dir=str(folder))
     return folder
 
 
@@ -109,7 +106,7 @@ def test_it_is_tested_on_images_from_its_own_weights(root, small, make_images, p
         "bootstrap_samples": 100,
         "output_dir": str(tmp_path / "out"),
     }
-    run(root, {}, ("pretrain_2d", "train_2d"), **options)
+    run({}, ("pretrain_2d", "train_2d"), **options)
     card = read_card(tmp_path / "out" / "model.pt")
     assert card["input"]["pseudo_3d"]["image_size"] == 16  # that of the weights' card
     report = json.loads((tmp_path / "out" / "test" / "metrics.json").read_text())
@@ -119,11 +116,7 @@ def test_it_is_tested_on_images_from_its_own_weights(root, small, make_images, p
 def test_volumes_are_trained_on_from_it(root, volumes, pseudo, tmp_path):
     options = {"labels": str(volumes / "labels.csv"), "images": str(volumes / "images"), "batch_size": 4, "epochs": 1}
     options |= {"weights": str(pseudo / "model.pt"), "output_dir": str(tmp_path), "tensorboard": False}
-    files = str(root / "configs" / "train.json")
-    made = ConfigWorkflow(
-        files, workflow_type="train", logging_file=False, trainable="norms", roi_size=[8, 8, 8], **options
-    )
-    made.initialize()
+    made = configs.workflow("train", trainable="norms", roi_size=[8, 8, 8], **options)
     assert made.parser.get_parsed_content("base")["input"]["roi_size"] == FROM_SCRATCH["input"]["roi_size"]
     made.run()
     card, state = read_card(tmp_path / "model.pt"), read_checkpoint(tmp_path / "model.pt")["model"]
@@ -139,32 +132,17 @@ def test_inference_on_volumes_refuses_it(root, volumes, pseudo, tmp_path):
     ):
         preprocessing(read_card(pseudo / "model.pt")["input"])
     options = {"images": str(volumes / "images"), "weights": str(pseudo / "model.pt"), "output_dir": str(tmp_path)}
-    made = ConfigWorkflow(
-        str(root / "configs" / "inference.json"), workflow_type="infer", logging_file=False, **options
-    )
-    made.initialize()
-    with pytest.raises(RuntimeError) as raised:
-        made.run()
-    error: BaseException | None = raised.value
-    while error is not None and not isinstance(error, CrossDError):
-        error = error.__cause__
-    assert "Volumes are for models of volumes" in str(error)
+    configs.refused(lambda: configs.run("inference", **options), "Volumes are for models of volumes")
 
 
 def test_weights_of_a_self_supervised_encoder(root, small, images, tmp_path):
     network = CrossDResNet(3, 1, 2, depth=10, width=4, **STEM)
     state = {name: value for name, value in network.state_dict().items() if not name.startswith("fc.")}
-    seen = {"channels": ["image"], "plane": "axial", "spacing": None, "roi_size": [16, 16, 16]}
-    seen |= {"intensity": {"mode": "range"}, "mean": 0.4, "std": 0.2}
-    card = {"format": 1, "crossd_version": "0", "task": "self_supervised", "encoder": "crossd", "class_names": []}
-    card |= {"negative_class": None, "data": "made", "metrics": {}, "input": seen}
-    card |= {"network": {"spatial_dims": 3, "in_channels": 1, "depth": 10, "width": 4, **STEM}}
-    card |= {"pseudo_3d": {**WINDOWS, "mean": 0.1, "std": 0.3}}
+    seen, further = configs.card_input(16, mean=0.4, std=0.2), {"pseudo_3d": {**WINDOWS, "mean": 0.1, "std": 0.3}}
+    card = model_card("self_supervised", [], {"depth": 10, "width": 4, **STEM}, seen, encoder="crossd", **further)
     save_checkpoint(tmp_path / "ssl.pt", state, card)
     options = {"images": str(images), "weights": str(tmp_path / "ssl.pt"), "epochs": 1, "learning_rate": 1e-9}
-    run(
-        root, small, ("pretrain_2d",), **options, network_options={}, pseudo3d=WINDOWS, output_dir=str(tmp_path / "out")
-    )
+    run(small, ("pretrain_2d",), **options, network_options={}, pseudo3d=WINDOWS, output_dir=tmp_path / "out")
     trained = read_checkpoint(tmp_path / "out" / "model.pt")
     torch.testing.assert_close(trained["model"]["conv1.weight"], state["conv1.weight"], atol=1e-6, rtol=0)
     assert (trained["card"]["input"]["mean"], trained["card"]["network"]["conv1_t_size"]) == (0.1, 3)

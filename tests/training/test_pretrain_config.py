@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
+import io
 import json
 import logging
-import os
-import subprocess
-import sys
 
 import crossd
-import nibabel
-import numpy as np
 import pytest
 import torch
 from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
@@ -19,57 +15,29 @@ from crossd.errors import CrossDError
 from crossd.inference import network_from_card
 from crossd.networks import CrossDResNet, PlainResNet
 from crossd.training import write_image_lists
-from monai.bundle import ConfigWorkflow
 
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+from ..commands import bundle
+from ..configs import csv_rows, refused, run, workflow
 
 
 @pytest.fixture
-def workflow(root):
-    def make(name="pretrain_2d", **options):
-        made = ConfigWorkflow(
-            str(root / "configs" / f"{name}.json"), workflow_type="train", logging_file=False, **options
-        )
-        made.initialize()
-        return made
+def pretrain(images, small):
+    def make(output_dir, **options):
+        return run("pretrain_2d", **{**small, "epochs": 2, "images": images, "output_dir": output_dir, **options})
 
     return make
 
 
-@pytest.fixture
-def pretrain(workflow, images, small):
-    def run(output_dir, **options):
-        made = workflow(**{**small, "epochs": 2, "images": str(images), "output_dir": str(output_dir), **options})
-        made.run()
-        return made
-
-    return run
-
-
-def cause(error):
-    while error is not None and not isinstance(error, CrossDError):
-        error = error.__cause__
-    return str(error)
-
-
-def refused(run, message):
-    with pytest.raises(RuntimeError) as caught:
-        run()
-    assert message in cause(caught.value)
-
-
 @pytest.fixture(scope="module")
 def pretrained(root, images, small, tmp_path_factory):
-    """The folder of a run of 12 epochs, started from the command line in another working directory."""
+    """The folder of a run of 12 epochs, by the command of a user in another working directory."""
     folder = tmp_path_factory.mktemp("pretrained")
     options = {**small, "epochs": 12, "images": "train_and_val", "output_dir": "out", "learning_rate": 0.005}
     options |= {"tensorboard": True, "progress": True, "network_options": "{'no_max_pool': True, 'conv1_t_size': 3}"}
     (folder / "train_and_val").symlink_to(images)
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", root / "configs" / "pretrain_2d.json"]
-    done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, env=ONE_THREAD)
-    assert done.returncode == 0, done.stderr
-    assert "Epoch [1/12]" in done.stderr  # the progress bar
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert bundle(root / "configs" / "pretrain_2d.json", cwd=folder, **options) == 0
+    assert "Epoch [1/12]" in said.getvalue()  # the progress bar
     return folder / "out"
 
 
@@ -89,13 +57,11 @@ def test_a_run_leaves_a_model_its_lists_and_its_metrics(pretrained, images):
     assert (card["input"]["channels"], card["input"]["roi_size"]) == (["image"], [1, 16, 16])
     assert card["data"] == "train_and_val"
     assert card["metrics"]["val_balanced_accuracy"] > 0.9
-    with (pretrained / "images.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(pretrained / "images.csv")
     assert [sum(row["split"] == split for row in rows) for split in ("train", "val")] == [24, 12]
     assert {row["label"] for row in rows} == {"bar", "dot"}
     assert not (pretrained / "skipped.csv").exists()
-    with (pretrained / "metrics.csv").open() as file:
-        epochs = list(csv.DictReader(file))
+    epochs = csv_rows(pretrained / "metrics.csv")
     assert [int(row["epoch"]) for row in epochs] == list(range(1, 13))
     assert float(epochs[-1]["train_loss"]) < float(epochs[0]["train_loss"])
     report = json.loads((pretrained / "metrics.json").read_text())
@@ -125,36 +91,16 @@ def test_the_card_describes_the_network(pretrained, images):
     assert right / len(corpus["val"]) == pytest.approx(card["metrics"]["val_accuracy"])
 
 
-@pytest.fixture(scope="module")
-def volumes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("volumes")
-    lines = ["image,label,patient,split"]
-    for case in range(8):
-        voxels = np.random.default_rng(case).integers(0, 100, (8, 8, 8)).astype(np.float32)
-        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), folder / f"c{case}.nii.gz")
-        lines.append(f"c{case}.nii.gz,{'ab'[case % 2]},p{case},{'train' if case < 4 else 'val'}")
-    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-FINE = {"roi_size": [8, 8, 8], "batch_size": 2, "epochs": 1, "tensorboard": False}
+FINE = {"roi_size": [8, 8, 8], "batch_size": 6, "epochs": 1, "tensorboard": False}
 
 
 @pytest.fixture
-def finetune(workflow, volumes):
-    def run(output_dir, weights, **options):
-        made = workflow(
-            "train",
-            **FINE,
-            labels=str(volumes / "labels.csv"),
-            weights=str(weights),
-            output_dir=str(output_dir),
-            **options,
-        )
-        made.run()
-        return made
+def finetune(volumes):
+    def make(output_dir, weights, **options):
+        given = {**FINE, "labels": volumes / "labels.csv", "images": volumes / "images", "weights": weights}
+        return run("train", **given, output_dir=output_dir, **options)
 
-    return run
+    return make
 
 
 def test_fine_tuning_takes_network_and_normalisation_from_the_card(finetune, pretrained, tmp_path):
@@ -201,13 +147,6 @@ def test_a_motion_that_contradicts_the_card_is_an_error(finetune, pretrained, tm
     refused(
         lambda: finetune(tmp_path, pretrained / "model.pt", network_options={"motion": "rotate"}),
         "Cross-D weights keep the motion they were trained with",
-    )
-
-
-def test_another_width_is_an_error(finetune, pretrained, tmp_path):
-    refused(
-        lambda: finetune(tmp_path, pretrained / "model.pt", width=8),
-        "A checkpoint must fit the network it is loaded into",
     )
 
 
@@ -272,8 +211,7 @@ def test_unreadable_images_are_listed_and_left_out(pretrain, make_images, tmp_pa
     made = make_images(tmp_path / "images", train=4, val=2)
     (made / "train" / "dot" / "00.png").write_bytes(b"broken")
     pretrain(tmp_path / "out", images=str(made), epochs=1)
-    with (tmp_path / "out" / "skipped.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(tmp_path / "out" / "skipped.csv")
     assert [(row["image"], "UnidentifiedImageError" in row["reason"]) for row in rows] == [("train/dot/00.png", True)]
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["images"]["unreadable"] == 1
 
@@ -287,30 +225,5 @@ def test_refusals_reach_the_user(pretrain, images, tmp_path):
         write_image_lists(None, {})
 
 
-@pytest.mark.slow
-def test_the_command_line_ends_with_the_message(root, tmp_path):
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", root / "configs" / "pretrain_2d.json"]
-    done = subprocess.run(
-        [*command, "--images", "/nowhere", "--output_dir", tmp_path],
-        cwd="/",
-        capture_output=True,
-        text=True,
-        env=ONE_THREAD,
-    )
-    assert done.returncode == 1
-    assert (
-        done.stderr.strip().splitlines()[-1].startswith("error: Images come from a folder or file that exists, got /no")
-    )
-
-
-def test_properties(workflow, images, small, tmp_path):
-    assert workflow(**small, images=str(images), output_dir=str(tmp_path)).check_properties() == []
-
-
-@pytest.mark.parametrize("name", ["pretrain_2d", "multi_gpu_pretrain_2d"])
-def test_the_rules_for_configs(root, name):
-    config = json.loads((root / "configs" / f"{name}.json").read_text())
-    assert "import crossd" not in json.dumps(config)
-    if name == "multi_gpu_pretrain_2d":
-        return
-    assert config["initialize"] == ["$monai.utils.set_determinism(seed=@options.seed)"]
+def test_properties(images, small, tmp_path):
+    assert workflow("pretrain_2d", **small, images=images, output_dir=tmp_path).check_properties() == []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -16,10 +14,9 @@ from crossd.errors import CrossDError
 from crossd.processes import join_processes, leave_processes, process_device
 from crossd.training import distributed_network
 from crossd.training.distributed import SyncBatchNormOnCPU
-from monai.bundle import ConfigWorkflow
 from torch import nn
 
-SECONDS = 240
+from ..configs import run, started
 
 
 def build():
@@ -85,33 +82,14 @@ def test_without_torchrun(monkeypatch):
     assert process_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.fixture
-def torchrun(root, images, small):
-    def run(output_dir, **options):
-        files = [str(root / "configs" / f"{name}.json") for name in ("pretrain_2d", "multi_gpu_pretrain_2d")]
-        given = {**small, "batch_size": 4, "images": images, "output_dir": output_dir, **options}
-        arguments = [text for name, value in given.items() for text in (f"--{name}", str(value))]
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-        command += ["-m", "monai.bundle", "run", "--config_file", str(files), *arguments]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        return subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=SECONDS, env=environment)
-
-    return run
-
-
 @pytest.mark.slow
-@pytest.mark.timeout(3 * SECONDS)
-def test_two_processes_train_as_one(root, images, small, torchrun, tmp_path):
-    done = torchrun(tmp_path / "two", epochs=2)
+@pytest.mark.timeout(720)
+def test_two_processes_train_as_one(images, small, tmp_path):
+    both, options = ("pretrain_2d", "multi_gpu_pretrain_2d"), {**small, "images": images, "epochs": 2}
+    two = {**options, "batch_size": 4, "output_dir": tmp_path / "two"}
+    done = started(*both, processes=2, **two)
     assert done.returncode == 0, done.stderr
-    one = ConfigWorkflow(
-        str(root / "configs" / "pretrain_2d.json"),
-        workflow_type="train",
-        logging_file=False,
-        **{**small, "images": str(images), "epochs": 2, "output_dir": str(tmp_path / "one")},
-    )
-    one.initialize()
-    one.run()
+    run("pretrain_2d", **options, output_dir=tmp_path / "one")
     together, alone = (read_checkpoint(tmp_path / name / "checkpoint_0002.pt") for name in ("two", "one"))
     for name, value in alone["model"].items():
         if value.is_floating_point() and not name.endswith("predictor.0.bias"):  # its gradient is rounding: see above
@@ -123,6 +101,6 @@ def test_two_processes_train_as_one(root, images, small, torchrun, tmp_path):
     assert lists[0] == lists[1]
     assert done.stderr.count("best epoch") + done.stdout.count("best epoch") >= 1
 
-    more = torchrun(tmp_path / "two", epochs=2)  # a run that has ended goes on: nothing is left to do
+    more = started(*both, processes=2, **two)  # a run that has ended goes on: nothing is left to do
     assert more.returncode == 0, more.stderr
     assert "resumed after epoch 2" in more.stderr + more.stdout

@@ -25,7 +25,6 @@ from crossd.training import (
 from crossd.training.image_metrics import table_one
 from crossd.training.pretrained import contradictions
 from ignite.engine import Engine, Events
-from monai.engines import SupervisedTrainer
 from monai.optimizers import WarmupCosineSchedule
 from torch import nn
 
@@ -236,24 +235,6 @@ def test_the_table_and_the_model_are_of_one_epoch(tmp_path, scores, losses, best
         evaluator.state.metrics = {"val_f1": score, "val_loss": loss}
         progress._validated(SimpleNamespace(network=nn.Linear(1, 1), state=SimpleNamespace(epoch=epoch)))
     assert progress.best_epoch == read_card(tmp_path / "model.pt")["metrics"]["epoch"] == best
-
-
-def test_monais_trainer_takes_the_parts():
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(18, 3))
-    trainer = SupervisedTrainer(
-        device="cpu",
-        max_epochs=1,
-        train_data_loader=[BATCH],
-        network=network,
-        optimizer=torch.optim.SGD(network.parameters(), 0.1),
-        loss_function=nn.CrossEntropyLoss(label_smoothing=0.1),
-        prepare_batch=PrepareImages(3, mixup=0.5),
-        decollate=False,
-    )
-    before = network[1].weight.clone()
-    trainer.run()
-    assert not torch.equal(before, network[1].weight)
 
 
 def test_contradictions_between_cards():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-
 import nibabel
 import numpy as np
 import pytest
@@ -11,6 +9,8 @@ from crossd.cards.from_weights import FROM_SCRATCH
 from crossd.data import preprocessing, read_labels
 from crossd.errors import CrossDError
 from crossd.training import readable_cases
+
+from ..configs import csv_rows
 
 
 @pytest.fixture
@@ -44,8 +44,7 @@ def test_left_out_on_request(cases, transform, tmp_path, workers):
     kept = readable_cases(cases, transform, str(tmp_path / "out"), skip_unreadable=True, num_workers=workers)
     assert [len(kept[split]) for split in ("train", "val", "test")] == [11, 5, 6]
     assert kept["bytes"] == 22 * 8**3 * 4
-    with (tmp_path / "out" / "skipped.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(tmp_path / "out" / "skipped.csv")
     assert [(row["case"], row["split"]) for row in rows] == [("c03", "train"), ("c14", "val")]
     assert "NaN" in rows[1]["reason"]
 

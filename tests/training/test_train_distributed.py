@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from crossd.checkpoints import read_checkpoint
@@ -19,6 +13,8 @@ from crossd.training.loss import SharedCrossEntropy
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..configs import CONFIGS
+from ..drivers import drive
 from ..many_cases import run_and_kill_one, torchrun
 
 OPTIONS = {
@@ -52,14 +48,13 @@ def labels(volumes, tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs(volumes, labels, tmp_path_factory):
     """Folders of a run in one process, one in two, and one of two that were killed; and how their processes ended."""
-    root = Path(__file__).resolve().parents[2]
     folder = tmp_path_factory.mktemp("runs")
 
     def step(name, processes, **more):
         overlay = ["multi_gpu_train"] if processes > 1 else []
         options = {**OPTIONS, "images": str(volumes / "images"), "labels": str(labels), "batch_size": 12 // processes}
         return {
-            "configs": [str(root / "configs" / f"{config}.json") for config in ("train", *overlay)],
+            "configs": [CONFIGS / f"{config}.json" for config in ("train", *overlay)],
             "workflow_type": "train",
             "options": {**options, "output_dir": str(folder / name)},
             "processes": processes,
@@ -75,18 +70,7 @@ def runs(volumes, labels, tmp_path_factory):
         step("killed", 2, environment={"TORCHELASTIC_RESTART_COUNT": "1"}),
         step("two", 1),
     ]
-    (folder / "steps.json").write_text(json.dumps(steps))
-    driver = root / "tests" / "process_driver.py"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(driver), str(folder / "steps.json")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-    )
-    assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout.partition("REPORT")[2])
+    return folder, drive("process_driver.py", folder, steps)
 
 
 def test_weights_and_metrics_are_those_of_one_process(runs):

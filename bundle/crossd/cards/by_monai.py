@@ -21,9 +21,6 @@ def card_to_build(card: dict[str, Any]) -> dict[str, Any]:
     card. What an export then says of itself, `metadata.json`, is made from the checkpoint's card unless it speaks of
     that model already.
 
-    Args:
-        card: of the config.
-
     Raises:
         CrossDError: for a checkpoint without a card, an export that cannot carry one, and weights that MONAI would not
             find in the checkpoint.
@@ -55,9 +52,6 @@ def with_its_weights(network: nn.Module) -> nn.Module:
     """The network; where MONAI's command puts a checkpoint into it, with these weights, which have to fit.
 
     MONAI's `load` passes over what does not fit, and over weights under a key: the network would stay random.
-
-    Raises:
-        CrossDError: where the checkpoint does not fit.
     """
     command = monai_command()
     if command is not None:

@@ -28,12 +28,13 @@ def model_card(
 
     Args:
         task: one of `crossd.cards.rules.TASKS`.
-        class_names: in the order of the network's outputs; none for a self-supervised encoder.
+        class_names: in the order of the network's outputs, of a segmentation the background first; none for a
+            self-supervised encoder.
         network: its arguments but the number of channels and classes, which follow.
         input: as in `crossd.checkpoints.check_card`.
         negative_class: the class that means "absent", by name or index; None where there is none.
         data: what it is trained on, in words.
-        further: entries that only this task has.
+        further: entries that only this task has, such as `label_values`, the value of each class in masks.
 
     Raises:
         CrossDError: when an entry breaks a rule.
@@ -71,27 +72,6 @@ def model_card(
         },
         "the configuration",
     )
-
-
-def segmentation_card(
-    class_names: Sequence[str],
-    label_values: Sequence[int],
-    network: Mapping[str, Any],
-    input: Mapping[str, Any],
-    data: str = "",
-) -> dict[str, Any]:
-    """The card of a segmentation model, checked.
-
-    Args:
-        class_names: the background first.
-        label_values: the value of each class in masks.
-        network: `name` and arguments but channels.
-        input, data: see `model_card`.
-
-    Raises:
-        CrossDError: when an entry breaks a rule.
-    """
-    return model_card(SEGMENTATION, class_names, network, input, 0, data, label_values=list(label_values))
 
 
 def ssl_card(

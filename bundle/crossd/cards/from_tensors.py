@@ -20,9 +20,6 @@ LITE = PRETRAINED["efficientnet-lite0"].normalisation()
 def guessed(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """The layout, the arguments of the network, and mean and std for intensities in [0, 1], as far as tensors say them.
 
-    Args:
-        state: of a checkpoint file, under its own names.
-
     >>> import torch
     >>> guessed({"conv1.weight": torch.zeros(8, 3, 7, 7)})
     ('plain 2D', {}, {'mean': 0.449, 'std': 0.226})

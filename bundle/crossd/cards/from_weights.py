@@ -98,39 +98,28 @@ def base_card(
 
 
 def card_of(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The card of a checkpoint, in the file or beside it as that of a bundle's model; empty where there is none.
-
-    Args:
-        path: where it lies.
-        content: what `read_checkpoint` says of it.
-    """
+    """The card of a checkpoint, in the file or beside it as that of a bundle's model; empty where there is none."""
     path = weights_path(path)
     stands_beside = set(content) == {"model"} and metadata_beside(path).is_file()
     return read_card(path) if content.get("card") is not None or stands_beside else {}
 
 
-def trained_card(weights: str | None) -> dict[str, Any]:
+def trained_card(weights: str | None, segments: bool = False) -> dict[str, Any]:
     """The card of a trained model.
 
+    Args:
+        segments: whether it has to be one that segments.
+
     Raises:
-        CrossDError: when there is no such file, or it has no card.
+        CrossDError: when there is no such file, it has no card, or does not segment though it has to.
     """
     if is_none(weights) or not Path(str(weights)).is_file():
         raise CrossDError(
             f"A trained model is needed, got weights {weights}. Pass --weights FILE, the model.pt of a training run; "
             "to evaluate that run, its --output_dir."
         )
-    return read_card(str(weights))
-
-
-def trained_segmentation(weights: str | None) -> dict[str, Any]:
-    """The card of a trained segmentation model.
-
-    Raises:
-        CrossDError: when there is no such file, it has no card, or it does not segment.
-    """
-    card = trained_card(weights)
-    if card["task"] != SEGMENTATION:
+    card = read_card(str(weights))
+    if segments and card["task"] != SEGMENTATION:
         raise CrossDError(
             f"A mask needs a model that segments; {weights} is one for {card['task']}. Pass --weights of "
             "a run of configs/train_segmentation.json, or use configs/inference.json."

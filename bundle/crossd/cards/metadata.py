@@ -19,11 +19,6 @@ _SHARED = (
 def metadata_from_card(card: Mapping[str, Any], weights: Path, bundle: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata of a checkpoint that is not the bundle's own model.
 
-    Args:
-        card: of the checkpoint.
-        weights: the checkpoint, whose name is shown.
-        bundle: metadata of the bundle, of which is taken what holds for any model.
-
     >>> seen = {"channels": ["ct"], "roi_size": [64, 64, 64], "mean": 0.5, "std": 0.25}
     >>> card = {"task": "multiclass", "class_names": ["well", "ill"], "network": {}, "input": seen, "metrics": {}}
     >>> made = metadata_from_card(card, Path("run/model.pt"), {"name": "another", "schema": "monai"})

@@ -54,11 +54,7 @@ def pretrained(name: str, path: str | os.PathLike[str] | None = None, *, downloa
 
 
 def weights_path(source: str | os.PathLike[str]) -> Path:
-    """The file that is meant: of a name of the registry, where no file is called so, the one it stands for.
-
-    Raises:
-        CrossDError: see `pretrained`.
-    """
+    """The file that is meant: of a name of the registry, where no file is called so, the one it stands for."""
     registered = isinstance(source, str) and source in PRETRAINED and not os.path.exists(source)
     return Path(pretrained(str(source)) if registered else source)
 

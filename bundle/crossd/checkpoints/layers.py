@@ -154,8 +154,14 @@ def _crossd(plan: Plan, layer: CrossDConv, prefix: str, names: list[str], is_ste
         if name.startswith(f"{prefix}predictor."):
             if stored:
                 _predictor(plan, name, name.removeprefix(prefix), layer.in_channels if adapted else None)
+            elif name.startswith(f"{prefix}predictor.3."):
+                # Its angle becomes 0 for every input, so the kernel rests. Its axis stays as initialised: were it zero
+                # too, no gradient would ever reach either of them.
+                value = plan.current[name].clone()
+                value[3] = 0
+                plan.put(name, value, "reinitialised")
             else:
-                _rest(plan, name, name.removeprefix(prefix))
+                plan.put(name, plan.current[name].clone(), "missing")
     if not stored:
         plan.notes["No predictor is in the checkpoint: as initialised, with its angle set to 0; layers: {n}."] += 1
 
@@ -169,19 +175,6 @@ def _predictor(plan: Plan, name: str, entry: str, channels: int | None) -> None:
     if given is not None and given.dim() == 2 and adapted:
         given = adapt_channels(given, channels or 0)
     plan.exact(name, given, "adapted" if adapted else "transferred")
-
-
-def _rest(plan: Plan, name: str, entry: str) -> None:
-    """One entry of a predictor that the checkpoint has not: its angle becomes 0 for every input, so the kernel rests.
-
-    Its axis stays as initialised: were it zero too, no gradient would ever reach either of them.
-    """
-    value = plan.current[name].clone()
-    if entry.startswith("predictor.3."):
-        value[3] = 0
-        plan.put(name, value, "reinitialised")
-    else:
-        plan.put(name, value, "missing")
 
 
 def _convolution(plan: Plan, layer: Any, prefix: str, is_stem: bool) -> None:

@@ -19,9 +19,6 @@ def check_kinds(state: Mapping[str, Tensor], current: Mapping[str, Tensor], wher
             hold whole numbers in the checkpoint.
         where: the checkpoint, for messages.
 
-    Raises:
-        CrossDError: naming the entry.
-
     >>> check_kinds({"weight": torch.ones(2, dtype=torch.int64)}, {"weight": torch.ones(2)}, "a.pt: ")
     Traceback (most recent call last):
         ...
@@ -45,11 +42,7 @@ def check_kinds(state: Mapping[str, Tensor], current: Mapping[str, Tensor], wher
 
 
 def check_finite(values: Mapping[str, Tensor], where: str) -> None:
-    """Refuse weights among which is infinity or what is no number: every answer would be none.
-
-    Raises:
-        CrossDError: naming the first, and how many there are.
-    """
+    """Refuse weights among which is infinity or what is no number: every answer would be none."""
     broken = [name for name, value in values.items() if not value.isfinite().all()]
     if broken:
         raise CrossDError(

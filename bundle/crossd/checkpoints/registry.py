@@ -54,6 +54,16 @@ class Pretrained:
         """Whether all channels have one mean and std, so that one grey channel gives the answer of three equal ones."""
         return len({*self.mean}) == len({*self.std}) == 1
 
+    @property
+    def in_grey(self) -> str:
+        """What becomes of the answer where the first convolution is summed over its channels."""
+        if self.exact_in_grey:
+            return "exact, as they had the same mean and standard deviation"
+        return (
+            "approximate, as their means and standard deviations differed. For the exact answer build the network with "
+            "all of them, repeat the grey channel, and normalise each by its own"
+        )
+
     def normalisation(self, channels: int = 1) -> dict[str, float | list[float]]:
         """`mean` and `std` of a card's `input`: those of each channel where there are as many, otherwise averaged.
 

@@ -90,7 +90,8 @@ def load_pretrained(
     _check_motion(network, content.get("card"), found.stored, where)
 
     plan = Plan(found, current, fill)
-    plan.in_grey = _known(source) or plan.in_grey
+    if (entry := entry_of(source)) is not None:
+        plan.in_grey = entry.in_grey
     layers = _layers(network)
     if of_part is not None:
         follower = str(getattr(network, "part_follower", ""))
@@ -136,19 +137,6 @@ def _content(source: Any) -> tuple[str, dict[str, Any]]:
             "a path, or network.state_dict()."
         )
     return "", entries
-
-
-def _known(source: Any) -> str | None:
-    """What the registry knows of a sum over channels."""
-    entry = entry_of(source)
-    if entry is None:
-        return None
-    if entry.exact_in_grey:
-        return "exact, as they had the same mean and standard deviation"
-    return (
-        "approximate, as their means and standard deviations differed. For the exact answer build the network with all "
-        "of them, repeat the grey channel, and normalise each by its own"
-    )
 
 
 def _layers(network: nn.Module) -> dict[str, nn.Module]:
@@ -221,8 +209,7 @@ def _plan_head(plan: Plan, layers: dict[str, nn.Module], strict: bool, where: st
             f"{here.shape[0]} in the network. {remedy}, or pass strict_head=False."
         )
     fresh: Any = copy.deepcopy(head)
-    if hasattr(fresh, "reset_parameters"):
-        fresh.reset_parameters()
+    fresh.reset_parameters()
     for name, value in fresh.state_dict().items():
         name = f"{prefix}{name}"
         plan.put(name, value, "reinitialised")

@@ -109,7 +109,8 @@ def _status(path: Path) -> int:
     ledger = Ledger(path)
     for version in ledger.versions():
         number = f", version {version['number']}" if version["number"] else ""
-        say(f"{_time(version)}  series {version['uid']}{number}: {version['state']}  {version['reason']}")
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(version["time"]))
+        say(f"{when}  series {version['uid']}{number}: {version['state']}  {version['reason']}")
         for report in ledger.reports(version["id"]):
             answer = ", ".join(f"{name} {value:.3f}" for name, value in report["answer"]["probabilities"].items())
             attempts = f", {report['attempts']} attempts" if report["attempts"] else ""
@@ -121,7 +122,3 @@ def _status(path: Path) -> int:
     say(f"{len(ledger.waiting())} reports wait to be sent")
     ledger.close()
     return 0
-
-
-def _time(row: dict[str, Any]) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["time"]))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from crossd.conv import CrossDConv
-from crossd.convert.convolutions import TARGETS, check_plain, convert_convolution, convert_crossd
+from crossd.convert.convolutions import TARGETS, check_plain, common_arguments, convert_convolution, convert_crossd
 from crossd.convert.twins import on_three_axes, to_twin
 from crossd.errors import CrossDError, one_of
 
@@ -123,16 +123,7 @@ def _transposed(conv: nn.ConvTranspose2d, path: str, to: str) -> nn.Module:
         )
     names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
     per_axis = {name: on_three_axes(getattr(conv, name), name, path) for name in names}
-    fresh = nn.ConvTranspose3d(
-        conv.in_channels,
-        conv.out_channels,
-        groups=conv.groups,
-        bias=conv.bias is not None,
-        padding_mode=conv.padding_mode,
-        device=conv.weight.device,
-        dtype=conv.weight.dtype,
-        **per_axis,
-    )
+    fresh = nn.ConvTranspose3d(conv.in_channels, conv.out_channels, **common_arguments(conv), **per_axis)
     return fresh.train(conv.training)
 
 

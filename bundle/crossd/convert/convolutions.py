@@ -26,26 +26,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
 def convert_convolution(conv: nn.Conv2d, path: str, to: str, spatial_dims: int, options: dict[str, Any]) -> nn.Module:
     """The layer that takes the place of a 2D convolution; see `crossd.convert` for the targets.
 
-    Args:
-        conv: not changed.
-        path: its name in the network, for messages.
-        to, spatial_dims, options: as of `crossd.convert`, already checked.
-
     Returns:
         A new layer on the same device, in the same dtype and mode, trainable where `conv` is.
-
-    Raises:
-        CrossDError: where the target cannot honour the convolution, naming it.
     """
-    arguments: dict[str, Any] = {
-        "in_channels": conv.in_channels,
-        "out_channels": conv.out_channels,
-        "groups": conv.groups,
-        "bias": conv.bias is not None,
-        "padding_mode": conv.padding_mode,
-        "device": conv.weight.device,
-        "dtype": conv.weight.dtype,
-    }
+    arguments = {"in_channels": conv.in_channels, "out_channels": conv.out_channels, **common_arguments(conv)}
     for name in ("stride", "padding", "dilation"):
         value = getattr(conv, name)
         in_plane = spatial_dims == 2 or (to == "conv2.5d" and name != "stride")
@@ -106,13 +90,20 @@ def check_plain(conv: nn.Conv2d, path: str) -> None:
         )
 
 
+def common_arguments(conv: Any) -> dict[str, Any]:
+    """What a convolution has in common with the one that takes its place."""
+    return {
+        "groups": conv.groups,
+        "bias": conv.bias is not None,
+        "padding_mode": conv.padding_mode,
+        "device": conv.weight.device,
+        "dtype": conv.weight.dtype,
+    }
+
+
 @torch.no_grad()
 def convert_crossd(layer: CrossDConv, path: str, to: str, spatial_dims: int, options: dict[str, Any]) -> CrossDConv:
-    """A Cross-D layer with the same state, in another number of dimensions or with other options.
-
-    Raises:
-        CrossDError: for another target.
-    """
+    """A Cross-D layer with the same state, in another number of dimensions or with other options."""
     if to != "crossd" or "fill" in options:
         raise CrossDError(
             f'A CrossDConv converts only to="crossd" and without `fill`; {path!r} is one, and to={to!r}. Use '
@@ -129,22 +120,8 @@ def convert_crossd(layer: CrossDConv, path: str, to: str, spatial_dims: int, opt
     kept = {"alignment": alignment, "motion": layer.motion, "view": layer.view, "momentum": layer.momentum}
     if layer.predictor is not None:
         kept["max_angle"] = layer.predictor.max_angle
-    layer_options: dict[str, Any] = {**kept, **options}
-    again = CrossDConv(
-        spatial_dims,
-        layer.in_channels,
-        layer.out_channels,
-        layer.kernel_size[0],
-        per_axis["stride"],
-        per_axis["padding"],
-        per_axis["dilation"],
-        groups=layer.groups,
-        bias=layer.bias is not None,
-        padding_mode=layer.padding_mode,
-        device=layer.weight.device,
-        dtype=layer.weight.dtype,
-        **layer_options,
-    )
+    arguments = {**per_axis, **common_arguments(layer), **kept, **options}
+    again = CrossDConv(spatial_dims, layer.in_channels, layer.out_channels, layer.kernel_size[0], **arguments)
     again.through_plane = layer.through_plane if spatial_dims == 2 else 0  # volumes show all axes
     again.load_state_dict(layer.state_dict())
     again.weight.requires_grad_(layer.weight.requires_grad)

@@ -47,12 +47,6 @@ def to_twin(module: nn.Module, path: str, pads_depth: bool) -> nn.Module:
         path: its name in the network, for messages.
         pads_depth: whether padding layers pad depth too; not for a network whose kernels are one slice deep.
 
-    Returns:
-        The module.
-
-    Raises:
-        CrossDError: for a layer that has no 3D twin, naming it.
-
     >>> to_twin(nn.MaxPool2d(3, 2, 1), "pool", True)
     MaxPool3d(kernel_size=3, stride=2, padding=1, dilation=1, ceil_mode=False)
     """

@@ -3,15 +3,3 @@
 from crossd.evaluation.evaluating import EvaluationReport, evaluate
 from crossd.evaluation.metrics import Predictions, bootstrap_intervals, classification_metrics, majority_rate
 from crossd.evaluation.validation import NegativeLogLikelihood, PresentClassAUC, engine_metrics
-
-__all__ = [
-    "EvaluationReport",
-    "NegativeLogLikelihood",
-    "Predictions",
-    "PresentClassAUC",
-    "bootstrap_intervals",
-    "classification_metrics",
-    "engine_metrics",
-    "evaluate",
-    "majority_rate",
-]

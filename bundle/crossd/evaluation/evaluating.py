@@ -157,7 +157,6 @@ class EvaluationReport:
         self._rows: list[tuple[str, str, str, torch.Tensor, torch.Tensor]] = []
 
     def attach(self, engine: Engine) -> None:
-        """Register with the evaluator; MONAI calls this."""
         engine.add_event_handler(Events.STARTED, lambda _: self._rows.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self._write)

@@ -43,10 +43,9 @@ class Predictions:
 
 
 def class_aucs(probabilities: Tensor, targets: Tensor) -> list[float]:
-    """Area under the ROC curve of each class against the rest; nan where all cases or none are of the class.
+    """Area under the ROC curve of each class against the rest, of probabilities and targets `(cases, classes)`.
 
-    Args:
-        probabilities, targets: `(cases, classes)`; targets are 0 or 1.
+    It is nan where all cases or none are of the class.
 
     >>> class_aucs(torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), torch.tensor([[1, 0], [0, 1], [0, 1]]))
     [1.0, 1.0]

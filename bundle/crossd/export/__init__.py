@@ -4,11 +4,3 @@ from crossd.export.exporting import FORMATS, export_network
 from crossd.export.tensorrt import LoadTensorRT
 from crossd.export.trained import Trained
 from crossd.export.triton import config_pbtxt
-
-__all__ = [
-    "FORMATS",
-    "LoadTensorRT",
-    "Trained",
-    "config_pbtxt",
-    "export_network",
-]

@@ -84,7 +84,12 @@ def export_network(
             that does not give the network's logits to 1e-4; for a folder in its place that is no export.
     """
     format = FORMATS[one_of("to", to, FORMATS)]
-    check_installed(to)
+    missing = [package for package in format.packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise CrossDError(
+            f"Exporting to {to} needs packages that crossd does not install by itself, got no "
+            f"{' and no '.join(missing)}: pip install 'crossd[export]', or export to torchscript."
+        )
     output_dir = Path(output_dir)
     main = Path(check_name(name) if name is not None and to == "triton" else format.path)
     _check_replaceable(output_dir / main)
@@ -98,27 +103,15 @@ def export_network(
             )
             made = sorted(Path(unfinished).iterdir(), key=lambda path: path.name != main.name)
             for path in made:
-                _replace(path, output_dir / path.name)
+                if (output_dir / path.name).is_dir():
+                    shutil.rmtree(output_dir / path.name)
+                os.replace(path, output_dir / path.name)
     except OSError as error:
         raise CrossDError(
             f"An export needs a folder that can be written; {output_dir} cannot be: {error}. Choose another."
         ) from error
     files = [file for path in made for file in _files(output_dir / path.name)]
     return Export(files, found)
-
-
-def check_installed(to: str) -> None:
-    """Say which optional package a format lacks.
-
-    Raises:
-        CrossDError: naming it and how to install it.
-    """
-    missing = [package for package in FORMATS[to].packages if importlib.util.find_spec(package) is None]
-    if missing:
-        raise CrossDError(
-            f"Exporting to {to} needs packages that crossd does not install by itself, got no "
-            f"{' and no '.join(missing)}: pip install 'crossd[export]', or export to torchscript."
-        )
 
 
 def _check_replaceable(target: Path) -> None:
@@ -128,12 +121,6 @@ def _check_replaceable(target: Path) -> None:
             f"An export replaces an earlier one only; {target} is a folder that holds something else. Choose another "
             "name or output folder."
         )
-
-
-def _replace(made: Path, target: Path) -> None:
-    if target.is_dir():
-        shutil.rmtree(target)
-    os.replace(made, target)
 
 
 def _files(path: Path) -> list[Path]:

@@ -15,11 +15,7 @@ from crossd.export.trained import Forward, Trained
 
 
 def metadata_of(trained: Trained) -> dict[str, Any]:
-    """The bundle's `metadata.json` for the bundle's own model; for another checkpoint, one made from its card.
-
-    Raises:
-        CrossDError: where the bundle's `configs/metadata.json` cannot be read.
-    """
+    """The bundle's `metadata.json` for the bundle's own model; for another checkpoint, one made from its card."""
     metadata = _read(trained.bundle / "configs" / "metadata.json")
     if metadata.get("card") == trained.card:
         return metadata
@@ -31,9 +27,6 @@ def inference_config(trained: Trained) -> dict[str, Any]:
 
     The card is a text that `json.loads` reads. MONAI would take entries such as `"$…"` or `"@…"` in plain
     JSON for code and references, and a checkpoint of unknown origin must not bring any.
-
-    Raises:
-        CrossDError: where the bundle's `configs/inference.json` cannot be read.
     """
     config = _read(trained.bundle / "configs" / "inference.json")
     text = json.dumps(trained.card)

@@ -62,11 +62,7 @@ parameters {{ key: "card" value: {{ string_value: {json.dumps(json.dumps(card))}
 
 
 def check_name(name: str) -> str:
-    """The name, where it is one of a folder: it becomes one.
-
-    Raises:
-        CrossDError: for any other.
-    """
+    """The name, where it is one of a folder, which it becomes; any other is refused."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise CrossDError(
             f"Triton's models are called by letters, digits and `_ . -`, got {name!r}. Choose such a name."

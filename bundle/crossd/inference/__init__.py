@@ -15,33 +15,3 @@ from crossd.inference.run_journal import RunJournal
 from crossd.inference.saliency import WindowGradCAM
 from crossd.inference.structured_reports import StructuredReports
 from crossd.inference.window_inferer import WindowInferer, inferer_from_card
-
-__all__ = [
-    "BACKENDS",
-    "Accelerated",
-    "Aggregation",
-    "Answer",
-    "Case",
-    "CaseDataset",
-    "CaseLoader",
-    "Classification",
-    "LoadWeights",
-    "RunJournal",
-    "StructuredReports",
-    "VoxelEvidence",
-    "WindowEvidence",
-    "WindowGradCAM",
-    "WindowInferer",
-    "WindowMap",
-    "accelerate",
-    "background",
-    "classify_cases",
-    "collate_cases",
-    "inferer_from_card",
-    "map_in_input_space",
-    "mean_background",
-    "network_from_card",
-    "run_cases",
-    "save_map",
-    "to_input_space",
-]

@@ -79,11 +79,7 @@ class Answer:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Answer:
-        """What `as_dict` returned, now or by an earlier version of this package.
-
-        Raises:
-            KeyError: for what is no answer.
-        """
+        """What `as_dict` returned, now or by an earlier version of this package."""
         own = ("case", "source", "status", "reason", "warnings")
         return cls(
             case=entry["case"],

@@ -18,7 +18,6 @@ from crossd.errors import CrossDError, one_of
 Forward = Callable[[Tensor], tuple[Tensor, ...]]  # logits, and features where the network gives them
 
 BACKENDS = ("auto", "eager", "torchscript")
-REMOVED = ("fused", "channels_last", "onednn", "compile", "onnxruntime", "openvino")
 TOLERANCE = 1e-4
 
 logger = logging.getLogger(__name__)
@@ -62,11 +61,6 @@ class Accelerated(nn.Module):
 
     def __init__(self, network: nn.Module, backend: str = "auto") -> None:
         super().__init__()
-        if backend in REMOVED:
-            raise CrossDError(
-                f"`backend` must be one of {', '.join(map(repr, BACKENDS))}; got {backend!r}, which is one no more. "
-                "Did you mean 'torchscript'? For other runtimes export the network: scripts/export.py."
-            )
         self.backend = one_of("backend", backend, BACKENDS)
         self.chosen: str | None = None
         self._forward: Forward | None = None
@@ -187,13 +181,10 @@ def torchscript(network: nn.Module, example: Tensor) -> Callable[[Tensor], Any]:
 
 
 def fuse_batch_norm(network: nn.Module) -> fx.GraphModule:
-    r"""A copy in which each batch norm after a convolution or linear layer is part of that layer.
+    r"""A copy, in evaluation mode, in which each batch norm after a convolution or linear layer is part of that layer.
 
     $\gamma \frac{w * x + b - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta = w' * x + b'$ with
     $w' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} w$ and the matching $b'$: the same up to rounding.
-
-    Args:
-        network: in evaluation mode, with operations that do not depend on values or sizes of its input.
 
     >>> block = nn.Sequential(nn.Conv3d(1, 2, 3), nn.BatchNorm3d(2), nn.ReLU()).eval()
     >>> [type(module).__name__ for module in fuse_batch_norm(block).children()]

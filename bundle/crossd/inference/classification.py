@@ -161,9 +161,6 @@ class Classification:
 def evidence_meaning(details: Mapping[str, Any]) -> str:
     """What the numbers of a case's evidence are; empty where there is none.
 
-    Args:
-        details: of the answer.
-
     >>> evidence_meaning({"evidence_class": "aneurysm", "evidence_method": "gradient"})
     'gradient: what a voxel adds to the log-odds of aneurysm'
     """
@@ -195,11 +192,9 @@ def predicted_classes(probabilities: Sequence[float], card: Mapping[str, Any]) -
 
 
 def fixed_class(card: Mapping[str, Any], wanted: str | None = None) -> str | None:
-    """The class that the maps of every case show; None where it is the predicted one.
+    """The class that the maps of every case show: the wanted one, else the only one that is not the negative one.
 
-    Args:
-        card: the model's card.
-        wanted: a class by name; without it the one class that is not the negative one, where there is only one.
+    None where it is the predicted one.
 
     Raises:
         CrossDError: for a class that the model does not have.

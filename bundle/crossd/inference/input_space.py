@@ -36,8 +36,7 @@ def map_in_input_space(window_map: WindowMap, image: MetaTensor) -> tuple[np.nda
     Returns:
         The map `(i, j, k)` in the file's index order, float32, and the file's affine `(4, 4)`.
     """
-    shape = tuple(int(size) for size in image.meta["spatial_shape"])
-    affine = torch.as_tensor(image.meta["original_affine"], dtype=torch.float64).numpy()
+    shape, affine = _file_grid(image)
     if window_map.uniform:
         return np.full(shape, float(window_map.values.mean()), np.float32), affine
     grids = parallel_grids(image.affine.numpy(), affine, shape, STRAY)
@@ -69,18 +68,23 @@ def to_input_space(values: Tensor, image: MetaTensor) -> tuple[np.ndarray, np.nd
     >>> values.shape, affine.shape
     ((2, 3, 4), (4, 4))
     """
-    shape = tuple(int(size) for size in image.meta["spatial_shape"])
-    affine = torch.as_tensor(image.meta["original_affine"], dtype=torch.float64)
+    shape, affine = _file_grid(image)
     grid = MetaTensor(values[None].float(), affine=image.affine)
     resample = SpatialResample(mode="bilinear", padding_mode="border", dtype=np.float32)
     restored = np.empty(shape, np.float32)
     rows = max(1, SLAB // (shape[1] * shape[2]))
     for first in range(0, shape[0], rows):
         slab = restored[first : first + rows]
-        corner = affine.clone()
+        corner = affine.copy()
         corner[:3, 3] += first * affine[:3, 0]
-        slab[:] = np.asarray(resample(grid, dst_affine=corner, spatial_size=slab.shape)[0])
-    return restored, affine.numpy()
+        slab[:] = np.asarray(resample(grid, dst_affine=torch.from_numpy(corner), spatial_size=slab.shape)[0])
+    return restored, affine
+
+
+def _file_grid(image: MetaTensor) -> tuple[tuple[int, ...], np.ndarray]:
+    """Shape and affine of the file that a preprocessed image was read from."""
+    affine = torch.as_tensor(image.meta["original_affine"], dtype=torch.float64).numpy()
+    return tuple(int(size) for size in image.meta["spatial_shape"]), affine
 
 
 def save_map(path: Path, values: np.ndarray, affine: np.ndarray, like: str | None = None, about: str = "") -> None:
@@ -116,8 +120,7 @@ def mask_in_input_space(logits: Tensor, image: MetaTensor) -> tuple[np.ndarray, 
 
     Args:
         logits: `(classes, depth, height, width)` on the grid of `image`.
-        image: the preprocessed `(channel, depth, height, width)`; its meta holds `spatial_shape` and
-            `original_affine` of the file.
+        image: as `to_input_space` takes it.
 
     Returns:
         Class indices `(i, j, k)` in the file's index order, uint8 (uint16 beyond 256 classes), and the file's affine.
@@ -128,8 +131,7 @@ def mask_in_input_space(logits: Tensor, image: MetaTensor) -> tuple[np.ndarray, 
     >>> mask.shape, int(mask.min())
     ((2, 3, 4), 1)
     """
-    shape = tuple(int(size) for size in image.meta["spatial_shape"])
-    affine = torch.as_tensor(image.meta["original_affine"], dtype=torch.float64).numpy()
+    shape, affine = _file_grid(image)
     grids = parallel_grids(image.affine.numpy(), affine, shape, STRAY)
     probabilities = logits.detach().float().cpu().softmax(0)
     best = np.zeros(shape, np.uint8 if len(probabilities) <= 256 else np.uint16)

@@ -116,7 +116,6 @@ class LoadWeights:
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: SupervisedEvaluator) -> None:
-        """Register with the evaluator; MONAI calls this."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: SupervisedEvaluator) -> None:

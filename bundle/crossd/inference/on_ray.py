@@ -21,12 +21,7 @@ from crossd.options import literal
 
 
 class RayClassifier:
-    """What a Ray actor does: it builds the config's parts once, and classifies case after case with them.
-
-    Args:
-        config: path of `inference.json`.
-        options: that replace entries of it; texts are taken as they are, never as MONAI's expressions.
-    """
+    """What a Ray actor does: it builds the config's parts once, and classifies case after case with them."""
 
     def __init__(self, config: str, options: Mapping[str, Any]) -> None:
         given = {name: literal(value) for name, value in options.items()}

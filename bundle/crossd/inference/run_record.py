@@ -55,11 +55,7 @@ class RunRecord:
         self._lock.close()
 
     def lock(self) -> None:
-        """Let no other process write into the folder, until `unlock` or the end of this one.
-
-        Raises:
-            CrossDError: when another does.
-        """
+        """Let no other process write into the folder, until `unlock` or the end of this one; refused where one does."""
         self.unlock()
         try:
             self._lock = lock(self.folder / "lock")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections import Counter
@@ -12,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from crossd.bundle import is_bundles_own
+from crossd.bundle import own_metadata
 from crossd.data import Series, find_series
 from crossd.data.folders import files_below
 from crossd.errors import CrossDError
@@ -51,7 +50,7 @@ class StructuredReports:
             )
         self.folder = Path(output_dir).absolute() / "structured_reports"
         self.card = card
-        self.intended_use = card.get("intended_use") or _bundles_intended_use(card, metadata)
+        self.intended_use = card.get("intended_use") or own_metadata(card, metadata).get("intended_use")
         self.series = series
         logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every module that it copies
         self.counts: Counter[str] = Counter()
@@ -147,11 +146,3 @@ def _headers(series: Iterable[Series]) -> tuple[list[Any], dict[str, list[int]]]
             if item.frames:
                 frames.setdefault(str(images[path].SOPInstanceUID), []).append(item.frames[index] + 1)
     return list(images.values()), {uid: sorted(numbers) for uid, numbers in frames.items()}
-
-
-def _bundles_intended_use(card: Mapping[str, Any], metadata: str | Path | None) -> str | None:
-    """What the bundle's metadata says, if the card is that of the bundle's model."""
-    if metadata is None or not Path(metadata).is_file():
-        return None
-    said = json.loads(Path(metadata).read_text(encoding="utf-8"))
-    return said.get("intended_use") if is_bundles_own(card, said) else None

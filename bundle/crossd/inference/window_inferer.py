@@ -129,7 +129,9 @@ class WindowInferer(Inferer):
         shape = tuple(volume.shape[2:])
         window = tuple(fall_back_tuple(self.roi_size, shape))
         volume, before = _pad(volume, window, self.pad_value)
-        boxes = dense_patch_slices(volume.shape[2:], window, self._strides(window, volume.shape[2:]))
+        overlap = ensure_tuple_rep(self.overlap, len(shape))
+        strides = tuple(max(1, int(w * (1 - o))) for w, o in zip(window, overlap, strict=True))
+        boxes = dense_patch_slices(volume.shape[2:], window, strides)
         same_as = list(range(len(boxes)))
         if self.skip_background:
             holds = _differs(volume, self.pad_value)
@@ -137,10 +139,6 @@ class WindowInferer(Inferer):
             for index in empty:
                 same_as[index] = empty[0]
         return WindowPlan(volume, shape, window, before, boxes, same_as)
-
-    def _strides(self, window: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
-        overlap = ensure_tuple_rep(self.overlap, len(shape))
-        return tuple(max(1, int(w * (1 - o))) for w, o in zip(window, overlap, strict=True))
 
     def _probabilities(self, logits: Tensor, count: int) -> Tensor:
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != count:

@@ -9,17 +9,3 @@ from crossd.options.changed_settings import changes, refuse_changes
 from crossd.options.declared import OPTIONS, Options, declared, options, refuse_unknown, settings
 from crossd.options.given import check_given, literal
 from crossd.options.option import Option
-
-__all__ = [
-    "OPTIONS",
-    "Option",
-    "Options",
-    "changes",
-    "check_given",
-    "declared",
-    "literal",
-    "options",
-    "refuse_changes",
-    "refuse_unknown",
-    "settings",
-]

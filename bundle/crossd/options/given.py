@@ -1,4 +1,4 @@
-"""Options as they were typed: MONAI's command line reads values as Python, and `$` and `@` as its own.
+"""Options as they were typed, and keys that nothing reads: MONAI reads values as Python, and `$` and `@` as its own.
 
 Fire makes numbers of `2024` and `1e3`, MONAI evaluates what begins with `$` or `@`, reads `#` as `::` and drops `None`.
 The first entry of a config's `run` is called before any of the options is used, and puts back what was typed.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,17 @@ from crossd.callers import arguments_of, caller_of
 from crossd.errors import CrossDError, on_command_line
 from crossd.options.declared import REPLACED, declared, refuse_unknown
 from crossd.options.option import NO_VALUE, Option
-from crossd.options.unread import unread_keys
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigWorkflow
+
+# What a config holds for others: MONAI's notes, and the network on its device, which clients of the bundle take.
+FOR_OTHERS = ("_meta_", "_desc_", "network")
+# Parts of a config that an overlay has no use for, of evaluation and of masks; an overlay cannot take a key away.
+LEFT_OVER = (
+    *("lr_scheduler", "settings", "validate_images::evaluator"),
+    *("one_hot", "activation", "input", "network_arguments", "validate::sampler"),
+)
 
 
 def check_given() -> None:
@@ -120,9 +127,6 @@ def as_typed(option: Option, value: Any, text: str | None) -> Any:
         value: what Fire has made of it.
         text: as it was typed; None: nothing was.
 
-    Raises:
-        CrossDError: for nothing, but for a switch.
-
     >>> as_typed(Option("images", "path", None, ""), 1000.0, "1e3")
     '1e3'
     """
@@ -140,3 +144,44 @@ def as_typed(option: Option, value: Any, text: str | None) -> Any:
         return value
     quoted = isinstance(value, str) and len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
     return literal(value if quoted else text)
+
+
+def unread_keys(config: Mapping[str, Any], known: Iterable[str] = ()) -> list[str]:
+    """The keys that no part of a config refers to, those of nested entries as `outer::key`.
+
+    What is below a component (`_target_`) is its argument, which it refuses by itself.
+
+    >>> unread_keys({"a": 1, "b": "$@a + 1", "run": ["@b"], "weight": "x", "train": {"c": 1, "d": 2}, "e": "@train::c"})
+    ['run', 'weight', 'train::d', 'e']
+    """
+    from monai.bundle.reference_resolver import ReferenceResolver
+
+    read = {*known, *FOR_OTHERS, *LEFT_OVER}
+    for text in _texts(config):
+        read.update(ReferenceResolver.match_refs_pattern(text))
+    return list(_unread(config, read, ""))
+
+
+def _unread(config: Mapping[str, Any], read: set[str], outer: str) -> Iterator[str]:
+    for key, value in config.items():
+        name = f"{outer}{key}"
+        if name in read or any(map(_imports, value if isinstance(value, list) else [value])):
+            continue
+        if not any(other.startswith(f"{name}::") for other in read):
+            yield name
+        elif isinstance(value, Mapping) and "_target_" not in value:
+            yield from _unread(value, read, f"{name}::")
+
+
+def _imports(value: Any) -> bool:
+    from monai.bundle.config_item import ConfigExpression
+
+    return isinstance(value, str) and bool(ConfigExpression.is_import_statement(value))
+
+
+def _texts(config: Any) -> Iterator[str]:
+    if isinstance(config, str):
+        yield config
+    elif isinstance(config, (Mapping, list)):
+        for value in config.values() if isinstance(config, Mapping) else config:
+            yield from _texts(value)

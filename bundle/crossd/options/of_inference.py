@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crossd.options.option import Option
-from crossd.options.shared import AGGREGATE, BUNDLE_MODEL, CACHE, DEVICE, ROI_SIZE, SERIES, TILT, VOLUME, WINDOWS
+from crossd.options import shared
+from crossd.options.option import Option, compared
 
 OUTPUT_DIR = Option(
     "output_dir", "path", "$@bundle_root + '/eval'", "receives predictions, report, evidence/, journal/"
 )
-BACKEND = Option("backend", "text", "auto", "eager, torchscript, or auto (torchscript on a CPU)", compared=True)
+(BACKEND,) = compared(Option("backend", "text", "auto", "eager, torchscript, or auto (torchscript on a CPU)"))
 READING = (
-    Option("images", "path", None, "a volume file, DICOMDIR, folder (with all below) or CSV of cases", compared=True),
-    replace(SERIES, help="DICOM series by description (* and ?), modality, UID; null: no localizers"),
-    TILT,
-    VOLUME,
-    *CACHE,
+    *compared(
+        Option("images", "path", None, "a volume file, DICOMDIR, folder (with all below) or CSV of cases"),
+    ),
+    replace(shared.SERIES, help="DICOM series by description (* and ?), modality, UID; null: no localizers"),
+    shared.TILT,
+    shared.VOLUME,
+    *shared.CACHE,
     Option("num_workers", "integer", 0, "processes that read cases; 0: a thread reads one ahead"),
 )
 RUNNING = (
@@ -28,44 +30,30 @@ RUNNING = (
     Option(
         "report_names", "switch", True, "name cases after their files and folders in the report; false: number them"
     ),
-    Option("amp", "switch", False, "mixed precision on a GPU", compared=True),
-    DEVICE,
+    *compared(Option("amp", "switch", False, "mixed precision on a GPU")),
+    shared.DEVICE,
 )
 
 INFERENCE = (
     *READING,
     *RUNNING,
     OUTPUT_DIR,
-    Option("weights", "path", BUNDLE_MODEL, "model with its card; default: the bundle's own"),
-    Option(
-        "dicom_sr", "switch", False, "write a DICOM Structured Report per series (needs crossd[dicom])", compared=True
+    Option("weights", "path", shared.BUNDLE_MODEL, "model with its card; default: the bundle's own"),
+    *compared(
+        Option("dicom_sr", "switch", False, "write a DICOM Structured Report per series (needs crossd[dicom])"),
+        Option("evidence_class", "text", None, "class of the evidence maps; null: the finding, else the predicted"),
+        Option(
+            "evidence",
+            "choice",
+            "auto",
+            "what the map shows; auto: windows, or gradient where they all say the same",
+            choices=("auto", "windows", "gradient", "occlusion"),
+        ),
+        Option("saliency", "choice", None, "gradcam: a Grad-CAM map per case too; null: none", choices=("gradcam",)),
+        Option("saliency_layer", "text", None, "layer that Grad-CAM looks at; null: the last stage"),
+        Option("skip_background", "switch", False, "leave out windows of background only"),
     ),
-    Option(
-        "evidence_class",
-        "text",
-        None,
-        "class of the evidence maps; null: the finding, else the predicted",
-        compared=True,
-    ),
-    Option(
-        "evidence",
-        "choice",
-        "auto",
-        "what the map shows; auto: windows, or gradient where they all say the same",
-        compared=True,
-        choices=("auto", "windows", "gradient", "occlusion"),
-    ),
-    Option(
-        "saliency",
-        "choice",
-        None,
-        "gradcam: a Grad-CAM map per case too; null: none",
-        compared=True,
-        choices=("gradcam",),
-    ),
-    Option("saliency_layer", "text", None, "layer that Grad-CAM looks at; null: the last stage", compared=True),
-    *(replace(option, compared=option.name != "sw_batch_size") for option in (*WINDOWS, *AGGREGATE)),
-    Option("skip_background", "switch", False, "leave out windows of background only", compared=True),
+    *(replace(option, compared=option.name != "sw_batch_size") for option in (*shared.WINDOWS, *shared.AGGREGATE)),
     BACKEND,
 )
 
@@ -74,20 +62,20 @@ INFERENCE_SEGMENTATION = (
     *RUNNING,
     replace(OUTPUT_DIR, help="receives masks/, segmentations.csv, report.html, journal/"),
     Option("weights", "path", None, "a model trained with train_segmentation.json"),
-    replace(ROI_SIZE, default="$@card['input']['roi_size']", compared=True),
-    *(replace(option, compared=option.name == "overlap") for option in WINDOWS),
+    replace(shared.ROI_SIZE, default="$@card['input']['roi_size']", compared=True),
+    *(replace(option, compared=option.name == "overlap") for option in shared.WINDOWS),
     replace(BACKEND, default="eager"),
 )
 
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 INFERENCE_TRT = (
-    Option(
-        "precision",
-        "choice",
-        "fp32",
-        "precision of TensorRT; all but fp32 are faster and round",
-        compared=True,
-        choices=PRECISIONS,
+    *compared(
+        Option(
+            "precision",
+            "choice",
+            "fp32",
+            "precision of TensorRT; all but fp32 are faster and round",
+            choices=("fp32", "tf32", "fp16", "bf16"),
+        ),
     ),
     Option(
         "plan",

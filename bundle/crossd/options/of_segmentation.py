@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from crossd.options import shared
 from crossd.options.of_training import EVALUATED, LABELS, TRAIN
-from crossd.options.option import Option, with_defaults
-from crossd.options.shared import NETWORK, START
+from crossd.options.option import Option, compared, with_defaults
 
 CLASSES = Option(
     "classes", ("mapping", "texts"), None, "class names from value 0 on, or by value; null: dataset.json's"
@@ -16,7 +16,7 @@ _SEGMENTATION = (
     Option("images", "path", None, "folder of dataset.json (Decathlon), or that the paths in labels start from"),
     replace(LABELS, help="table of cases: image (or image_1, …), mask, case, patient, split"),
     CLASSES,
-    START,
+    shared.START,
     Option(
         "network",
         "text",
@@ -27,7 +27,7 @@ _SEGMENTATION = (
         "convs", "text", "$@base['network'].get('convs', 'plain')", "convolutions of MONAI's networks: plain or crossd"
     ),
     *with_defaults(
-        NETWORK,
+        shared.NETWORK,
         network_options={},
         depth="$@base['network'].get('depth', 18)",
         width="$@base['network'].get('width', 64)",
@@ -38,14 +38,10 @@ _SEGMENTATION = (
         "$@base['network'].get('deep_supervision', 2)",
         "coarser scales of CrossDUNet that have a loss too",
     ),
-    Option("allow_empty", "switch", False, "whether a mask may be background only; false: an error", compared=True),
-    Option("crops", "integer", 2, "crops of roi_size of each case in a step", compared=True),
-    Option(
-        "crop_ratios",
-        "numbers",
-        None,
-        "how often a crop's centre lies in each class; null: equally often",
-        compared=True,
+    *compared(
+        Option("allow_empty", "switch", False, "whether a mask may be background only; false: an error"),
+        Option("crops", "integer", 2, "crops of roi_size of each case in a step"),
+        Option("crop_ratios", "numbers", None, "how often a crop's centre lies in each class; null: equally often"),
     ),
     *with_defaults(TRAIN, epochs=100, batch_size=2, affine_prob=0.3),
 )

@@ -4,56 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crossd.options.option import Option
-from crossd.options.shared import (
-    AGGREGATE,
-    BOOTSTRAP_SAMPLES,
-    BUNDLE_MODEL,
-    CACHE,
-    CACHE_GB,
-    CLASS_WEIGHTS,
-    CLASSIFIER,
-    DEVICE,
-    EPOCHS,
-    INTENSITY,
-    LABEL_SMOOTHING,
-    NETWORK,
-    NORMALISATION,
-    PLANE,
-    RESUMED,
-    ROI_SIZE,
-    SCORED,
-    SERIES,
-    SKIP_UNREADABLE,
-    SPACING,
-    SPLIT_SEED,
-    START,
-    TASK,
-    TILT,
-    TRAINABLE,
-    VOLUME,
-    WINDOWS,
-)
+from crossd.options import shared
+from crossd.options.option import Option, compared
 
 LABELS = Option("labels", "path", None, "table of cases: image (or image_1, …), label, case, patient, split")
-CHANGES = (
+CHANGES = compared(
     Option(
-        "flip_axes",
-        "integers",
-        [2],
-        "axes mirrored at random (0 depth, 1 height, 2 width); [] if classes are sides",
-        compared=True,
+        "flip_axes", "integers", [2], "axes mirrored at random (0 depth, 1 height, 2 width); [] if classes are sides"
     ),
-    Option("affine_prob", "number", 0.5, "probability of a small rotation, scaling and shift", compared=True),
-    Option("intensity_prob", "number", 0.3, "probability of each change of contrast, brightness, noise", compared=True),
+    Option("affine_prob", "number", 0.5, "probability of a small rotation, scaling and shift"),
+    Option("intensity_prob", "number", 0.3, "probability of each change of contrast, brightness, noise"),
 )
 
 TRAIN = (
     Option("images", "path", None, "folder that the paths in labels start from; null: the folder of labels"),
     LABELS,
     Option("output_dir", "path", "$@bundle_root + '/output'", "receives model.pt, datalist.csv and checkpoints"),
-    replace(START, default=BUNDLE_MODEL, optional=True),
-    replace(TASK, default="$'multiclass' if @options.labels is not None else @base.get('task', 'multiclass')"),
+    replace(shared.START, default=shared.BUNDLE_MODEL, optional=True),
+    replace(shared.TASK, default="$'multiclass' if @options.labels is not None else @base.get('task', 'multiclass')"),
     Option("classes", "texts", None, "class names in order; null: found in labels"),
     Option(
         "negative_class",
@@ -63,31 +31,31 @@ TRAIN = (
         optional=True,
     ),
     Option("split_fractions", "numbers", [0.7, 0.15, 0.15], "shares of train, val, test where labels have no split"),
-    SPLIT_SEED,
+    shared.SPLIT_SEED,
     Option("allow_untested", "switch", False, "whether a class may be without test cases; false: an error"),
-    SKIP_UNREADABLE,
-    TRAINABLE,
-    *EPOCHS,
-    CLASS_WEIGHTS,
-    LABEL_SMOOTHING,
-    *SCORED,
-    PLANE,
-    SPACING,
-    ROI_SIZE,
-    INTENSITY,
-    *NORMALISATION,
-    replace(CLASSIFIER, default="@net", item=True),
-    *NETWORK,
-    *WINDOWS,
-    *AGGREGATE,
+    shared.SKIP_UNREADABLE,
+    shared.TRAINABLE,
+    *shared.EPOCHS,
+    shared.CLASS_WEIGHTS,
+    shared.LABEL_SMOOTHING,
+    *shared.SCORED,
+    shared.PLANE,
+    shared.SPACING,
+    shared.ROI_SIZE,
+    shared.INTENSITY,
+    *shared.NORMALISATION,
+    replace(shared.CLASSIFIER, default="@net", item=True),
+    *shared.NETWORK,
+    *shared.WINDOWS,
+    *shared.AGGREGATE,
     *CHANGES,
-    SERIES,
-    TILT,
-    VOLUME,
-    CACHE_GB,
-    *CACHE,
-    *RESUMED,
-    DEVICE,
+    shared.SERIES,
+    shared.TILT,
+    shared.VOLUME,
+    shared.CACHE_GB,
+    *shared.CACHE,
+    *shared.RESUMED,
+    shared.DEVICE,
 )
 
 RECORDED_SPLITS = "$os.path.join(os.path.dirname(@options.weights), 'datalist.csv')"
@@ -102,12 +70,12 @@ EVALUATED = (
         optional=True,
     ),
     Option("split", "text", None, "train, val, test or all; null: test, or val where there is no test"),
-    BOOTSTRAP_SAMPLES,
+    shared.BOOTSTRAP_SAMPLES,
     Option("evaluation_dir", "path", "$@options.output_dir + '/evaluation'", "receives the report and metrics.json"),
 )
 EVALUATE = (
     *EVALUATED,
-    replace(TASK, default="$@base['task']", help="task of the model; default: as its card says"),
+    replace(shared.TASK, default="$@base['task']", help="task of the model; default: as its card says"),
     Option("classes", "texts", "$@base['class_names']", "class names; default: as the model's card says"),
     Option(
         "negative_class",

@@ -91,6 +91,11 @@ class Option:
         return CrossDError(f"`{self.name}` must be {self.takes}; got {value!r}. {remedy}.")
 
 
+def compared(*options: Option) -> tuple[Option, ...]:
+    """The same, of which a run is only resumed under equal values."""
+    return tuple(replace(option, compared=True) for option in options)
+
+
 def with_defaults(options: Iterable[Option], **defaults: Any) -> tuple[Option, ...]:
     """Those of some options that are named, with other defaults.
 
@@ -174,5 +179,4 @@ KINDS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "mapping": (_mapping, "names and values, as in {'a':1}"),
     "device": (_device, "a device of torch, as cpu or cuda:0"),
     "choice": (_fail, "one of a few words"),
-    "any": (lambda value: value, "a value"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossd.options.option import Option
+from crossd.options.option import Option, compared
 
 BUNDLE_MODEL = "$@bundle_root + '/models/model.pt'"
 CUDA_IF_ANY = "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')"
@@ -14,21 +14,16 @@ CACHE = (
     Option("cache_dir_gb", "number", 100, "size that cache_dir may have, GiB"),
 )
 CACHE_GB = Option("cache_gb", "number", 4, "memory for decoded cases, GiB per process")
-VOLUME = Option("volume", "integer", None, "which volume of 4D files, from 0; null: as FILE@NUMBER says", compared=True)
-TILT = Option(
-    "tilt",
-    "choice",
-    "correct",
-    "DICOM series of a tilted gantry: corrected (resampled) or refused",
-    compared=True,
-    choices=("correct", "refuse"),
-)
-SERIES = Option(
-    "series",
-    ("text", "texts"),
-    None,
-    "DICOM series where a folder has several: description, modality or UID",
-    compared=True,
+VOLUME, TILT, SERIES = compared(
+    Option("volume", "integer", None, "which volume of 4D files, from 0; null: as FILE@NUMBER says"),
+    Option(
+        "tilt",
+        "choice",
+        "correct",
+        "DICOM series of a tilted gantry: corrected (resampled) or refused",
+        choices=("correct", "refuse"),
+    ),
+    Option("series", ("text", "texts"), None, "DICOM series where a folder has several: description, modality or UID"),
 )
 WINDOWS = (
     Option("overlap", "number", 0.5, "overlap of neighbouring windows, share of their size"),
@@ -75,20 +70,9 @@ NORMALISATION = (
     ),
 )
 IMAGE_SIZE = Option("image_size", "integer", 224, "sides of the squares that the 2D network sees, pixels")
-FLIP_AXES_2D = Option(
-    "flip_axes",
-    "integers",
-    [1],
-    "axes mirrored at random (0 height, 1 width); [] where classes are sides",
-    compared=True,
-)
-
 # Of training, on images and on volumes
 IMAGE_ROOT = Option(
     "image_root", "path", None, "folder that names in a .csv start from; null: its own or the one above"
-)
-START = Option(
-    "weights", "path", None, "checkpoint, or name as efficientnet-lite0, to start from; null: random", compared=True
 )
 TASK = Option(
     "task",
@@ -97,24 +81,23 @@ TASK = Option(
     "multiclass: one class per case; multilabel: any number",
     choices=("multiclass", "multilabel"),
 )
-TRAINABLE = Option(
-    "trainable", "text", "all", "head: last layer. norms: it and all norms. all: every layer", compared=True
-)
 SKIP_UNREADABLE = Option(
     "skip_unreadable", "switch", False, "leave out what cannot be read and list it in skipped.csv; false: an error"
 )
 SPLIT_SEED = Option("split_seed", "integer", 0, "seed of the split and of the choice of cases")
-CLASS_WEIGHTS = Option(
-    "class_weights",
-    ("choice", "numbers"),
-    "balanced",
-    "balanced: each class counts the same; null: each case; or one number each",
-    compared=True,
-    choices=("balanced",),
-    optional=True,
-)
-LABEL_SMOOTHING = Option(
-    "label_smoothing", "number", 0.0, "label smoothing of the cross-entropy, multiclass only", compared=True
+START, TRAINABLE, CLASS_WEIGHTS, LABEL_SMOOTHING, FLIP_AXES_2D = compared(
+    Option("weights", "path", None, "checkpoint, or name as efficientnet-lite0, to start from; null: random"),
+    Option("trainable", "text", "all", "head: last layer. norms: it and all norms. all: every layer"),
+    Option(
+        "class_weights",
+        ("choice", "numbers"),
+        "balanced",
+        "balanced: each class counts the same; null: each case; or one number each",
+        choices=("balanced",),
+        optional=True,
+    ),
+    Option("label_smoothing", "number", 0.0, "label smoothing of the cross-entropy, multiclass only"),
+    Option("flip_axes", "integers", [1], "axes mirrored at random (0 height, 1 width); [] where classes are sides"),
 )
 CLASSIFIER = Option(
     "network", "text", None, "CrossDResNet, CrossDEfficientNetLite (lite0, lite1, lite2); null: as weights"
@@ -124,25 +107,25 @@ NETWORK = (
     Option("width", "integer", None, "channels of a ResNet's finest level; null: as weights"),
     Option("network_options", "mapping", {}, "further arguments of the network's class"),
 )
-EPOCHS = (
-    Option("epochs", "integer", 50, "number of epochs", compared=True),
-    Option("batch_size", "integer", 8, "training cases per step and process", compared=True),
-    Option("learning_rate", "number", 0.001, "learning rate after warm-up", compared=True),
-    Option("warmup_epochs", "integer", 2, "epochs of warm-up, in which the learning rate rises", compared=True),
-    Option("weight_decay", "number", 0.01, "weight decay of the optimiser", compared=True),
+EPOCHS = compared(
+    Option("epochs", "integer", 50, "number of epochs"),
+    Option("batch_size", "integer", 8, "training cases per step and process"),
+    Option("learning_rate", "number", 0.001, "learning rate after warm-up"),
+    Option("warmup_epochs", "integer", 2, "epochs of warm-up, in which the learning rate rises"),
+    Option("weight_decay", "number", 0.01, "weight decay of the optimiser"),
 )
-SCORED = (
-    Option(
-        "patience", "integer", None, "stop after so many validations without a better score; null: never", compared=True
-    ),
-    Option("val_interval", "integer", 1, "epochs between validations", compared=True),
+SCORED = compared(
+    Option("patience", "integer", None, "stop after so many validations without a better score; null: never"),
+    Option("val_interval", "integer", 1, "epochs between validations"),
 )
 RESUMED = (
     Option("resume", "switch", True, "go on with the run in output_dir; false: start again"),
-    Option("seed", "integer", 0, "seed of initial weights, order and augmentation", compared=True),
     Option("num_workers", "integer", 0, "processes that prepare batches, with the same result; 0: none"),
-    Option("amp", "switch", False, "mixed precision in training, on a GPU", compared=True),
     Option("tensorboard", "switch", True, "write curves to output_dir/tensorboard"),
+    *compared(
+        Option("seed", "integer", 0, "seed of initial weights, order and augmentation"),
+        Option("amp", "switch", False, "mixed precision in training, on a GPU"),
+    ),
 )
 PROGRESS = Option("progress", "switch", True, "show a progress bar")
 CHECK_IMAGES = Option(
@@ -152,11 +135,11 @@ CROPS = (
     Option("val_fraction", "number", 0.1, "share of validation images where a source has no split"),
     Option("limit_per_class", "integer", None, "images of each class, chosen at random; null: all"),
     CHECK_IMAGES,
-    Option("crop_scale", "numbers", [0.08, 1.0], "least and largest share of the area in a random crop", compared=True),
-    Option(
-        "crop_ratio", "numbers", [0.75, 1.3333333], "least and largest width / height of a random crop", compared=True
+    *compared(
+        Option("crop_scale", "numbers", [0.08, 1.0], "least and largest share of the area in a random crop"),
+        Option("crop_ratio", "numbers", [0.75, 1.3333333], "least and largest width / height of a random crop"),
+        Option("val_crop", "number", 0.875, "share of the shorter side that validation sees, in the middle"),
     ),
-    Option("val_crop", "number", 0.875, "share of the shorter side that validation sees, in the middle", compared=True),
     PROGRESS,
 )
 BOOTSTRAP_SAMPLES = Option("bootstrap_samples", "integer", 1000, "draws of the 95 % intervals of the test metrics")

@@ -1,5 +1,3 @@
 """The report of a run over many cases: one page that opens from disk, without network."""
 
 from crossd.report.report_page import ReportPage
-
-__all__ = ["ReportPage"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crossd.bundle import is_bundles_own
+from crossd.bundle import own_metadata
 from crossd.version import __version__
 
 _METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy"}
@@ -23,42 +23,28 @@ def model_facts(
     The bundle's `metadata.json` speaks of the model it was published with. A checkpoint with another card, your own
     for instance, is another model, so name, version and intended use are then not taken from there.
 
-    Args:
-        card: the model's card.
-        metadata: path of the bundle's `metadata.json`.
-        weights: the checkpoint's path; its name is shown, its folder is not.
-
     >>> card = {"task": "multiclass", "class_names": ["a", "b"], "negative_class": None, "data": "phantoms"}
     >>> model_facts(card | {"input": {"plane": "axial", "spacing": None, "channels": ["t1"]}})["Input"]
     '1 channel (t1), axial slices, voxels as they are'
     """
-    described = _metadata(metadata)
-    own = is_bundles_own(card, described)
+    own = own_metadata(card, metadata)
     classes = list(card["class_names"])
     negative = card.get("negative_class")
     named = [f"{name} (nothing found)" if index == negative else name for index, name in enumerate(classes)]
     segments = card.get("task") == "segmentation"
     rule = "any number of these" if card.get("task") == "multilabel" else "one of these"
     facts = {
-        "Model": str(described["name"]) if own else "a checkpoint of your own",
-        "Version": f"{described['version']}, crossd {__version__}" if own else f"crossd {__version__}",
+        "Model": str(own.get("name", "a checkpoint of your own")),
+        "Version": f"{own['version']}, crossd {__version__}" if own else f"crossd {__version__}",
         "Weights": Path(weights).name if weights else "",
         "Says": f"a mask of {', '.join(classes[1:])}" if segments else f"{rule}: {', '.join(named)}",
         "Input": _input(card.get("input") or {}),
         "Trained on": _text(card.get("data")),
         "Scope": _scope(card.get("scope")),
-        "Measured": _metrics(described.get("eval_metrics") if own else card.get("metrics")),
-        "Intended use": str(described.get("intended_use") or UNSTATED) if own else UNSTATED,
+        "Measured": _metrics(own.get("eval_metrics") if own else card.get("metrics")),
+        "Intended use": str(own.get("intended_use") or UNSTATED),
     }
     return {term: text for term, text in facts.items() if text}
-
-
-def _metadata(path: str | Path | None) -> dict[str, Any]:
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) and {"name", "version"} <= set(found) else {}
 
 
 def _input(seen: dict[str, Any]) -> str:

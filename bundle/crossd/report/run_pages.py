@@ -41,9 +41,6 @@ class RunPages:
 
         Returns:
             How many cases have pictures already, and the numbers of those that are kept.
-
-        Raises:
-            OSError: for a folder that cannot be written.
         """
         self._around = (head, tail, unfinished)
         self._order = list(order)
@@ -67,11 +64,7 @@ class RunPages:
         return self._page is not None
 
     def add(self, html: str, answer: Answer) -> None:
-        """Add a case of this process.
-
-        Raises:
-            OSError: when the disk is full, say; the page is closed then.
-        """
+        """Add a case of this process."""
         assert self._page is not None  # is_open
         page, self._page = self._page, None
         text = html.encode(errors="replace")  # file names may hold bytes that are no text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -39,8 +39,12 @@ MASK_NOTE = (
 )
 
 
-class View(Protocol):
-    """What a page shows of a task: `ClassView`, `MaskView`.
+class ClassView:
+    """What a page shows of a run that classifies.
+
+    Args:
+        class_names: of the model.
+        saliency: whether there are Grad-CAM maps.
 
     Attributes:
         kind: of the report, in a word.
@@ -49,38 +53,6 @@ class View(Protocol):
         maps: what lies over the slices, by kind, and what that is called.
         peak: what the button says that goes to the slices where it shows most.
         notes: what to know to read them.
-    """
-
-    kind: str
-    filter: str
-    choices: list[str]
-    columns: list[str]
-    maps: Mapping[str, str]
-    peak: str
-    notes: list[str]
-
-    def found(self, answer: Answer) -> list[str]:
-        """Of `choices`, those that fit a case; an empty text where none does."""
-
-    def cells(self, answer: Answer) -> list[str]:
-        """A case's, as HTML."""
-
-    def side(self, answer: Answer) -> str:
-        """What stands beside the pictures, as HTML."""
-
-    def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, WindowMap | Tensor]:
-        """The maps of a case with an answer, by kind; masks are class indices `(depth, height, width)` of its image."""
-
-    def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
-        """Further facts of a case with an answer."""
-
-
-class ClassView(View):
-    """Of a run that classifies; see `View`.
-
-    Args:
-        class_names: of the model.
-        saliency: whether there are Grad-CAM maps.
     """
 
     kind = "Classification"
@@ -95,11 +67,13 @@ class ClassView(View):
         self.notes = [NOTE, *([SALIENCY_NOTE] if saliency else []), SCOPE_NOTE]
 
     def found(self, answer: Answer) -> list[str]:
+        """Of `choices`, those that fit a case; an empty text where none does."""
         predicted = answer.details["predicted_class"] or ""
         known = [name for name in self.classes if predicted and name in predicted.split(";")]
         return known or [predicted]  # of an earlier card
 
     def cells(self, answer: Answer) -> list[str]:
+        """A case's, as HTML."""
         chances = answer.details["probabilities"]
         values: list[float | None] = [None] * (len(self.columns) - 1)
         if chances:
@@ -111,6 +85,7 @@ class ClassView(View):
         ]
 
     def side(self, answer: Answer) -> str:
+        """What stands beside the pictures, as HTML."""
         chances, chosen = answer.details["probabilities"], self.found(answer)
         if not chances:
             return ""
@@ -122,9 +97,11 @@ class ClassView(View):
         return _classes("Probabilities", rows)
 
     def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, WindowMap]:
+        """The maps of a case with an answer, by kind."""
         return explanation.maps
 
     def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
+        """Further facts of a case with an answer."""
         shown = answer.details["evidence_class"]
         values = said["evidence"].probabilities[:, self.classes.index(shown)].tolist()
         many = f"{len(values)}, saying {min(values):.3f} to {max(values):.3f}"
@@ -139,8 +116,8 @@ def _bar(value: float) -> str:
     return f'<span class="bar" style="--p:{100 * value:.1f}%"><i></i></span>'
 
 
-class MaskView(View):
-    """Of a run that segments; see `View`.
+class MaskView:
+    """What a page shows of a run that segments; attributes and methods are those of `ClassView`.
 
     Args:
         class_names: of the model, the background first.
@@ -181,12 +158,16 @@ class MaskView(View):
         return _classes("Volumes", rows)
 
     def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, Tensor]:
+        """The mask of a case with an answer, class indices `(depth, height, width)` of its image."""
         assert case.image is not None  # it has an answer
         mask = said["pred"] if said["pred"].dtype == np.uint8 else said["pred"].astype(np.int32)
         return {"mask": nearest_on(mask, tidy_affine(said["affine"]), case.image).as_tensor()[0]}
 
     def details(self, said: Mapping[str, Any], answer: Answer) -> dict[str, str]:
         return {"Mask": answer.files["mask"] or ""}
+
+
+View = ClassView | MaskView
 
 
 def _classes(title: str, rows: str) -> str:

@@ -1,25 +1,8 @@
 """Segmentation: networks and their cards, masks in the input's own space, and how good they are."""
 
-from crossd.cards.from_data import segmentation_card
-from crossd.cards.from_weights import segmentation_base, trained_segmentation
+from crossd.cards.from_weights import segmentation_base
 from crossd.inference.input_space import mask_in_input_space
-from crossd.segmentation.augmenting import mask_augmentation
 from crossd.segmentation.case_scores import SegmentationReport, case_metrics, summarise
 from crossd.segmentation.mask_answers import Segmentation, segment_cases
 from crossd.segmentation.networks import SegmentationWeightsLoader, network_arguments, segmentation_network
-
-__all__ = [
-    "Segmentation",
-    "SegmentationReport",
-    "SegmentationWeightsLoader",
-    "case_metrics",
-    "mask_augmentation",
-    "mask_in_input_space",
-    "network_arguments",
-    "segment_cases",
-    "segmentation_base",
-    "segmentation_card",
-    "segmentation_network",
-    "summarise",
-    "trained_segmentation",
-]
+from crossd.training.augmenting import mask_augmentation

@@ -62,7 +62,6 @@ class SegmentationReport:
         self.cases: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
-        """Register with the evaluator; MONAI calls this."""
         engine.add_event_handler(Events.STARTED, lambda _: self.cases.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.compare)
         engine.add_event_handler(Events.COMPLETED, self.write)

@@ -9,19 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import monai.networks.nets
-from ignite.engine import Engine, Events
 from torch import nn
 
 from crossd.cards.by_monai import card_to_build, with_its_weights
-from crossd.cards.from_weights import card_of, is_none
 from crossd.cards.memory import built
 from crossd.cards.rules import SELF_SUPERVISED
-from crossd.checkpoints import load_pretrained, read_checkpoint
+from crossd.checkpoints import TransferReport, load_pretrained
 from crossd.conv import crossd_convs
 from crossd.errors import CrossDError, one_of
 from crossd.networks import CrossDUNet
 from crossd.networks.monai_encoders import MONAI_ENCODERS
-from crossd.training.pretrained import contradictions
+from crossd.training.pretrained import PretrainedCheckpointLoader
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +68,6 @@ def segmentation_network(card: Mapping[str, Any], training: bool = True) -> nn.M
 def network_name(name: str) -> str:
     """The class that is meant, whatever the case of its letters; `crossd` for `CrossDUNet`.
 
-    Raises:
-        CrossDError: when there is none of that name.
-
     >>> network_name("crossd"), network_name("segresnet"), network_name("unet")
     ('CrossDUNet', 'SegResNet', 'UNet')
     """
@@ -111,49 +106,26 @@ def network_arguments(
     return {"name": name, "convs": convs, **known, **options}
 
 
-class SegmentationWeightsLoader:
-    """Loads weights of any layout that `crossd.load_pretrained` knows when the run starts, and logs its report.
+class SegmentationWeightsLoader(PretrainedCheckpointLoader):
+    """`PretrainedCheckpointLoader` of a network that segments.
 
     A classifier's or a self-supervised encoder's weights go into the encoder of a `CrossDUNet`, those of the encoder of
     one of MONAI's networks into that; the decoder then starts from random weights. A segmentation model's go into the
     whole network; the heads of a `CrossDUNet` are taken over only when its card names the very same classes
     in the same order, the last layer of another network whenever there are as many.
-
-    Args:
-        network: changed in place.
-        weights: checkpoint file, or `"none"` for random weights.
-        card: of the model to be trained.
-
-    Raises:
-        CrossDError: when the run starts, for a file that is missing, is no checkpoint, or is of another architecture.
     """
 
     def __init__(self, network: nn.Module, weights: str | None, card: Mapping[str, Any]) -> None:
-        self.network = network
-        self.weights = weights
-        self.card = card
+        super().__init__(network, weights, card["class_names"], card=card)
 
-    def attach(self, engine: Engine) -> None:
-        """Register with the trainer; MONAI calls this."""
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        if engine.state.epoch:  # a trainer that goes on
-            return
-        if is_none(self.weights):
-            logger.info("training starts from random weights")
-            return
-        content = read_checkpoint(str(self.weights))
-        card = card_of(str(self.weights), content)
+    def load(self, content: Mapping[str, Any], card: Mapping[str, Any]) -> TransferReport:
+        """Take over what fits of a checkpoint."""
         state, allowed = content["model"], []
         heads = getattr(self.network, "head_part", None)
-        if heads and card.get("task") == "segmentation" and card.get("class_names") != self.card["class_names"]:
+        if heads and card.get("task") == "segmentation" and card.get("class_names") != self.class_names:
             state = {name: value for name, value in state.items() if not name.startswith(f"{heads}.")}
             allowed = [f"{heads}.*"]
-            logger.info("the heads start from random weights: the classes are %s", self.card["class_names"])
+            logger.info("the heads start from random weights: the classes are %s", self.class_names)
         if card.get("task") == SELF_SUPERVISED and card.get("encoder") in MONAI_ENCODERS:
             allowed = [name for name in self.network.state_dict() if name not in state]
-        report = load_pretrained(self.network, {**content, "model": state}, allow_missing=allowed)
-        logger.info("%s\n%s", self.weights, report)
-        for difference in contradictions(card, self.card):
-            logger.warning("%s: %s", self.weights, difference)
+        return load_pretrained(self.network, {**content, "model": state}, allow_missing=allowed)

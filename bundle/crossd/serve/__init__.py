@@ -3,5 +3,3 @@
 from crossd.serve.ledger import Ledger
 from crossd.serve.nodes import Node, parse_node
 from crossd.serve.watch import LEDGER, STATE, Settings, make_state, watch
-
-__all__ = ["LEDGER", "STATE", "Ledger", "Node", "Settings", "make_state", "parse_node", "watch"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from crossd.bundle import check_version
 from crossd.errors import CrossDError
-from crossd.inference import Case, StructuredReports
+from crossd.inference import StructuredReports
 from crossd.inference.case_scope import CaseScope
 from crossd.options import literal
 from crossd.serve.series_versions import content_digest
@@ -20,7 +20,8 @@ class Inference:
     """What `configs/inference.json` makes.
 
     Attributes:
-        evaluator: MONAI's; `run()` loads the weights, then takes cases from its `data_loader` until that ends.
+        evaluator: MONAI's; `run()` loads the weights, then takes batches of one item of `crossd.inference.CaseDataset`
+            from its `data_loader`, which may let wait for them, until that ends.
         preprocessing: from a source to what the network takes.
         reports: writes a Structured Report of each case.
         scope: tells whether a case is like those that the model was trained on.
@@ -32,17 +33,6 @@ class Inference:
     reports: StructuredReports
     model: str
     scope: CaseScope
-
-    def run(self, cases: Iterable[list[Case]], handler: Any) -> None:
-        """Classify cases as they come, with one loading of the weights, until there are no more.
-
-        Args:
-            cases: batches of one item of `crossd.inference.CaseDataset`; the next one may let wait for it.
-            handler: sees each case when it is classified.
-        """
-        handler.attach(self.evaluator)
-        self.evaluator.data_loader = cases
-        self.evaluator.run()
 
 
 def prepare_inference(bundle_root: Path, folder: Path, **options: Any) -> Inference:

@@ -56,7 +56,6 @@ class Desk:
     _outcomes: list[tuple[str, Mapping[str, Any] | str]] = field(default_factory=list)
 
     def attach(self, engine: Engine) -> None:
-        """Register with the evaluator."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.note)
 
     def note(self, engine: Engine) -> None:

@@ -191,11 +191,7 @@ class _Unwanted(Exception):
 
 
 def _first(peer: Peer) -> bytes:
-    """The beginning of what a connection says first, up to the AE titles; it stays to be read.
-
-    Raises:
-        _Unwanted: what cannot become an association.
-    """
+    """The beginning of what a connection says first, up to the AE titles; it stays to be read."""
     end = time.monotonic() + TO_ASSOCIATE
     while (left := end - time.monotonic()) > 0:
         try:

@@ -48,9 +48,6 @@ def parse_node(text: str, option: str = "--send") -> Node:
 def check_ae_title(text: str, option: str = "--allow") -> str:
     r"""An application entity title without the blanks around it (PS3.5, table 6.2-1, AE).
 
-    Raises:
-        CrossDError: when it is empty, longer than 16 characters, or not plain ASCII without a backslash.
-
     >>> check_ae_title(" ORTHANC ")
     'ORTHANC'
     >>> check_ae_title("A\\B")

@@ -12,8 +12,6 @@ from crossd.serve.ledger import Ledger, Report
 from crossd.serve.series_versions import Version
 from crossd.version import __version__
 
-_WAITING, _SENT = "outbox", "sent"
-
 
 class Outbox:
     """The reports of a watcher, as files named by their SOPInstanceUID: `outbox/` waits, `sent/` was accepted.
@@ -25,7 +23,7 @@ class Outbox:
     """
 
     def __init__(self, state: Path, model: str) -> None:
-        self.waiting, self.accepted = state / _WAITING, state / _SENT
+        self.waiting, self.accepted = state / "outbox", state / "sent"
         self.model = model
         for folder in (self.waiting, self.accepted):
             folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,6 @@ LONGEST_REQUEST = 2**18  # of an A-ASSOCIATE-RQ: 128 contexts with every encodin
 WHOLE = 30.0  # seconds for one PDU, and for one answer to be taken
 IDLE = 60.0  # seconds in which something must get on
 _ENOUGH = 2**14  # bytes that count as getting on
-
 _REQUEST = 1  # the type of an A-ASSOCIATE-RQ
 
 
@@ -38,11 +37,7 @@ class Peer(socket.socket):
         self._head, self._left, self._until, self._since = b"", 0, 0.0, 0
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """At most so many bytes of the PDU at hand.
-
-        Raises:
-            OSError: it is too long, too slow, or the connection has gone on for a minute without getting on.
-        """
+        """At most so many bytes of the PDU at hand."""
         now = time.monotonic()
         if not self._left and not self._head:
             self._until = now + WHOLE
@@ -82,11 +77,7 @@ class Peer(socket.socket):
         return super().send(data, flags)
 
     def peek(self, size: int, seconds: float) -> bytes:
-        """The next bytes that are there, which stay to be read; none where the other side has closed.
-
-        Raises:
-            TimeoutError: nothing came.
-        """
+        """The next bytes that are there, which stay to be read; none where the other side has closed."""
         self.settimeout(seconds)
         return super().recv(size, socket.MSG_PEEK)
 

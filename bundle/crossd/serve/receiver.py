@@ -59,12 +59,9 @@ logger = logging.getLogger(__name__)
 class Receiver:
     """Takes images by C-STORE and writes each to `<study>/<series>/<instance>.dcm`, whole or not at all.
 
-    An object whose UID is that of another one, with other content, takes its name; the earlier one is kept as
-    `<instance>.earlier-<digest>.dcm`, and the log tells.
-
     Args:
         allowed: AE titles of those who may send; others are rejected.
-        folder: for the files; made when the first one comes.
+        folder: for the files, see `Received`.
 
     Raises:
         CrossDError: without anybody who may send, or when the address cannot be listened at.
@@ -142,11 +139,7 @@ class Receiver:
         return status
 
     def _judged(self, event: Any, arriving: Any) -> tuple[int, str] | None:
-        """Write an object; or the status to answer with, and why.
-
-        Raises:
-            OSError: the disk is full, say.
-        """
+        """Write an object; or the status to answer with, and why. `OSError`: the disk is full, say."""
         if arriving is None or arriving.refusal:
             return arriving.refusal if arriving is not None else (CANNOT_UNDERSTAND, "it has no data set")
         from pydicom.uid import UID as TransferSyntax

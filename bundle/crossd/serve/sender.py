@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from crossd.errors import CrossDError
 from crossd.serve.ledger import Ledger
 from crossd.serve.nodes import Node
 from crossd.serve.outbox import Outbox
@@ -173,15 +172,3 @@ class Sender(threading.Thread):
         if trouble != self._said:
             logger.warning("%s; trying again until it is accepted", trouble)
         self._said = trouble
-
-
-def require_pynetdicom() -> None:
-    """Refuse to start without the network.
-
-    Raises:
-        CrossDError: when pynetdicom is not installed.
-    """
-    from importlib.util import find_spec
-
-    if find_spec("pynetdicom") is None:
-        raise CrossDError('Reports are sent by pynetdicom, which is not installed. `pip install "crossd[serve]"`.')

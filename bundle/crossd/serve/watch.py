@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import shutil
@@ -23,7 +24,7 @@ from crossd.serve.ledger import Ledger
 from crossd.serve.nodes import Node
 from crossd.serve.outbox import Outbox
 from crossd.serve.receiver import Receiver
-from crossd.serve.sender import Sender, require_pynetdicom
+from crossd.serve.sender import Sender
 
 STATE = ".crossd-watch"  # hidden, so that what is in it is nobody's series
 LEDGER = "journal.sqlite"
@@ -79,7 +80,8 @@ def watch(settings: Settings, stop: threading.Event | None = None) -> int:
     Raises:
         CrossDError: when it cannot start: no folder, another watcher, no bundle or weights, nobody allowed to send.
     """
-    require_pynetdicom()
+    if importlib.util.find_spec("pynetdicom") is None:
+        raise CrossDError('Reports are sent by pynetdicom, which is not installed. `pip install "crossd[serve]"`.')
     SeriesFilter(settings.series)  # refuses what is none
     folder, stop = settings.folder.absolute(), stop or threading.Event()
     receiver = settings.listen and Receiver(settings.listen, settings.allow, folder / "received")
@@ -108,7 +110,9 @@ def watch(settings: Settings, stop: threading.Event | None = None) -> int:
             yield from desk
 
         try:
-            inference.run(cases(), desk)
+            desk.attach(inference.evaluator)
+            inference.evaluator.data_loader = cases()
+            inference.evaluator.run()
             if settings.once:
                 sender.deliver()
             return ledger.unfinished()

@@ -4,7 +4,7 @@ from crossd.cards.from_data import ssl_card
 from crossd.ssl.crop_views import GlobalAndSubCropsd
 from crossd.ssl.encoders import EncoderCheckpointLoader, build_encoder
 from crossd.ssl.heads import MiddleHead, PCRLHeads, SimilarityHead
-from crossd.ssl.image_views import ImageViewsd, image_spatial_changes
+from crossd.ssl.image_views import ImageViewsd
 from crossd.ssl.joint import JointBatches, JointDataset
 from crossd.ssl.pcrl import PCRLObjective, ViewOutput, annealing, similarity
 from crossd.ssl.pcrl_network import PCRLIteration, PCRLNetwork
@@ -14,39 +14,3 @@ from crossd.ssl.statistics import state_with_statistics
 from crossd.ssl.unlabelled_images import image_preprocessing, unlabelled_images
 from crossd.ssl.unlabelled_volumes import unlabelled_volumes, volume_preprocessing
 from crossd.ssl.view_sizes import image_sizes, volume_sizes, window_options
-
-__all__ = [
-    "EncoderCheckpointLoader",
-    "GlobalAndSubCropsd",
-    "ImageViewsd",
-    "JointBatches",
-    "JointDataset",
-    "MiddleHead",
-    "PCRLHeads",
-    "PCRLIteration",
-    "PCRLNetwork",
-    "PCRLObjective",
-    "PretrainingProgress",
-    "RestoredPlanes",
-    "Side",
-    "SimilarityHead",
-    "TermTable",
-    "ViewOutput",
-    "annealing",
-    "build_encoder",
-    "image_preprocessing",
-    "image_side",
-    "image_sizes",
-    "image_spatial_changes",
-    "present",
-    "similarity",
-    "ssl_card",
-    "state_with_statistics",
-    "unlabelled_images",
-    "unlabelled_volumes",
-    "volume_preprocessing",
-    "volume_side",
-    "volume_sizes",
-    "window_options",
-    "write_cases",
-]

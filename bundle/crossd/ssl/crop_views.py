@@ -57,16 +57,16 @@ def intersection_over_union(one: Box, other: Box) -> float:
     return common / (sum(volumes) - common)
 
 
-def spatial_changes() -> Compose:
+def spatial_changes(spatial_dims: int = 3) -> Compose:
     """What changes view and target alike: a mirrored left-right axis, small rotations and scalings.
 
     From the published code, which takes TorchIO's defaults: probability 1/2, 10° about each axis, 10 % of size. MONAI's
-    transforms instead of TorchIO's are ours.
+    transforms instead of TorchIO's are ours, and so are those of images, `(channel, height, width)`, about the middle.
     """
-    affine = RandAffine(
-        prob=1, rotate_range=[math.radians(10)] * 3, scale_range=[0.1] * 3, mode="bilinear", padding_mode="zeros"
-    )
-    return Compose([RandFlip(prob=0.5, spatial_axis=2), affine])
+    turns = [math.radians(10)] * (3 if spatial_dims == 3 else 1)
+    scales = [0.1] * spatial_dims
+    affine = RandAffine(prob=1, rotate_range=turns, scale_range=scales, mode="bilinear", padding_mode="zeros")
+    return Compose([RandFlip(prob=0.5, spatial_axis=spatial_dims - 1), affine])
 
 
 def intensity_changes(shuffle: bool) -> Compose:
@@ -75,9 +75,6 @@ def intensity_changes(shuffle: bool) -> Compose:
     From the published code, which takes TorchIO's defaults: blur of 0 to 2 voxels, noise of 0 to 0.25, gamma of
     `exp(±0.3)`, 100 patches of 4 × 4 × 8 voxels. Ours: MONAI's transforms, which draw gamma itself evenly, not its
     logarithm, and shuffle the voxels within each patch where TorchIO exchanges pairs of patches.
-
-    Args:
-        shuffle: whether to put parts in disorder; the published code does so in global views, not in sub-crops.
     """
     blur = (0.01, 2.0)
     changes: list[Any] = [

@@ -161,18 +161,10 @@ def _layers(conv: str) -> Any:
 
 
 class EncoderCheckpointLoader(PretrainedCheckpointLoader):
-    """Handler that gives the encoder the weights it starts from when the run starts, and logs what became of them.
-
-    Args:
-        weights: checkpoint file of any layout that `crossd.load_pretrained` knows; `"none"` for random weights.
-
-    Raises:
-        CrossDError: when the run starts, for a file that is missing, is no checkpoint, or does not fit the encoder.
-    """
+    """`PretrainedCheckpointLoader` of an encoder, which has to fit whole."""
 
     def __init__(self, encoder: Encoder, weights: str | None) -> None:
         super().__init__(encoder.net, weights, ())
 
     def load(self, content: Mapping[str, Any], card: Mapping[str, Any]) -> TransferReport:
-        """All of it: an encoder has no head."""
         return load_pretrained(self.network, content)

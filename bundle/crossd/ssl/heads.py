@@ -20,10 +20,7 @@ EXPANSION = 2  # from the published code: the predictor's hidden layer is twice 
 
 
 class SimilarityHead(nn.Module):
-    """A feature map as projection z = BN(mean over positions) and prediction p = MLP(z), C → 2C → C.
-
-    Args:
-        channels: C, of the feature map.
+    """A feature map of C channels as projection z = BN(mean over positions) and prediction p = MLP(z), C → 2C → C.
 
     >>> z, p = SimilarityHead(8)(torch.rand(2, 8, 4, 4, 4))
     >>> z.shape, p.shape
@@ -55,9 +52,6 @@ class SimilarityHead(nn.Module):
 
 class MiddleHead(nn.Module):
     """An image restored from a feature map: convolution 3³, batch norm, sigmoid, interpolated to the view's size.
-
-    Args:
-        spatial_dims: 2 or 3.
 
     >>> MiddleHead(3, 8, 1)(torch.rand(2, 8, 4, 4, 4), (8, 8, 8)).shape
     torch.Size([2, 1, 8, 8, 8])
@@ -91,14 +85,9 @@ class PCRLHeads(nn.Module):
 
     def __init__(self, spatial_dims: int, channels: Sequence[int], out_channels: int) -> None:
         super().__init__()
-        self.channels = tuple(channels)
-        if not self.channels:
-            raise CrossDError(
-                "PCRLHeads needs the channels of one feature map or more, got none. Example: [256, 128, 64]."
-            )
-        self.similarity = nn.ModuleList(SimilarityHead(c) for c in self.channels)
-        self.middle = nn.ModuleList(MiddleHead(spatial_dims, c, out_channels) for c in self.channels)
-        self.restore = Conv[Conv.CONV, spatial_dims](self.channels[-1], out_channels, kernel_size=1)
+        self.similarity = nn.ModuleList(SimilarityHead(c) for c in channels)
+        self.middle = nn.ModuleList(MiddleHead(spatial_dims, c, out_channels) for c in channels)
+        self.restore = Conv[Conv.CONV, spatial_dims](channels[-1], out_channels, kernel_size=1)
 
     def forward(self, features: Sequence[Tensor], sub_crops: bool = False) -> ViewOutput:
         """Outputs of one view.
@@ -108,14 +97,8 @@ class PCRLHeads(nn.Module):
             sub_crops: whether these are sub-crops, which are compared only, not restored.
 
         Raises:
-            CrossDError: for other feature maps than announced, and in training for a batch of one.
+            CrossDError: in training for a batch of one.
         """
-        got = tuple(feature.shape[1] for feature in features)
-        if got != self.channels:
-            raise CrossDError(
-                f"PCRLHeads was made for feature maps of {list(self.channels)} channels, got {list(got)}. Pass them "
-                "coarse to fine, or make it for these."
-            )
         pairs = [head(feature) for head, feature in zip(self.similarity, features, strict=True)]
         if sub_crops:
             return ViewOutput(pairs)

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from monai.config import KeysCollection
-from monai.transforms import Compose, RandAffine, RandFlip, Resize
+from monai.transforms import Compose, Resize
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from crossd.pseudo3d import Pseudo3D
 from crossd.pseudo3d.windows import pseudo_3d, window_grid
-from crossd.ssl.crop_views import Box, GlobalAndSubCropsd
-
-
-def image_spatial_changes() -> Compose:
-    """What changes a view of an image and its target alike: `spatial_changes` for `(channel, height, width)`.
-
-    A mirrored width with probability 1/2, 10° about the middle and 10 % of size: the amounts of the published code.
-    """
-    affine = RandAffine(
-        prob=1, rotate_range=math.radians(10), scale_range=[0.1] * 2, mode="bilinear", padding_mode="zeros"
-    )
-    return Compose([RandFlip(prob=0.5, spatial_axis=1), affine])
+from crossd.ssl.crop_views import Box, GlobalAndSubCropsd, spatial_changes
 
 
 class ImageViewsd(GlobalAndSubCropsd):
@@ -44,7 +32,7 @@ class ImageViewsd(GlobalAndSubCropsd):
         kernel_size, stride, padding: of the windows, pixels, as in `crossd.Pseudo3D`.
         image_size: the shorter side of the images, pixels, by which the sizes are checked before any is read; None: by
             each image.
-        spatial: changes `(channel, height, width)`; None for `image_spatial_changes()`.
+        spatial: changes `(channel, height, width)`; None for `spatial_changes(2)`.
         views: further arguments of `GlobalAndSubCropsd`.
 
     Raises:
@@ -68,7 +56,7 @@ class ImageViewsd(GlobalAndSubCropsd):
         spatial: Compose | None = None,
         **views: Any,
     ) -> None:
-        super().__init__(keys, spatial=spatial or image_spatial_changes(), **views)
+        super().__init__(keys, spatial=spatial or spatial_changes(2), **views)
         self.windows = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
         every = [*self.crop_sizes, *(self.sub_crop_sizes if self.sub_crops else ())]
         largest = [max(crop[axis] for crop in every) for axis in range(3)]

@@ -81,10 +81,9 @@ class JointBatches(Sampler[list[Draw]]):
         both = len(self.counts) == 2
         rank = processes.rank() if rank is None else rank
         world_size = world_size or processes.process_count()
-        least = 2  # projections are normalised over a batch
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < least:
-            raise CrossDError(f"A batch has {least} cases or more, got batch_size {batch_size!r}. Pass --batch_size 8.")
-        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+        if batch_size < 2:  # projections are normalised over a batch
+            raise CrossDError(f"A batch has 2 cases or more, got batch_size {batch_size!r}. Pass --batch_size 8.")
+        if steps is not None and steps < 1:
             raise CrossDError(f"steps_per_epoch must be a whole number, 1 or more, or null, got {steps!r}.")
         self.alternating = both and mix == "alternating"
         halves = {"images": batch_size // 2, "volumes": batch_size - batch_size // 2}

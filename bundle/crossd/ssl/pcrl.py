@@ -50,12 +50,6 @@ class ViewOutput(NamedTuple):
         >>> [view.pairs[0][0].shape[0] for view in together.split(3)]
         [2, 2, 2]
         """
-        batch = self.pairs[0][0].shape[0]
-        if views < 1 or batch % views:
-            raise CrossDError(
-                f"A batch is split into views of equal size: {batch} do not make {views} views. Pass the number of "
-                "views that were concatenated."
-            )
         chunks = [zip(z.chunk(views), p.chunk(views), strict=True) for z, p in self.pairs]
         return [ViewOutput(list(of_view)) for of_view in zip(*chunks, strict=True)]
 
@@ -63,12 +57,7 @@ class ViewOutput(NamedTuple):
 def similarity(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
     """The negative cosine between each prediction and the other view's projection, which gets no gradient.
 
-    Args:
-        first: projection z and prediction p of one view, `(batch, channel)` each.
-        second: those of the other.
-
-    Returns:
-        A number from −1 (same directions) to 1. Symmetric.
+    A view is its projection z and its prediction p, `(batch, channel)` each. From −1 (same directions) to 1; symmetric.
 
     Source: SimSiam (arXiv 2011.10566), Eq. 2, as in the published code: no momentum encoder, no negatives.
 
@@ -148,35 +137,21 @@ class PCRLObjective(nn.Module):
             and `"beta"`.
 
         Raises:
-            CrossDError: for views of different scales or cases, and for images of other shapes than the target.
+            CrossDError: for views of different cases, and for images of other shapes than the target.
         """
-        views = [first, second, *sub_crops]
-        scales = len(first.pairs)
-        if not scales or any(len(view.pairs) != scales for view in views):
-            raise CrossDError(
-                f"Views are compared scale by scale, got {[len(view.pairs) for view in views]} scales. Send all "
-                "through the same heads."
-            )
         restored = first.restored
-        if restored is None or len(first.middles) != scales:
-            raise CrossDError(
-                f"View 1 is restored, from the decoder and from each of {scales} scales, got {len(first.middles)} "
-                f"images of scales and {'none' if restored is None else 'one'} of the decoder. Call its heads with "
-                "sub_crops=False."
-            )
+        assert restored is not None  # its heads were called with sub_crops=False
 
-        def drawn() -> int:
-            return int(torch.randint(scales, (), generator=generator))
+        def compared(one: ViewOutput, other: ViewOutput) -> tuple[int, Tensor]:
+            scale = int(torch.randint(len(first.pairs), (), generator=generator))
+            return scale, similarity(one.pairs[scale], other.pairs[scale])
 
-        def compared(one: ViewOutput, other: ViewOutput, scale: int) -> Tensor:
-            return similarity(one.pairs[scale], other.pairs[scale])
-
-        scale = drawn()
+        scale, between = compared(first, second)
         beta = annealing(epoch, self.annealing_epochs)
-        local = [compared(view, crop, drawn()) for crop in sub_crops for view in (first, second)]
+        local = [compared(view, crop)[1] for crop in sub_crops for view in (first, second)]
         terms = {
             "restoration": _restoration(restored, target),
-            "similarity": compared(first, second, scale),
+            "similarity": between,
             "sub_crops": torch.stack(local).mean() if local else restored.new_zeros(()),
             "middle": _restoration(first.middles[scale], target),
         }

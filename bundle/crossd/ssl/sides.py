@@ -35,18 +35,11 @@ class Side:
 
 
 def image_side(
-    images: Mapping[str, Any] | None,
-    windows: Mapping[str, Any],
-    sizes: Mapping[str, Any],
-    **views: Any,
+    images: Mapping[str, Any] | None, windows: Mapping[str, Any], sizes: Mapping[str, Any], **views: Any
 ) -> Side | None:
-    """Images, unrolled by windows.
+    """Images of `unlabelled_images`, unrolled by windows of `window_options`; None where there are none.
 
-    Args:
-        images: of `unlabelled_images`; None for no such side.
-        windows: of `window_options`.
-        sizes: of `image_sizes`.
-        views: further arguments of `ImageViewsd`: `sub_crops`, `min_iou` and what changes views.
+    `sizes` are those of `image_sizes`, `views` further arguments of `ImageViewsd`.
 
     Raises:
         CrossDError: when the windows do not fit the images, or the crops the windows.
@@ -95,11 +88,7 @@ def volume_side(
 
 
 def present(images: Side | None, volumes: Side | None) -> dict[str, Side]:
-    """The sides there are, by kind.
-
-    Raises:
-        CrossDError: when there is none.
-    """
+    """The sides there are, by kind; refused where there is none."""
     sides = {kind: side for kind, side in (("images", images), ("volumes", volumes)) if side is not None}
     if not sides:
         raise CrossDError(
@@ -115,9 +104,6 @@ def write_cases(output_dir: str | None, sides: Mapping[str, Any], images: Mappin
 
     Args:
         images: of `unlabelled_images`, for those that were skipped.
-
-    Raises:
-        CrossDError: without a folder.
     """
     folder = run_folder(output_dir)
     if rank() == 0:

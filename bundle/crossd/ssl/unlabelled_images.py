@@ -12,16 +12,15 @@ import torch.nn.functional as F
 from monai.transforms import Compose, MapTransform
 from torch import Tensor
 
-from crossd.cards.from_weights import is_none
 from crossd.data.images import ImageStore, ReadImage2Dd, open_source
 from crossd.data.images.chest_xray14 import TABLE, tables
 from crossd.data.images.decoding import decode, is_image, to_channels
 from crossd.data.images.sources import ImageRecord, ImageSource
 from crossd.data.images.store import Trial, limited, try_images
 from crossd.data.images.trees import ImageTree, tree_of
-from crossd.data.npz_arrays import load_small, npz_keys
 from crossd.data.splits import split_called
 from crossd.errors import CrossDError
+from crossd.ssl.unlabelled_volumes import named_sources, training_array
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +64,11 @@ class EveryRow(ImageSource):
 
     def __init__(self, path: Path) -> None:
         self.path, self.class_names, self.notes = path, [], []
-        key = "train_images" if "train_images" in npz_keys(path) else "images"
-        self.array = load_small(path, key)
+        self.array = training_array(str(path))
         if self.array.ndim not in (3, 4) or (self.array.ndim == 4 and self.array.shape[3] not in (1, 3)):
             raise CrossDError(
-                f"{key} of images is (N, height, width) or (N, height, width, 3), got {self.array.shape} in {path}. "
-                "Volumes are given by --volumes."
+                f"Images are (N, height, width) or (N, height, width, 3), got {self.array.shape} in {path}. Volumes "
+                "are given by --volumes."
             )
         self.records = [ImageRecord(str(index), "") for index in range(len(self.array))]
 
@@ -123,14 +121,9 @@ def unlabelled_images(
     Raises:
         CrossDError: when no images are named, or none can be read.
     """
-    if images is not None and not isinstance(images, list | tuple) and is_none(str(images)):
+    given = named_sources(images, "images", "volumes", ".zip or .npz")
+    if given is None:
         return None
-    given = [images] if isinstance(images, (str, Path)) else list(images or [])
-    if not given:
-        raise CrossDError(
-            "Joint pre-training needs images beside its volumes, got none. Pass --images with a folder, .zip or .npz "
-            "(or a list of these), or --images none to train on volumes only."
-        )
     sources = [_source(str(path), image_root) for path in given]
     keys = [(i, r.name) for i, source in enumerate(sources) for r in source.records if r.split in (None, "train")]
     if not keys:
@@ -155,11 +148,7 @@ def unlabelled_images(
 
 
 class ShorterSided(MapTransform):
-    """8-bit images in [0, 1], their shorter side resized.
-
-    Args:
-        keys: images `(channel, height, width)`, 0 to 255.
-        size: of the shorter side, pixels; the aspect is kept.
+    """8-bit images `(channel, height, width)` in [0, 1], their shorter side resized to so many pixels.
 
     >>> import torch
     >>> ShorterSided("image", 8)({"image": torch.full((1, 16, 32), 255, dtype=torch.uint8)})["image"].shape

@@ -45,14 +45,9 @@ def unlabelled_volumes(
     Raises:
         CrossDError: when no volumes are named or found, or one has another number of channels.
     """
-    if volumes is not None and not isinstance(volumes, list | tuple) and is_none(str(volumes)):
+    given = named_sources(volumes, "volumes", "images", ".csv or .npz")
+    if given is None:
         return None
-    given = [volumes] if isinstance(volumes, (str, Path)) else list(volumes or [])
-    if not given:
-        raise CrossDError(
-            "Joint pre-training needs volumes beside its images, got none. Pass --volumes with a folder, .csv or .npz "
-            "(or a list of these), or --volumes none to train on images only."
-        )
     found = []
     paths = [Path(str(path)) for path in given]
     for path, name in zip(paths, unique_names(path.name for path in paths), strict=True):
@@ -72,6 +67,23 @@ def unlabelled_volumes(
         )
     logger.info("%d volumes", len(found))
     return found
+
+
+def named_sources(given: Any, side: str, other: str, kinds: str) -> list[Any] | None:
+    """What was given as images or as volumes, one source or several, as a list; None for `"none"`.
+
+    Raises:
+        CrossDError: where nothing was given.
+    """
+    if isinstance(given, str) and is_none(given):
+        return None
+    sources = [given] if isinstance(given, (str, Path)) else list(given or [])
+    if not sources:
+        raise CrossDError(
+            f"Joint pre-training needs {side} beside its {other}, got none. Pass --{side} with a folder, {kinds} (or a "
+            f"list of these), or --{side} none to train on {other} only."
+        )
+    return sources
 
 
 def _of_files(path: Path, series: Any, tilt: str) -> list[dict[str, Any]]:
@@ -95,7 +107,7 @@ def _splits(path: Path) -> list[str] | None:
 
 
 def _of_arrays(path: Path) -> list[dict[str, Any]]:
-    array = _array(str(path.expanduser()))
+    array = training_array(str(path.expanduser()))
     if array.ndim not in (4, 5):
         raise CrossDError(
             f"Volumes are (N, depth, height, width) or (N, channel, depth, height, width), got {array.shape} in "
@@ -110,17 +122,13 @@ def _of_arrays(path: Path) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=16)
-def _array(path: str) -> np.ndarray:
+def training_array(path: str) -> np.ndarray:
+    """The array `train_images`, or `images`, of a `.npz`."""
     return load_small(path, "train_images" if "train_images" in npz_keys(path) else "images")
 
 
 class ReadVolumeOrArrayd(MapTransform):
-    """What `LoadImageVolumed` reads, and rows of a `.npz`, named `FILE.npz@NUMBER`.
-
-    Args:
-        keys: entries with a list of channel sources.
-        read: the `LoadImageVolumed` for all others.
-    """
+    """What `LoadImageVolumed` reads, and rows of a `.npz`, named `FILE.npz@NUMBER`."""
 
     def __init__(self, keys: str, read: MapTransform) -> None:
         super().__init__(keys)
@@ -134,7 +142,7 @@ class ReadVolumeOrArrayd(MapTransform):
             if not file.lower().endswith(".npz"):
                 d[key] = self.read({key: d[key]})[key]
                 continue
-            values = _array(str(Path(file).expanduser()))[int(row)].astype(np.float32)
+            values = training_array(str(Path(file).expanduser()))[int(row)].astype(np.float32)
             volume = torch.from_numpy(values if values.ndim == 4 else values[None])
             # arrays have no affine, and such volumes keep their own axes, which files have in the other order
             meta = {"filename_or_obj": str(source), "original_channel_dim": 0, "has_affine": False, "warnings": ""}

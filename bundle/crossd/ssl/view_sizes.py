@@ -56,9 +56,7 @@ def image_sizes(
 ) -> dict[str, Any]:
     """The sizes of `ImageViewsd`: as `volume_sizes`, but crops are given in plane and have the depth of the views.
 
-    Args:
-        roi_size, sub_roi_size: as for `volume_sizes`.
-        crop_sizes, sub_crop_sizes: `(height, width)` in windows.
+    So `crop_sizes` and `sub_crop_sizes` are `(height, width)` in windows.
 
     >>> image_sizes([16, 32, 32])["crop_sizes"]
     [(16, 32, 32), (16, 40, 40)]

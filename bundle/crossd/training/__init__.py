@@ -17,35 +17,3 @@ from crossd.training.readable import readable_cases
 from crossd.training.schedule import epoch_schedule
 from crossd.training.scope import ScopeWriter
 from crossd.training.trainable import set_trainable
-
-__all__ = [
-    "Curves",
-    "EpochTable",
-    "LossBar",
-    "PrepareImages",
-    "PretrainedCheckpointLoader",
-    "ScopeWriter",
-    "SeedEpochs",
-    "SeededDataset",
-    "TrainedCheckpointLoader",
-    "TrainingProgress",
-    "WeightAverage",
-    "augmentation",
-    "averaged_copy",
-    "base_card",
-    "batch_items",
-    "channel_names",
-    "check_resume",
-    "classification_loss",
-    "distributed_network",
-    "epoch_schedule",
-    "image_card",
-    "image_metrics",
-    "model_card",
-    "readable_cases",
-    "set_trainable",
-    "trained_card",
-    "training_sampler",
-    "validation_sampler",
-    "write_image_lists",
-]

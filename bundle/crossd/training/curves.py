@@ -49,7 +49,6 @@ class Curves:
         self.values = values
 
     def attach(self, engine: Engine) -> None:
-        """Register with the trainer and those that validate; MONAI calls this."""
         if rank() != 0:
             return
         if self.log_loss:

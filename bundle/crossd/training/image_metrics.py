@@ -21,13 +21,10 @@ from crossd.training.run_files import write_epoch
 
 
 def table_one(confusion: Tensor) -> dict[str, float]:
-    """Macro precision, recall and F1, balanced and plain accuracy.
+    """Macro precision, recall and F1, balanced and plain accuracy, of counts `(true class, predicted class)`.
 
     Means are over the classes of which there are images. A class that is never predicted has precision 0, and so F1 0.
     Balanced accuracy is macro recall, as in the paper's Table I.
-
-    Args:
-        confusion: counts `(true class, predicted class)`.
 
     >>> table_one(torch.tensor([[3, 1], [0, 4]]))["balanced_accuracy"]
     0.875

@@ -82,9 +82,6 @@ def checked_windows(pseudo_3d: Mapping[str, int]) -> dict[str, int]:
 
     >>> checked_windows({"kernel_size": 8})
     {'kernel_size': 8, 'stride': 2, 'padding': 1}
-
-    Raises:
-        CrossDError: for other arguments, and for windows that cannot be.
     """
     known = {"kernel_size", "stride", "padding"}
     if not isinstance(pseudo_3d, Mapping) or not set(pseudo_3d) <= known:

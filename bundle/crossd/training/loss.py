@@ -16,17 +16,10 @@ Label = int | Sequence[int]
 
 
 def balanced_weights(labels: Sequence[Label], classes: int, task: str) -> Tensor:
-    """Weights that let every class count the same; 1 for classes without cases.
+    """Weights `(classes,)` that let every class count the same; 1 for classes without cases.
 
     Multiclass: `cases / (classes · cases of c)`. Multilabel: `cases without c / cases with c`, the weight of the cases
     with c.
-
-    Args:
-        labels: class index of each case, or its list of 0 and 1.
-        task: `"multiclass"` or `"multilabel"`.
-
-    Returns:
-        `(classes,)`.
 
     >>> balanced_weights([0, 0, 0, 1], 2, "multiclass").tolist()
     [0.6666666865348816, 2.0]

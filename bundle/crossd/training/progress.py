@@ -33,13 +33,10 @@ class TrainingProgress:
     After each epoch, in this order: `model.pt` is written, with its card, when the epoch's validation score is the best
     so far; `checkpoint_NNNN.pt` is written; older checkpoints are removed. Every file appears whole or not at all
     (`save_checkpoint`). A run killed at any moment therefore goes on from the last finished epoch, and ends as it would
-    have (randomness: see `SeedEpochs`).
+    have (randomness: see `SeedEpochs`). Of several processes, the first writes and all resume.
 
     The score is that of `epoch_score`: a validation metric, the AUC by default, and among epochs of equal AUC minus the
-    validation loss. Where the AUC is not defined (one class in validation) it is minus the loss alone, which is said
-    once; that depends on the validation cases only, so it is the same in every epoch.
-
-    Of several processes, the first writes and all resume.
+    validation loss. Where the AUC is not defined (one class in validation) it is minus the loss alone, in every epoch.
 
     Attach it last, after MONAI's `LrScheduleHandler` and `ValidationHandler`.
 
@@ -56,8 +53,7 @@ class TrainingProgress:
             part of it that is wanted in the end (`HybridNetwork.volumes`).
 
     Raises:
-        CrossDError: without a folder, for a bundle's `models`, and when the run starts, for other settings or
-            unreadable checkpoints.
+        CrossDError: without a folder, for a bundle's `models`, and at the start for other or unreadable checkpoints.
     """
 
     def __init__(
@@ -101,7 +97,6 @@ class TrainingProgress:
         self.stopper: EarlyStopping | None = None
 
     def attach(self, engine: SupervisedTrainer) -> None:
-        """Register with the trainer; MONAI calls this."""
         engine.logger.addFilter(is_news)
         if self.patience is not None:
             self.stopper = EarlyStopping(self.patience, lambda _: self._score(), engine)
@@ -120,9 +115,7 @@ class TrainingProgress:
         if stored is not None:
             refuse_changes(stored["settings"], self.settings, self.folder)
             self._restore(engine, stored)
-        if rank() == 0 and all(
-            "split" in case for case in self.cases
-        ):  # items that a client brings are not ours to list
+        if rank() == 0 and all("split" in case for case in self.cases):  # what a client brings is not ours to list
             run_files.write_datalist(self.folder / "datalist.csv", self.cases, self.card["class_names"])
         if self.stopper is not None and self.patience is not None and self.stopper.counter >= self.patience:
             engine.terminate()
@@ -192,10 +185,8 @@ class TrainingProgress:
     def completed(self, engine: SupervisedTrainer) -> None:
         """Say where the best model is, and where its score is no wonder: the last line of the log."""
         listed = ", ".join(f"{name} {value:.4f}" for name, value in self.best_metrics.items())
-        logger.info(
-            "best epoch %d of %d (%s): %s%s",
-            *(self.best_epoch, engine.state.epoch, listed, self.folder / "model.pt", self._remark()),
-        )
+        epochs, path = f"{self.best_epoch} of {engine.state.epoch}", self.folder / "model.pt"
+        logger.info("best epoch %s (%s): %s%s", epochs, listed, path, self._remark())
 
     def _remark(self) -> str:
         """What is to be said of a perfect score: on how few cases it rests."""
@@ -243,12 +234,10 @@ def check_resume(
 
 
 def epoch_score(metrics: Mapping[str, Any], score: str) -> float:
-    """What the best epoch has most of; of epochs with equal scores the first is the best.
+    """What the best epoch has most of, of a validation's metrics, numbers or text; of equal ones the first is the best.
 
-    Args:
-        metrics: of a validation: `score` and `val_loss`, as numbers or text.
-        score: a metric. Epochs of an equal one (small validation sets soon reach 1) are told apart by the lower loss;
-            where it is not a number (an AUC of one class), only the loss counts.
+    Epochs of an equal metric (small validation sets soon reach 1) are told apart by the lower `val_loss`; where it is
+    not a number (an AUC of one class), only the loss counts.
 
     >>> low, high = ({"val_auc": 0.9, "val_loss": loss} for loss in (0.1, 2))
     >>> epoch_score(low, "val_auc") > epoch_score(high, "val_auc")

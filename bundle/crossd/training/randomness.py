@@ -75,7 +75,6 @@ class SeedEpochs:
         self.dataset = dataset
 
     def attach(self, engine: Engine) -> None:
-        """Register with the trainer; MONAI calls this."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -20,11 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_folder(output_dir: str | None) -> Path:
-    """Where a run writes.
-
-    Raises:
-        CrossDError: where nothing was given.
-    """
+    """Where a run writes."""
     if output_dir is None:
         raise CrossDError("Training needs a folder for what it writes, got none. Pass --output_dir DIR.")
     return Path(output_dir)
@@ -50,9 +46,6 @@ def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
 
     One that cannot be read (a broken disk; never a killed run, whose files are renamed when they are whole) is named
     and the one before it is taken.
-
-    Raises:
-        CrossDError: when there are checkpoints and none can be read.
     """
     found = checkpoints(folder)
     problems = []
@@ -126,11 +119,7 @@ def write_skipped(path: Path, images: Sequence[Sequence[str]]) -> None:
 
 
 def write_epoch(path: Path, row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Add an epoch to a table; what it says of one that is trained again after a kill is replaced.
-
-    Returns:
-        All rows, those of earlier epochs as text.
-    """
+    """Add an epoch to a table, in place of an earlier row of it; all rows, those of earlier epochs as text."""
     kept = read_table(path).rows if path.is_file() else ()
     rows = [*(old for old in kept if int(old["epoch"]) < row["epoch"]), row]
     write_table(path, list(row), [[of_epoch.get(name, "") for name in row] for of_epoch in rows])

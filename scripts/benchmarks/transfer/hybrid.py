@@ -16,8 +16,8 @@ from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet
 from crossd.training import classification_loss
 from crossd.training.hybrid import HybridLoss, HybridNetwork, PairedLoader, PrepareBoth, image_twin
-from crossd.training.random_axes import RandomThroughPlane
 from crossd.training.randomness import derive_seed
+from crossd.training.unseen_axes import RandomThroughPlane
 from monai.engines import default_prepare_batch
 from monai.utils import CommonKeys
 from torch import Tensor, nn

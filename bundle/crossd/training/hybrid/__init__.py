@@ -10,16 +10,3 @@ from crossd.training.hybrid.batches import (
 )
 from crossd.training.hybrid.network import HybridNetwork, hybrid_network, image_twin
 from crossd.training.loss import HybridLoss
-
-__all__ = [
-    "HybridLoss",
-    "HybridNetwork",
-    "ImageStream",
-    "PairedLoader",
-    "PrepareBoth",
-    "StreamedImages",
-    "hybrid_network",
-    "image_channels",
-    "image_twin",
-    "images_per_step",
-]

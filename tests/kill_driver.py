@@ -1,7 +1,4 @@
-"""Runs the fine-tuning bundle in forked processes that are ended by SIGKILL; started by test_resume.py.
-
-Forking saves the seconds that importing torch and MONAI takes, so that a run can be killed often. What runs is
-`configs/train.json` through MONAI's `ConfigWorkflow`, exactly as `python -m monai.bundle run` does it.
+"""Trains in forked processes that are ended by SIGKILL, see `process_driver.py`; started by `drivers.kill_and_resume`.
 
 Usage: python kill_driver.py SPEC.json, which holds config, options, folder, runs, kills (of each run), latest (file
 operation to be killed in) and seed. Prints a JSON report.
@@ -17,58 +14,12 @@ import sys
 import time
 from pathlib import Path
 
-import crossd.evaluation
-import crossd.ssl
-import crossd.training  # noqa: F401
-import ignite.handlers  # noqa: F401 - imported before the forks, as are crossd's parts
+import crossd.ssl  # noqa: F401 - imported before the forks
 import torch
-import torch._dynamo  # the first optimizer imports it
 from crossd.checkpoints import read_checkpoint
-from monai.bundle import ConfigWorkflow
+from process_driver import arm, run_config  # beside it
 
 WHEN = ("half of a file written", "at some time", "before a rename", "after a rename", "at some time")
-
-
-def train(spec: dict, output_dir: Path, when: str, count: int) -> None:
-    """Run the bundle in this (forked) process; end it in the `count`-th file operation when asked to."""
-    seen = {"calls": 0}
-    fsync, replace = os.fsync, os.replace
-
-    def due() -> bool:
-        seen["calls"] += 1
-        return seen["calls"] == count
-
-    def end() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def fsync_half(descriptor: int) -> None:
-        if os.path.isfile(f"/proc/self/fd/{descriptor}") and due():
-            os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
-            fsync(descriptor)
-            end()
-        fsync(descriptor)
-
-    def replace_never(source: str, target: str) -> None:
-        if due():
-            end()
-        replace(source, target)
-
-    def replace_last(source: str, target: str) -> None:
-        replace(source, target)
-        if due():
-            end()
-
-    if when == "half of a file written":
-        os.fsync = fsync_half
-    elif when == "before a rename":
-        os.replace = replace_never
-    elif when == "after a rename":
-        os.replace = replace_last
-    workflow = ConfigWorkflow(
-        spec["config"], workflow_type="train", logging_file=False, output_dir=str(output_dir), **spec["options"]
-    )
-    workflow.initialize()
-    workflow.run()
 
 
 def fork(spec: dict, output_dir: Path, when: str = "", count: int = 0, seconds: float | None = None) -> int:
@@ -80,7 +31,8 @@ def fork(spec: dict, output_dir: Path, when: str = "", count: int = 0, seconds: 
         log = os.open(output_dir.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 2)
         try:
-            train(spec, output_dir, when, count)
+            arm(when, count)
+            run_config(spec["config"], "train", {**spec["options"], "output_dir": str(output_dir)})
         except BaseException:
             import traceback
 
