@@ -34,10 +34,6 @@ class Table:
     lines: tuple[int, ...]
     widths: tuple[int, ...]
 
-    def lacking(self, columns: Iterable[str]) -> list[str]:
-        """Which of some columns are not there."""
-        return [name for name in columns if name not in self.columns]
-
     def refuse(self, rule: str, wrong: Sequence[tuple[int, str]], remedy: str) -> None:
         """Raise a `CrossDError` that names the line of every wrong row, if there is one.
 
@@ -51,16 +47,19 @@ class Table:
             raise CrossDError(f"{rule}, got in {self.path}: {listed}. {remedy}")
 
 
-def read_table(path: str | os.PathLike[str], what: str = "A table", lower: bool = False) -> Table:
+def read_table(
+    path: str | os.PathLike[str], what: str = "A table", lower: bool = False, needed: Sequence[str] = ()
+) -> Table:
     """Read a table, separated by what its first line has most of; the byte order mark of spreadsheets is passed over.
 
     Args:
         path: of the file, in UTF-8.
         what: it is, for the message.
         lower: names of columns in lower case, so that `Split` is `split`.
+        needed: columns that it must have.
 
     Raises:
-        CrossDError: for a file that cannot be read, is not in UTF-8 or no table.
+        CrossDError: for a file that cannot be read, is not in UTF-8, no table, or without a needed column.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "a.csv"
@@ -70,7 +69,7 @@ def read_table(path: str | os.PathLike[str], what: str = "A table", lower: bool 
     (({'image': 'a.nii', 'label': 'x'}, {'image': 'b.nii', 'label': ''}), (2, 4))
     """
     path = Path(path)
-    columns, lines = _read(path, what, lower)
+    columns, lines = _read(path, what, lower, needed)
     kept = list(lines)
     return Table(
         path,
@@ -82,17 +81,24 @@ def read_table(path: str | os.PathLike[str], what: str = "A table", lower: bool 
 
 
 def stream_table(
-    path: str | os.PathLike[str], what: str = "A table", lower: bool = False
-) -> tuple[tuple[str, ...], Iterator[tuple[int, dict[str, str]]]]:
-    """A table too long to be held: its columns, and each row with its line. Arguments and errors: see `read_table`."""
-    columns, lines = _read(Path(path), what, lower)
-    return columns, ((line, _row(columns, cells)) for line, cells in lines)
+    path: str | os.PathLike[str], what: str = "A table", lower: bool = False, needed: Sequence[str] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """A table too long to be held: each row with its line. Arguments and errors: see `read_table`."""
+    columns, lines = _read(Path(path), what, lower, needed)
+    return ((line, _row(columns, cells)) for line, cells in lines)
 
 
-def _read(path: Path, what: str, lower: bool) -> tuple[tuple[str, ...], Iterator[tuple[int, list[str]]]]:
+def _read(
+    path: Path, what: str, lower: bool, needed: Sequence[str]
+) -> tuple[tuple[str, ...], Iterator[tuple[int, list[str]]]]:
     lines = _lines(path, what)
-    _, names = next(lines)
-    return tuple(name.lower() for name in names) if lower else tuple(names), lines
+    columns = tuple(name.lower() if lower else name for name in next(lines)[1])
+    if missing := [name for name in needed if name not in columns]:
+        raise CrossDError(
+            f"{what} has the columns {', '.join(needed)}: '{path}' lacks {', '.join(missing)}. Add them, or take the "
+            "file as it was published."
+        )
+    return columns, lines
 
 
 def _lines(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:

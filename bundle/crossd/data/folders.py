@@ -34,8 +34,8 @@ def files_below(folder: str | os.PathLike[str]) -> tuple[list[str], list[Rejecte
                 subfolders.clear()
                 continue
             seen.add(real)
-            subfolders[:] = sorted((name for name in subfolders if not _hidden(name)), key=natural)
-            paths = (os.path.join(directory, name) for name in sorted(names, key=natural) if not _hidden(name))
+            subfolders[:] = sorted((name for name in subfolders if not hidden(name)), key=natural)
+            paths = (os.path.join(directory, name) for name in sorted(names, key=natural) if not hidden(name))
             for path in paths:
                 if os.path.isfile(path) or not os.path.exists(path):
                     yield path
@@ -61,8 +61,13 @@ def natural(text: str) -> list[tuple[int, str]]:
     ]
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+def hidden(name: str) -> bool:
+    """Whether a name, or a folder on the way to it, is hidden or one of macOS's copies.
+
+    >>> hidden("CXR/1.png"), hidden("CXR/._1.png"), hidden("__MACOSX/1.png")
+    (False, True, True)
+    """
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def is_dicomdir(path: str | os.PathLike[str]) -> bool:

@@ -138,7 +138,7 @@ def test_a_release_that_is_not_whole(release):
     ):
         open_source(release)
     table.write_text(whole.replace("Patient ID", "Patient"))
-    with pytest.raises(CrossDError, match=r"has the columns Image Index, .* without Patient ID\. Take the NIH's file"):
+    with pytest.raises(CrossDError, match=r"has the columns Image Index, .* lacks Patient ID\. Add"):
         open_source(release)
     table.unlink()
     with pytest.raises(CrossDError, match=r"comes with Data_Entry_2017.csv or .*_v2020.csv, got neither in"):

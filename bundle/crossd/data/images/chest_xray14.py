@@ -10,7 +10,7 @@ import numpy as np
 from crossd.data.delimited import stream_table
 from crossd.data.images.decoding import decode, is_image
 from crossd.data.images.sources import ImageRecord, ImageSource
-from crossd.data.images.trees import files_of
+from crossd.data.images.trees import FolderTree
 from crossd.errors import CrossDError
 
 FINDINGS = (
@@ -69,7 +69,8 @@ class ChestXray14Source(ImageSource):
         rows = _read_table(table)
         lists = {name: _read_list(table.with_name(name)) for name in (TRAIN_VAL, TEST)}
         _check_lists(lists, rows, table)
-        self.files = {PurePosixPath(name).name: name for name in files_of(self.root) if is_image(name)}
+        files, _ = FolderTree(self.root).listed()
+        self.files = {PurePosixPath(name).name: name for name in files if is_image(name)}
         self.class_names = list(FINDINGS)
         self.records, self.absent = self._records(lists[TRAIN_VAL], rows, None)
         self.test_records, self.test_absent = self._records(lists[TEST], rows, "test")
@@ -111,14 +112,7 @@ def _read_table(path: Path) -> dict[str, tuple[str, str]]:
     rows: dict[str, tuple[str, str]] = {}
     if not path.is_file():
         raise CrossDError(f"The table of ChestX-ray14 must be a file that exists, got {path}. Check --images.")
-    columns, lines = stream_table(path, "The table of ChestX-ray14")
-    missing = [column for column in COLUMNS if column not in columns]
-    if missing:
-        raise CrossDError(
-            f"The table of ChestX-ray14 has the columns {', '.join(COLUMNS)}, got {path} without "
-            f"{', '.join(missing)}. Take the NIH's file."
-        )
-    for number, row in lines:
+    for number, row in stream_table(path, "The table of ChestX-ray14", needed=COLUMNS):
         name, findings, patient = (row[column] for column in COLUMNS)
         if not name or not patient or name in rows:
             raise CrossDError(

@@ -85,11 +85,7 @@ def find_brats21(
 
 
 def _labels(table: Path) -> list[tuple[str, int]]:
-    read = read_table(table, "train_labels.csv")
-    if not read.rows or read.lacking(("BraTS21ID", "MGMT_value")):
-        raise CrossDError(
-            f"train_labels.csv has the columns BraTS21ID and MGMT_value, {table} has not. Download it again."
-        )
+    read = read_table(table, "train_labels.csv", needed=("BraTS21ID", "MGMT_value"))
     wrong = [row["BraTS21ID"] for row in read.rows if row["MGMT_value"] not in ("0", "1")]
     if wrong:
         raise CrossDError(

@@ -111,9 +111,9 @@ def layout(images: NpzArray) -> tuple[bool, int | None]:
     Raises:
         CrossDError: another layout.
 
-    >>> layout(NpzArray(Path("a.npz"), "images", (585, 3, 96, 96, 96), np.dtype("f8"), None))
+    >>> layout(NpzArray(Path("a.npz"), "images", (585, 3, 96, 96, 96), np.dtype("f8")))
     (True, 0)
-    >>> layout(NpzArray(Path("a.npz"), "images", (1600, 224, 224, 3), np.dtype("u1"), None))
+    >>> layout(NpzArray(Path("a.npz"), "images", (1600, 224, 224, 3), np.dtype("u1")))
     (False, 2)
     """
     row = images.shape[1:]

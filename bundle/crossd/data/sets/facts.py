@@ -16,19 +16,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A row of Table IV (2D) or V (3D) of the Cross-D Conv paper (arXiv 2411.02441v4).
-
-    Attributes:
-        table: "IV" or "V".
-        count: samples.
-        size: as printed: `(height, width, channel)` in Table IV, `(channel, …)` in Table V.
-        value_range: smallest and largest pixel.
-        classes: unique labels.
-    """
+    """A row of Table IV (2D) or V (3D) of the Cross-D Conv paper (arXiv 2411.02441v4)."""
 
     table: str
-    count: int
-    size: tuple[int, ...]
+    count: int  # samples
+    size: tuple[int, ...]  # as printed: (height, width, channel) in Table IV, (channel, …) in Table V
     value_range: tuple[float, float]
     classes: int
 
@@ -96,6 +88,11 @@ class ReleasedCase:
     split: str = ""
     name: str = ""
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All of them, where there is one too."""
+        return (self.label,) if isinstance(self.label, str) else self.label
+
 
 @dataclass
 class Found:
@@ -121,14 +118,7 @@ class Found:
 
 
 def differences(facts: DatasetFacts, found: Found) -> list[str]:
-    """In what the files differ from the official release and from the paper.
-
-    Args:
-        facts: what is known.
-        found: what is there.
-
-    Returns:
-        One sentence each.
+    """In what the files differ from the official release and from the paper, one sentence each.
 
     >>> row = PaperRow("V", 200, (1, 128, 128, 64), (0, 1), 2)
     >>> facts = DatasetFacts("a", "A", "b", "c", "d", ("x", "y"), "", "", count=3, paper=row)
@@ -139,7 +129,7 @@ def differences(facts: DatasetFacts, found: Found) -> list[str]:
     said = []
     if facts.count is not None and count != facts.count:
         said.append(f"{facts.title}: {count} cases here, {facts.count} in the official release.")
-    labels = {label for case in found.cases for label in ([case.label] if isinstance(case.label, str) else case.label)}
+    labels = {label for case in found.cases for label in case.labels}
     absent = [name for name in found.class_names or facts.class_names if name not in labels]
     if absent:
         said.append(f"{facts.title}: no case of {', '.join(absent)} here.")
@@ -154,24 +144,14 @@ def differences(facts: DatasetFacts, found: Found) -> list[str]:
     if found.size is not None and found.size != paper.size:
         said.append(f"{facts.title}: size {found.size} here, {paper.size} {where}.")
     if found.value_range is not None and found.value_range != paper.value_range:
-        said.append(f"{facts.title}: values {_span(found.value_range)} here, {_span(paper.value_range)} {where}.")
+        here, there = (f"{low:g} to {high:g}" for low, high in (found.value_range, paper.value_range))
+        said.append(f"{facts.title}: values {here} here, {there} {where}.")
     return said
-
-
-def _span(values: tuple[float, float]) -> str:
-    return f"{values[0]:g} to {values[1]:g}"
 
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """A file of a release.
-
-    Attributes:
-        url: where it is published.
-        name: its name under the root.
-        md5: of its bytes.
-        licence: of the data.
-    """
+    """A published file: its address, its name under the root, the MD5 of its bytes and the licence of the data."""
 
     url: str
     name: str
@@ -182,11 +162,9 @@ class OfficialFile:
 def official_file(
     file: OfficialFile, root: str | os.PathLike[str], *, download: bool = False, unverified: bool = False
 ) -> Path:
-    """The path of an official file with the right checksum.
+    """The path below a root of an official file with the right checksum.
 
     Args:
-        file: what is wanted.
-        root: the folder that holds it, or receives it.
         download: get it from its official address where it is not there. Nothing is downloaded otherwise.
         unverified: take a file with another checksum too, for instance one that was saved again; a warning says so.
 
