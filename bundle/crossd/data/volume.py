@@ -56,10 +56,6 @@ def apart(one: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> float:
 def odd_size(voxel_to_world: np.ndarray, shape: Sequence[int]) -> list[str]:
     """What to say of a volume whose size in millimetres is hardly that of a scan: its spacing or unit may be wrong.
 
-    Args:
-        voxel_to_world: 4 × 4, in millimetres.
-        shape: voxels along each axis.
-
     >>> odd_size(np.diag([1.0, 0.02, 1.0, 1.0]), (24, 24, 24))[0]
     'The volume spans 24 × 0.48 × 24 mm, in voxels of 1 × 0.02 × 1 mm, which is odd for a scan: check its spacing, ...
     >>> odd_size(np.eye(4), (24, 24, 24))
@@ -77,10 +73,7 @@ def odd_size(voxel_to_world: np.ndarray, shape: Sequence[int]) -> list[str]:
 
 
 def check_place(name: str, voxel_to_world: np.ndarray) -> None:
-    """Refuse an affine that puts no voxels into a patient.
-
-    Raises:
-        CrossDError: one that is not finite, gives several voxels one place, or lies a kilometre away.
+    """Refuse an affine that is not finite, gives several voxels one place, or puts them a kilometre away.
 
     >>> far = np.eye(4)
     >>> far[0, 3] = 1e30
@@ -92,7 +85,7 @@ def check_place(name: str, voxel_to_world: np.ndarray) -> None:
     if not np.isfinite(voxel_to_world).all() or abs(np.linalg.det(voxel_to_world[:3, :3])) < 1e-9:
         raise CrossDError(
             f"An affine must map voxels to space one to one: that of '{name}' is "
-            f"{voxel_to_world[:3].round(3).tolist()}. Correct the file's sform or direction."
+            f"{voxel_to_world[:3].round(3).tolist()}. Correct the file's spacing, directions or origin (sform)."
         )
     if np.abs(voxel_to_world[:3, 3]).max() > _FARTHEST:
         raise CrossDError(
@@ -104,9 +97,6 @@ def check_place(name: str, voxel_to_world: np.ndarray) -> None:
 
 def check_scale(name: str, slope: float, intercept: float) -> None:
     """Refuse a scale of no known quantity, or one that leaves no grey levels: in float32 neighbours would be one.
-
-    Raises:
-        CrossDError: naming both numbers.
 
     >>> check_scale("a.nii", 1.0, 1e30)
     Traceback (most recent call last):

@@ -277,7 +277,7 @@ def test_reasons(edit, tmp_path, volume, axial):
     assert "must hold two perpendicular unit vectors" in reason(files)
     files = fresh()
     files[0].write_bytes(files[0].read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.99999.1.2.1\0"))
-    assert "A DICOM header must be well formed: that of '" in reason(files)
+    assert "000003.dcm' has the TransferSyntaxUID (0002,0010) 1.2.840.99999.1.2.1. Copy" in reason(files)
     files = fresh()
     files[0].write_bytes(b"")
     assert "named as DICOM must be DICOM: " in reason(files)

@@ -86,8 +86,7 @@ def traits_of(dataset: Any, groups: Sequence[Any]) -> tuple[tuple[str, str], ...
 
     Args:
         dataset: of the file.
-        groups: functional groups (PS3.3, C.7.6.16) of the frame, its own before those that are shared; none for
-            single-frame files.
+        groups: functional groups (PS3.3, C.7.6.16) of the frame, its own before those that are shared.
 
     >>> from pydicom.dataset import Dataset
     >>> dataset = Dataset()

@@ -169,21 +169,16 @@ def _slices(path: str, dataset: Any, sop_class: str, told: Sequence[str]) -> Ite
         slab = attribute(dataset, groups, "PixelMeasuresSequence", "SliceThickness") or 0
         thickness = attribute(dataset, groups, "PixelMeasuresSequence", "SpacingBetweenSlices") or slab
         photometric = str(dataset.get("PhotometricInterpretation") or "")
-        inverted, padding = (
-            photometric == "MONOCHROME1" and not is_rescaled(dataset, groups),
-            padding_range(dataset, groups),
-        )
+        inverted = photometric == "MONOCHROME1" and not is_rescaled(dataset, groups)
+        padding = padding_range(dataset, groups)
         slope, intercept, odd = rescale(path, dataset, groups)
         yield Slice(
             path=path,
             frame=number if frames else None,
-            series_uid=label.uid,
+            label=label,
             instance_uid=str(dataset.get("SOPInstanceUID") or ""),
             patient_id=str(dataset.get("PatientID") or ""),
-            series_number=label.number,
             instance_number=int(dataset.get("InstanceNumber") or 0),
-            modality=label.modality,
-            description=label.description,
             photometric=photometric,
             rows=int(dataset.Rows),
             columns=int(dataset.Columns),

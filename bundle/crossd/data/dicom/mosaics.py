@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crossd.data.dicom.values import finite
+from crossd.data.dicom.values import finite, image_type
 from crossd.errors import CrossDError
 
 _SIEMENS, _COUNT = "SIEMENS MR HEADER", 0x0A  # (0019,xx0A) NumberOfImagesInMosaic
@@ -32,16 +32,12 @@ class Mosaic(NamedTuple):
 
 
 def mosaic_of(path: str, dataset: Any) -> Mosaic | None:
-    """The tiles of an image; None for one that is no mosaic.
-
-    Args:
-        path: of the file, read again for its private elements.
-        dataset: its header.
+    """The tiles of an image; None for one that is no mosaic. The file is read again for its private elements.
 
     Raises:
         CrossDError: a mosaic that does not say how many slices it has, or that has no room for them.
     """
-    kinds = [str(part).upper() for part in dataset.get("ImageType") or []]
+    kinds = image_type(dataset)
     counted = _private(dataset, 0x0019, _SIEMENS, _COUNT)
     if "MOSAIC" not in kinds and "VFRAME" not in kinds and not counted:
         return None
@@ -112,11 +108,7 @@ def _private(dataset: Any, group: int, creator: str, offset: int) -> Any:
 
 
 def tile(image: np.ndarray, number: int, size: tuple[int, int]) -> np.ndarray:
-    """One tile of an image `(row, column)`.
-
-    Args:
-        number: which one, from 0.
-        size: its rows and columns.
+    """One tile of an image `(row, column)`, by its number from 0, of so many rows and columns.
 
     >>> tile(np.arange(16).reshape(4, 4), 2, (2, 2)).tolist()
     [[8, 9], [12, 13]]

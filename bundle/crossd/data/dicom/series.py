@@ -137,10 +137,7 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
     return Series(
         files=tuple(item.path for item in slices),
         frames=() if first.frame is None else tuple(item.frame or 0 for item in slices),
-        uid=first.series_uid,
-        number=first.series_number,
-        description=first.description,
-        modality=first.modality,
+        **first.label._asdict(),
         split=split,
         shape=(first.columns, first.rows, len(slices)),
         voxel_to_world=tuple(tuple(map(float, row)) for row in _RAS_FROM_LPS @ voxel_to_lps),
@@ -219,7 +216,7 @@ def _disagreements(slices: Sequence[Slice]) -> list[str]:
     counts = Counter(note for item in slices for note in dict.fromkeys(item.notes))
     told = [note if count == len(slices) else f"Of {count} slices: {note}" for note, count in counts.items()]
     scales = Counter(item.rescale for item in slices)
-    if len(scales) > 1 and slices[0].modality not in _SCALED_BY_SLICE:
+    if len(scales) > 1 and slices[0].label.modality not in _SCALED_BY_SLICE:
         (slope, intercept), count = scales.most_common(1)[0]
         odd = next(item.rescale for item in slices if item.rescale != (slope, intercept))
         told.append(
@@ -230,4 +227,4 @@ def _disagreements(slices: Sequence[Slice]) -> list[str]:
 
 
 def _name(item: Slice) -> str:
-    return f"series {item.series_number} '{item.description}' ({item.series_uid})"
+    return f"series {item.label.number} '{item.label.description}' ({item.label.uid})"

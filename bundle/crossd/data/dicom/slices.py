@@ -22,6 +22,7 @@ class Slice:
     Attributes:
         path: the file.
         frame: number of the frame in a multi-frame object, from 0; None for a single-frame one.
+        label: what its series is called.
         orientation: ImageOrientationPatient (0020,0037): direction of a row, then of a column; 6 cosines.
         position: ImagePositionPatient (0020,0032): centre of the first voxel.
         spacing: PixelSpacing (0028,0030): between rows, between columns.
@@ -39,13 +40,10 @@ class Slice:
 
     path: str
     frame: int | None
-    series_uid: str
+    label: Label
     instance_uid: str
     patient_id: str
-    series_number: int
     instance_number: int
-    modality: str
-    description: str
     photometric: str
     rows: int
     columns: int
@@ -68,11 +66,6 @@ class Slice:
     def normal(self) -> np.ndarray:
         """Row direction × column direction (PS3.3, C.7.6.2.1.1); for axial slices it points to the head."""
         return np.cross(self.orientation[:3], self.orientation[3:])
-
-    @property
-    def label(self) -> Label:
-        """What its series is called."""
-        return Label(self.series_uid, self.modality, self.description, self.series_number)
 
 
 def slice_distances(slices: Sequence[Slice]) -> np.ndarray:
@@ -97,8 +90,7 @@ def count_duplicates(slices: Sequence[Slice]) -> int:
 
 def is_even(slices: Sequence[Slice]) -> bool:
     """Whether the distances between neighbours are equal within the tolerance."""
-    gaps = np.diff(np.sort(slice_distances(slices)))
-    return len(uneven(gaps)) == 0
+    return not len(uneven(np.diff(np.sort(slice_distances(slices)))))
 
 
 def uneven(gaps: np.ndarray) -> np.ndarray:

@@ -68,7 +68,6 @@ def decoded(frames: Sequence[tuple[str, int]], allocate: Callable[..., np.ndarra
 
     Args:
         frames: path and number of each, those of a file one after another.
-        allocate: as `numpy.empty`.
 
     Returns:
         int32 `(frame, row, column)`; unsigned ones of 32 bits have the same bits.
