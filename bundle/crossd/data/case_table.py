@@ -150,15 +150,10 @@ def stem(path: str) -> str:
 
 @dataclass(frozen=True)
 class LabelTable(Table):
-    """A labels.csv as text.
+    """A labels.csv as text."""
 
-    Attributes:
-        image_columns: `("image",)` or `("image_1", …, "image_n")`, one per channel.
-        class_columns: the 0/1 columns; empty where there is a column `label`.
-    """
-
-    image_columns: tuple[str, ...]
-    class_columns: tuple[str, ...]
+    image_columns: tuple[str, ...]  # ("image",) or ("image_1", …, "image_n"), one per channel
+    class_columns: tuple[str, ...]  # the 0/1 columns; empty where there is a column `label`
 
 
 def read_label_table(path: str | Path, task: str, classes: Sequence[str] | None = None) -> LabelTable:

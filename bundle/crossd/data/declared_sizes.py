@@ -78,11 +78,7 @@ def unpacked_size(path: str, offset: int, limit: int, wbits: int, into: bytearra
 
 
 def inflated(path: str, offset: int, needed: int) -> tuple[bytearray, int]:
-    """The bytes needed of the zlib or gzip stream at an offset, and how many follow them up to its end and checksum.
-
-    Raises:
-        CrossDError: a stream that is damaged, ends early, or goes on.
-    """
+    """The bytes needed of the zlib or gzip stream at an offset, and how many follow them up to its end and checksum."""
     unpacked = bytearray(needed)
     try:
         count, ended = unpacked_size(path, offset, needed + TAIL, 47, unpacked)  # either header

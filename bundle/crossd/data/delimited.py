@@ -18,30 +18,16 @@ _SEPARATORS = ",;\t"
 
 @dataclass(frozen=True)
 class Table:
-    """A table as text, without the blanks around names and cells.
-
-    Attributes:
-        path: the file.
-        columns: names in the first line, in their order.
-        rows: cells by column; `""` where a line ends early. Lines without any text are left out.
-        lines: the line of each row in the file.
-        widths: how many cells each row has.
-    """
+    """A table as text, without the blanks around names and cells. Lines without any text are left out."""
 
     path: Path
-    columns: tuple[str, ...]
-    rows: tuple[dict[str, str], ...]
-    lines: tuple[int, ...]
-    widths: tuple[int, ...]
+    columns: tuple[str, ...]  # names in the first line, in their order
+    rows: tuple[dict[str, str], ...]  # cells by column; "" where a line ends early
+    lines: tuple[int, ...]  # of each row in the file
+    widths: tuple[int, ...]  # how many cells each row has
 
     def refuse(self, rule: str, wrong: Sequence[tuple[int, str]], remedy: str) -> None:
-        """Raise a `CrossDError` that names the line of every wrong row, if there is one.
-
-        Args:
-            rule: that was broken.
-            wrong: `(row index, what is wrong with it)`.
-            remedy: ends the message.
-        """
+        """Raise a `CrossDError` that names the line of every wrong row, `(index, what is wrong)`, if there is one."""
         if wrong:
             listed = "; ".join(f"line {self.lines[row]}: {what}" for row, what in wrong)
             raise CrossDError(f"{rule}, got in {self.path}: {listed}. {remedy}")

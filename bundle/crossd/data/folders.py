@@ -50,6 +50,17 @@ def no_file(path: str | os.PathLike[str]) -> str:
     return f"An image must be a file or a folder: '{Path(path)}' is a pipe, socket or device. Copy it to a file."
 
 
+def unusable(path: str) -> str | None:
+    """Why a file cannot be read, as far as its folder says it; None where nothing is wrong."""
+    try:
+        size = os.stat(path).st_size
+    except OSError as error:  # a link to nowhere, too
+        return f"An image file must exist: '{path}' does not ({error.strerror}). Check the path, or copy it again."
+    if not os.access(path, os.R_OK):
+        return f"An image file must be readable: '{path}' is not. Change its permissions."
+    return None if size else f"An image file must not be empty: '{path}' has 0 bytes. Copy it again."
+
+
 def natural(text: str) -> list[tuple[int, str]]:
     """Sort key by which `2` comes before `10`.
 

@@ -62,11 +62,7 @@ class NpzArray:
 
 
 def npz_keys(path: str | os.PathLike[str]) -> list[str]:
-    """The names of the arrays in a file.
-
-    Raises:
-        CrossDError: a file that is no .npz.
-    """
+    """The names of the arrays in a file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]

@@ -71,9 +71,6 @@ def refuse_spellings(what: str, lines: dict[str, list[int]], where: str, case: b
         lines: where each is, as far as that is known.
         where: the file.
 
-    Raises:
-        CrossDError: with all spellings and the first lines of each.
-
     >>> refuse_spellings("A class", {"Yes": [2, 4], "no": [5]}, "labels.csv")
     """
 

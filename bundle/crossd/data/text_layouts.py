@@ -46,29 +46,17 @@ _META_TYPES = {
 
 @dataclass(frozen=True)
 class Layout:
-    """How the voxels of a file are stored.
+    """How the voxels of a file are stored."""
 
-    Attributes:
-        sizes: of all axes, the fastest first.
-        spatial: which of them are those of the volume, three or fewer.
-        kind: what a further axis holds of one voxel: "complex", one of `COLOUR`, "components"; empty for volumes.
-        dtype: of one value, with its byte order.
-        packing: "raw", "gzip" (or zlib), "bzip2", "text" or "hex".
-        lines, skip: how many to leave out before the voxels, and bytes then; -1: the voxels end the file.
-        voxel_to_lps: `(4, 4)`, to millimetres, as far as the file states it.
-        stated: whether the header says where in the patient the axes run to.
-        warnings: what to tell of that.
-    """
-
-    sizes: tuple[int, ...]
-    spatial: tuple[int, ...]
-    kind: str
-    dtype: np.dtype
-    packing: str
-    lines: int
-    skip: int
-    voxel_to_lps: np.ndarray
-    stated: bool
+    sizes: tuple[int, ...]  # of all axes, the fastest first
+    spatial: tuple[int, ...]  # which of them are those of the volume, three or fewer
+    kind: str  # what a further axis holds of one voxel: "complex", one of `COLOUR`, "components"; empty for volumes
+    dtype: np.dtype  # of one value, with its byte order
+    packing: str  # "raw", "gzip" (or zlib), "bzip2", "text" or "hex"
+    lines: int  # to leave out before the voxels
+    skip: int  # bytes to leave out then; -1: the voxels end the file
+    voxel_to_lps: np.ndarray  # (4, 4), to millimetres, as far as the file states it
+    stated: bool  # whether the header says where in the patient the axes run to
     warnings: tuple[str, ...]
 
 
@@ -86,7 +74,7 @@ def _of_nrrd(text: TextHeader) -> Layout:
     packing = _known(text, "encoding", _PACKINGS)
     dtype = np.dtype(_known(text, "type", _NRRD_TYPES))
     if dtype.itemsize > 1 and packing != "text":
-        dtype = dtype.newbyteorder(_known(text, "endian", {"little": "<", "big": ">"}))
+        dtype = dtype.newbyteorder(">" if _known(text, "endian", {"little": "", "big": "big"}) else "<")
     vectors = _vectors(text, "spacedirections", axes) if "spacedirections" in text.fields else None
     spatial = [a for a in range(axes) if kinds[a] in _SPATIAL and (vectors is None or vectors[a] is not None)][:3]
     further = {kinds[axis] for axis in range(axes) if axis not in spatial and sizes[axis] > 1}

@@ -26,21 +26,13 @@ _CHOSEN = re.compile(
 
 @dataclass(frozen=True)
 class Volume:
-    """Voxels in the order of their file, and where they lie.
+    """Voxels in the order of their file, and where they lie."""
 
-    Attributes:
-        voxels: float32, `(i, j, k)`.
-        voxel_to_world: 4 × 4, voxel index to millimetres in RAS.
-        has_affine: whether the file states where the voxels lie; spacing only, otherwise.
-        warnings: what a user should know.
-        modality: DICOM's Modality (0008,0060); empty where the file does not say it.
-    """
-
-    voxels: np.ndarray
-    voxel_to_world: np.ndarray
-    has_affine: bool = True
-    warnings: tuple[str, ...] = ()
-    modality: str = ""
+    voxels: np.ndarray  # float32, (i, j, k)
+    voxel_to_world: np.ndarray  # 4 × 4, voxel index to millimetres in RAS
+    has_affine: bool = True  # whether the file states where the voxels lie; spacing only, otherwise
+    warnings: tuple[str, ...] = ()  # what a user should know
+    modality: str = ""  # DICOM's Modality (0008,0060); empty where the file does not say it
 
 
 def apart(one: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> float:
@@ -49,8 +41,13 @@ def apart(one: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> float:
     >>> apart(np.eye(4), np.diag([1.0, 1.0, 2.0, 1.0]), (4, 5, 6))
     5.0
     """
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
-    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
+    return float(np.linalg.norm(corners(one - other, shape), axis=1).max())
+
+
+def corners(affine: np.ndarray, shape: Sequence[int], beyond: float = 0.0) -> np.ndarray:
+    """Where an affine puts the centres of the eight voxels at the corners, or what is so far beyond them: `(8, 3)`."""
+    ends = itertools.product(*((-beyond, size - 1 + beyond) for size in shape))
+    return (np.array([(*corner, 1.0) for corner in ends]) @ affine.T)[:, :3]
 
 
 def odd_size(voxel_to_world: np.ndarray, shape: Sequence[int]) -> list[str]:
@@ -137,10 +134,7 @@ def header_of(path: str) -> str:
 def choose_volume(path: str, shape: tuple[int, ...], volume: int | None) -> tuple[tuple[int, int, int], int]:
     """The three spatial sizes of a file, and the number of the volume to read.
 
-    Args:
-        path: for messages.
-        shape: all axes of the file; those of length 1 after the third do not count.
-        volume: which one of a 4D file is meant; a 3D file has one, whatever is said here.
+    Axes of length 1 after the third do not count, and a 3D file has one volume, whatever number is said.
 
     Raises:
         CrossDError: fewer than three axes, several volumes of which none was chosen, or no such volume.

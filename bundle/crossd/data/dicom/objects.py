@@ -51,7 +51,6 @@ _TABLES = (
     ("Data", _COLOURS),
     ("Data", tuple(f"Segmented{colour}" for colour in _COLOURS)),
 )
-PALETTES = tuple(f"{part}PaletteColorLookupTable{what}" for what, colours in _TABLES for part in colours)
 
 
 class Label(NamedTuple):
@@ -69,20 +68,12 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True)
 class Rejected:
-    """A file, or the folder of a series, that cannot become a volume, and why.
-
-    Attributes:
-        path: the file or folder.
-        reason: rule, value and remedy.
-        kind: for what is passed over because no scan is lost by it, what it is ("structured reports"); empty for a
-            failure.
-        label: the series it belongs to, as far as its header could be read.
-    """
+    """A file, or the folder of a series, that cannot become a volume, and why."""
 
     path: str
-    reason: str
-    kind: str = ""
-    label: Label | None = None
+    reason: str  # rule, value and remedy
+    kind: str = ""  # what it is ("structured reports"), where no scan is lost by passing it over; empty for a failure
+    label: Label | None = None  # of its series, as far as its header could be read
 
 
 def kind_of_object(dataset: Any, sop_class: str) -> str:
@@ -169,11 +160,7 @@ def no_scan(dataset: Any, sop_class: str) -> tuple[str, str]:
 
 
 def check_is_image(path: str, dataset: Any, sop_class: str) -> None:
-    """Refuse what has no grey values of a slice or frame.
-
-    Raises:
-        CrossDError: no pixels, a segmentation or dose, colour, or frames without a description.
-    """
+    """Refuse what has no grey values of a slice or frame."""
     from pydicom.uid import UID
 
     name, kind = Path(path).name, UID(sop_class).name

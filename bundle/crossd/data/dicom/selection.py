@@ -56,11 +56,7 @@ class SeriesFilter:
         return any(fnmatchcase(text.lower(), pattern) for text in texts if text for pattern in patterns)
 
     def check_found(self, labels: Iterable[Label]) -> None:
-        """Refuse a filter that none of the series there fits.
-
-        Raises:
-            CrossDError: listing them.
-        """
+        """Refuse a filter that none of the series there fits."""
         there = sorted(set(labels), key=lambda label: (label.number, str(label)))
         if self.patterns is None or not there or any(self.fits(label) for label in there):
             return

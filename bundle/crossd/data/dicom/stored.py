@@ -71,9 +71,6 @@ def decoded(frames: Sequence[tuple[str, int]], allocate: Callable[..., np.ndarra
 
     Returns:
         int32 `(frame, row, column)`; unsigned ones of 32 bits have the same bits.
-
-    Raises:
-        CrossDError: pixels that do not decode; the reason is pydicom's, which names codecs that are missing.
     """
     import pydicom
     from pydicom.pixels import iter_pixels

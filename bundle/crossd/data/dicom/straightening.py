@@ -37,9 +37,6 @@ def check_neighbours(places: Sequence[Sequence[float]], size: Sequence[int], nam
     Args:
         size: columns and rows of an image.
         name: of the series, for the message.
-
-    Raises:
-        CrossDError: naming the first such slice.
     """
     moves = np.abs(np.diff(np.array(places)[:, :2], axis=0)) / np.array(size)
     if not len(moves) or moves.max() < 1:
@@ -100,10 +97,9 @@ def straighten(
         gap = heights[above] - heights[below]
         weight = 0.0 if gap <= 0 else float(np.clip((height - heights[below]) / gap, 0, 1))
         between = (below, above) if weight > 1e-6 else (below,)
-        moved = {index: moved.get(index) for index in between}  # of the slices before, those that are needed again
-        for index in between:
-            if moved[index] is None:
-                moved[index] = _move(voxels[:, :, index], offsets[index, :2] - first, size, background)
+        moved = {index: plane for index, plane in moved.items() if index in between}
+        for index in set(between) - set(moved):
+            moved[index] = _move(voxels[:, :, index], offsets[index, :2] - first, size, background)
         out[:, :, k] = moved[below]
         if len(between) == 2:
             out[:, :, k] += np.float32(weight) * (moved[above] - moved[below])

@@ -195,11 +195,7 @@ def first_elements(path: str) -> bool:
 
 
 def check_inflated_size(path: str) -> None:
-    """Unpack a deflated file piece by piece and stop where it goes too far; other files are left alone.
-
-    Raises:
-        CrossDError: a file that unpacks to more than 256 MiB and more than 200 times its size.
-    """
+    """Unpack a deflated file piece by piece and stop where it goes too far; other files are left alone."""
     with open(path, "rb") as file:
         head = file.read(_META)
     if _DEFLATED not in head or head.find(_DEFLATED) > (end := end_of_meta(head)):

@@ -22,6 +22,17 @@ def syntax_of(dataset: Any) -> Any:
     return dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
 
 
+def private(dataset: Any, group: int, maker: str, element: int) -> Any:
+    """The value of a private element of one maker (PS3.5, 7.8.1); None where there is none."""
+    block = 0x10
+    while (creator := dataset.get(group << 16 | block)) is not None:
+        if creator.value == maker:
+            item = dataset.get(group << 16 | block << 8 | element)
+            return None if item is None else item.value
+        block += 1
+    return None
+
+
 def image_type(dataset: Any) -> list[str]:
     """The values of ImageType (0008,0008), in upper case."""
     return [str(part).upper() for part in dataset.get("ImageType") or []]
@@ -89,9 +100,6 @@ def as_numbers(values: Any) -> tuple[float, ...]:
 
 def finite(path: str, name: str, values: Any, count: int, positive: bool = False) -> tuple[float, ...]:
     """Numbers of a header, as many as there must be.
-
-    Raises:
-        CrossDError: naming the file and the attribute.
 
     >>> finite("a.dcm", "PixelSpacing (0028,0030)", "0.5", 2)
     Traceback (most recent call last):

@@ -16,18 +16,7 @@ from crossd.errors import CrossDError
 
 
 class ClassFolderSource(ImageSource):
-    """A tree of class folders, with `train`, `val` and `test` above them or without; see `class_folders`.
-
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from crossd.data.images.trees import FolderTree
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name in ("ct/1.png", "mr/1.png"):
-    ...         (Path(folder) / name).parent.mkdir()
-    ...         _ = (Path(folder) / name).write_bytes(b"")
-    ...     ClassFolderSource(FolderTree(Path(folder))).class_names
-    ['ct', 'mr']
-    """
+    """A tree of class folders, with `train`, `val` and `test` above them or without; see `class_folders`."""
 
     def __init__(self, tree: ImageTree) -> None:
         self.tree, self.path = tree, tree.path
@@ -82,7 +71,8 @@ def class_folders(
             classes[splits[parts[0]] if own else None].add(parts[1])
         elif not splits:
             classes[None].add(parts[0])
-    _check_names(classes, splits, where)
+    names = sorted({label for found in classes.values() for label in found})
+    _check_names(names, splits, where)
     check_same_classes(classes, where)
     records: list[ImageRecord] = []
     held: list[ImageRecord] = []
@@ -96,7 +86,6 @@ def class_folders(
             records.append(ImageRecord(name, parts[0]))
         else:
             beside += 1
-    names = sorted({label for found in classes.values() for label in found})
     filled = {record.label for record in records if record.split in (None, "train")}
     if empty := [name for name in names if name not in filled]:
         raise CrossDError(
@@ -148,9 +137,8 @@ def _splits(inside: set[str], images: Sequence[Sequence[str]], where: str) -> di
     return splits
 
 
-def _check_names(classes: dict[str | None, set[str]], splits: dict[str, str], where: str) -> None:
+def _check_names(names: Sequence[str], splits: dict[str, str], where: str) -> None:
     """Below splits there are classes, and no splits again."""
-    names = sorted({label for found in classes.values() for label in found})
     if splits and not names:
         raise CrossDError(
             f"A split holds one folder per class, as in train/CT/1.png; got none below {', '.join(splits)} in {where}. "

@@ -29,9 +29,6 @@ def open_source(path: str | Path, image_root: str | None = None) -> ImageSource:
         path: a folder of class folders, a `.zip` of one, a MedMNIST `.npz`, a `.csv` list of images, or ChestX-ray14's
             folder or table.
         image_root: where the names in a list start from, where that is not beside the list.
-
-    Raises:
-        CrossDError: when there is nothing, or something else.
     """
     path = Path(path).expanduser()
     kind = path.suffix.lower()

@@ -25,22 +25,12 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not hidden(name)
 
 
-def check_channels(channels: int) -> int:
-    """1 (grey) or 3 (red, green, blue)."""
-    if channels not in CHANNELS:
-        raise CrossDError(f"channels of images must be 1 (grey) or 3 (RGB), got {channels!r}. Pass --channels 1.")
-    return channels
-
-
 def decode(content: bytes, channels: int = 1) -> np.ndarray:
     """Decode the content of an image file to `(channels, height, width)` uint8, with 1 or 3 channels.
 
     Colours become grey by ITU-R 601 where `channels` is 1, grey is repeated where it is 3. What is transparent is laid
     over black. More than 8 bits (16-bit PNG and TIFF, float TIFF) are scaled from the image's own smallest to its
     largest value, since 12-bit data in 16-bit files would come out black otherwise. Of several frames the first counts.
-
-    Raises:
-        CrossDError, OSError and others of Pillow: when it cannot be decoded.
 
     >>> file = io.BytesIO()
     >>> Image.new("RGBA", (5, 4), (255, 255, 255, 0)).save(file, "PNG")

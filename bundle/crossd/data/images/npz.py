@@ -17,9 +17,6 @@ class NpzSource(ImageSource):
     """The train and val images of a MedMNIST `.npz`, held in memory as stored; its test split is not read.
 
     The layout is that of `medmnist_split`, with one class an image. The file names no classes: they are the numbers.
-
-    Raises:
-        CrossDError: when the file, or an array that is needed, is not there or not as described.
     """
 
     def __init__(self, path: Path) -> None:

@@ -43,11 +43,7 @@ class ArrayFiles:
         return paths
 
     def write_image(self, name: str, image: np.ndarray) -> tuple[Path, ...]:
-        """Write an image `(height, width)` or `(height, width, 1 or 3)`, rounded, as PNG `images/<name>.png`.
-
-        Raises:
-            CrossDError: values outside of 0 to 255.
-        """
+        """Write an image `(height, width)` or `(height, width, 1 or 3)`, rounded, as PNG `images/<name>.png`."""
         from PIL import Image
 
         self._look(image, name)
@@ -83,11 +79,7 @@ def _storable(volume: np.ndarray) -> np.ndarray:
 
 
 def with_labels(image: Path, label_map: Path) -> tuple[Any, np.ndarray]:
-    """A NIfTI image and the values of its label map, both `(i, j, k)`.
-
-    Raises:
-        CrossDError: of different shapes.
-    """
+    """A NIfTI image and the values of its label map, both `(i, j, k)`."""
     import nibabel
 
     volume = nibabel.Nifti1Image.from_filename(image)

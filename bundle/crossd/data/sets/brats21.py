@@ -53,9 +53,6 @@ def find_brats21(
         output_dir: not needed; nothing is written.
         modalities: channels, of flair, t1, t1ce and t2, joined by commas. The paper has three and does not name them.
         keep_excluded: keep the three cases with unexpected problems.
-
-    Raises:
-        CrossDError: a wrong modality, no labels, labels that are not 0 or 1, or no case with all channels.
     """
     chosen = [one_of("modality", name.strip(), list(_DICOM)) for name in modalities.split(",")]
     root = Path(root)

@@ -51,9 +51,6 @@ def find_busv(
         output_dir: receives `images/<class>_<video>.nii.gz`, `(frame, row, column)`.
         size: of the volume: frames are scaled to size × size, the video to so many frames.
         keep_excluded: keep the known copies, and the labels as they are in the folders.
-
-    Raises:
-        CrossDError: no videos, or a JSON file of another form.
     """
     root = Path(root)
     top = next((folder for folder in (root, *sorted(root.glob("*"))) if (folder / "rawframes").is_dir()), None)

@@ -75,9 +75,6 @@ def write_datalist(
 
     Columns: case (where named), `image_column` or image_1 … image_n, label (or one 0/1 column a class), patient (where
     named), split.
-
-    Raises:
-        CrossDError: no cases, or cases with different numbers of channels.
     """
     path = Path(path)
     channels = {len(case.images) for case in cases}

@@ -27,35 +27,20 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """A data set that has a name here.
+    """A data set that has a name here."""
 
-    Attributes:
-        name: what `--dataset` takes.
-        title: how its authors call it.
-        task: what is classified.
-        address: the official page.
-        licence: of the data.
-        class_names: in the order of the preset.
-        meaning: what a label says; where that is not what the paper says, it begins with "Not".
-        get: how to get the files, one sentence.
-        count: cases of the official release; None where it is not stated.
-        preset: file in `configs/datasets`, for volumes.
-        paper: what the paper states.
-        multilabel: any number of classes for a case.
-    """
-
-    name: str
-    title: str
-    task: str
-    address: str
-    licence: str
-    class_names: tuple[str, ...]
-    meaning: str
-    get: str
-    count: int | None = None
-    preset: str | None = None
+    name: str  # what `--dataset` takes
+    title: str  # how its authors call it
+    task: str  # what is classified
+    address: str  # the official page
+    licence: str  # of the data
+    class_names: tuple[str, ...]  # in the order of the preset
+    meaning: str  # of a label; where that is not what the paper says, it begins with "Not"
+    get: str  # how to get the files, one sentence
+    count: int | None = None  # cases of the official release; None where it is not stated
+    preset: str | None = None  # file in `configs/datasets`, for volumes
     paper: PaperRow | None = None
-    multilabel: bool = False
+    multilabel: bool = False  # any number of classes for a case
 
     def missing(self, what: str, where: str | Path) -> CrossDError:
         """The error for files that are not there: what is needed, and how to get it.
@@ -72,21 +57,13 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class ReleasedCase:
-    """One case of a published data set, before it is in a list.
+    """One case of a published data set, before it is in a list."""
 
-    Attributes:
-        images: a path for each channel.
-        label: class name; several for a multilabel set.
-        patient: cases of one patient stay in one split; empty: the release names none, the case counts as a patient.
-        split: "train", "val" or "test" where the release says so.
-        name: of the case; empty: made from the path.
-    """
-
-    images: tuple[str | Path, ...]
-    label: str | tuple[str, ...]
-    patient: str = ""
-    split: str = ""
-    name: str = ""
+    images: tuple[str | Path, ...]  # a path for each channel
+    label: str | tuple[str, ...]  # class name; several for a multilabel set
+    patient: str = ""  # stays in one split; empty where the release names none: the case counts as a patient
+    split: str = ""  # "train", "val" or "test" where the release says so
+    name: str = ""  # empty: made from the path
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -96,25 +73,15 @@ class ReleasedCase:
 
 @dataclass
 class Found:
-    """What a module found under a root.
+    """What a module found under a root."""
 
-    Attributes:
-        cases: in a fixed order.
-        size: axes of the first volume in voxels, where it was looked at.
-        value_range: smallest and largest voxel, where all were looked at.
-        notes: what a user should know, one sentence each: what was left out, and why.
-        class_names: where they are not those of the facts.
-        paper: what the paper states of just these files, where the facts are of several.
-        image_column: of labels.csv: "image" for volumes, "filename" for images, as 2D pre-training lists them.
-    """
-
-    cases: list[ReleasedCase]
-    size: tuple[int, ...] | None = None
-    value_range: tuple[float, float] | None = None
-    notes: list[str] = field(default_factory=list)
-    class_names: tuple[str, ...] = ()
-    paper: PaperRow | None = None
-    image_column: str = "image"
+    cases: list[ReleasedCase]  # in a fixed order
+    size: tuple[int, ...] | None = None  # axes of the first volume in voxels, where it was looked at
+    value_range: tuple[float, float] | None = None  # smallest and largest voxel, where all were looked at
+    notes: list[str] = field(default_factory=list)  # one sentence each: what was left out, and why
+    class_names: tuple[str, ...] = ()  # where they are not those of the facts
+    paper: PaperRow | None = None  # of just these files, where the facts are of several
+    image_column: str = "image"  # of labels.csv; "filename" for images, as 2D pre-training lists them
 
 
 def differences(facts: DatasetFacts, found: Found) -> list[str]:
@@ -176,14 +143,14 @@ def official_file(
     path = Path(root) / file.name
     where = f"Download it from {file.url} (MD5 {file.md5}, {file.licence}) into {root}"
     if path.is_file():
-        if (found := md5(path)) == file.md5:
-            return path
-        if not unverified:
+        found = md5(path)
+        if found != file.md5 and not unverified:
             raise CrossDError(
                 f"The official {file.name} has MD5 {file.md5}, {path} has {found}. {where} again, or take it as it is "
                 "with --unverified."
             )
-        logger.warning("%s is not the official file: its MD5 is %s, not %s.", path, found, file.md5)
+        if found != file.md5:
+            logger.warning("%s is not the official file: its MD5 is %s, not %s.", path, found, file.md5)
         return path
     if not download:
         raise CrossDError(

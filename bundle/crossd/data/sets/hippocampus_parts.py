@@ -43,9 +43,6 @@ def cube_starts(label_map: np.ndarray, size: int, random: np.random.Generator) -
         size: voxels of a cube along each axis.
         random: chooses the background cube among those with the least hippocampus.
 
-    Raises:
-        CrossDError: when a part is missing, or the volume is smaller than the cube.
-
     >>> labels = np.zeros((20, 20, 10), int)
     >>> labels[4:8, 12:16, 3:7], labels[4:8, 2:6, 3:7] = 1, 2
     >>> starts = cube_starts(labels, 8, np.random.default_rng(0))
@@ -93,9 +90,6 @@ def find_hippocampus_parts(
         size: voxels (millimetres) of a cube along each axis.
         cases: take so many of the volumes; None: all.
         seed: of the choice of volumes, the background cubes and the split (70 % train, 15 % val, 15 % test).
-
-    Raises:
-        CrossDError: when there are no volumes, or one does not hold what it should.
     """
     found = []
     for name, split in hippocampus_splits(root, cases, seed).items():
@@ -113,9 +107,6 @@ def hippocampus_splits(root: str | os.PathLike[str], cases: int | None = None, s
 
     The same for every task that is made of these volumes, so that what one holds out no other has seen. Arguments: see
     `find_hippocampus_parts`.
-
-    Raises:
-        CrossDError: when there are no volumes, or not so many.
     """
     volumes = ({path.name for path in Path(root, folder).glob("[!.]*.nii.gz")} for folder in ("images", "labels"))
     names = sorted(name.removesuffix(".nii.gz") for name in set.intersection(*volumes))

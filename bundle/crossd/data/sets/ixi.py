@@ -57,9 +57,6 @@ def find_ixi(
         output_dir: receives `IXI-T1/…` where only the archive is there.
         modalities: channels, of T1, T2 and PD, joined by commas.
         download: get the official files where they are not there.
-
-    Raises:
-        CrossDError: no table, or no subject with all contrasts.
     """
     root = Path(root)
     chosen = [one_of("modality", name.strip(), _CONTRASTS) for name in modalities.split(",")]

@@ -41,9 +41,6 @@ def find_lung_adenocarcinoma(root: str | os.PathLike[str], output_dir: str | os.
     Args:
         root: the unpacked archive.
         output_dir: receives `images/<class>_<path>.nii.gz`.
-
-    Raises:
-        CrossDError: no files, a file whose path names no class or two, or one that is no volume.
     """
     root = Path(root)
     paths = sorted(path for path in root.rglob("*.npy") if not path.name.startswith("."))

@@ -91,9 +91,6 @@ def medmnist_facts(name: str) -> DatasetFacts:
 def file_of(name: str, size: int) -> OfficialFile:
     """The official file of a set: the size is named except for 28.
 
-    Raises:
-        CrossDError: a size that is not published.
-
     >>> file_of("vesselmnist3d", 28).name, file_of("vesselmnist3d", 64).name
     ('vesselmnist3d.npz', 'vesselmnist3d_64.npz')
     """
@@ -121,9 +118,6 @@ def find_medmnist(
         output_dir: receives the files.
         size: pixels a side.
         download, unverified: see `official_file`.
-
-    Raises:
-        CrossDError: a size that is not published; the file is absent or is not the official one.
     """
     info = INFO[name]
     path = official_file(file_of(name, size), root, download=download, unverified=unverified)

@@ -45,9 +45,6 @@ def find_ribfrac(root: str | os.PathLike[str], output_dir: str | os.PathLike[str
         root: the unpacked records.
         output_dir: receives `images/<scan>_<label>.nii.gz`.
         size: millimetres a side.
-
-    Raises:
-        CrossDError: no CSV, no scans, or a scan and a label map of different shape.
     """
     root = Path(root)
     kinds = _kinds(root)
