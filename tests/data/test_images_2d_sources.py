@@ -364,11 +364,7 @@ def test_patients_in_train_and_test_lists(tmp_path, of_val):
             COLUMNS,
             r"in one split only, got 1 in several: p2 in test and train",
         ),
-        (
-            [("a.png", "x", "val", "p"), ("b.png", "x", "test", "q")],
-            COLUMNS,
-            r"Training needs rows of train, got val and test without it in .*Say train in the column split",
-        ),
+        ([("a.png", "x", "val", "p"), ("b.png", "x", "test", "q")], COLUMNS, r"needs rows of train, got val and"),
         ([("a.png", "x", "train", "p"), ("b.png", "y", "val", "q")], COLUMNS, r"train lacks y"),
     ],
 )

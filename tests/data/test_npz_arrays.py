@@ -53,10 +53,7 @@ def test_memory_stays_small(tmp_path):
     [
         (lambda path: np.savez(path, labels=np.zeros(2)), "must hold the array 'images', got labels"),
         (lambda path: path.write_bytes(b"<html>not found</html>"), "is a zip archive of arrays, .* is not"),
-        (
-            lambda path: np.savez(path, images=np.array([{}, []], dtype=object)),
-            "holds Python objects in 'images', which could run any code",
-        ),
+        (lambda path: np.savez(path, images=np.array([{}, []], dtype=object)), "holds Python objects in 'images',"),
     ],
     ids=["absent", "no archive", "pickled"],
 )

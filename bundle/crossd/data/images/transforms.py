@@ -116,12 +116,9 @@ def centre_box(height: int, width: int, share: float) -> tuple[int, int, int, in
 
 
 class CentreResizedCropd(MapTransform):
-    """The middle of an image as a square, for validation.
+    """The middle of an image `(channel, height, width)` as a square of sides `size`, for validation.
 
-    Args:
-        keys: images `(channel, height, width)`.
-        size: of the result's sides.
-        share: of the shorter side that is seen; 0.875 is the 224 of 256 of ImageNet recipes.
+    `share` is of the shorter side that is seen; 0.875 is the 224 of 256 of ImageNet recipes.
 
     >>> CentreResizedCropd("image", 8)({"image": torch.zeros(1, 20, 30)})["image"].shape
     torch.Size([1, 8, 8])

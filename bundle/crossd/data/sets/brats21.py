@@ -50,7 +50,6 @@ def find_brats21(
 
     Args:
         root: holds `train_labels.csv` and the folders of the cases, at its top or one folder down.
-        output_dir: not needed; nothing is written.
         modalities: channels, of flair, t1, t1ce and t2, joined by commas. The paper has three and does not name them.
         keep_excluded: keep the three cases with unexpected problems.
     """

@@ -39,12 +39,9 @@ _KINDS = {1: "displaced", 2: "nondisplaced", 3: "buckle"}
 
 
 def find_ribfrac(root: str | os.PathLike[str], output_dir: str | os.PathLike[str], *, size: int = 64) -> Found:
-    """Cut out the fractures of each scan as NIfTI, each where it lies in the scan.
+    """Cut out the fractures of each scan, cubes of `size` millimetres a side, as NIfTI, each where it lies in the scan.
 
-    Args:
-        root: the unpacked records.
-        output_dir: receives `images/<scan>_<label>.nii.gz`.
-        size: millimetres a side.
+    The root holds the unpacked records; the files are `images/<scan>_<label>.nii.gz`.
     """
     root = Path(root)
     kinds = _kinds(root)
