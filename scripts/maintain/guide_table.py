@@ -5,8 +5,8 @@ python -m scripts.maintain.guide_table
 
 from __future__ import annotations
 
+from crossd.data.sets.by_name import DATASETS
 from crossd.data.sets.facts import DatasetFacts
-from crossd.data.sets.registry import DATASETS
 
 _HEADER = ("`--dataset`", "what", "cases: release / paper", "a label says", "own options", "preset", "licence")
 

@@ -63,11 +63,11 @@ def test_rows_that_name_nothing_become_errors(scans):
         ("file\na.nii.gz\n", r"needs a column 'image', or columns 'image_1'.*: '.*cases.csv' has 'file'. Rename"),
         ("image,image_1\na,b\n", "has 'image', 'image_1'. Rename"),
         ("image_1,image_3\na,b\n", "has 'image_1', 'image_3'. Rename"),
-        ("image,image\na,b\n", "has 'image', 'image'. Rename"),
+        ("image,image\na,b\n", r"A column may appear once, got \['image'\] more than once"),
         ("", "has no header. Rename"),
         ("image\n", "at least one row: '.*cases.csv' has a header only. Add the images."),
-        ("case,image\na,x\nA,y\n", "unique as file names: '.*' has 'A' in line 3. Rename it"),
-        ("case,image\n,x\n", "has '' in line 2. Rename it, or drop the column 'case'"),
+        ("case,image\na,x\nA,y\n", "a name of its own, got in .*: line 2: a; line 3: A. Rename them, or drop"),
+        ("case,image\n,x\n", "a name of its own, got in .*: line 2: no name. Rename them, or drop"),
     ],
 )
 def test_columns_and_rows(tmp_path, text, message):

@@ -8,7 +8,6 @@ import re
 import shutil
 
 import nibabel as nib
-import numpy as np
 import pytest
 from crossd.data import LoadImageVolumed, Series, find_cases, write_dicom_series
 from crossd.errors import CrossDError
@@ -115,7 +114,7 @@ def test_links(tree, volume, axial, tmp_path):
     items = {item["case"]: item for item in find_cases(tree)}
     assert len(items) == 8 + 2
     assert items["linked-c"]["error"] is None
-    assert "cannot be opened (No such file or directory)" in items["broken"]["error"]
+    assert "does not (No such file or directory)" in items["broken"]["error"]
 
 
 def test_what_may_not_be_read_is_listed(tree, monkeypatch):
@@ -139,13 +138,6 @@ def test_pipes_do_not_block(tree):
     assert len(find_cases(tree)) == 8
 
 
-def test_many_files_show_progress(tmp_path, axial, capfd):
-    write_dicom_series(tmp_path, np.zeros((2, 2, 300), dtype=np.int16), axial)
-    (item,) = find_cases(tmp_path)
-    assert item["image"][0].shape == (2, 2, 300)
-    assert "reading headers: 100%" in capfd.readouterr().err
-
-
 def test_few_files_do_not(tree, capfd):
     find_cases(tree)
     assert capfd.readouterr().err == ""
@@ -154,14 +146,10 @@ def test_few_files_do_not(tree, capfd):
 def test_nothing_found(tmp_path):
     with pytest.raises(CrossDError, match=r"path of the images must exist: '.*absent' does not. Check it"):
         find_cases(tmp_path / "absent")
-    with pytest.raises(
-        CrossDError, match=r"A folder must hold images: '.*' is empty. Pass a folder with NIfTI or DICOM"
-    ):
+    with pytest.raises(CrossDError, match=r"A folder must hold images: '.*' is empty. Pass a folder with NIfTI or"):
         find_cases(tmp_path)
     (tmp_path / "note.txt").write_text("nothing")
-    with pytest.raises(
-        CrossDError, match=r"none of the 1 files in '.*' is one, for instance 'note.txt'. Pass the folder"
-    ):
+    with pytest.raises(CrossDError, match=r"none of the 1 files in '.*' is one, for instance 'note.txt'. Pass the"):
         find_cases(tmp_path)
     with pytest.raises(CrossDError, match=r"The images must be DICOM, .*: '.*note.txt' is none of these. Convert it"):
         find_cases(tmp_path / "note.txt")

@@ -1,7 +1,7 @@
 """Law: one volume gives the same values by every reader, in whatever order files are read, and whatever is loaded.
 
 Volumes are made from seeds: shape, type, orientation, scale. Each is written in every form that holds it exactly, and
-all of them are read in an order that is shuffled, twice. References: the array itself, nibabel and ITK.
+all of them are read in an order that is shuffled, twice.
 """
 
 from __future__ import annotations
@@ -114,22 +114,3 @@ def test_every_reader_in_any_order(tmp_path, seed):
         np.testing.assert_allclose(image.affine, affine, atol=1e-4, err_msg=str(path))
         unsaid = [note for note in image.meta["warnings"].splitlines() if "which counts as" not in note]
         assert [note for note in unsaid if "MONOCHROME1: rescaled values are kept" not in note] == [], path
-
-
-@pytest.mark.parametrize("seed", range(4, 8))
-def test_as_the_libraries_themselves(tmp_path, seed, by_gdcm):
-    """nibabel's and ITK's values of the same files, where these have no fault that is known."""
-    import itk
-
-    stored, affine, slope, intercept = made(seed)
-    image = nib.Nifti1Image((stored * slope + intercept).astype(np.float32), affine)
-    image.header.set_data_dtype(np.int16)
-    nib.save(image, tmp_path / "a.nii.gz")  # with a scale of nibabel's own
-    theirs = nib.load(tmp_path / "a.nii.gz").get_fdata(dtype=np.float32)
-    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz")[0], theirs)
-    itk.imwrite(itk.image_from_array(np.ascontiguousarray(stored.T)), str(tmp_path / "a.mha"), compression=True)
-    theirs = itk.array_from_image(itk.imread(str(tmp_path / "a.mha"))).T
-    np.testing.assert_array_equal(read_volume(tmp_path / "a.mha")[0], theirs)
-    options = {"slope": slope, "intercept": intercept, "modality": "CT"}
-    files = write_dicom_series(tmp_path / "dicom", stored * slope + intercept, np.diag([-1.0, -1, 1, 1]), **options)
-    np.testing.assert_array_equal(read_volume(tmp_path / "dicom")[0], by_gdcm(files))

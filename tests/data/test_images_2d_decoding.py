@@ -6,7 +6,8 @@ import io
 
 import numpy as np
 import pytest
-from crossd.data.images.decoding import check_channels, decode, to_channels
+from crossd.data.images.decoding import decode, to_channels
+from crossd.data.images.store import ImageStore
 from crossd.errors import CrossDError
 from PIL import Image
 
@@ -90,5 +91,5 @@ def test_refusals():
         decode(encoded(np.array([[1, np.nan]], np.float32), "TIFF"))
     with pytest.raises(CrossDError, match=r"An image is \(height, width\), grey, or .* got \(2, 3, 5\)"):
         to_channels(np.zeros((2, 3, 5), np.uint8), 1)
-    with pytest.raises(CrossDError, match=r"channels of images must be 1 \(grey\) or 3 \(RGB\), got 2"):
-        check_channels(2)
+    with pytest.raises(CrossDError, match=r"`channels` must be one of 1, 3; got 2"):
+        ImageStore([], 2)

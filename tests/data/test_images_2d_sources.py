@@ -243,13 +243,10 @@ def test_class_numbers_are_in_order(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"val_labels": None}, r"A MedMNIST file holds train_images.* without val_labels \(it has"),
-        (
-            {"train_images": np.zeros((4, 6, 7, 8), np.uint8)},
-            r"train_images of 2D .* got \(4, 6, 7, 8\).*train\.json",
-        ),
+        ({"val_labels": None}, r"A MedMNIST file holds .*: '.*a\.npz' lacks val_labels and has train_images"),
+        ({"train_images": np.zeros((4, 6, 7, 8), np.uint8)}, r"train_images of 2D .* has shape \(4, 6, 7, 8\) and 4"),
         ({"train_labels": np.zeros((4, 14), np.uint8)}, r"train_labels is one whole number per image.*got \(4, 14\)"),
-        ({"train_labels": np.zeros(3, np.uint8)}, r"got \(3,\) uint8 for 4 images"),
+        ({"train_labels": np.zeros(3, np.uint8)}, r"has shape \(4, 6, 7\) and 3 labels"),
         ({"train_labels": np.zeros(4)}, r"one whole number per image.*float64"),
     ],
 )
@@ -342,7 +339,7 @@ def test_patients_in_train_and_test_lists(tmp_path, of_val):
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
-        ([("a.png", "x")], ("path", "label"), r"has the columns filename and label .* without filename"),
+        ([("a.png", "x")], ("path", "label"), r"has the columns filename, label: .* lacks filename"),
         ([("a.png", "")], ("filename", "label"), r"line 2 of .* without"),
         ([], ("filename", "label"), r"has a row for each of them, got none"),
         ([("a.png", "x", "dev", "p")], COLUMNS, r"is train, val or test, got 'dev' in line 2"),
@@ -367,11 +364,7 @@ def test_patients_in_train_and_test_lists(tmp_path, of_val):
             COLUMNS,
             r"in one split only, got 1 in several: p2 in test and train",
         ),
-        (
-            [("a.png", "x", "val", "p"), ("b.png", "x", "test", "q")],
-            COLUMNS,
-            r"Training needs rows of train, got val and test without it in .*Say train in the column split",
-        ),
+        ([("a.png", "x", "val", "p"), ("b.png", "x", "test", "q")], COLUMNS, r"needs rows of train, got val and"),
         ([("a.png", "x", "train", "p"), ("b.png", "y", "val", "q")], COLUMNS, r"train lacks y"),
     ],
 )

@@ -142,38 +142,15 @@ def test_a_recorded_split_is_taken_and_unknown_cases_are_test(write, folder):
             r"Every image must exist, got in .*: line 4: .*x\.nii\.gz; line 6: .*y\.nii\.gz\. Paths start from",
         ),
         (GOOD.replace("well", "sick"), "multiclass", r"at least two classes, got only 'sick'.*Add cases"),
-        (
-            GOOD.replace("b.nii.gz,well", "b.nii.gz,"),
-            "multiclass",
-            r"Every case needs a label.*: line 3: nothing\. Fill",
-        ),
+        (GOOD.replace("b.nii.gz,well", "b.nii.gz,"), "multiclass", r"Every case needs a label.*: line 3: nothing\."),
         (GOOD.replace("b.nii.gz,well", "b.nii.gz, ; "), "multilabel", r"needs a label.*line 3.*Write 'none'"),
-        (
-            GOOD.replace("b.nii.gz", "a.nii.gz"),
-            "multiclass",
-            r"listed once.*line 3: .*a\.nii\.gz, also on line 2\. Drop",
-        ),
+        (GOOD.replace("b.nii.gz", "a.nii.gz"), "multiclass", r"listed once.*line 3: .*a\.nii\.gz, also on line 2\."),
         (GOOD.replace("b.nii.gz", ""), "multiclass", r"Every case needs an image, got in .*: line 3: no image\. Fill"),
-        (
-            GOOD.replace("\n", ",3\n").replace("label,3", "label,Split"),
-            "multiclass",
-            r"A column that looks like one that is read must be it, got 'Split' in .*, and no 'split'. Rename it",
-        ),
-        (
-            GOOD.replace("image", "file", 1),
-            "multiclass",
-            r"labels need a column 'image', or 'image_1' to 'image_n'.*got \['file', 'label'\]",
-        ),
-        (GOOD.replace("image", "image_2", 1), "multiclass", r"'image_1' to 'image_n' without gaps.*got \['image_2'"),
-        (
-            GOOD.replace("label", "class", 1),
-            "multiclass",
-            r"need a column 'label', got \['image', 'class'\].*multilabel",
-        ),
-        (GOOD.replace("image,label", "image,image"), "multiclass", r"may appear once, got \['image'\]"),
+        (GOOD.replace("\n", ",3\n").replace("label,3", "label,Split"), "multiclass", r"must be it, got 'Split' in"),
+        (GOOD.replace("image", "file", 1), "multiclass", r"needs a column 'image', or .* has 'file', 'label'\. Rename"),
+        (GOOD.replace("label", "class", 1), "multiclass", r"need a column 'label', got \['image',"),
         (GOOD.replace("label", "well", 1), "multilabel", r"must hold 0 or 1, got in .*: line 2: well='sick'"),
         ("image,label\n", "multiclass", r"a row for each case, got none"),
-        ("", "multiclass", r"labels need a column 'image'"),
         (GOOD.replace("a.nii.gz,sick", "a.nii.gz,sick,extra"), "multiclass", r"2 columns.*: line 2: 3 values\. Quote"),
         (GOOD, "regression", r"task must be 'multiclass' or 'multilabel', got 'regression'\. Example"),
     ],
@@ -185,9 +162,7 @@ def test_bad_files(write, folder, text, task, message):
 
 def test_unknown_split_values(write, folder):
     text = "image,label,split\n" + "".join(f"{n}.nii.gz,{c},{'valid' if n in 'bd' else 'train'}\n" for n, c in ROWS)
-    with pytest.raises(
-        CrossDError, match=r"one of train, val, test, got in .*: line 3: 'valid'; line 5: 'valid'\. Correct"
-    ):
+    with pytest.raises(CrossDError, match=r"one of train, val, test, got in .*: line 3: 'valid'; line 5: 'valid'\."):
         read_labels(folder, write(text))
 
 
@@ -195,9 +170,7 @@ def test_a_patient_in_two_splits(write, folder):
     text = "image,label,patient,split\n" + "".join(
         f"{n}.nii.gz,{c},p{i // 3},{'train' if i < 4 else 'val'}\n" for i, (n, c) in enumerate(ROWS)
     )
-    with pytest.raises(
-        CrossDError, match=r"A patient must be in one split only, got 1 in several: p1 in train and val"
-    ):
+    with pytest.raises(CrossDError, match=r"A patient must be in one split only, got 1 in several: p1 in train and"):
         read_labels(folder, write(text))
 
 
@@ -221,9 +194,7 @@ def test_doubled_case_names(write, folder):
 
 
 def test_labels_outside_the_given_classes(write, folder):
-    with pytest.raises(
-        CrossDError, match=r"Every label must be one of \['well', 'ill'\], got in .*: line 2: 'sick'; line 4"
-    ):
+    with pytest.raises(CrossDError, match=r"Every label must be one of \['well', 'ill'\], got in .*: line 2: 'sick';"):
         read_labels(folder, write(GOOD), classes=["well", "ill"])
 
 
@@ -234,9 +205,7 @@ def test_a_class_without_training_case(write, folder):
 
 
 def test_a_file_that_is_not_there_or_no_text(folder):
-    with pytest.raises(
-        CrossDError, match=r"labels must be a CSV file, got .*nowhere.csv, which is not there\. Pass --labels"
-    ):
+    with pytest.raises(CrossDError, match=r"labels must be a CSV file, got .*nowhere.csv, which is not there\. Pass"):
         read_labels(folder, folder / "nowhere.csv")
     (folder / "labels.csv").write_bytes(b"image,label\n\xff\xfe\x00,1\n")
     with pytest.raises(CrossDError, match=r"labels must be a readable CSV in UTF-8: .* Save it as CSV"):
@@ -257,9 +226,7 @@ def test_other_separators(write, folder):
 
 @pytest.mark.parametrize("text", ["nan", "NaN", "NA", "n/a", "#N/A", "<NA>", "NULL", "", " "])
 def test_a_label_that_says_there_is_none(write, folder, text):
-    with pytest.raises(
-        CrossDError, match=r"Every case needs a label, got in .*: line 3: .*; line 5: .*by --classes\.$"
-    ):
+    with pytest.raises(CrossDError, match=r"needs a label, got in .*: line 3: .*; line 5: .*by --classes\.$"):
         read_labels(
             folder,
             write(GOOD.replace("b.nii.gz,well", f"b.nii.gz,{text}").replace("d.nii.gz,well", f"d.nii.gz,{text}")),
@@ -309,9 +276,7 @@ def test_names_that_are_no_spellings_of_one(write, folder):
 def test_a_patient_in_two_spellings(write, folder):
     """pandas makes `12.0` of `12` where a row has none: the scans of one patient would be in train and test."""
     text = GOOD.replace("label\n", "label,patient\n").replace("sick\n", "sick,12\n").replace("well\n", "well,12.0\n")
-    with pytest.raises(
-        CrossDError, match=r"A patient must be spelled in one way, got .*'12' in lines 2.* and '12\.0' in"
-    ):
+    with pytest.raises(CrossDError, match=r"spelled in one way, got .*'12' in lines 2.* and '12\.0' in"):
         read_labels(folder, write(text))
     with pytest.raises(CrossDError, match=r"Every case needs a patient, got in .*: line 3: 'nan'"):
         read_labels(folder, write(text.replace("12.0", "nan")))
@@ -343,9 +308,7 @@ def test_a_class_without_test_cases(write, folder, caplog):
     text = "image,label,split\n" + "".join(
         f"{n}.nii.gz,{'rare' if n == 'h' else c},{splits.get(n, 'train')}\n" for n, c in ROWS
     )
-    with pytest.raises(
-        CrossDError, match=r"Every class needs a test case, got none of 'rare' \(1 case\).*--allow_untested"
-    ):
+    with pytest.raises(CrossDError, match=r"a test case, got none of 'rare' \(1 case\).*--allow_untested"):
         read_labels(folder, write(text))
     with caplog.at_level("INFO"):
         read_labels(folder, write(text), allow_untested=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import struct
 
 import nibabel as nib
@@ -16,9 +15,10 @@ from crossd.errors import CrossDError
 
 
 def edit(path, offset, form, *values):
-    data = bytearray(path.read_bytes())
+    packed = path.suffix == ".gz"
+    data = bytearray(gzip.decompress(path.read_bytes()) if packed else path.read_bytes())
     data[offset : offset + struct.calcsize(form)] = struct.pack(form, *values)
-    path.write_bytes(data)
+    path.write_bytes((gzip.compress if packed else bytes)(bytes(data)))
 
 
 def refused(path, volume=None):
@@ -122,17 +122,14 @@ def test_nifti_2_and_big_endian(tmp_path, volume, axial):
         np.testing.assert_allclose(read.voxel_to_world, axial)
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_more_voxels_than_the_file_can_hold(tmp_path, axial, packed):
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_more_voxels_than_the_file_can_hold(tmp_path, axial, suffix):
     """The declared size is refused before anything of that size is made."""
-    path = tmp_path / "a.nii"
+    path = tmp_path / f"a{suffix}"
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), dtype=np.int16), axial), path)
     edit(path, 40, "<4h", 3, 1000, 1000, 1000)
-    if packed:
-        path = tmp_path / "a.nii.gz"
-        path.write_bytes(gzip.compress((tmp_path / "a.nii").read_bytes()))
     assert "is truncated or damaged (it declares 2000000352 bytes and has " in refused(path)
-    assert (", which cannot unpack to more than" in refused(path)) == packed
+    assert (", which cannot unpack to more than" in refused(path)) == (suffix == ".nii.gz")
 
 
 @pytest.mark.parametrize("offset", [-1.0, 1e9, float("nan"), float("inf")])
@@ -159,25 +156,6 @@ def test_what_has_no_grid(tmp_path):
     assert "is a Cifti2 file, which has not. Map it to a volume first." in refused(tmp_path / "a.dscalar.nii")
 
 
-def test_the_disagreement_is_that_of_the_farthest_corner(tmp_path, volume):
-    image = nib.Nifti1Image(volume, np.eye(4))
-    turned = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-    image.set_qform(turned, code=1)
-    nib.save(image, tmp_path / "a.nii")
-    corners = [np.array([i, j, k, 1]) for i, j, k in itertools.product((0, 8), (0, 7), (0, 6))]
-    apart = max(np.linalg.norm(((np.eye(4) - turned) @ corner)[:3]) for corner in corners)
-    assert f"disagree, by up to {apart:.2f} mm at its corners" in read_volume_file(tmp_path / "a.nii").warnings[0]
-
-
-def test_bytes_too_many_are_said(tmp_path, volume, axial):
-    nib.save(nib.Nifti1Image(volume, axial), tmp_path / "a.nii")
-    whole = (tmp_path / "a.nii").read_bytes()
-    (tmp_path / "a.nii").write_bytes(whole[:400] + b"12345678" + whole[400:])
-    assert read_volume_file(tmp_path / "a.nii").warnings == (
-        "The file has 8 bytes more than it declares: its voxels may be displaced.",
-    )
-
-
 def test_the_voxels_of_a_pair_are_no_link_out_of_its_folder(tmp_path):
     (tmp_path / "in").mkdir()
     nib.save(nib.Nifti1Pair(np.ones((3, 4, 5), np.int16), np.eye(4)), tmp_path / "in" / "a.hdr")
@@ -186,40 +164,29 @@ def test_the_voxels_of_a_pair_are_no_link_out_of_its_folder(tmp_path):
     assert "names 'a.img', outside of its folder" in refused(tmp_path / "in" / "a.hdr")
 
 
-def stored(tmp_path, image, packed):
-    path = tmp_path / ("a.nii.gz" if packed else "a.nii")
-    nib.save(image, tmp_path / "whole.nii")
-    path.write_bytes((gzip.compress if packed else bytes)((tmp_path / "whole.nii").read_bytes()))
-    return path
-
-
-def repack(path, offset, form, *values):
-    data = bytearray(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
-    data[offset : offset + struct.calcsize(form)] = struct.pack(form, *values)
-    path.write_bytes((gzip.compress if path.suffix == ".gz" else bytes)(bytes(data)))
-
-
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 @pytest.mark.parametrize(
     ("kind", "place", "form", "least"), [(nib.Nifti1Image, 108, "<f", 352), (nib.Nifti2Image, 168, "<q", 544)]
 )
-def test_voxels_that_are_said_to_begin_in_the_header(tmp_path, volume, axial, packed, kind, place, form, least):
-    path = stored(tmp_path, kind(volume, axial), packed)
-    repack(path, place, form, 0)
+def test_voxels_that_are_said_to_begin_in_the_header(tmp_path, volume, axial, suffix, kind, place, form, least):
+    path = tmp_path / f"a{suffix}"
+    nib.save(kind(volume, axial), path)
+    edit(path, place, form, 0)
     read = read_volume_file(path)
     np.testing.assert_array_equal(read.voxels, volume)
     assert read.warnings == (
         f"The voxels are said to begin at byte 0 (vox_offset), which is in the header: {least} is taken.",
     )
-    repack(path, place, form, 16)
+    edit(path, place, form, 16)
     assert "vox offset 16 too low" in refused(path)
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 @pytest.mark.parametrize(("axis", "size"), [(1, 8), (2, 2), (3, 1)])
-def test_fewer_voxels_are_declared_than_there_are(tmp_path, volume, axial, packed, axis, size):
-    path = stored(tmp_path, nib.Nifti1Image(volume, axial), packed)
-    repack(path, 40 + 2 * axis, "<h", size)
+def test_fewer_voxels_are_declared_than_there_are(tmp_path, volume, axial, suffix, axis, size):
+    path = tmp_path / f"a{suffix}"
+    nib.save(nib.Nifti1Image(volume, axial), path)
+    edit(path, 40 + 2 * axis, "<h", size)
     surplus = 2 * (volume.size - volume.size // volume.shape[axis - 1] * size)
     assert f"The file has {surplus} bytes more than it declares: its voxels" in read_volume_file(path).warnings[-1]
 

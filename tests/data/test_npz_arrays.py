@@ -1,4 +1,4 @@
-"""Rows of large arrays come one at a time: mapped where they are stored as they are, else read as a stream."""
+"""Rows of large arrays come one at a time, and what is damaged is named."""
 
 from __future__ import annotations
 
@@ -20,43 +20,32 @@ def test_rows_are_those_of_numpy(tmp_path, compressed, dtype, shape):
     (np.savez_compressed if compressed else np.savez)(tmp_path / "a.npz", other=other, images=values, last=other)
     array = npz_array(tmp_path / "a.npz", "images")
     assert (array.shape, array.dtype) == (shape, values.dtype)
-    assert (array.offset is None) == compressed
     rows = list(array.rows())
     np.testing.assert_array_equal(np.stack(rows), values)
 
 
-def test_an_uncompressed_array_in_fortran_order(tmp_path):
+def test_an_array_in_fortran_order(tmp_path):
     values = np.asfortranarray(np.arange(24).reshape(4, 3, 2))
-    np.savez(tmp_path / "a.npz", images=values)
+    np.savez_compressed(tmp_path / "a.npz", images=values)
     np.testing.assert_array_equal(np.stack(list(npz_array(tmp_path / "a.npz", "images").rows())), values)
-    np.savez_compressed(tmp_path / "b.npz", images=values)
-    with pytest.raises(CrossDError, match=r"read row by row, .*b\.npz' has 'images' in Fortran order\. Save it again"):
-        npz_array(tmp_path / "b.npz", "images")
 
 
 def test_memory_stays_small(tmp_path):
-    """256 MB in an array, compressed to 0.25 MB: reading it must not take more than a few rows' worth."""
+    """64 MB in an array, compressed to 0.06 MB: reading it must not take more than a few rows' worth."""
     path = tmp_path / "large.npz"
     row = np.zeros((1, 1 << 20), np.uint8)
     row[0, 0] = 1
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("images.npy", "w") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (256, 1, 1 << 20)}
+        header = {"descr": "|u1", "fortran_order": False, "shape": (64, 1, 1 << 20)}
         np.lib.format.write_array_header_1_0(file, header)
-        for _ in range(256):
+        for _ in range(64):
             file.write(row.tobytes())
     tracemalloc.start()
     total = sum(int(row.sum()) for row in npz_array(path, "images").rows())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert total == 256
+    assert total == 64
     assert peak < 8 << 20
-
-
-def test_a_stored_array_is_mapped_not_read(tmp_path):
-    np.savez(tmp_path / "a.npz", images=np.zeros((4, 1000), np.uint8))
-    row = next(npz_array(tmp_path / "a.npz", "images").rows())
-    assert isinstance(row.base, np.memmap)
-    assert not row.flags.writeable
 
 
 @pytest.mark.parametrize(
@@ -64,10 +53,7 @@ def test_a_stored_array_is_mapped_not_read(tmp_path):
     [
         (lambda path: np.savez(path, labels=np.zeros(2)), "must hold the array 'images', got labels"),
         (lambda path: path.write_bytes(b"<html>not found</html>"), "is a zip archive of arrays, .* is not"),
-        (
-            lambda path: np.savez(path, images=np.array([{}, []], dtype=object)),
-            "holds Python objects in 'images', which could run any code",
-        ),
+        (lambda path: np.savez(path, images=np.array([{}, []], dtype=object)), "holds Python objects in 'images',"),
     ],
     ids=["absent", "no archive", "pickled"],
 )
@@ -77,21 +63,11 @@ def test_refused(tmp_path, write, message):
         npz_array(tmp_path / "a.npz", "images")
 
 
-def test_a_damaged_stream(tmp_path):
-    np.savez_compressed(
-        tmp_path / "a.npz", images=np.random.default_rng(0).integers(0, 255, (4, 5000)).astype(np.uint8)
-    )
-    data = bytearray((tmp_path / "a.npz").read_bytes())
-    data[9000:9020] = bytes(20)
-    (tmp_path / "a.npz").write_bytes(data)
-    with pytest.raises(CrossDError, match=r"must be whole, .*a\.npz' (is damaged|ends early)"):
-        list(npz_array(tmp_path / "a.npz", "images").rows())
-
-
-def test_bytes_that_were_lost_or_changed_are_never_another_error(tmp_path):
-    """Wherever a compressed archive is damaged, its rows are the ones that were saved or the reason is named."""
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_bytes_that_were_lost_or_changed_are_never_another_error(tmp_path, write):
+    """Wherever an archive is damaged, its rows are the ones that were saved or the reason is named."""
     values = np.random.default_rng(0).integers(0, 3, (4, 2000)).astype(np.uint8)  # packs well, unlike noise
-    np.savez_compressed(tmp_path / "a.npz", labels=np.arange(500), images=values)
+    write(tmp_path / "a.npz", labels=np.arange(500), images=values)
     data = (tmp_path / "a.npz").read_bytes()
     refused = 0
     for start in range(0, len(data), 37):
@@ -109,7 +85,6 @@ def test_bytes_that_were_lost_or_changed_are_never_another_error(tmp_path):
 
 
 def test_a_header_that_declares_more_than_there_is(tmp_path):
-    """Mapped, it would read what lies behind the array: another one, or the archive's directory."""
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for key, shape in (("images", (9, 100)), ("other", (8, 100))):
@@ -134,8 +109,6 @@ def test_a_member_that_needs_zip64(tmp_path):
         archive.writestr("readme.txt", "no array")
         with archive.open("images.npy", "w", force_zip64=True) as file:
             np.lib.format.write_array(file, values)
-    array = npz_array(tmp_path / "a.npz", "images")
-    assert array.offset is not None
-    np.testing.assert_array_equal(np.stack(list(array.rows())), values)
+    np.testing.assert_array_equal(np.stack(list(npz_array(tmp_path / "a.npz", "images").rows())), values)
     with pytest.raises(CrossDError, match=r"must hold the array 'readme\.txt', got images\."):
         npz_array(tmp_path / "a.npz", "readme.txt")

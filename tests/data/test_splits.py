@@ -36,12 +36,6 @@ def test_patients_stay_together_and_classes_are_shared_out(seed):
             assert abs(own[split] - fraction * total) <= 3, (label, own)  # a patient has up to 3 scans
 
 
-def test_two_scans_of_one_patient_stay_together():
-    patients = ["a", "b", "a", "c", "d", "e"]
-    splits = stratified_split(patients, [[0], [0], [1], [1], [0], [1]], {"train": 0.5, "val": 0.5})
-    assert splits[0] == splits[2]
-
-
 def test_the_seed_decides():
     patients, classes = cohort(0)
     again = [stratified_split(patients, classes, FRACTIONS, seed) for seed in (1, 1, 2)]
@@ -75,16 +69,12 @@ def test_too_few_patients():
 
 @pytest.mark.parametrize("fractions", [[0.5, 0.5], [0.5, 0.5, 0.5], [1, 0, 0], [0, 0.5, 0.5], [1.2, 0.3, -0.5]])
 def test_fractions_that_cannot_be(fractions):
-    with pytest.raises(
-        CrossDError, match=r"three numbers \(train, val, test\) that sum to 1.*Example: --split_fractions"
-    ):
+    with pytest.raises(CrossDError, match=r"three numbers \(train, val, test\) that sum to 1.*Example:"):
         check_fractions(fractions)
 
 
 def test_a_patient_in_two_splits():
-    with pytest.raises(
-        CrossDError, match=r"got 2 in several: a in test and train; c in train and val\. Give all cases"
-    ):
+    with pytest.raises(CrossDError, match=r"got 2 in several: a in test and train; c in train and val\. Give all"):
         check_patients(["a", "a", "b", "c", "c"], ["train", "test", "val", "train", "val"])
 
 

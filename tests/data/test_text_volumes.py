@@ -31,19 +31,14 @@ def refused(path, volume=None):
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("space", "signs"),
-    [
-        ("left-posterior-superior", (-1, -1, 1)),
-        ("right-anterior-superior", (1, 1, 1)),
-        ("LPS", (-1, -1, 1)),
-        ("left-anterior-superior", (-1, 1, 1)),
-    ],
-)
-def test_spaces(tmp_path, space, signs):
+SPACES = {"left-posterior-superior": (-1, -1), "right-anterior-superior": (1, 1), "LPS": (-1, -1), "LAS": (-1, 1)}
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_spaces(tmp_path, space):
     lines = (f"space: {space}", "space directions: (1.5,0,0) (0,2,0) (0,0,3)", "space origin: (5,6,7)")
     read = read_volume_file(nrrd(tmp_path / "a.nrrd", *lines))
-    expected = np.diag([*signs, 1.0]) @ [[1.5, 0, 0, 5], [0, 2, 0, 6], [0, 0, 3, 7], [0, 0, 0, 1]]
+    expected = np.diag([*SPACES[space], 1.0, 1.0]) @ [[1.5, 0, 0, 5], [0, 2, 0, 6], [0, 0, 3, 7], [0, 0, 0, 1]]
     np.testing.assert_allclose(read.voxel_to_world, expected)
     np.testing.assert_array_equal(read.voxels, VOXELS.T)
     assert (read.has_affine, read.warnings) == (True, ())
@@ -68,10 +63,8 @@ def test_units(tmp_path):
     lines = ("space: LPS", "space directions: (2,0,0) (0,2,0) (0,0,2)", "space origin: (5,6,7)")
     path = nrrd(tmp_path / "a.nrrd", *lines, 'space units: "um" "um" "um"')
     read = read_volume_file(path)
-    np.testing.assert_allclose(
-        read.voxel_to_world[:3],
-        np.diag([-0.002, -0.002, 0.002, 1])[:3] + np.array([[0, 0, 0, -0.005], [0, 0, 0, -0.006], [0, 0, 0, 0.007]]),
-    )
+    expected = np.diag([-1, -1, 1, 1]) @ [[2, 0, 0, 5], [0, 2, 0, 6], [0, 0, 2, 7], [0, 0, 0, 1]]
+    np.testing.assert_allclose(read.voxel_to_world[:3], expected[:3] / 1000)
     assert read.warnings == ('The file\'s unit is "um" "um" "um": read as millimetres.',)
 
 
@@ -199,11 +192,17 @@ def test_a_name_that_is_not_utf_8(tmp_path):
     np.testing.assert_array_equal(read_volume_file(path).voxels, VOXELS.T)
 
 
-def test_no_header(tmp_path):
-    (tmp_path / "a.nrrd").write_bytes(b"\x89PNG")
-    assert "there is no NRRD in" in refused(tmp_path / "a.nrrd")
-    (tmp_path / "a.mhd").write_bytes(b"NDims = 3\n")
-    assert "there is no MetaImage in" in refused(tmp_path / "a.mhd")
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.nrrd", b"\x89PNG", "there is no NRRD in"),
+        ("a.mhd", b"NDims = 3\n", "there is no MetaImage in"),
+        ("a.mhd", b"NDims = 3\nElementDataFile = \n", "there is no name of a file with voxels in '"),
+    ],
+)
+def test_no_header(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    assert message in refused(tmp_path / name)
 
 
 def test_bytes_too_many_are_said(tmp_path):
@@ -228,22 +227,10 @@ def test_other_signs_for_equals_do_not_hide_a_file(tmp_path, sign):
     assert read_volume_file(file).voxels.sum() == sum(range(64))
 
 
-def test_a_header_that_names_nothing(tmp_path):
-    file = tmp_path / "a.mhd"
-    file.write_bytes(b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nElementDataFile = \n")
-    assert "there is no name of a file with voxels in '" in refused(file)
-
-
 SPELLINGS = [
-    *(
-        "data file: {}",
-        "datafile: {}",
-        "Data File: {}",
-        "DATAFILE:{}",
-        "data file: LIST\n{}",
-        "datafile: LIST 2\na.raw\n{}",
-    ),
-    *("content: a\x0bdata file: b.raw\ndata file: {}", "data file: {}\r", "data file: x%01d.raw 0 1 1\ndata file: {}"),
+    *("data file: {}", "datafile: {}", "Data File: {}", "DATAFILE:{}", "data file: {}\r"),
+    *("data file: LIST\n{}", "datafile: LIST 2\na.raw\n{}", "data file: x%01d.raw 0 1 1\ndata file: {}"),
+    "content: a\x0bdata file: b.raw\ndata file: {}",
 ]
 
 
@@ -287,16 +274,6 @@ def test_long_values(tmp_path, field, length):
         assert f"A header must be well formed: `{field}` of a NRRD file is" in refused(path)
 
 
-def test_what_is_said_twice(tmp_path):
-    head = b"NDims = 3\nDimSize = 4 3 2\nElementType = MET_FLOAT\nBinaryDataByteOrderMSB = False\n"
-    tail = b"ElementDataFile = LOCAL\n" + VOXELS.tobytes()
-    path = tmp_path / "a.mha"
-    path.write_bytes(head + b"ElementByteOrderMSB = False\n" + tail)
-    np.testing.assert_array_equal(read_volume_file(path).voxels, VOXELS.T)
-    path.write_bytes(head + b"ElementByteOrderMSB = True\n" + tail)
-    assert "says 'False' and 'True' for `elementbyteordermsb`. Remove the wrong line." in refused(path)
-
-
 ENCODED = {
     "raw": lambda data: data,
     "gzip": gzip.compress,
@@ -323,7 +300,7 @@ def test_slices_in_files_of_their_own(tmp_path):
         np.testing.assert_array_equal(read_volume_file(path).voxels, VOXELS.T)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize(
     ("kind", "dtype"),
     [("int8", "i1"), ("uchar", "u1"), ("short", "<i2"), ("uint", "<u4"), ("float", "<f4"), ("double", "<f8")],
@@ -361,7 +338,9 @@ class TestWhatAHeaderSaysTwice:
         ],
     )
     def test_in_a_meta_image(self, tmp_path, lines):
-        assert "A header says each thing once: '" in refused(meta_image(tmp_path / "a.mha", *lines))
+        said = refused(meta_image(tmp_path / "a.mha", *lines))
+        assert "A header says each thing once: '" in said
+        assert said.endswith("`. Remove the wrong line.")
 
     def test_and_alike(self, tmp_path):
         path = meta_image(tmp_path / "a.mha", "BinaryDataByteOrderMSB = False", "ElementByteOrderMSB = False")
@@ -389,13 +368,11 @@ class TestWhatAHeaderSaysTwice:
 
     def test_letters_of_itk(self, tmp_path):
         """Of all 48 orientations of an axis-aligned image."""
-        for order in itertools.permutations(range(3)):
-            for signs in itertools.product((1, -1), repeat=3):
-                image = itk.image_from_array(VOXELS)
-                directions = np.eye(3)[:, order] * signs
-                image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(directions)))
-                itk.imwrite(image, str(tmp_path / "a.mha"))
-                assert read_volume_file(tmp_path / "a.mha").warnings == ()
+        for order, *signs in itertools.product(itertools.permutations(range(3)), *[(1, -1)] * 3):
+            image = itk.image_from_array(VOXELS)
+            image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(np.eye(3)[:, order] * signs)))
+            itk.imwrite(image, str(tmp_path / "a.mha"))
+            assert read_volume_file(tmp_path / "a.mha").warnings == ()
 
     def test_in_a_nrrd(self, tmp_path):
         path = nrrd(tmp_path / "a.nrrd", "space: LPS", "space directions: (1,0,0) (0,1,0) (0,0,1)")

@@ -48,22 +48,6 @@ def test_scale_slopes_are_applied(tmp_path, axial):
     assert raw.dataobj.slope != 1
 
 
-def test_missing_affines(tmp_path, volume):
-    image = nib.Nifti1Image(volume, None)
-    image.header.set_zooms((1.5, 0.0, 3.0))
-    nib.save(image, tmp_path / "a.nii")
-    read = read_volume_file(tmp_path / "a.nii")
-    assert not read.has_affine
-    assert "states no orientation (sform_code and qform_code are 0)" in read.warnings[0]
-    np.testing.assert_array_equal(read.voxel_to_world, np.diag([1.5, 1, 3, 1]))
-    header = b"NRRD0004\ntype: float\ndimension: 3\nsizes: 2 2 3\nencoding: raw\nspacings: 1 1 3\nendian: little\n\n"
-    (tmp_path / "a.nrrd").write_bytes(header + np.arange(12, dtype="<f4").tobytes())
-    read = read_volume_file(tmp_path / "a.nrrd")
-    assert not read.has_affine
-    assert "states no space" in read.warnings[0]
-    np.testing.assert_array_equal(read.voxels, np.arange(12).reshape(3, 2, 2).T)
-
-
 def test_sform_and_qform_that_disagree_are_named(tmp_path, volume, axial):
     image = nib.Nifti1Image(volume, axial)
     image.set_qform(axial @ np.diag([1, 1, 2, 1]), code=1)
@@ -142,7 +126,7 @@ def test_damaged(tmp_path, axial):
     path = tmp_path / "a.mha"
     path.write_bytes(b"no MetaImage")
     assert "Copy it again." in refused(path)
-    assert "does not. Check the path." in refused(tmp_path / "absent.nii.gz")
+    assert "does not (No such file or directory). Check the path" in refused(tmp_path / "absent.nii.gz")
     path = tmp_path / "a.jpg"
     path.write_bytes(b"1234")
     assert "must be DICOM or end in one of .nii, .nii.gz, .hdr, .hdr.gz, .nrrd, .nhdr, .mha, .mhd" in refused(path)

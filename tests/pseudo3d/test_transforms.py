@@ -9,7 +9,7 @@ import pytest
 import torch
 from crossd import CrossDError, Pseudo3D, Pseudo3Dd, pseudo_3d
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch, set_track_meta
-from monai.transforms import Compose, Flip, Invertd, LoadImaged, RandFlipd, Resize, Resized, Zoom
+from monai.transforms import Compose, Flip, Invertd, LoadImaged, RandFlipd, Resize, Zoom
 from PIL import Image
 
 
@@ -138,43 +138,23 @@ def test_a_crop_of_the_depth_is_possible_where_it_fits():
     assert Pseudo3Dd("image", 6, 3, 0, -1, roi_size=(63, 63, 36)).transform.roi_size == (63, 63, 36)
 
 
-def test_no_resampling_before_means_no_copy_of_the_list():
-    item = Compose([Resized("image", (24, 40)), Pseudo3Dd("image")])({"image": made_image()})["image"]
-    assert [info["class"] for info in item.applied_operations] == ["Resize", "Pseudo3D"]
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (
-            lambda: Pseudo3D(4, 2, 1, roi_size=(32, 64, 64)),
-            r"gives 16, the crop \[32, 64, 64\] asks for 32\. Pass kernel_size 6 \(depth 36\), or a crop of depth",
-        ),
-        (
-            lambda: Pseudo3D(4, 2, 1, -1, roi_size=(8, 64, 64)),
-            r"gives 16, .* asks for 64\. Pass kernel_size 8 \(depth 64\)",
-        ),
+        (lambda: Pseudo3D(4, 2, 1, roi_size=(32, 64, 64)), r"gives 16, the crop \[32, 64, 64\] asks for 32\. Pass"),
+        (lambda: Pseudo3D(4, 2, 1, -1, roi_size=(8, 64, 64)), r"gives 16, .* asks for 64\. Pass kernel_size 8"),
         (lambda: Pseudo3D(roi_size=(16, 64)), r"`roi_size` must be three sizes, 1 or more, got \(16, 64\)"),
         (lambda: Pseudo3D(roi_size=(0, 64, 64)), r"`roi_size` must be three sizes"),
-        (
-            lambda: Pseudo3D(4, 2, 1, roi_size=(16, 64, 64))(torch.rand(1, 128, 100)),
-            r"an image of 128 × 100 pixels gives 64 × 50 windows .* asks for 64 × 64\. Resize the images",
-        ),
+        (lambda: Pseudo3D(4, 2, 1, roi_size=(16, 64, 64))(torch.rand(1, 128, 100)), r"128 × 100 .* 64 × 50 windows"),
         (
             lambda: Pseudo3D(4, 2, 1, -1, roi_size=(64, 64, 16))(torch.rand(1, 100, 128)),
             r"gives 50 × 64 windows .* asks for 64 × 64",
         ),
-        (
-            lambda: Pseudo3D()(MetaTensor(torch.rand(1, 16, 16, 16))),
-            r"takes images, .* got the shape \(1, 16, 16, 16\)",
-        ),
+        (lambda: Pseudo3D()(MetaTensor(torch.rand(1, 16, 16, 16))), r"takes images, .* got the shape \(1, 16, 16,"),
         (lambda: Pseudo3D()(torch.rand(16, 16)), r"got the shape \(16, 16\)\. Add a channel with EnsureChannelFirst"),
         (lambda: Pseudo3D(8)(torch.rand(1, 4, 6)), r"kernel_size 8 is larger than an image of 4 × 6"),
         (lambda: Pseudo3D(stride=0), r"`stride` must be"),
-        (
-            lambda: Pseudo3D().inverse(torch.rand(1, 16, 4, 4)),
-            r"metadata of a MetaTensor, got a plain Tensor\. Use crossd\.",
-        ),
+        (lambda: Pseudo3D().inverse(torch.rand(1, 16, 4, 4)), r"metadata of a MetaTensor, got a plain Tensor\. Use"),
     ],
 )
 def test_refusals(call, message):

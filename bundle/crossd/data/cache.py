@@ -28,9 +28,6 @@ _STALE = 3600.0  # seconds after which a part that nobody finished is removed
 class VolumeCache(PersistentDataset):
     """MONAI's `PersistentDataset` with the metadata kept, that two processes may share and damage cannot deceive.
 
-    MONAI's own writes in another folder and moves, which is no single step between file systems; it trusts what it
-    finds, without a look at the checksum; and it never forgets.
-
     Args:
         transform: deterministic, of items with entries of channel sources.
         parameters: what decides the transform, as plain JSON values.
@@ -85,9 +82,7 @@ class VolumeCache(PersistentDataset):
                 file.seek(0)
                 kept = torch.load(file, weights_only=True, map_location="cpu")
             os.utime(entry)
-        except FileNotFoundError:
-            return None
-        except Exception:  # zipfile, zlib, pickle and torch have an exception for every kind of damage
+        except Exception:  # it is not there; or zipfile, zlib, pickle and torch raise one for every kind of damage
             return None
         return kept
 
@@ -129,18 +124,11 @@ class CachedVolumesd(MapTransform, InvertibleTransform):
     Args:
         keys: entries that hold channel sources.
         chain: what makes volumes of them.
-        parameters: what decides the chain, as plain JSON values.
-        cache_dir: the folder.
-        limit_gb: GiB that it may hold.
+        parameters, cache_dir, limit_gb: see `VolumeCache`.
     """
 
     def __init__(
-        self,
-        keys: KeysCollection,
-        chain: Compose,
-        parameters: Mapping[str, Any],
-        cache_dir: str,
-        limit_gb: float,
+        self, keys: KeysCollection, chain: Compose, parameters: Mapping[str, Any], cache_dir: str, limit_gb: float
     ) -> None:
         super().__init__(keys)
         self.chain = chain
@@ -153,7 +141,8 @@ class CachedVolumesd(MapTransform, InvertibleTransform):
         made = self.cache.load(sources)
         for key, image in made.items():
             if isinstance(image, MetaTensor):  # the same bytes may lie elsewhere now
-                image.meta["filename_or_obj"] = _name_of(sources[key])
+                first = sources[key][0] if isinstance(sources[key], (list, tuple)) else sources[key]
+                image.meta["filename_or_obj"] = getattr(first, "folder", None) or split_volume(first)[0]
         d.update(made)
         return d
 
@@ -164,8 +153,3 @@ class CachedVolumesd(MapTransform, InvertibleTransform):
 
 def _key_of(parameters: Mapping[str, Any], item: Mapping[str, Any]) -> bytes:
     return content_key(item, parameters).encode()
-
-
-def _name_of(source: Any) -> str:
-    first = source[0] if isinstance(source, (list, tuple)) else source
-    return getattr(first, "folder", None) or split_volume(first)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,32 +35,44 @@ def read_case_table(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """
     path = Path(path)
     table = read_table(path, "A list of cases")
-    channels, rows = image_columns(table.columns), table.rows
-    if not channels or len(set(table.columns)) < len(table.columns):
-        raise CrossDError(
-            "A list of cases needs a column 'image', or columns 'image_1', 'image_2', … without gaps, one per channel: "
-            f"'{path}' has {', '.join(map(repr, table.columns)) or 'no header'}. Rename its columns."
-        )
+    channels, rows = _checked_images(path, table.columns), table.rows
     if not rows:
         raise CrossDError(f"A list of cases needs at least one row: '{path}' has a header only. Add the images.")
     sources = [[resolve_cell(path.parent, row[column]) for column in channels] for row in rows]
-    names = _case_names(table, sources)
+    try:
+        root = os.path.commonpath([os.path.dirname(images[0]) for images in sources if images[0]])
+    except ValueError:  # other drives, or no paths at all
+        root = os.path.dirname(os.path.abspath(path))
+    columns = zip(channels, zip(*sources, strict=True), strict=True)
+    missing = [missing_files(table, column, images) for column, images in columns]
     items = []
-    for number, row, images, name in zip(table.lines, rows, sources, names, strict=True):
+    for index, (name, images) in enumerate(zip(case_names(table, sources, root), sources, strict=True)):
+        place, empty = f"line {table.lines[index]} of '{path}'", [c for c in channels if not rows[index][c]]
+        absent = next((of_column[index] for of_column in missing if index in of_column), None)
         wrong = None
-        for column, image in zip(channels, images, strict=True):
-            if not row[column]:
-                wrong = f"Every channel needs an image: '{column}' is empty in line {number} of '{path}'. Fill it."
-            elif not os.path.exists(split_volume(image)[0]):
-                wrong = (
-                    f"An image file or DICOM folder must exist: '{place_of(row[column], image)}' (line {number} of "
-                    f"'{path}') does not. "
-                    "Correct the path; relative ones start at the folder of the CSV."
-                )
-            if wrong:
-                break
+        if empty:
+            wrong = f"Every channel needs an image: '{empty[0]}' is empty in {place}. Fill it."
+        elif absent:
+            wrong = (
+                f"An image file or DICOM folder must exist: '{absent}' ({place}) does not. Correct the path; relative "
+                "ones start at the folder of the CSV."
+            )
         items.append({"case": name, "source": images[0], "image": images, "warnings": [], "error": wrong})
     return items
+
+
+def _checked_images(path: Path, columns: Sequence[str]) -> tuple[str, ...]:
+    """The image columns of a header, which names each column once."""
+    doubled = sorted({name for name in columns if list(columns).count(name) > 1})
+    if doubled:
+        raise CrossDError(f"A column may appear once, got {doubled} more than once in {path}. Rename or drop one.")
+    images = image_columns(columns)
+    if not images:
+        raise CrossDError(
+            "A list of cases needs a column 'image', or columns 'image_1', 'image_2', … without gaps, one per channel: "
+            f"'{path}' has {', '.join(map(repr, columns)) or 'no header'}. Rename its columns."
+        )
+    return images
 
 
 def image_columns(columns: Sequence[str]) -> tuple[str, ...]:
@@ -95,32 +108,29 @@ def on_a_drive(cell: str) -> bool:
     return re.match(r"[A-Za-z]:[\\/]|\\\\", cell) is not None
 
 
-def place_of(cell: str, path: str) -> str:
-    """What a message says of a cell's path that does not exist."""
-    if os.sep == "/" and on_a_drive(cell):
-        return f"{cell} (on a drive of Windows, which this machine has not: copy it here and write where it is)"
-    return path
+def missing_files(table: Table, column: str, paths: Sequence[str]) -> dict[int, str]:
+    """The rows whose path, of `resolve_cell`, leads nowhere, and what to say of it."""
+    drive = "{} (on a drive of Windows, which this machine has not: copy it here and write where it is)"
+    return {
+        index: drive.format(row[column]) if os.sep == "/" and on_a_drive(row[column]) else path
+        for index, (row, path) in enumerate(zip(table.rows, paths, strict=True))
+        if path and not os.path.exists(split_volume(path)[0])
+    }
 
 
-def _case_names(table: Table, sources: list[list[str]]) -> list[str]:
-    """The column `case`, or else what distinguishes the paths of the first channels."""
-    if "case" in table.columns:
-        given = [safe_name(row["case"]) for row in table.rows]
-        taken: set[str] = set()
-        for line, row, name in zip(table.lines, table.rows, given, strict=True):
-            if not row["case"] or name.casefold() in taken:
-                raise CrossDError(
-                    f"Case names must be given and unique as file names: '{table.path}' has {row['case']!r} in line "
-                    f"{line}. Rename it, or drop the column 'case' to have names made from the paths."
-                )
-            taken.add(name.casefold())
-        return given
-    parents = [os.path.dirname(images[0]) for images in sources if images[0]]
-    try:
-        root = os.path.commonpath(parents)
-    except ValueError:  # other drives, or no paths at all
-        root = os.path.dirname(os.path.abspath(table.path))
-    return unique_names(stem(os.path.relpath(images[0], root)) if images[0] else "empty" for images in sources)
+def case_names(table: Table, sources: Sequence[Sequence[str]], root: str | Path) -> list[str]:
+    """The column `case`, or else the paths of the first channels below a root.
+
+    Raises:
+        CrossDError: naming every row without a name, or with one that is, as a file name, that of another row.
+    """
+    if "case" not in table.columns:
+        return unique_names(stem(os.path.relpath(images[0], root)) if images[0] else "empty" for images in sources)
+    names = [safe_name(row["case"]) if row["case"] else "" for row in table.rows]
+    counts = Counter(name.casefold() for name in names)
+    wrong = [(i, name or "no name") for i, name in enumerate(names) if not name or counts[name.casefold()] > 1]
+    table.refuse("Every case needs a name of its own", wrong, "Rename them, or drop the column 'case'.")
+    return names
 
 
 def stem(path: str) -> str:
@@ -140,15 +150,10 @@ def stem(path: str) -> str:
 
 @dataclass(frozen=True)
 class LabelTable(Table):
-    """A labels.csv as text.
+    """A labels.csv as text."""
 
-    Attributes:
-        image_columns: `("image",)` or `("image_1", …, "image_n")`, one per channel.
-        class_columns: the 0/1 columns; empty where there is a column `label`.
-    """
-
-    image_columns: tuple[str, ...]
-    class_columns: tuple[str, ...]
+    image_columns: tuple[str, ...]  # ("image",) or ("image_1", …, "image_n"), one per channel
+    class_columns: tuple[str, ...]  # the 0/1 columns; empty where there is a column `label`
 
 
 def read_label_table(path: str | Path, task: str, classes: Sequence[str] | None = None) -> LabelTable:
@@ -184,15 +189,7 @@ def _check_columns(
     path: Path, header: list[str], task: str, classes: Sequence[str] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The image columns and the class columns of a header."""
-    doubled = sorted({name for name in header if header.count(name) > 1})
-    if doubled:
-        raise CrossDError(f"A column may appear once, got {doubled} more than once in {path}. Rename or drop one.")
-    images = image_columns(header)
-    if not images:
-        raise CrossDError(
-            f"labels need a column 'image', or 'image_1' to 'image_n' without gaps for several channels, got {header} "
-            f"in {path}. Rename the columns."
-        )
+    images = _checked_images(path, header)
     own = MASK_COLUMNS if task == SEGMENTATION else OWN_COLUMNS
     others = tuple(name for name in header if name not in images and name not in own)
     _refuse_nearly(path, others, [name for name in own if name not in header])

@@ -14,7 +14,7 @@ from crossd.data.dicom import Rejected, find_series
 from crossd.data.dicom.pixels import check_tilt
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.straightening import TILT
-from crossd.data.folders import files_below, is_dicomdir, natural, read_dicomdir
+from crossd.data.folders import files_below, is_dicomdir, natural, read_dicomdir, unusable
 from crossd.data.volume import VOLUME_SUFFIXES, header_of, split_volume
 from crossd.errors import CrossDError, one_of
 
@@ -79,7 +79,7 @@ def find_cases(
     found_series, rejected = find_series(others, series, localizers=files == [str(path)])
     root = path.parent if path.is_file() else path
     found = [
-        *((file, stem(_below(file, root)), [file], [], _empty(file), "") for file in volumes),
+        *((file, stem(_below(file, root)), [file], [], unusable(file), "") for file in volumes),
         *(
             (item.folder, _series_name(item, root), [item], [*item.warnings], _refused(item, tilt), "")
             for item in found_series
@@ -135,17 +135,6 @@ def _refused(series: Series, tilt: str) -> str | None:
     except CrossDError as error:
         return str(error)
     return None
-
-
-def _empty(file: str) -> str | None:
-    try:
-        size = os.stat(file).st_size
-        readable = os.access(file, os.R_OK)
-    except OSError as error:  # a link to nowhere
-        return f"An image file must exist: '{file}' cannot be opened ({error.strerror}). Copy it again."
-    if not readable:
-        return f"An image file must be readable: '{file}' is not. Change its permissions."
-    return None if size else f"An image file must not be empty: '{file}' has 0 bytes. Copy it again."
 
 
 def _raise_nothing_found(path: Path, files: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,64 +9,62 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import ResampleToMatch
 
+from crossd.data.volume import Volume, corners
 from crossd.errors import CrossDError
 
 
-def stack_channels(images: Sequence[MetaTensor], names: Sequence[str]) -> torch.Tensor:
-    """Resample later images by their affines onto the first (linear; 0 outside of them) and stack them.
+def stack_channels(volumes: Sequence[Volume], names: Sequence[str]) -> torch.Tensor:
+    """Resample later volumes by their affines onto the first (linear; 0 outside of them) and stack them.
 
     Args:
-        images: `(1, i, j, k)` each, with an RAS affine and `meta["has_affine"]`.
+        volumes: of each channel.
         names: what to call them in messages.
 
     Returns:
-        `(channel, i, j, k)` on the grid of the first image.
+        `(channel, i, j, k)` on the grid of the first volume.
 
     Raises:
-        CrossDError: images that share no region in space, or of other shapes without affines to relate them.
+        CrossDError: volumes that share no region in space, or of other shapes without affines to relate them.
     """
-    first = images[0]
-    channels: list[torch.Tensor] = [first]
-    for image, name in zip(images[1:], names[1:], strict=True):
-        related = first.meta["has_affine"] and image.meta["has_affine"]
-        if not related and image.shape != first.shape:
+    first = volumes[0]
+    channels = [torch.from_numpy(first.voxels)[None]]
+    for volume, name in zip(volumes[1:], names[1:], strict=True):
+        shapes = first.voxels.shape, volume.voxels.shape
+        related = first.has_affine and volume.has_affine
+        if not related and shapes[0] != shapes[1]:
             raise CrossDError(
                 "Channels without an orientation in their files must have one shape: "
-                f"'{names[0]}' has {tuple(first.shape[1:])} and '{name}' {tuple(image.shape[1:])}. "
+                f"'{names[0]}' has {shapes[0]} and '{name}' {shapes[1]}. "
                 "Write the files with affines, or resample them onto one grid."
             )
-        if not related or (image.shape == first.shape and torch.allclose(image.affine, first.affine, atol=1e-4)):
-            channels.append(image)
-            continue
-        if not _overlap(first, image):
-            raise CrossDError(
-                f"Channels of one case must overlap in space: '{names[0]}' spans {_box(first)} and '{name}' "
-                f"{_box(image)} (mm, right-anterior-superior). Check that they are of one patient and session."
+        channel = torch.from_numpy(volume.voxels)[None]
+        same = shapes[0] == shapes[1] and np.allclose(first.voxel_to_world, volume.voxel_to_world, atol=1e-4)
+        if related and not same:
+            if not _overlap(first, volume):
+                raise CrossDError(
+                    f"Channels of one case must overlap in space: '{names[0]}' spans {_box(first)} and '{name}' "
+                    f"{_box(volume)} (mm, right-anterior-superior). Check that they are of one patient and session."
+                )
+            moving, fixed = (
+                MetaTensor(torch.from_numpy(item.voxels)[None], affine=torch.from_numpy(item.voxel_to_world))
+                for item in (volume, first)
             )
-        resample = ResampleToMatch(mode="bilinear", padding_mode="zeros", dtype=np.float64)
-        channels.append(resample(image, img_dst=first))
-    return torch.cat([torch.as_tensor(channel).float() for channel in channels])
+            resample = ResampleToMatch(mode="bilinear", padding_mode="zeros", dtype=np.float64)
+            channel = torch.as_tensor(resample(moving, img_dst=fixed))
+        channels.append(channel)
+    return torch.cat([channel.float() for channel in channels])
 
 
-def _corners(image: MetaTensor) -> np.ndarray:
-    """The eight corners of the voxels' extent in voxel coordinates, `(8, 4)`."""
-    ends = [(-0.5, size - 0.5) for size in image.shape[1:]]
-    return np.array([(*corner, 1.0) for corner in itertools.product(*ends)])
-
-
-def _overlap(one: MetaTensor, other: MetaTensor) -> bool:
+def _overlap(one: Volume, other: Volume) -> bool:
     """Whether two boxes meet, seen along the axes of each of them."""
     for here, there in ((one, other), (other, one)):
-        to_here = np.linalg.inv(here.affine.numpy()) @ there.affine.numpy()
-        corners = (_corners(there) @ to_here.T)[:, :3]
-        sizes = np.array(here.shape[1:])
-        if np.any(corners.max(axis=0) <= -0.5) or np.any(corners.min(axis=0) >= sizes - 0.5):
+        to_here = np.linalg.inv(here.voxel_to_world) @ there.voxel_to_world
+        found = corners(to_here, there.voxels.shape, 0.5)
+        if (found.max(axis=0) <= -0.5).any() or (found.min(axis=0) >= np.array(here.voxels.shape) - 0.5).any():
             return False
     return True
 
 
-def _box(image: MetaTensor) -> str:
-    corners = (_corners(image) @ image.affine.numpy().T)[:, :3]
-    return " × ".join(
-        f"{low:.0f}…{high:.0f}" for low, high in zip(corners.min(axis=0), corners.max(axis=0), strict=True)
-    )
+def _box(volume: Volume) -> str:
+    found = corners(volume.voxel_to_world, volume.voxels.shape, 0.5)
+    return " × ".join(f"{low:.0f}…{high:.0f}" for low, high in zip(found.min(axis=0), found.max(axis=0), strict=True))

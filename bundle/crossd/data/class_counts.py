@@ -26,14 +26,12 @@ def class_counts(class_names: Sequence[str], labels: Mapping[str, Sequence[Label
     >>> class_counts(["a", "b"], {"train": [0, 1, 1], "val": [1], "test": []})
     {'a': {'train': 1, 'val': 0, 'test': 0}, 'b': {'train': 2, 'val': 1, 'test': 0}}
     """
-    found: dict[str, Counter[int]] = {}
-    for split, listed in labels.items():
-        found[split] = Counter(index for label in listed for index in _indices(label))
+
+    def indices(label: Label) -> list[int]:
+        return [int(label)] if isinstance(label, int) else [index for index, one in enumerate(label) if one]
+
+    found = {split: Counter(i for label in listed for i in indices(label)) for split, listed in labels.items()}
     return {name: {split: found[split][index] for split in labels} for index, name in enumerate(class_names)}
-
-
-def _indices(label: Label) -> list[int]:
-    return [int(label)] if isinstance(label, int) else [index for index, one in enumerate(label) if one]
 
 
 def bars(counts: Mapping[str, Mapping[str, int]]) -> str:
@@ -76,9 +74,6 @@ def write_counts(path: Path, counts: Mapping[str, Mapping[str, int]]) -> None:
 
 def check_counts(counts: Mapping[str, Mapping[str, int]], where: str, allow_untested: bool = False) -> None:
     """Refuse classes without training cases, and without test cases where there is a test.
-
-    Raises:
-        CrossDError: with the classes.
 
     >>> check_counts({"a": {"train": 1, "val": 1, "test": 0}, "b": {"train": 1, "val": 1, "test": 0}}, "labels.csv")
     """

@@ -52,35 +52,26 @@ def source_files(source: str | os.PathLike[str] | Series) -> list[str]:
 def content_key(sources: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
     """The hash of everything that decides what preprocessing gives, in hexadecimal digits.
 
+    Where a file lies and when it was written is not in it: a copy of a file hits, a changed file of the same name, size
+    and date misses. A folder's name and those of the files in it are, as warnings name them. 1 GB takes about a second.
+
     Args:
         sources: entries of an item: each a channel source, or a list of them.
         parameters: of the transforms, as plain JSON values.
 
-    Not in it: where a file lies and when it was written. A copy of a file hits, a changed file of the same name, size
-    and date misses. A folder's name and those of the files in it are, as warnings name them and hidden ones are left
-    out. 1 GB of files takes about a second.
-
     Raises:
         OSError, CrossDError: a file that cannot be read.
     """
-    whole = hashlib.blake2b(
-        json.dumps([dict(parameters), _code()], sort_keys=True, default=str).encode(), digest_size=20
-    )
+    stated = json.dumps([dict(parameters), _code()], sort_keys=True, default=str)
+    whole = hashlib.blake2b(stated.encode(), digest_size=20)
     for key, source in sources.items():
         channels: Sequence[Any] = [source] if isinstance(source, (str, os.PathLike, Series)) else source
         for channel in channels:
-            said = _described(channel)
-            files = source_files(channel)
-            inside = _names(channel, files)
+            said, files = _described(channel), source_files(channel)
+            folder = not isinstance(channel, Series) and os.path.isdir(channel)
+            inside = [os.path.relpath(file, channel) for file in files] if folder else []
             whole.update(json.dumps([key, said, inside, [digest(file) for file in files]]).encode())
     return whole.hexdigest()
-
-
-def _names(source: str | os.PathLike[str] | Series, files: Sequence[str]) -> list[str]:
-    """What files are called below a folder, which decides what is read of it."""
-    if isinstance(source, Series) or not os.path.isdir(source):
-        return []
-    return [os.path.relpath(file, source) for file in files]
 
 
 def _described(source: str | os.PathLike[str] | Series) -> str:

@@ -17,15 +17,12 @@ _CHUNK = 2**20
 
 
 def check_voxels(name: str, shape: Sequence[float], what: str = "declares") -> None:
-    """Refuse a volume that is larger than any memory this is meant for.
+    """Refuse a volume that is larger than any memory this is meant for: of more than `MAX_VOXELS` voxels.
 
     Args:
         name: of the file, for the message.
         shape: voxels along each axis.
         what: the verb of the message: what it does with that size.
-
-    Raises:
-        CrossDError: more than `MAX_VOXELS` voxels.
 
     >>> check_voxels("a.nii", (30000, 30000, 30000))
     Traceback (most recent call last):
@@ -48,9 +45,6 @@ def check_declared(path: str, files: Sequence[str], needed: int, ratio: float = 
         files: where the voxels are.
         needed: bytes of all voxels, and of what stands before them.
         ratio: bytes that one byte of the files can stand for; 1 where they are not compressed.
-
-    Raises:
-        CrossDError: naming both sizes.
     """
     size = sum(os.path.getsize(file) for file in files)
     if size * ratio < needed:
@@ -58,24 +52,18 @@ def check_declared(path: str, files: Sequence[str], needed: int, ratio: float = 
         raise damaged(path, f"it declares {needed} bytes and has {size}{unpacked}")
 
 
-def unpacked_size(path: str, offset: int, limit: int, wbits: int) -> tuple[int, bool]:
+def unpacked_size(path: str, offset: int, limit: int, wbits: int, into: bytearray | None = None) -> tuple[int, bool]:
     """Bytes that a deflated stream unpacks to, counted up to a limit, and whether it came to its end and checksum.
 
-    Memory: two chunks of 1 MiB.
-
     Args:
-        path: the file.
-        offset: where the stream begins.
+        offset: byte of the file where the stream begins.
         limit: bytes after which nobody counts on.
         wbits: what stands around the stream, as `zlib.decompressobj` has it.
+        into: takes the first bytes; without it two chunks of 1 MiB are all the memory needed.
 
     Raises:
         zlib.error: a damaged stream.
     """
-    return _unpack(path, offset, limit, wbits, None)
-
-
-def _unpack(path: str, offset: int, limit: int, wbits: int, into: bytearray | None) -> tuple[int, bool]:
     unpacker, count = zlib.decompressobj(wbits=wbits), 0
     with open(path, "rb") as file:
         file.seek(offset)
@@ -90,22 +78,10 @@ def _unpack(path: str, offset: int, limit: int, wbits: int, into: bytearray | No
 
 
 def inflated(path: str, offset: int, needed: int) -> tuple[bytearray, int]:
-    """Unpack a zlib or gzip stream to its end, where its checksum stands.
-
-    Args:
-        path: the file.
-        offset: where the stream begins.
-        needed: bytes that it must unpack to.
-
-    Returns:
-        These, and how many follow them.
-
-    Raises:
-        CrossDError: a stream that is damaged, ends early, or goes on.
-    """
+    """The bytes needed of the zlib or gzip stream at an offset, and how many follow them up to its end and checksum."""
     unpacked = bytearray(needed)
     try:
-        count, ended = _unpack(path, offset, needed + TAIL, 47, unpacked)  # either header
+        count, ended = unpacked_size(path, offset, needed + TAIL, 47, unpacked)  # either header
     except zlib.error as error:
         raise damaged(path, str(error)) from error
     if count > needed + TAIL:

@@ -47,7 +47,7 @@ _ONE_THREAD = {  # each thread takes addresses, and codecs use one
 
 
 def decode(task: str, files: Sequence[str], room: int, content: bytes = b"", **arguments: Any) -> np.ndarray:
-    """What a function of this package returns, run in the process that decodes.
+    """The array that a function of this package returns, run in the process that decodes.
 
     On Windows, where no open file can be handed over, it runs in this one.
 
@@ -58,9 +58,6 @@ def decode(task: str, files: Sequence[str], room: int, content: bytes = b"", **a
         room: bytes of memory that it may take.
         content: bytes for it.
         arguments: others, as plain JSON values.
-
-    Returns:
-        The array, in memory that was filled by that process and is now of this one alone.
 
     Raises:
         CrossDError: what the function raised so; a file that ended the process, or took longer than two minutes (or

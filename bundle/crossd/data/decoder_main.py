@@ -53,12 +53,7 @@ def send(channel: socket.socket, message: Any, content: bytes = b"", descriptor:
 
 
 def receive(channel: socket.socket) -> tuple[Any, bytes, int | None]:
-    """What `send` sent.
-
-    Raises:
-        EOFError: the other end is closed.
-        TimeoutError: nothing came within the time of the socket.
-    """
+    """What `send` sent; EOFError where the other end is closed, TimeoutError where nothing comes in time."""
     head, descriptors, _, _ = socket.recv_fds(channel, HEAD.size, 1)
     text, content = HEAD.unpack(head + _exactly(channel, HEAD.size - len(head)))
     return json.loads(_exactly(channel, text)), _exactly(channel, content), next(iter(descriptors), None)

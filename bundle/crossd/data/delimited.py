@@ -18,49 +18,34 @@ _SEPARATORS = ",;\t"
 
 @dataclass(frozen=True)
 class Table:
-    """A table as text, without the blanks around names and cells.
-
-    Attributes:
-        path: the file.
-        columns: names in the first line, in their order.
-        rows: cells by column; `""` where a line ends early. Lines without any text are left out.
-        lines: the line of each row in the file.
-        widths: how many cells each row has.
-    """
+    """A table as text, without the blanks around names and cells. Lines without any text are left out."""
 
     path: Path
-    columns: tuple[str, ...]
-    rows: tuple[dict[str, str], ...]
-    lines: tuple[int, ...]
-    widths: tuple[int, ...]
-
-    def lacking(self, columns: Iterable[str]) -> list[str]:
-        """Which of some columns are not there."""
-        return [name for name in columns if name not in self.columns]
+    columns: tuple[str, ...]  # names in the first line, in their order
+    rows: tuple[dict[str, str], ...]  # cells by column; "" where a line ends early
+    lines: tuple[int, ...]  # of each row in the file
+    widths: tuple[int, ...]  # how many cells each row has
 
     def refuse(self, rule: str, wrong: Sequence[tuple[int, str]], remedy: str) -> None:
-        """Raise a `CrossDError` that names the line of every wrong row, if there is one.
-
-        Args:
-            rule: that was broken.
-            wrong: `(row index, what is wrong with it)`.
-            remedy: ends the message.
-        """
+        """Raise a `CrossDError` that names the line of every wrong row, `(index, what is wrong)`, if there is one."""
         if wrong:
             listed = "; ".join(f"line {self.lines[row]}: {what}" for row, what in wrong)
             raise CrossDError(f"{rule}, got in {self.path}: {listed}. {remedy}")
 
 
-def read_table(path: str | os.PathLike[str], what: str = "A table", lower: bool = False) -> Table:
+def read_table(
+    path: str | os.PathLike[str], what: str = "A table", lower: bool = False, needed: Sequence[str] = ()
+) -> Table:
     """Read a table, separated by what its first line has most of; the byte order mark of spreadsheets is passed over.
 
     Args:
         path: of the file, in UTF-8.
         what: it is, for the message.
         lower: names of columns in lower case, so that `Split` is `split`.
+        needed: columns that it must have.
 
     Raises:
-        CrossDError: for a file that cannot be read, is not in UTF-8 or no table.
+        CrossDError: for a file that cannot be read, is not in UTF-8, no table, or without a needed column.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "a.csv"
@@ -70,7 +55,7 @@ def read_table(path: str | os.PathLike[str], what: str = "A table", lower: bool 
     (({'image': 'a.nii', 'label': 'x'}, {'image': 'b.nii', 'label': ''}), (2, 4))
     """
     path = Path(path)
-    columns, lines = _read(path, what, lower)
+    columns, lines = _read(path, what, lower, needed)
     kept = list(lines)
     return Table(
         path,
@@ -82,17 +67,24 @@ def read_table(path: str | os.PathLike[str], what: str = "A table", lower: bool 
 
 
 def stream_table(
-    path: str | os.PathLike[str], what: str = "A table", lower: bool = False
-) -> tuple[tuple[str, ...], Iterator[tuple[int, dict[str, str]]]]:
-    """A table too long to be held: its columns, and each row with its line. Arguments and errors: see `read_table`."""
-    columns, lines = _read(Path(path), what, lower)
-    return columns, ((line, _row(columns, cells)) for line, cells in lines)
+    path: str | os.PathLike[str], what: str = "A table", lower: bool = False, needed: Sequence[str] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """A table too long to be held: each row with its line. Arguments and errors: see `read_table`."""
+    columns, lines = _read(Path(path), what, lower, needed)
+    return ((line, _row(columns, cells)) for line, cells in lines)
 
 
-def _read(path: Path, what: str, lower: bool) -> tuple[tuple[str, ...], Iterator[tuple[int, list[str]]]]:
+def _read(
+    path: Path, what: str, lower: bool, needed: Sequence[str]
+) -> tuple[tuple[str, ...], Iterator[tuple[int, list[str]]]]:
     lines = _lines(path, what)
-    _, names = next(lines)
-    return tuple(name.lower() for name in names) if lower else tuple(names), lines
+    columns = tuple(name.lower() if lower else name for name in next(lines)[1])
+    if missing := [name for name in needed if name not in columns]:
+        raise CrossDError(
+            f"{what} has the columns {', '.join(needed)}: '{path}' lacks {', '.join(missing)}. Add them, or take the "
+            "file as it was published."
+        )
+    return columns, lines
 
 
 def _lines(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:

@@ -34,8 +34,8 @@ def files_below(folder: str | os.PathLike[str]) -> tuple[list[str], list[Rejecte
                 subfolders.clear()
                 continue
             seen.add(real)
-            subfolders[:] = sorted((name for name in subfolders if not _hidden(name)), key=natural)
-            paths = (os.path.join(directory, name) for name in sorted(names, key=natural) if not _hidden(name))
+            subfolders[:] = sorted((name for name in subfolders if not hidden(name)), key=natural)
+            paths = (os.path.join(directory, name) for name in sorted(names, key=natural) if not hidden(name))
             for path in paths:
                 if os.path.isfile(path) or not os.path.exists(path):
                     yield path
@@ -50,6 +50,17 @@ def no_file(path: str | os.PathLike[str]) -> str:
     return f"An image must be a file or a folder: '{Path(path)}' is a pipe, socket or device. Copy it to a file."
 
 
+def unusable(path: str) -> str | None:
+    """Why a file cannot be read, as far as its folder says it; None where nothing is wrong."""
+    try:
+        size = os.stat(path).st_size
+    except OSError as error:  # a link to nowhere, too
+        return f"An image file must exist: '{path}' does not ({error.strerror}). Check the path, or copy it again."
+    if not os.access(path, os.R_OK):
+        return f"An image file must be readable: '{path}' is not. Change its permissions."
+    return None if size else f"An image file must not be empty: '{path}' has 0 bytes. Copy it again."
+
+
 def natural(text: str) -> list[tuple[int, str]]:
     """Sort key by which `2` comes before `10`.
 
@@ -61,8 +72,13 @@ def natural(text: str) -> list[tuple[int, str]]:
     ]
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+def hidden(name: str) -> bool:
+    """Whether a name, or a folder on the way to it, is hidden or one of macOS's copies.
+
+    >>> hidden("CXR/1.png"), hidden("CXR/._1.png"), hidden("__MACOSX/1.png")
+    (False, True, True)
+    """
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def is_dicomdir(path: str | os.PathLike[str]) -> bool:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crossd.data.case_names import safe_name, unique_names
-from crossd.data.case_table import NO_CLASS, LabelTable, place_of, read_label_table, resolve_cell, stem
+from crossd.data.case_table import NO_CLASS, LabelTable, case_names, missing_files, read_label_table, resolve_cell
 from crossd.data.class_counts import check_counts, class_counts, tell_counts
 from crossd.data.spelling import check_spelling, is_missing, several_spellings
 from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split, with_validation
-from crossd.data.volume import split_volume
 from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
@@ -69,7 +66,12 @@ def read_labels(
     indices = [[target] if isinstance(target, int) else [i for i, t in enumerate(target) if t] for target in targets]
     by_split = split_cases(table, cases, indices, split_fractions, seed, recorded_splits)
     if recorded_splits is None:
-        _check_classes(table, names, indices)
+        if len({tuple(case) for case in indices}) < 2:
+            only = names[indices[0][0]] if indices[0] else NO_CLASS
+            raise CrossDError(
+                f"A classifier needs cases of at least two classes, got only {only!r} in {table.path}. "
+                "Add cases of another class."
+            )
         counts = class_counts(names, {split: [case["label"] for case in by_split[split]] for split in SPLITS})
         check_counts(counts, str(table.path), allow_untested)
         tell_counts(counts, str(table.path))
@@ -85,12 +87,8 @@ def listed_cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
     paths = [[resolve_cell(folder, row[column]) for column in table.image_columns] for row in table.rows]
     empty = [(i, f"no {c}") for i, row in enumerate(table.rows) for c in table.image_columns if not row[c]]
     table.refuse("Every case needs an image", empty, "Fill the cell or drop the row.")
-    missing = [
-        (i, place_of(row[column], path))
-        for i, (row, case) in enumerate(zip(table.rows, paths, strict=True))
-        for column, path in zip(table.image_columns, case, strict=True)
-        if not os.path.exists(split_volume(path)[0])
-    ]
+    columns = zip(table.image_columns, zip(*paths, strict=True), strict=True)
+    missing = sorted(found for name, images in columns for found in missing_files(table, name, images).items())
     table.refuse("Every image must exist", missing, f"Paths start from {folder}; pass --images DIR to change that.")
     keys = [tuple(case) for case in paths]
     first = {key: table.lines[i] for i, key in reversed(list(enumerate(keys)))}
@@ -98,15 +96,9 @@ def listed_cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
         (i, f"{key[0]}, also on line {first[key]}") for i, key in enumerate(keys) if first[key] != table.lines[i]
     ]
     table.refuse("Every image may be listed once", doubled, "Drop the other rows.")
-    if "case" not in table.columns:
-        names = unique_names(stem(os.path.relpath(key[0], folder)) for key in keys)
-    else:
-        names = [safe_name(row["case"]) if row["case"] else "" for row in table.rows]
-        repeated = [(i, name or "no name") for i, name in enumerate(names) if not name or names.count(name) > 1]
-        table.refuse("Every case needs a name of its own", repeated, "Rename them, or drop the column 'case'.")
     return [
         {"case": name, "source": key[0], "image": list(key), "patient": row.get("patient") or name}
-        for name, key, row in zip(names, keys, table.rows, strict=True)
+        for name, key, row in zip(case_names(table, paths, folder), keys, table.rows, strict=True)
     ]
 
 
@@ -149,9 +141,9 @@ def _targets(
 
 
 def _labels_of(text: str, task: str) -> list[str]:
-    if task == "multiclass":
-        return [text]
-    return [] if text.lower() == NO_CLASS else [label.strip() for label in text.split(";") if label.strip()]
+    if task == "multiclass" or text.lower() == NO_CLASS:
+        return [text] * (task == "multiclass")
+    return [label.strip() for label in text.split(";") if label.strip()]
 
 
 def _class_names(table: LabelTable, said: Sequence[Sequence[str]]) -> list[str]:
@@ -171,21 +163,6 @@ def split_cases(
     recorded: str | Path | None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Give each case its `split`, and list the cases by it; arguments as in `read_labels`."""
-    for case, split in zip(cases, _splits(table, cases, indices, fractions, seed, recorded), strict=True):
-        case["split"] = split
-    by_split = {split: [case for case in cases if case["split"] == split] for split in SPLITS}
-    logger.info("%s: %s", table.path, ", ".join(f"{len(found)} {split}" for split, found in by_split.items()))
-    return by_split
-
-
-def _splits(
-    table: LabelTable,
-    cases: Sequence[Mapping[str, Any]],
-    indices: Sequence[Sequence[int]],
-    fractions: Sequence[float],
-    seed: int,
-    recorded: str | Path | None,
-) -> list[str]:
     patients = [case["patient"] for case in cases]
     share = check_fractions(fractions)
     if "split" in table.columns:
@@ -193,25 +170,24 @@ def _splits(
         wrong = [(i, repr(table.rows[i]["split"])) for i, split in enumerate(splits) if split not in SPLITS]
         table.refuse(f"split must be one of {', '.join(SPLITS)}", wrong, "Correct it, or drop the column 'split'.")
         check_patients(patients, splits)
-        kept = recorded is not None or "train" not in splits
-        return splits if kept else with_validation(splits, patients, indices, share, seed)
-    if recorded is None:
-        return stratified_split(patients, indices, share, seed)
-    known: dict[tuple[str, ...], str] = {}
-    if Path(recorded).is_file():
-        # whatever the task was: only paths and splits are read, and a column `label`, or `mask`, is always there
-        old = read_label_table(recorded, "segmentation" if "mask" in table.columns else "multiclass")
-        known = {tuple(row[c] for c in old.image_columns): row["split"] for row in old.rows}
-    splits = [known.get(tuple(case["image"]), "test") for case in cases]
-    check_patients(patients, splits)
-    return splits
+        if recorded is None and "train" in splits:
+            splits = with_validation(splits, patients, indices, share, seed)
+    elif recorded is None:
+        splits = stratified_split(patients, indices, share, seed)
+    else:
+        known = _recorded(Path(recorded), "segmentation" if "mask" in table.columns else "multiclass")
+        splits = [known.get(tuple(case["image"]), "test") for case in cases]
+        check_patients(patients, splits)
+    for case, split in zip(cases, splits, strict=True):
+        case["split"] = split
+    by_split = {split: [case for case in cases if case["split"] == split] for split in SPLITS}
+    logger.info("%s: %s", table.path, ", ".join(f"{len(found)} {split}" for split, found in by_split.items()))
+    return by_split
 
 
-def _check_classes(table: LabelTable, names: Sequence[str], indices: Sequence[Sequence[int]]) -> None:
-    """At least two answers."""
-    if len({tuple(case) for case in indices}) < 2:
-        only = names[indices[0][0]] if indices[0] else NO_CLASS
-        raise CrossDError(
-            f"A classifier needs cases of at least two classes, got only {only!r} in {table.path}. "
-            "Add cases of another class."
-        )
+def _recorded(path: Path, task: str) -> dict[tuple[str, ...], str]:
+    """The split of each case of a datalist, by its images; it always has a column `label`, or `mask`."""
+    if not path.is_file():
+        return {}
+    table = read_label_table(path, task)
+    return {tuple(row[c] for c in table.image_columns): row["split"] for row in table.rows}

@@ -48,7 +48,13 @@ def read_mask(
         )
     affine = torch.as_tensor(image.meta["original_affine"], dtype=torch.float64).numpy()
     if image.meta.get("has_affine", True) and mask.meta["has_affine"]:
-        _check_place(name, mask.meta["original_affine"].numpy(), pictured, affine, shape)
+        distance = apart(mask.meta["original_affine"].numpy(), affine, shape)
+        if distance > APART * float(np.linalg.norm(affine[:3, :3], axis=0).min()):
+            raise CrossDError(
+                f"A mask lies where its image does: by their affines '{name}' and '{pictured}' are up to "
+                f"{distance:.3g} mm apart at the corners. Resample the mask onto the image (nearest neighbour), or "
+                "correct the wrong affine."
+            )
     values = mask.as_tensor()[0].numpy()
     whole = np.rint(values)
     if not np.array_equal(values, whole):
@@ -119,12 +125,3 @@ def nearest_on(indices: np.ndarray, affine: np.ndarray, image: MetaTensor) -> Me
             at = grids.first[axis] + grids.step[axis] * torch.arange(size, dtype=torch.float64)
             given = given.index_select(axis, at.round().long().clamp(0, given.shape[axis] - 1))
     return MetaTensor(given[None], affine=image.affine)
-
-
-def _check_place(name: str, affine: np.ndarray, pictured: str, other: np.ndarray, shape: Sequence[int]) -> None:
-    distance = apart(affine, other, shape)
-    if distance > APART * float(np.linalg.norm(other[:3, :3], axis=0).min()):
-        raise CrossDError(
-            f"A mask lies where its image does: by their affines '{name}' and '{pictured}' are up to {distance:.3g} mm "
-            "apart at the corners. Resample the mask onto the image (nearest neighbour), or correct the wrong affine."
-        )

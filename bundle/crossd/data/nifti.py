@@ -29,11 +29,7 @@ def read_nifti(path: str, volume: int | None = None) -> Volume:
 
     The affine is the sform where there is one, as in nibabel, else the qform, in millimetres whatever the file's unit.
     What the file says twice and differently is told; an sform of 1 mm a voxel, which programs write without knowing the
-    spacing, takes that of pixdim.
-
-    Args:
-        path: the file.
-        volume: which volume of a 4D file, from 0.
+    spacing, takes that of pixdim. `volume` is the one of a 4D file, from 0.
 
     Raises:
         CrossDError: colour, complex values, 2D, 4D without a choice, a scale that leaves no grey levels, or more voxels

@@ -17,11 +17,7 @@ _SAME_SPACING = 0.01  # of it: pixdim is rounded to fewer digits by some program
 
 
 def place(image: Any, shape: tuple[int, int, int]) -> tuple[np.ndarray, bool, list[str]]:
-    """The affine in millimetres, whether the file states it, and what to tell of it.
-
-    Args:
-        image: as nibabel loads it, of NIfTI or Analyze.
-        shape: voxels along each axis.
+    """The affine of a NIfTI or Analyze image of nibabel, in millimetres, whether it states it, and what to tell of it.
 
     >>> import nibabel
     >>> image = nibabel.Nifti1Image(np.zeros((8, 8, 9)), np.eye(4))

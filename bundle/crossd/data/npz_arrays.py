@@ -1,8 +1,4 @@
-"""The rows of a large array in a .npz file, one at a time: memory holds a row, whatever the size of the file.
-
-`numpy.load` reads a member of an archive as a whole. A member that is stored uncompressed is mapped here at its place
-in the archive, without a look at its checksum; a compressed one is read as a stream, whose checksum is held against it.
-"""
+"""Arrays of a .npz file, one row at a time: memory holds a row, whatever the size of the file; and MedMNIST's files."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -36,47 +33,36 @@ _DAMAGED = (
 
 @dataclass(frozen=True)
 class NpzArray:
-    """One array of a .npz file, not loaded.
-
-    Attributes:
-        path: of the file.
-        key: of the array.
-        shape: of the array; rows are along its first axis.
-        dtype: of its values.
-        offset: where its values begin in the file, for a member that is stored uncompressed; None for a compressed one.
-        fortran_order: whether the first axis varies fastest.
-    """
+    """One array of a .npz file, not loaded: rows are along the first axis of its `shape`."""
 
     path: Path
     key: str
     shape: tuple[int, ...]
     dtype: np.dtype
-    offset: int | None
     fortran_order: bool = False
 
     def rows(self) -> Iterator[np.ndarray]:
-        """The rows in order, each `shape[1:]`; read-only."""
-        if not prod(self.shape):  # nothing can be mapped
-            yield from np.empty(self.shape, self.dtype)
-            return
-        if self.offset is not None:
-            order = "F" if self.fortran_order else "C"
-            mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, order)  # type: ignore[call-overload]
-            yield from (np.asarray(row) for row in mapped)
+        """The rows in order, each `shape[1:]`; an array in Fortran order is read as a whole."""
+        if self.fortran_order:
+            yield from self.load()
             return
         size = self.dtype.itemsize * prod(self.shape[1:])
-        with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.key}.npy") as file:
+        with _stream(self.path, self.key) as (file, _):
             _header(file)
             for _ in range(self.shape[0]):
-                yield np.frombuffer(_read(file, size, self.path), self.dtype).reshape(self.shape[1:])
+                data = file.read(size)
+                if len(data) != size:
+                    raise EOFError("it ends early")
+                yield np.ndarray(self.shape[1:], self.dtype, data)
+
+    def load(self) -> np.ndarray:
+        """All of it."""
+        with _stream(self.path, self.key) as (file, _):
+            return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def npz_keys(path: str | os.PathLike[str]) -> list[str]:
-    """The names of the arrays in a file.
-
-    Raises:
-        CrossDError: a file that is no .npz.
-    """
+    """The names of the arrays in a file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
@@ -90,8 +76,8 @@ def npz_array(path: str | os.PathLike[str], key: str) -> NpzArray:
     """An array of a file, found but not loaded.
 
     Raises:
-        CrossDError: no such array; Python objects, which are not read for safety; a compressed array in Fortran order,
-            whose rows are not together; or a header that cannot be read or declares another size than the array has.
+        CrossDError: no such array; Python objects, which are not read for safety; or a header that cannot be read or
+            declares another size than the array has.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "a.npz"
@@ -102,53 +88,66 @@ def npz_array(path: str | os.PathLike[str], key: str) -> NpzArray:
     path = Path(path)
     if key not in (keys := npz_keys(path)):
         raise CrossDError(f"'{path}' must hold the array {key!r}, got {', '.join(keys) or 'none'}. Check the file.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            member = archive.getinfo(f"{key}.npy")
-            with archive.open(member) as file:
-                shape, fortran_order, dtype = _header(file)
-                header_bytes = file.tell()
-        offset = _start(path, member) + header_bytes if member.compress_type == zipfile.ZIP_STORED else None
-    except _DAMAGED as error:
-        raise _damaged(path, f"is damaged ({error})") from error
+    with _stream(path, key) as (file, size):
+        shape, fortran_order, dtype = _header(file)
+        size -= file.tell()
     if dtype.hasobject:
         raise CrossDError(
             f"Arrays of numbers are read, '{path}' holds Python objects in {key!r}, which could run any code. "
             "Save it again with np.savez(file, images=np.stack(images), labels=labels), where you trust it."
         )
-    if member.file_size != header_bytes + dtype.itemsize * prod(shape):
-        declared = (
-            f"declares {key!r} with shape {shape} and {dtype}, which is not what its {member.file_size} bytes hold"
-        )
-        raise _damaged(path, declared)
-    if offset is None and fortran_order and len(shape) > 1:
-        raise CrossDError(
-            f"A compressed array is read row by row, '{path}' has {key!r} in Fortran order. "
-            "Save it again with np.savez, which does not compress, or in C order."
-        )
-    return NpzArray(path, key, shape, dtype, offset, fortran_order)
+    if size != dtype.itemsize * prod(shape):
+        raise _damaged(path, f"declares {key!r} with shape {shape} and {dtype}, which is not what its bytes hold")
+    return NpzArray(path, key, shape, dtype, fortran_order)
 
 
 def load_small(path: str | os.PathLike[str], key: str) -> np.ndarray:
-    """An array as a whole, for labels.
+    """An array as a whole, for labels; errors as of `npz_array`."""
+    return npz_array(path, key).load()
+
+
+def medmnist_split(path: str | os.PathLike[str], split: str, spatial_dims: int) -> tuple[NpzArray, np.ndarray]:
+    """Images and labels of one split of a MedMNIST file (Yang et al., MedMNIST v2, Scientific Data 2023).
+
+    Args:
+        path: a `.npz` with the arrays `{train,val,test}_images` and `{train,val,test}_labels`.
+        split: "train", "val" or "test".
+        spatial_dims: 3 for volumes, 2 for images.
+
+    Returns:
+        Images `(N, depth, height, width)`, or `(N, height, width)` or `(N, height, width, 3)`, not loaded; and labels
+        `(N,)`, `(N, 1)` or `(N, classes)`.
 
     Raises:
-        CrossDError: as `npz_array`, and for one that is damaged.
+        CrossDError: an array is missing or of another shape, or there is not one label an image.
     """
-    npz_array(path, key)
+    keys = npz_keys(path)
+    missing = [key for key in (f"{split}_images", f"{split}_labels") if key not in keys]
+    if missing:
+        raise CrossDError(
+            f"A MedMNIST file holds {{train,val,test}}_images and _labels: '{path}' lacks {', '.join(missing)} and has "
+            f"{', '.join(keys)}. Write the arrays under these names."
+        )
+    images, labels = npz_array(path, f"{split}_images"), load_small(path, f"{split}_labels")
+    coloured = spatial_dims == 2 and len(images.shape) == 4 and images.shape[3] in (1, 3)
+    if len(images.shape) != spatial_dims + 1 + coloured or labels.ndim < 1 or len(labels) != images.shape[0]:
+        axes = "(N, depth, height, width)" if spatial_dims == 3 else "(N, height, width) or (N, height, width, 3)"
+        raise CrossDError(
+            f"{split}_images of {spatial_dims}D images is {axes}, with one label each: '{path}' has shape "
+            f"{images.shape} and {len(np.atleast_1d(labels))} labels. Take the other kind of config or set, or correct "
+            "the file."
+        )
+    return images, labels
+
+
+@contextmanager
+def _stream(path: Path, key: str) -> Iterator[tuple[IO[bytes], int]]:
+    """The `.npy` of an array and its size in bytes; damage that shows while it is read is named with the file."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return archive[key]
+        with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as file:
+            yield file, archive.getinfo(f"{key}.npy").file_size
     except _DAMAGED as error:
         raise _damaged(path, f"is damaged ({error})") from error
-
-
-def _start(path: Path, member: zipfile.ZipInfo) -> int:
-    """Where the data of a member begins: its local header's lengths may differ from those in the directory."""
-    with path.open("rb") as file:
-        file.seek(member.header_offset)
-        name, extra = struct.unpack("<HH", file.read(30)[26:30])
-    return member.header_offset + 30 + int(name) + int(extra)
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -158,15 +157,5 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     return read(file)
 
 
-def _read(file: IO[bytes], size: int, path: Path) -> bytes:
-    try:
-        data = file.read(size)
-    except _DAMAGED as error:
-        raise _damaged(path, f"is damaged ({error})") from error
-    if len(data) != size:
-        raise _damaged(path, "ends early")
-    return data
-
-
-def _damaged(path: Path | str | os.PathLike[str], what: str) -> CrossDError:
+def _damaged(path: Path, what: str) -> CrossDError:
     return CrossDError(f"A .npz file must be whole, '{path}' {what}. Download it again.")

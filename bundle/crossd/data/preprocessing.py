@@ -67,11 +67,7 @@ def preprocessing(
             "with configs/train.json --weights FILE."
         )
     channels, intensity = card_input["channels"], card_input["intensity"]
-    if (
-        not isinstance(intensity, Mapping)
-        or not set(intensity) <= {"mode", "lower", "upper"}
-        or "mode" not in intensity
-    ):
+    if not isinstance(intensity, Mapping) or not {"mode"} <= set(intensity) <= {"mode", "lower", "upper"}:
         raise CrossDError(
             f"intensity must have the keys mode, lower and upper, got {intensity!r}. "
             'Example: {"mode": "percentile", "lower": 0.5, "upper": 99.5}.'

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from crossd.data.dicom.pixels import read_series
 from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.straightening import TILT
-from crossd.data.folders import files_below, no_file
+from crossd.data.folders import files_below, no_file, unusable
 from crossd.data.nifti import read_nifti
 from crossd.data.resampling import tidy_affine
 from crossd.data.text_volumes import read_text_volume
@@ -48,14 +48,6 @@ torch.serialization.add_safe_globals(
 )
 
 Source = str | os.PathLike[str] | Series
-
-
-class _Options(NamedTuple):
-    """What is to be read where a source leaves a choice; see `read_volume`."""
-
-    volume: int | None = None
-    series: str | Sequence[str] | None = None
-    tilt: str = "correct"
 
 
 def read_volume(
@@ -92,23 +84,14 @@ def read_volume(
         source = [source]
     if not source:
         raise CrossDError("An image needs at least one channel, got an empty list. Name a file per channel.")
-    names = [_name(item) for item in source]
-    volumes = [
-        _read_checked(item, name, _Options(volume, series, tilt)) for item, name in zip(source, names, strict=True)
-    ]
-    images = [
-        MetaTensor(
-            torch.from_numpy(volume.voxels)[None],
-            affine=torch.from_numpy(volume.voxel_to_world),
-            meta={"has_affine": volume.has_affine},
-        )
-        for volume in volumes
-    ]
-    voxels = images[0].as_tensor() if len(images) == 1 else stack_channels(images, names)
-    prefixes = [""] if len(images) == 1 else [f"channel {index + 1}: " for index in range(len(images))]
-    warnings = [
-        prefix + warning for prefix, volume in zip(prefixes, volumes, strict=True) for warning in volume.warnings
-    ]
+    names = [item.folder if isinstance(item, Series) else split_volume(item)[0] for item in source]
+    volumes = [_read_checked(item, name, volume, series, tilt) for item, name in zip(source, names, strict=True)]
+    if len(volumes) == 1:
+        voxels, warnings = torch.from_numpy(volumes[0].voxels)[None], list(volumes[0].warnings)
+    else:
+        voxels = stack_channels(volumes, names)
+        told = enumerate((item.warnings for item in volumes), 1)
+        warnings = [f"channel {number}: {warning}" for number, of_channel in told for warning in of_channel]
     meta = {
         "filename_or_obj": names[0],
         "original_channel_dim": 0,
@@ -145,7 +128,7 @@ class LoadImageVolumed(MapTransform):
         super().__init__(keys, allow_missing_keys)
         if volume is not None and (isinstance(volume, bool) or not isinstance(volume, int) or volume < 0):
             raise CrossDError(f"volume must be a number from 0, or null, got {volume!r}. Example: --volume 0.")
-        self.options = _Options(volume, SeriesFilter(series).patterns, one_of("tilt", tilt, TILT))
+        self.options = (volume, SeriesFilter(series).patterns, one_of("tilt", tilt, TILT))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each entry by its image, `MetaTensor (channel, i, j, k)`."""
@@ -155,12 +138,8 @@ class LoadImageVolumed(MapTransform):
         return d
 
 
-def _name(source: Source) -> str:
-    return source.folder if isinstance(source, Series) else split_volume(source)[0]
-
-
-def _read_checked(source: Source, name: str, options: _Options) -> Volume:
-    volume = _read_one(source, options)
+def _read_checked(source: Source, name: str, number: int | None, series: Any, tilt: str) -> Volume:
+    volume = _read_one(source, number, series, tilt)
     if not np.isfinite(volume.voxels.sum(dtype=np.float64)):  # one number for all: a mask of them takes memory
         finite = np.isfinite(volume.voxels)
         where = tuple(int(index) for index in np.argwhere(~finite)[0])
@@ -173,21 +152,20 @@ def _read_checked(source: Source, name: str, options: _Options) -> Volume:
     return replace(volume, warnings=(*volume.warnings, *told))
 
 
-def _read_one(source: Source, options: _Options) -> Volume:
+def _read_one(source: Source, number: int | None, wanted: Any, tilt: str) -> Volume:
     if isinstance(source, Series):
         check_voxels(source.folder, source.shape)
-        voxels, voxel_to_world, warnings = read_series(source, options.tilt)
+        voxels, voxel_to_world, warnings = read_series(source, tilt)
         return Volume(voxels, voxel_to_world, True, warnings, source.modality)
-    file, chosen = split_volume(source)
-    path = Path(file)
+    path = Path(split_volume(source)[0])
     if path.is_file() and path.name.lower().endswith(VOLUME_SUFFIXES):
-        return read_volume_file(path, options.volume if chosen is None else chosen)
+        return read_volume_file(source, number)
     if not path.exists():
         raise CrossDError(f"An image file or DICOM folder must exist: '{path}' does not. Check the path.")
     if not path.is_file() and not path.is_dir():
         raise CrossDError(no_file(path))
     files, unreadable = files_below(path) if path.is_dir() else ([str(path)], [])
-    series, rejected = find_series(files, options.series, localizers=path.is_file())
+    series, rejected = find_series(files, wanted, localizers=path.is_file())
     if not series:
         if rejected or unreadable:
             raise CrossDError((*rejected, *unreadable)[0].reason)
@@ -200,7 +178,7 @@ def _read_one(source: Source, options: _Options) -> Volume:
             f"({'; '.join(str(item) for item in series)}). Choose one by --series, put each into its own "
             "folder, or pass the folder as images, where every series is a case."
         )
-    found = _read_one(series[0], options)
+    found = _read_one(series[0], number, wanted, tilt)
     left_out = [f"Left out: {item.reason}" for item in (*rejected, *unreadable)]
     return replace(found, warnings=(*found.warnings, *left_out))
 
@@ -218,10 +196,8 @@ def read_volume_file(path: str | os.PathLike[str], volume: int | None = None) ->
     path, chosen = split_volume(path)
     path = header_of(path)
     volume = volume if chosen is None else chosen
-    if not os.path.isfile(path):
-        raise CrossDError(f"An image file must exist: '{path}' does not. Check the path.")
-    if os.path.getsize(path) == 0:
-        raise CrossDError(f"An image file must not be empty: '{path}' has 0 bytes. Copy it again.")
+    if reason := unusable(path):
+        raise CrossDError(reason)
     lower = path.lower()
     try:
         if lower.endswith(NIFTI_SUFFIXES):

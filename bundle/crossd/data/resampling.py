@@ -25,21 +25,16 @@ SPACING_DIGITS = 6
 
 @dataclass(frozen=True)
 class ParallelGrids:
-    """How the voxels of one grid lie in another one whose axes are parallel to its own.
-
-    Attributes:
-        axes: for each axis of the target the axis of the source that it runs along.
-        first: where the target's voxel 0 lies on each of these axes, in voxels of the source.
-        step: from one voxel of the target to the next, in voxels of the source; negative where the axis is flipped.
+    """How the voxels of one grid lie in another one whose axes are parallel to its own, in voxels of the source.
 
     >>> target = np.array([[0, -2.0, 0, 9], [1, 0, 0, 0], [0, 0, 1, 0.5], [0, 0, 0, 1]])
     >>> parallel_grids(np.eye(4), target, (3, 4, 5))
     ParallelGrids(axes=(1, 0, 2), first=(0.0, 9.0, 0.5), step=(1.0, -2.0, 1.0))
     """
 
-    axes: tuple[int, int, int]
-    first: tuple[float, ...]
-    step: tuple[float, ...]
+    axes: tuple[int, int, int]  # for each axis of the target that of the source that it runs along
+    first: tuple[float, ...]  # where the target's voxel 0 lies on each of these axes
+    step: tuple[float, ...]  # from one voxel of the target to the next; negative where the axis is flipped
 
 
 def parallel_grids(
@@ -152,11 +147,7 @@ class SeparableSpacingd(Spacingd):
         self.wanted = np.array(pixdim, dtype=float)
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
-        """As MONAI's, which takes entries such as MONAI Label's `image_path` for meta data: they stay as they are.
-
-        Raises:
-            CrossDError: a volume that would have too many voxels: its spacing is damaged, or in another unit.
-        """
+        """As MONAI's, which takes entries such as MONAI Label's `image_path` for meta data: they stay as they are."""
         for key in self.key_iterator(dict(data)):
             image = data[key]
             if isinstance(image, MetaTensor) and len(self.wanted) == 3 and image.ndim == 4:
@@ -170,18 +161,12 @@ class SeparableSpacingd(Spacingd):
 
 
 def tidy_affine(voxel_to_world: np.ndarray) -> np.ndarray:
-    """Round the spacing to six digits and make axes orthogonal that are so but for rounding.
+    """An affine `(4, 4)` with the spacing rounded to six digits and axes orthogonal that are so but for rounding.
 
     NIfTI stores affines in float32 and DICOM in decimal strings. MONAI's `Spacing` decides by differences of 1e-8
     whether an output grid starts at the corner of the input or is centred on it (`compute_shape_offset`), and rounds
-    sizes at halves, so the same scan in two formats would be resampled half a voxel apart.
-
-    Args:
-        voxel_to_world: `(4, 4)`, any orthogonal, sheared or mirrored affine.
-
-    Returns:
-        An affine that differs by less than 1e-4 voxels per voxel; a real shear, as of a tilted gantry, is kept. Voxel
-        0 stays in its place.
+    sizes at halves, so the same scan in two formats would be resampled half a voxel apart. The change is below 1e-4
+    voxels per voxel; a real shear, as of a tilted gantry, is kept, and voxel 0 stays in its place.
 
     >>> tidy_affine(np.diag([np.float32(0.7), -np.float32(0.9), 2.9999998, 1]).astype(float)).diagonal().tolist()
     [0.7, -0.9, 3.0, 1.0]

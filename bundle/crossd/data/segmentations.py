@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossd.data.case_table import LabelTable, place_of, read_label_table, resolve_cell
+from crossd.data.case_table import LabelTable, missing_files, read_label_table, resolve_cell
 from crossd.data.labels import listed_cases, split_cases
 from crossd.data.spelling import several_spellings
 from crossd.data.splits import SPLITS
-from crossd.data.volume import split_volume
 from crossd.errors import CrossDError
 
 Classes = Sequence[str] | Mapping[Any, str]
@@ -103,11 +101,7 @@ def _add_masks(table: LabelTable, cases: Sequence[dict[str, Any]], folder: Path)
     table.refuse("Every case needs a mask", empty, "Fill the cell or drop the row.")
     for case, row in zip(cases, table.rows, strict=True):
         case["mask"] = resolve_cell(folder, row["mask"])
-    missing = [
-        (i, place_of(row["mask"], case["mask"]))
-        for i, (case, row) in enumerate(zip(cases, table.rows, strict=True))
-        if not os.path.exists(split_volume(case["mask"])[0])
-    ]
+    missing = list(missing_files(table, "mask", [case["mask"] for case in cases]).items())
     table.refuse("Every mask must exist", missing, f"Paths start from {folder}; pass --images DIR to change that.")
     itself = [(i, case["mask"]) for i, case in enumerate(cases) if case["mask"] in case["image"]]
     table.refuse("A mask is another file than its image", itself, "Name the label map in the column 'mask'.")

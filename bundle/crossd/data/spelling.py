@@ -55,13 +55,7 @@ def several_spellings(names: Iterable[str], case: bool = False) -> list[list[str
 
 
 def check_spelling(table: Table, what: str, names: Sequence[Sequence[str]], case: bool = False) -> None:
-    """Refuse a table that spells a name in several ways, with the lines of each.
-
-    Args:
-        what: the names are of, for the message.
-        names: of each row.
-        case: see `one_spelling`.
-    """
+    """Refuse a table that spells a name in several ways; `names` are those of each row, see `refuse_spellings`."""
     lines: dict[str, list[int]] = {}
     for line, row in zip(table.lines, names, strict=True):
         for name in row:
@@ -77,21 +71,16 @@ def refuse_spellings(what: str, lines: dict[str, list[int]], where: str, case: b
         lines: where each is, as far as that is known.
         where: the file.
 
-    Raises:
-        CrossDError: with all spellings and the first lines of each.
-
     >>> refuse_spellings("A class", {"Yes": [2, 4], "no": [5]}, "labels.csv")
     """
-    groups = several_spellings(lines, case)
-    if groups:
-        listed = "; ".join(" and ".join(_placed(name, lines[name]) for name in names) for names in groups)
+
+    def placed(name: str) -> str:
+        shown = ", ".join(map(str, lines[name][:_SHOWN]))
+        more = f" and {len(lines[name]) - _SHOWN} more" if len(lines[name]) > _SHOWN else ""
+        return f"{name!r} in line{'s' * (len(lines[name]) > 1)} {shown}{more}" if lines[name] else repr(name)
+
+    if groups := several_spellings(lines, case):
+        listed = "; ".join(" and ".join(map(placed, names)) for names in groups)
         raise CrossDError(
             f"{what} must be spelled in one way, got in {where}: {listed}. Write the same in all of them."
         )
-
-
-def _placed(name: str, lines: Sequence[int]) -> str:
-    if not lines:
-        return repr(name)
-    more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-    return f"{name!r} in line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:_SHOWN]))}{more}"

@@ -28,15 +28,10 @@ def split_called(name: str) -> str | None:
 
 
 def split_folders(folders: Iterable[str], beside: Iterable[str], where: str | os.PathLike[str]) -> dict[str, str]:
-    """Which folders are named after splits, and which one each.
-
-    Args:
-        folders: names of those of one level.
-        beside: names of those that hold something, and are classes where there are no splits.
-        where: they lie, for the message.
+    """Which folders of one level are named after splits, and which one each.
 
     Raises:
-        CrossDError: for splits beside other folders.
+        CrossDError: for splits beside others that hold something, and are classes where there are no splits.
 
     >>> split_folders(["Valid", "Train"], [], "there"), split_folders(["CT"], ["CT"], "there")
     ({'Train': 'train', 'Valid': 'val'}, {})
@@ -93,12 +88,9 @@ def stratified_split(
     Raises:
         CrossDError: when there are fewer patients than splits.
 
-    >>> classes = [[0], [0], [0], [0], [1], [1], [1], [1]]
-    >>> splits = stratified_split(list("aabbccdd"), classes, {"train": 0.5, "val": 0.5})
-    >>> [splits[case] == splits[case + 1] for case in (0, 2, 4, 6)]  # the two cases of a patient stay together
-    [True, True, True, True]
-    >>> [sorted({splits[case], splits[case + 2]}) for case in (0, 4)]  # each class is in both
-    [['train', 'val'], ['train', 'val']]
+    >>> splits = stratified_split(list("aabbccdd"), [[0]] * 4 + [[1]] * 4, {"train": 0.5, "val": 0.5})
+    >>> sorted(splits[0::2]), splits[0::2] == splits[1::2]  # the two cases of a patient stay together
+    (['train', 'train', 'val', 'val'], True)
     """
     names = [split for split, fraction in fractions.items() if fraction > 0]
     unique = sorted(set(patients))
@@ -193,18 +185,7 @@ ONE_SPLIT = "Give all cases of a patient the same split, or drop the column 'spl
 
 
 def check_patients(patients: Sequence[str], splits: Sequence[str], remedy: str = ONE_SPLIT) -> None:
-    """Refuse a patient whose cases are in more than one split: the result would be measured on seen patients.
-
-    Args:
-        patients: of each case.
-        splits: of each case.
-        remedy: last sentence of the message.
-
-    Raises:
-        CrossDError: with the patients and their splits.
-
-    >>> check_patients(["a", "a", "b"], ["train", "train", "test"])
-    """
+    """Refuse a patient whose cases are in more than one split: the result would be measured on seen patients."""
     seen: dict[str, set[str]] = {}
     for patient, split in zip(patients, splits, strict=True):
         seen.setdefault(patient, set()).add(split)
@@ -219,10 +200,7 @@ def evaluation_splits(cases: Mapping[str, Any], split: str | None) -> list[str]:
 
     Args:
         cases: with a list for each split, as `crossd.data.read_labels` returns.
-        split: `"train"`, `"val"`, `"test"`, `"all"` or None.
-
-    Raises:
-        CrossDError: for another word, and for a split without cases.
+        split: `"train"`, `"val"`, `"test"`, `"all"` or None; one without cases is an error.
 
     >>> evaluation_splits({"train": [1], "val": [2], "test": []}, None)
     ['val']

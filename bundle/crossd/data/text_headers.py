@@ -39,21 +39,13 @@ _META_IMAGE = {  # what is looked at; names that MetaIO takes for the same thing
 
 @dataclass(frozen=True)
 class TextHeader:
-    """What stands before the voxels.
-
-    Attributes:
-        path: of the header.
-        kind: "NRRD" or "MetaImage".
-        fields: names in lower case and without blanks, and their values; of names for one thing, the usual one.
-        files: where the voxels are; the header's own file where they follow it.
-        offset: byte of `files[0]` at which they begin, where they follow the header; 0 otherwise.
-    """
+    """What stands before the voxels."""
 
     path: str
-    kind: str
-    fields: dict[str, str]
-    files: tuple[str, ...]
-    offset: int
+    kind: str  # "NRRD" or "MetaImage"
+    fields: dict[str, str]  # by names in lower case and without blanks; of names for one thing, the usual one
+    files: tuple[str, ...]  # where the voxels are; the header's own file where they follow it
+    offset: int  # byte of `files[0]` at which they begin, where they follow the header; 0 otherwise
 
     def malformed(self, name: str, rule: str) -> CrossDError:
         """The error for a field whose value is none."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from crossd.data.text_agreement import matrix_disagreements
 from crossd.data.text_headers import TextHeader
-from crossd.errors import CrossDError
 
 _UNITS = {"mm": 1.0, "m": 1000.0, "cm": 10.0, "um": 0.001, "µm": 0.001, "micron": 0.001, "microns": 0.001}
 _PATIENT = {  # what makes each space LPS
@@ -21,8 +18,9 @@ _PATIENT = {  # what makes each space LPS
 }
 _SPATIAL = ("domain", "space", "???")
 COLOUR = ("rgb-color", "rgba-color", "hsv-color", "xyz-color", "3-color", "4-color")
-_ORDERS = {"little": "little", "big": "big"}
 _AXES = ("dimension", "ndims")
+_UNIT = 0.01  # by which directions of rounded cosines may be longer or shorter than 1
+_FROM = ("RL", "AP", "IS")  # where an axis begins that runs along +x, −x; +y, −y; +z, −z of LPS
 _PACKINGS = {
     **{"raw": "raw", "gz": "gzip", "gzip": "gzip", "bz2": "bzip2", "bzip2": "bzip2", "hex": "hex"},
     **dict.fromkeys(("txt", "text", "ascii"), "text"),
@@ -48,39 +46,22 @@ _META_TYPES = {
 
 @dataclass(frozen=True)
 class Layout:
-    """How the voxels of a file are stored.
+    """How the voxels of a file are stored."""
 
-    Attributes:
-        sizes: of all axes, the fastest first.
-        spatial: which of them are those of the volume, three or fewer.
-        kind: what a further axis holds of one voxel: "complex", one of `COLOUR`, "components"; empty for volumes.
-        dtype: of one value, with its byte order.
-        packing: "raw", "gzip" (or zlib), "bzip2", "text" or "hex".
-        lines, skip: how many to leave out before the voxels, and bytes then; -1: the voxels end the file.
-        voxel_to_lps: `(4, 4)`, to millimetres, as far as the file states it.
-        stated: whether the header says where in the patient the axes run to.
-        warnings: what to tell of that.
-    """
-
-    sizes: tuple[int, ...]
-    spatial: tuple[int, ...]
-    kind: str
-    dtype: np.dtype
-    packing: str
-    lines: int
-    skip: int
-    voxel_to_lps: np.ndarray
-    stated: bool
+    sizes: tuple[int, ...]  # of all axes, the fastest first
+    spatial: tuple[int, ...]  # which of them are those of the volume, three or fewer
+    kind: str  # what a further axis holds of one voxel: "complex", one of `COLOUR`, "components"; empty for volumes
+    dtype: np.dtype  # of one value, with its byte order
+    packing: str  # "raw", "gzip" (or zlib), "bzip2", "text" or "hex"
+    lines: int  # to leave out before the voxels
+    skip: int  # bytes to leave out then; -1: the voxels end the file
+    voxel_to_lps: np.ndarray  # (4, 4), to millimetres, as far as the file states it
+    stated: bool  # whether the header says where in the patient the axes run to
     warnings: tuple[str, ...]
 
 
 def layout_of(text: TextHeader) -> Layout:
-    """What a header says of its voxels.
-
-    Raises:
-        CrossDError: a field that is missing or has another form than its format asks for, or fields that contradict
-            one another.
-    """
+    """What a header says of its voxels; an error where a field is missing, malformed, or contradicts another."""
     return _of_nrrd(text) if text.kind == "NRRD" else _of_meta_image(text)
 
 
@@ -93,7 +74,7 @@ def _of_nrrd(text: TextHeader) -> Layout:
     packing = _known(text, "encoding", _PACKINGS)
     dtype = np.dtype(_known(text, "type", _NRRD_TYPES))
     if dtype.itemsize > 1 and packing != "text":
-        dtype = dtype.newbyteorder(">" if _known(text, "endian", _ORDERS) == "big" else "<")
+        dtype = dtype.newbyteorder(">" if _known(text, "endian", {"little": "", "big": "big"}) else "<")
     vectors = _vectors(text, "spacedirections", axes) if "spacedirections" in text.fields else None
     spatial = [a for a in range(axes) if kinds[a] in _SPATIAL and (vectors is None or vectors[a] is not None)][:3]
     further = {kinds[axis] for axis in range(axes) if axis not in spatial and sizes[axis] > 1}
@@ -118,10 +99,11 @@ def _of_nrrd(text: TextHeader) -> Layout:
     lines, skip = _whole(text, "lineskip", 0, "0"), _whole(text, "byteskip", -1, "0")
     if skip < 0 and packing != "raw":
         raise text.malformed("byteskip", "-1 only where the encoding is raw")
-    told = _told(text, "NRRD `space`", space in _PATIENT, "space", "spaceunits")
-    if vectors is None and space in _PATIENT:
-        told = _told(text, "NRRD `space directions`", False, "", "spaceunits")
-    return Layout(sizes, tuple(spatial), kind, dtype, packing, lines, skip, *_scaled(text, place, told))
+    missing = "" if vectors is not None else "NRRD `space directions`"
+    if space not in _PATIENT:
+        missing = "NRRD `space` is " + (re.sub(r"[^\w-]", "", text.fields.get("space", ""))[:60] or "absent")
+    placed = _placed(text, place, missing, "spaceunits")
+    return Layout(sizes, tuple(spatial), kind, dtype, packing, lines, skip, *placed)
 
 
 def _of_meta_image(text: TextHeader) -> Layout:
@@ -150,8 +132,8 @@ def _of_meta_image(text: TextHeader) -> Layout:
             raise text.malformed("headersize", f"{text.offset} where so many bytes precede the voxels")
         skip = 0
     inner = (channels,) if channels > 1 else ()
-    told = _told(text, "MetaImage `TransformMatrix`", "transformmatrix" in text.fields, "", "distanceunits")
-    told[2].extend(matrix_disagreements(text, matrix[:count, :count]))
+    missing = "" if "transformmatrix" in text.fields else "MetaImage `TransformMatrix`"
+    voxel_to_lps, stated, told = _placed(text, place, missing, "distanceunits")
     return Layout(
         (*inner, *sizes),
         tuple(range(len(inner), len(inner) + count)),
@@ -160,38 +142,45 @@ def _of_meta_image(text: TextHeader) -> Layout:
         packing,
         0,
         skip,
-        *_scaled(text, place, told),
+        voxel_to_lps,
+        stated,
+        (*told, *_disagreements(text, matrix[:count, :count])),
     )
 
 
-def _scaled(text: TextHeader, place: np.ndarray, told: tuple[bool, float, list[str]]) -> tuple[Any, ...]:
-    """The last three entries of a layout."""
-    stated, factor, warnings = told
-    steps = np.linalg.norm(place[:3, :3], axis=0)
-    if not np.isfinite(place).all() or not (steps > 0).all():
-        raise CrossDError(
-            f"An affine must map voxels to space one to one: that of '{text.path}' is {place[:3].round(3).tolist()}. "
-            "Correct the file's spacing, directions or origin."
-        )
-    return np.diag([factor, factor, factor, 1.0]) @ place, stated, tuple(warnings)
-
-
-def _told(text: TextHeader, field: str, stated: bool, space: str, units: str) -> tuple[bool, float, list[str]]:
-    """Whether the file states its space, by what to multiply lengths, and what to tell of both.
+def _placed(text: TextHeader, place: np.ndarray, missing: str, units: str) -> tuple[np.ndarray, bool, tuple[str, ...]]:
+    """An affine in millimetres, whether the file states its space, and what to tell: the last entries of a layout.
 
     Lengths are left as they are where no unit, an unknown one, or several are stated.
     """
-    warnings = []
-    if not stated:
-        other = re.sub(r"[^\w-]", "", text.fields.get(space, ""))[:60]
-        what = f"{field} is {other}" if other else field
-        warnings.append(f"The file states no space ({what}): its axes are used in their own order.")
+    told = [f"The file states no space ({missing}): its axes are used in their own order."] if missing else []
     said = text.fields.get(units, "")
     found = {unit.lower() for unit in re.findall(r'[^"\s]+', said) if unit != "???"}
     factor = _UNITS.get(found.pop(), 1.0) if len(found) == 1 else 1.0
     if factor != 1:
-        warnings.append(f"The file's unit is {said[:60]}: read as millimetres.")
-    return stated, factor, warnings
+        told.append(f"The file's unit is {said[:60]}: read as millimetres.")
+    return np.diag([factor, factor, factor, 1.0]) @ place, not missing, tuple(told)
+
+
+def _disagreements(text: TextHeader, matrix: np.ndarray) -> list[str]:
+    """What to tell of directions of a MetaImage that are no unit vectors, and of an orientation that is not theirs."""
+    told = []
+    lengths = np.linalg.norm(matrix, axis=0)
+    if np.abs(lengths - 1).max() > _UNIT:
+        said = " × ".join(f"{length:.4g}" for length in lengths)
+        told.append(
+            f"The file states two spacings: the directions of `TransformMatrix`, which should be 1 long, are {said}. "
+            "They are multiplied by `ElementSpacing`, as in ITK."
+        )
+    longest = np.abs(matrix).argmax(axis=0)
+    code = "".join(_FROM[k][int(matrix[k, axis] < 0)] for axis, k in enumerate(longest))
+    other = text.fields.get("anatomicalorientation", "???").upper()
+    if "transformmatrix" in text.fields and re.fullmatch("[RLAPIS]{3}", other) and other != code:
+        told.append(
+            f"The file states two orientations: `AnatomicalOrientation` is {other}, and `TransformMatrix` {code}, "
+            "which is used, as in ITK."
+        )
+    return told
 
 
 def _sizes(text: TextHeader, name: str, axes: int) -> tuple[int, ...]:

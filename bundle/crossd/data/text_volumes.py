@@ -22,7 +22,6 @@ def read_text_volume(path: str, volume: int | None = None) -> Volume:
     """Read .nrrd, .nhdr, .mha or .mhd; their world is LPS, or the one a NRRD names, and becomes RAS here.
 
     Args:
-        path: the file.
         volume: which volume of a 4D file, from 0; the axis may be a NRRD one of the kind "list" or "vector" too.
 
     Raises:
@@ -52,10 +51,8 @@ def _check_kind(path: str, layout: Layout, count: int, volume: int | None) -> No
     if layout.kind == "complex":
         raise CrossDError(f"A volume has real values: '{path}' is complex. Write its magnitude instead.")
     if layout.kind in COLOUR:
-        colour = layout.kind.removesuffix("-color")
-        raise CrossDError(
-            f"A volume has one value per voxel: '{path}' is in colour ({colour}). Convert it to grey levels."
-        )
+        colour = f"is in colour ({layout.kind.removesuffix('-color')})"
+        raise CrossDError(f"A volume has one value per voxel: '{path}' {colour}. Convert it to grey levels.")
     if volume is None:
         raise CrossDError(
             f"A volume has one value per voxel: '{path}' has {count}. Choose one of them, counted from 0, as a "

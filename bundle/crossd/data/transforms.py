@@ -41,11 +41,7 @@ class CheckChannelsd(MapTransform):
         self.channels = tuple(channels)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Pass the images on as they are.
-
-        Raises:
-            CrossDError: an image with fewer or more channels.
-        """
+        """Pass the images on as they are, and refuse one with fewer or more channels."""
         d = dict(data)
         for key in self.key_iterator(d):
             if d[key].shape[0] != len(self.channels):
@@ -148,13 +144,13 @@ class ScaleToUnitd(MapTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.mode = one_of("intensity mode", mode, INTENSITIES)
+        self.scale: Any = _range_to_unit
         if self.mode == "range":
             if lower is not None or upper is not None:
                 raise CrossDError(
                     f"Intensity mode 'range' takes no lower and upper, got {lower} and {upper}. "
                     "Set both to null, or choose the mode 'window'."
                 )
-            self.scale: Any = _range_to_unit
             return
         if lower is None or upper is None or not np.isfinite([lower, upper]).all() or not lower < upper:
             raise CrossDError(

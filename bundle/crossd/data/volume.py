@@ -26,21 +26,13 @@ _CHOSEN = re.compile(
 
 @dataclass(frozen=True)
 class Volume:
-    """Voxels in the order of their file, and where they lie.
+    """Voxels in the order of their file, and where they lie."""
 
-    Attributes:
-        voxels: float32, `(i, j, k)`.
-        voxel_to_world: 4 × 4, voxel index to millimetres in RAS.
-        has_affine: whether the file states where the voxels lie; spacing only, otherwise.
-        warnings: what a user should know.
-        modality: DICOM's Modality (0008,0060); empty where the file does not say it.
-    """
-
-    voxels: np.ndarray
-    voxel_to_world: np.ndarray
-    has_affine: bool = True
-    warnings: tuple[str, ...] = ()
-    modality: str = ""
+    voxels: np.ndarray  # float32, (i, j, k)
+    voxel_to_world: np.ndarray  # 4 × 4, voxel index to millimetres in RAS
+    has_affine: bool = True  # whether the file states where the voxels lie; spacing only, otherwise
+    warnings: tuple[str, ...] = ()  # what a user should know
+    modality: str = ""  # DICOM's Modality (0008,0060); empty where the file does not say it
 
 
 def apart(one: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> float:
@@ -49,16 +41,17 @@ def apart(one: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> float:
     >>> apart(np.eye(4), np.diag([1.0, 1.0, 2.0, 1.0]), (4, 5, 6))
     5.0
     """
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
-    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
+    return float(np.linalg.norm(corners(one - other, shape), axis=1).max())
+
+
+def corners(affine: np.ndarray, shape: Sequence[int], beyond: float = 0.0) -> np.ndarray:
+    """Where an affine puts the centres of the eight voxels at the corners, or what is so far beyond them: `(8, 3)`."""
+    ends = itertools.product(*((-beyond, size - 1 + beyond) for size in shape))
+    return (np.array([(*corner, 1.0) for corner in ends]) @ affine.T)[:, :3]
 
 
 def odd_size(voxel_to_world: np.ndarray, shape: Sequence[int]) -> list[str]:
     """What to say of a volume whose size in millimetres is hardly that of a scan: its spacing or unit may be wrong.
-
-    Args:
-        voxel_to_world: 4 × 4, in millimetres.
-        shape: voxels along each axis.
 
     >>> odd_size(np.diag([1.0, 0.02, 1.0, 1.0]), (24, 24, 24))[0]
     'The volume spans 24 × 0.48 × 24 mm, in voxels of 1 × 0.02 × 1 mm, which is odd for a scan: check its spacing, ...
@@ -77,10 +70,7 @@ def odd_size(voxel_to_world: np.ndarray, shape: Sequence[int]) -> list[str]:
 
 
 def check_place(name: str, voxel_to_world: np.ndarray) -> None:
-    """Refuse an affine that puts no voxels into a patient.
-
-    Raises:
-        CrossDError: one that is not finite, gives several voxels one place, or lies a kilometre away.
+    """Refuse an affine that is not finite, gives several voxels one place, or puts them a kilometre away.
 
     >>> far = np.eye(4)
     >>> far[0, 3] = 1e30
@@ -92,7 +82,7 @@ def check_place(name: str, voxel_to_world: np.ndarray) -> None:
     if not np.isfinite(voxel_to_world).all() or abs(np.linalg.det(voxel_to_world[:3, :3])) < 1e-9:
         raise CrossDError(
             f"An affine must map voxels to space one to one: that of '{name}' is "
-            f"{voxel_to_world[:3].round(3).tolist()}. Correct the file's sform or direction."
+            f"{voxel_to_world[:3].round(3).tolist()}. Correct the file's spacing, directions or origin (sform)."
         )
     if np.abs(voxel_to_world[:3, 3]).max() > _FARTHEST:
         raise CrossDError(
@@ -104,9 +94,6 @@ def check_place(name: str, voxel_to_world: np.ndarray) -> None:
 
 def check_scale(name: str, slope: float, intercept: float) -> None:
     """Refuse a scale of no known quantity, or one that leaves no grey levels: in float32 neighbours would be one.
-
-    Raises:
-        CrossDError: naming both numbers.
 
     >>> check_scale("a.nii", 1.0, 1e30)
     Traceback (most recent call last):
@@ -147,10 +134,7 @@ def header_of(path: str) -> str:
 def choose_volume(path: str, shape: tuple[int, ...], volume: int | None) -> tuple[tuple[int, int, int], int]:
     """The three spatial sizes of a file, and the number of the volume to read.
 
-    Args:
-        path: for messages.
-        shape: all axes of the file; those of length 1 after the third do not count.
-        volume: which one of a 4D file is meant; a 3D file has one, whatever is said here.
+    Axes of length 1 after the third do not count, and a 3D file has one volume, whatever number is said.
 
     Raises:
         CrossDError: fewer than three axes, several volumes of which none was chosen, or no such volume.

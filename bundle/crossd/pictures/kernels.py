@@ -19,20 +19,16 @@ AXES = ("depth", "height", "width")
 
 
 def kernels_at(network: nn.Module, layer: str, count: int, rows: str, motion_vectors: Tensor) -> Tensor:
-    """The strongest kernels of a layer, moved.
+    """The strongest kernels of a layer, those with the largest norm, moved.
 
     Args:
-        network: holds the layer.
-        layer: its name, a key of `moving_layers(network)`.
-        count: kernels, those with the largest norm, in order.
+        network, layer: the layer is named by a key of `moving_layers(network)`.
+        count: of kernels.
         rows: `"volume"`, or the 2D view `"slice"` or `"projection"`.
         motion_vectors: `(images, 3)`.
 
     Returns:
         `(images, count, K, K)`, or `(images, count, K, K, K)` for volumes.
-
-    Raises:
-        CrossDError: for a layer that is not there or does not move.
 
     >>> from crossd import CrossDConv
     >>> kernels_at(CrossDConv(2, 3, 4, 5), "", 2, "slice", torch.zeros(6, 3)).shape

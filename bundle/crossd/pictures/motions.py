@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def moving_network(checkpoint: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The network of a checkpoint in 2D, with `alignment="dynamic"`, in evaluation mode; and the checkpoint's card.
-
-    Args:
-        checkpoint: of images or volumes, with its card.
+    """The network of a checkpoint of images or volumes in 2D, with `alignment="dynamic"`, to evaluate; and its card.
 
     Raises:
         CrossDError: for a file that is missing, has no card, or is no Cross-D network.
@@ -40,12 +38,12 @@ def moving_network(checkpoint: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def sample_images(source: str | Path, card: Mapping[str, Any], count: int) -> Tensor:
-    """Images of a data set, evenly from all of its classes, as the network sees them.
+    """At most `count` images of a data set, evenly from all of its classes, as the network of a card sees them.
+
+    Those that cannot be read are left out, which is logged with their names.
 
     Args:
         source: see `crossd.data.images.open_source`.
-        card: of the network: its channels, size and normalisation.
-        count: at most so many. Those of them that cannot be read are left out, which is logged with their names.
 
     Returns:
         `(images, channel, size, size)` float32.
@@ -126,9 +124,16 @@ def predicted_motions(network: nn.Module, batches: Iterable[Tensor]) -> dict[str
     >>> motions[""].shape
     torch.Size([5, 3])
     """
-    found: dict[str, list[Tensor]] = {name: [] for name in moving_layers(network)}
+    layers = moving_layers(network)
+    found: dict[str, list[Tensor]] = {name: [] for name in layers}
 
-    with eval_mode(network), _recording(network, found):
+    def record(name: str, layer: CrossDConv, inputs: tuple[Tensor]) -> None:
+        assert layer.predictor is not None
+        found[name].append(layer.predictor(inputs[0]))
+
+    with eval_mode(network), ExitStack() as hooks:
+        for name, layer in layers.items():
+            hooks.callback(layer.register_forward_pre_hook(partial(record, name)).remove)  # type: ignore[arg-type]
         for batch in batches:
             network(batch)
     if not all(found.values()):
@@ -137,23 +142,6 @@ def predicted_motions(network: nn.Module, batches: Iterable[Tensor]) -> dict[str
             "at least one batch."
         )
     return {name: torch.cat(parts).float().cpu() for name, parts in found.items()}
-
-
-@contextmanager
-def _recording(network: nn.Module, found: dict[str, list[Tensor]]) -> Iterator[None]:
-    def record(name: str) -> object:
-        def hook(layer: CrossDConv, inputs: tuple[Tensor]) -> None:
-            assert layer.predictor is not None
-            found[name].append(layer.predictor(inputs[0]))
-
-        return hook
-
-    handles = [layer.register_forward_pre_hook(record(name)) for name, layer in moving_layers(network).items()]  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def displacement(layer: CrossDConv, motion_vectors: Tensor) -> Tensor:

@@ -144,12 +144,7 @@ class Pseudo3D(InvertibleTransform):
 
 
 class Pseudo3Dd(MapTransform, InvertibleTransform):
-    """`Pseudo3D` of entries of a dictionary.
-
-    Args:
-        keys: images `(channel, height, width)`.
-        kernel_size, stride, padding, depth_axis, roi_size: as for `Pseudo3D`.
-        allow_missing_keys: whether to skip entries that are not there.
+    """`Pseudo3D` of entries of a dictionary, images `(channel, height, width)`.
 
     >>> Pseudo3Dd("image", kernel_size=8, stride=8, padding=0)({"image": torch.rand(1, 512, 512)})["image"].shape
     torch.Size([1, 64, 64, 64])

@@ -34,14 +34,7 @@ def check_windows(kernel_size: int, stride: int, padding: int, depth_axis: int) 
 
 
 def window_grid(image_size: Sequence[int], kernel_size: int, stride: int, padding: int) -> tuple[int, int]:
-    """How many windows fit: `⌊(size + 2·padding − kernel_size) / stride⌋ + 1` along height and along width.
-
-    Args:
-        image_size: `(height, width)`, pixels.
-        kernel_size, stride, padding: as for `pseudo_3d`.
-
-    Returns:
-        `(height, width)` of the pseudo-3D volume.
+    """How many windows fit into an image `(height, width)`: `⌊(size + 2·padding − kernel_size) / stride⌋ + 1` each way.
 
     Raises:
         CrossDError: when the padded image is smaller than one window.

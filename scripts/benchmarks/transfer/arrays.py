@@ -36,7 +36,7 @@ def one_channel(images: np.ndarray, source: Path, image_size: int) -> Tensor:
     >>> one_channel(np.full((2, 8, 8, 3), 51, np.uint8), Path("a.npz"), 4)[0, 0, 0, 0]
     tensor(0.2000)
     """
-    volumes, channel_axis = layout(NpzArray(source, "images", images.shape, images.dtype, None))
+    volumes, channel_axis = layout(NpzArray(source, "images", images.shape, images.dtype))
     values = torch.from_numpy(images.astype(np.float32))
     if channel_axis is not None:
         values = values.mean(1 + channel_axis)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.checkpoints import read_card
-from crossd.data.images.trees import files_of
+from crossd.data.images.trees import FolderTree
 from crossd.errors import CrossDError
 from crossd.files import sha256, write_whole
 from crossd.training.run_files import checkpoints
@@ -125,7 +125,7 @@ def _made_of(given: str) -> str:
         return f"{path.name} {sha256(path)[:16]}"
     if not path.is_dir():
         return given
-    listed = "".join(f"{name} {(path / name).stat().st_size}\n" for name in sorted(files_of(path)))
+    listed = "".join(f"{name} {(path / name).stat().st_size}\n" for name in FolderTree(path).listed()[0])
     return f"{path.name} {hashlib.sha256(listed.encode()).hexdigest()[:16]}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import numpy as np
@@ -129,10 +130,10 @@ class TestBits:
         edit(files[0], PixelRepresentation=2)
         assert "PixelRepresentation (0028,0103) is 0 or 1" in find_series(files)[1][0].reason
 
-    @pytest.mark.parametrize("syntax", [PLAIN, RLE, JPEG_LS, JPEG_2000])
-    @pytest.mark.parametrize("overlay", [True, False])
-    @pytest.mark.parametrize("signed", [0, 1])
-    @pytest.mark.parametrize("codec", ["pydicom", "itk"])
+    @pytest.mark.parametrize(
+        ("syntax", "codec"), [(PLAIN, "pydicom"), *itertools.product((RLE, JPEG_LS, JPEG_2000), ("pydicom", "itk"))]
+    )
+    @pytest.mark.parametrize(("overlay", "signed"), [(True, 0), (False, 1)])
     def test_beyond_those_that_are_stored(self, tmp_path, axial, syntax, overlay, signed, codec, without_codecs):
         """Old scanners keep overlays in the upper bits, and PACS compress these with the rest."""
         pytest.importorskip("openjpeg")

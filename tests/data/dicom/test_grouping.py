@@ -277,7 +277,7 @@ def test_reasons(edit, tmp_path, volume, axial):
     assert "must hold two perpendicular unit vectors" in reason(files)
     files = fresh()
     files[0].write_bytes(files[0].read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.99999.1.2.1\0"))
-    assert "A DICOM header must be well formed: that of '" in reason(files)
+    assert "000003.dcm' has the TransferSyntaxUID (0002,0010) 1.2.840.99999.1.2.1. Copy" in reason(files)
     files = fresh()
     files[0].write_bytes(b"")
     assert "named as DICOM must be DICOM: " in reason(files)
@@ -305,14 +305,6 @@ def test_a_folder_tells_apart_what_tags_do_not(edit, tmp_path, volume, axial):
     assert [item.split for item in series] == ["folder post", "folder pre"]
 
 
-def test_other_files_are_ignored(only, tmp_path, volume, axial):
-    files = write_dicom_series(tmp_path, volume, axial)
-    for name in ("README.txt", "LICENSE", "params.json"):
-        files.append(tmp_path / name)
-        files[-1].write_text("nothing to see")
-    assert only(files).shape[2] == 7
-
-
 @pytest.mark.parametrize("keep", [0.98, 0.5], ids=["pixels", "header"])
 def test_truncated_files_are_never_read_as_whole(tmp_path, axial, keep):
     files = write_dicom_series(tmp_path, np.zeros((40, 40, 3), dtype=np.int16), axial)
@@ -320,18 +312,14 @@ def test_truncated_files_are_never_read_as_whole(tmp_path, axial, keep):
     series, rejected = find_series(files)
     assert [item.path for item in rejected] == [str(files[1])] or series[0].shape[2] == 3
     if not rejected:
-        with pytest.raises(
-            CrossDError, match=r"DICOM pixels must decode: those of '.*000001.dcm' do not .*Copy the file"
-        ):
+        with pytest.raises(CrossDError, match=r"DICOM pixels must decode: those of '.*000001.dcm' do not .*Copy the"):
             read_pixels(series[0])
 
 
 def test_files_that_change_meanwhile(only, tmp_path, volume, axial):
     series = only(write_dicom_series(tmp_path, volume, axial))
     write_dicom_series(tmp_path, volume[:5], axial)
-    with pytest.raises(
-        CrossDError, match=r"Files must not change .* had \(9, 8, 7\) voxels, and now it has \(5, 8, 7\)"
-    ):
+    with pytest.raises(CrossDError, match=r"Files must not change .* had \(9, 8, 7\) voxels, and now it has \(5, 8,"):
         read_pixels(series)
 
 

@@ -12,13 +12,7 @@ from crossd.data import find_series, read_volume, write_dicom_series
 from crossd.data.dicom import structure
 from crossd.data.dicom.structure import BoundedReader
 
-SYNTAXES = [
-    "1.2.840.10008.1.2",
-    "1.2.840.10008.1.2.1",
-    "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.2",
-    "1.2.840.10008.1.2.5",
-]
+DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
 def outcome(file):
@@ -29,12 +23,6 @@ def outcome(file):
 @pytest.fixture(params=["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"], ids=["plain", "RLE"])
 def file(tmp_path, volume, axial, request):
     return write_dicom_series(tmp_path, volume, axial, transfer_syntax=request.param)[0]
-
-
-@pytest.mark.parametrize("syntax", SYNTAXES)
-def test_whole_files_pass(tmp_path, volume, axial, syntax):
-    (file, *_) = write_dicom_series(tmp_path, volume, axial, transfer_syntax=syntax)
-    assert outcome(file) == 1
 
 
 @pytest.mark.parametrize("trailing", [bytes(100), b"\xfc\xff\xfc\xffOB\0\0\x04\0\0\0abcd"], ids=["zeros", "padding"])
@@ -82,7 +70,7 @@ def test_no_more_is_read_than_there_is(tmp_path):
 def test_a_deflate_bomb(tmp_path, axial, monkeypatch):
     monkeypatch.setattr(structure, "ANY_SIZE", 2**16)
     volume = np.random.default_rng(0).integers(0, 1000, (64, 64, 2)).astype(np.int16)
-    (file, *_) = write_dicom_series(tmp_path, volume, axial, transfer_syntax=SYNTAXES[2])
+    (file, *_) = write_dicom_series(tmp_path, volume, axial, transfer_syntax=DEFLATED)
     assert outcome(file) == 1
     data = file.read_bytes()
     end = 144 + struct.unpack("<I", data[140:144])[0]
@@ -119,7 +107,7 @@ def test_fewer_pixels_than_the_matrix_has(tmp_path, volume, axial, kept):
 def test_a_deflate_bomb_that_misleads(tmp_path, axial, monkeypatch, hidden):
     """Where the deflated part begins is found as pydicom finds it, not by what a wrong length says."""
     monkeypatch.setattr(structure, "ANY_SIZE", 2**16)
-    (file, *_) = write_dicom_series(tmp_path, np.zeros((8, 8, 2), dtype=np.int16), axial, transfer_syntax=SYNTAXES[2])
+    (file, *_) = write_dicom_series(tmp_path, np.zeros((8, 8, 2), dtype=np.int16), axial, transfer_syntax=DEFLATED)
     data = file.read_bytes()
     end = 144 + struct.unpack("<I", data[140:144])[0]
     packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)

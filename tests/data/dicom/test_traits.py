@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from crossd.data import find_series, write_dicom_series
+from crossd.data.dicom.objects import Label
 from crossd.data.dicom.pixels import read_pixels
 from crossd.data.dicom.slices import Slice
 
@@ -193,9 +194,9 @@ def test_grey_scales_of_two_kinds_are_not_mixed(parts, edit):
 
 def made(number, **given):
     """What the header of a slice says."""
-    names = dict.fromkeys(("series_uid", "patient_id", "modality", "description"), "x")
+    names = {"label": Label("x", "x", "x", 1), "patient_id": "x"}
     place = {"orientation": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), "position": (0.0, 0.0, 0.0), "spacing": (1.0, 1.0)}
-    size = {"rows": 4, "columns": 4, "thickness": 1.0, "series_number": 1, "instance_number": number, "frame": None}
+    size = {"rows": 4, "columns": 4, "thickness": 1.0, "instance_number": number, "frame": None}
     other = {"photometric": "MONOCHROME2", "traits": (), "instance_uid": str(number)}
     return Slice(**{**names, **place, **size, **other, "path": f"/a/{number}", **given})
 

@@ -61,9 +61,7 @@ def test_images_below_another_folder(release, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     for path in release.glob("images_*"):
         path.rename(tmp_path / "elsewhere" / path.name)
-    with pytest.raises(
-        CrossDError, match=r"lie below its table's folder, got none of 24 in .*nih\. Unpack .*image_root"
-    ):
+    with pytest.raises(CrossDError, match=r"lie below its table's folder, got none of 24 in .*nih\. Unpack"):
         open_source(release)
     assert len(open_source(release, str(tmp_path / "elsewhere")).records) == 24
 
@@ -87,9 +85,7 @@ def test_images_that_are_missing_or_truncated_are_listed(release):
 
 def test_an_unknown_finding(release):
     change(release / "Data_Entry_2017_v2020.csv", ",Effusion|Mass,", ",Effusion|Mess,")
-    with pytest.raises(
-        CrossDError, match=r"Findings are Atelectasis, .* got 'Effusion\|Mess' in line \d+ of .* Correct"
-    ):
+    with pytest.raises(CrossDError, match=r"Findings are Atelectasis, .* got 'Effusion\|Mess' in line \d+ of"):
         open_source(release)
     change(release / "Data_Entry_2017_v2020.csv", ",Effusion|Mess,", ",No Finding|Mass,")
     with pytest.raises(CrossDError, match=r"or 'No Finding' alone; got 'No Finding\|Mass'"):
@@ -105,12 +101,11 @@ def test_a_patient_or_an_image_in_both_lists(release):
     lists = release / "train_val_list.txt", release / "test_list.txt"
     change(lists[1], "00000016_001.png", "00000016_001.png\n00000003_001.png")
     change(lists[0], "00000003_001.png\n", "")
-    with pytest.raises(
-        CrossDError, match=r"No patient is in both .* got 1 in both .*: patients 3\. Download the lists"
-    ):
+    said = r"in one split only, got 1 in several: 3 in test_list\.txt and train_val_list\.txt\. Download the lists"
+    with pytest.raises(CrossDError, match=said):
         open_source(release)
     lists[0].write_text(lists[0].read_text() + "\n00000003_001.png")
-    with pytest.raises(CrossDError, match=r"got 1 in both .*: images 00000003_001\.png\. Download"):
+    with pytest.raises(CrossDError, match=said):
         open_source(release)
 
 
@@ -118,27 +113,21 @@ def test_a_release_that_is_not_whole(release):
     test = release / "test_list.txt"
     text = test.read_text()
     test.write_text(text + "99999999_000.png\n")
-    with pytest.raises(
-        CrossDError, match=r"a row for every image .* for 1 of them: 99999999_000\.png\. Take table and"
-    ):
+    with pytest.raises(CrossDError, match=r"a row for every image .* for 1 of them, such as 99999999_000\.png\. Take"):
         open_source(release)
     test.write_text(text + text)
     with pytest.raises(CrossDError, match=r"names each of its images once, got 16 in .*, 8 of them different"):
         open_source(release)
     test.unlink()
-    with pytest.raises(
-        CrossDError, match=r"official lists train_val_list.txt and test_list.txt, got no .*test_list.txt"
-    ):
+    with pytest.raises(CrossDError, match=r"official lists train_val_list.txt and test_list.txt, got no"):
         open_source(release)
     table = release / "Data_Entry_2017_v2020.csv"
     whole = table.read_text()
     table.write_text(whole + whole.splitlines()[1] + "\n")
-    with pytest.raises(
-        CrossDError, match=r"of an image and its patient, once; got '00000001_000.png' of patient '1' in"
-    ):
+    with pytest.raises(CrossDError, match=r"of an image and its patient, once; got '00000001_000.png' of patient '1'"):
         open_source(release)
     table.write_text(whole.replace("Patient ID", "Patient"))
-    with pytest.raises(CrossDError, match=r"has the columns Image Index, .* without Patient ID\. Take the NIH's file"):
+    with pytest.raises(CrossDError, match=r"has the columns Image Index, .* lacks Patient ID\. Add"):
         open_source(release)
     table.unlink()
     with pytest.raises(CrossDError, match=r"comes with Data_Entry_2017.csv or .*_v2020.csv, got neither in"):
@@ -157,13 +146,9 @@ def test_tasks_that_do_not_go_together(release, tmp_path):
     for name in ("ct/1.png", "ct/2.png", "mr/1.png", "mr/2.png"):
         (tmp_path / "folders" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), len(name)).save(tmp_path / "folders" / name)
-    with pytest.raises(
-        CrossDError, match=r"one label, or all any number of labels; got both: .*folders is multiclass, .*nih"
-    ):
+    with pytest.raises(CrossDError, match=r"one label, or all any number of labels; got both: .*folders is"):
         read_corpus([str(release), str(tmp_path / "folders")])
-    with pytest.raises(
-        CrossDError, match=r"got task 'multilabel' for .*folders, which is multiclass\. Leave --task out"
-    ):
+    with pytest.raises(CrossDError, match=r"got task 'multilabel' for .*folders, which is multiclass\. Leave --task"):
         read_corpus(str(tmp_path / "folders"), task="multilabel")
     with pytest.raises(CrossDError, match=r"`task` must be one of 'multiclass', 'multilabel'; got 'many'"):
         read_corpus(str(release), task="many")

@@ -47,15 +47,13 @@ def test_bad_cases_can_be_kept(release, tmp_path, rows):
 
 
 def test_wrong_releases(release, made, tmp_path):
-    with pytest.raises(
-        CrossDError, match=r"needs train_labels\.csv, and .* does not hold it\. Accept the terms on Kaggle"
-    ):
+    with pytest.raises(CrossDError, match=r"needs train_labels\.csv, and .* does not hold it\. Accept the terms on"):
         prepare_datalist("brats21", tmp_path, tmp_path / "out")
     made.table(tmp_path / "train_labels.csv", ("BraTS21ID", "MGMT_value"), ("00000", 1), ("00002", ""))
     with pytest.raises(CrossDError, match="MGMT_value is 0 or 1, got another value for 00002"):
         prepare_datalist("brats21", tmp_path, tmp_path / "out")
     made.table(tmp_path / "train_labels.csv", ("id", "label"), ("00000", 1))
-    with pytest.raises(CrossDError, match="has the columns BraTS21ID and MGMT_value"):
+    with pytest.raises(CrossDError, match="has the columns BraTS21ID, MGMT_value"):
         prepare_datalist("brats21", tmp_path, tmp_path / "out")
     made.table(tmp_path / "train_labels.csv", ("BraTS21ID", "MGMT_value"), ("00000", 1))
     with pytest.raises(CrossDError, match="needs the folders BraTS2021_00000 or train/00000 with flair, t1ce, t2"):

@@ -55,9 +55,7 @@ def test_what_is_not_the_official_file_is_not_kept(server, tmp_path):
     with pytest.raises(CrossDError, match=r"official a\.npz has MD5 .*, what came from http.* has another"):
         official_file(file_at(address, b"right"), tmp_path / "root", download=True)
     assert not (tmp_path / "root" / "a.npz").exists()
-    with pytest.raises(
-        CrossDError, match=r"b\.npz must be downloaded, http.*b\.npz\?download=1 did not give it \(.*404"
-    ):
+    with pytest.raises(CrossDError, match=r"b\.npz must be downloaded, http.*b\.npz\?download=1 did not give it"):
         official_file(file_at(address, b"right", "b.npz"), tmp_path / "root", download=True)
 
 

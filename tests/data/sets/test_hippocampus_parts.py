@@ -89,14 +89,10 @@ def test_bad_input(task04, tmp_path):
         prepare_datalist("hippocampusparts", tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(CrossDError, match=r"cases must be 3 to 8, the volumes in .*, got 9"):
         prepare_datalist("hippocampusparts", task04, tmp_path / "out", size=8, cases=9)
-    with pytest.raises(
-        CrossDError, match=r"A cube of 19 voxels must fit into the volume, got \(20, 30, 18\)\. Pass a smaller"
-    ):
+    with pytest.raises(CrossDError, match=r"A cube of 19 voxels must fit into the volume, got \(20, 30, 18\)\. Pass"):
         prepare_datalist("hippocampusparts", task04, tmp_path / "out", size=19)
     with pytest.raises(CrossDError, match=r"must show both parts, got none of the posterior one \(2\)"):
         cube_starts((volume(0)[1] == 1).astype(int), 8, np.random.default_rng(0))
     nibabel.save(nibabel.Nifti1Image(volume(1)[1], AFFINE), task04 / "labels" / "hippocampus_000.nii.gz")
-    with pytest.raises(
-        CrossDError, match=r"label map has its image's shape, got \(21, 30, 18\) and \(20, 30, 18\) for"
-    ):
+    with pytest.raises(CrossDError, match=r"label map has its image's shape, got \(21, 30, 18\) and \(20, 30, 18\)"):
         prepare_datalist("hippocampusparts", task04, tmp_path / "out", size=8)

@@ -58,9 +58,7 @@ def test_lung_files_that_are_refused(path, array, message, tmp_path):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(
-        CrossDError, match=r"needs \.npy files whose paths name AAH, AIS or MIA.*10\.17632/r3tbsgtpzg\.2"
-    ):
+    with pytest.raises(CrossDError, match=r"needs \.npy files whose paths .*10\.17632/r3tbsgtpzg\.2"):
         prepare_datalist("lung-adenocarcinoma", tmp_path, tmp_path)
     with pytest.raises(CrossDError, match="needs the folders rawframes/benign and rawframes/malignant"):
         prepare_datalist("busv", tmp_path, tmp_path)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
-from crossd.data.dicom.values import attribute
+from crossd.data.dicom.values import as_numbers, attribute
 from crossd.errors import CrossDError
 
 _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
@@ -60,22 +59,12 @@ def disagreements(dataset: Any, groups: Sequence[Any]) -> list[str]:
     Args:
         dataset: the header.
         groups: functional groups of the frame, its own before those that it shares.
-
-    >>> from pydicom.dataset import Dataset
-    >>> header, own, shared = Dataset(), Dataset(), Dataset()
-    >>> header.PhotometricInterpretation, header.SeriesInstanceUID = "MONOCHROME2", "1.2.3"
-    >>> for group, spacing in ((own, [1, 1]), (shared, [1, 2])):
-    ...     measures = Dataset()
-    ...     measures.PixelSpacing = spacing
-    ...     group.PixelMeasuresSequence = [measures]
-    >>> disagreements(header, [own, shared])
-    ['PixelSpacing is stated twice and differs (per frame, shared by all frames, or for the whole object): the ...']
     """
     told = []
     for sequence, name in _EITHER if groups else ():
         places = [*((None, [group]) for group in groups), (dataset, [])]
         values = [attribute(source, inner, sequence, name) for source, inner in places]
-        said = {str(_numbers(value)) for value in values if value not in (None, "")}
+        said = {as_numbers(value) for value in values if value not in (None, "")}
         if len(said) > 1:
             told.append(
                 f"{name} is stated twice and differs (per frame, shared by all frames, or for the whole object): the "
@@ -89,7 +78,3 @@ def disagreements(dataset: Any, groups: Sequence[Any]) -> list[str]:
             f"PhotometricInterpretation (0028,0004) is '{photometric}', with one value a pixel: read as grey levels."
         )
     return told
-
-
-def _numbers(value: Any) -> list[float]:
-    return [float(part) for part in ([value] if isinstance(value, (str, int, float, Decimal)) else value)]

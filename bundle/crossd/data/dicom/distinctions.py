@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from crossd.data.dicom.values import attribute
+from crossd.data.dicom.values import attribute, private
 
 # What may tell apart slices that lie at one position of one series, the most telling first.
 TRAITS = (
@@ -72,13 +72,6 @@ _OF_MAKERS = (
     (0x0065, 0x09, "Image Private Header", "DiffusionBValue"),
     (0x0065, 0x37, "Image Private Header", "DiffusionGradientOrientation"),
 )
-# As numbers, since pydicom asks whether each element is among them: those above, in the first block of each group.
-TAGS = (
-    *TRAITS,
-    "DimensionIndexSequence",
-    *sorted({group << 16 | 0x10 for group, *_ in _OF_MAKERS}),
-    *(group << 16 | 0x1000 | element for group, element, *_ in _OF_MAKERS),
-)
 
 
 def traits_of(dataset: Any, groups: Sequence[Any]) -> tuple[tuple[str, str], ...]:
@@ -86,8 +79,7 @@ def traits_of(dataset: Any, groups: Sequence[Any]) -> tuple[tuple[str, str], ...
 
     Args:
         dataset: of the file.
-        groups: functional groups (PS3.3, C.7.6.16) of the frame, its own before those that are shared; none for
-            single-frame files.
+        groups: functional groups (PS3.3, C.7.6.16) of the frame, its own before those that are shared.
 
     >>> from pydicom.dataset import Dataset
     >>> dataset = Dataset()
@@ -102,19 +94,14 @@ def traits_of(dataset: Any, groups: Sequence[Any]) -> tuple[tuple[str, str], ...
         found[name] = found.get(name) or _text(dataset.get(name))
     for group, element, maker, name in _OF_MAKERS:
         if not found.get(name):
-            found[name] = _first_of_ge(maker, name, _of_maker(dataset, group, element, maker))
+            value = private(dataset, group, maker, element)
+            found[name] = _first_of_ge(maker, name, "" if isinstance(value, bytes) else _text(value))
     if directions := attribute(None, groups, "MRDiffusionSequence", "DiffusionGradientDirectionSequence"):
         found["DiffusionGradientOrientation"] = _text(directions[0].get("DiffusionGradientOrientation"))
     indices = attribute(None, groups, "FrameContentSequence", "DimensionIndexValues")
     for number, index in enumerate([indices] if isinstance(indices, int) else indices or []):
         found[f"dimension {_dimension(dataset, number)}"] = str(index)  # PS3.3, C.7.6.17: whatever its maker thought of
     return tuple((name, value) for name, value in found.items() if value)
-
-
-def _of_maker(dataset: Any, group: int, element: int, maker: str) -> str:
-    block = dataset.get(group << 16 | 0x10)
-    item = dataset.get(group << 16 | 0x1000 | element) if block is not None and block.value == maker else None
-    return "" if item is None or isinstance(item.value, bytes) else _text(item.value)
 
 
 def _first_of_ge(maker: str, name: str, value: str) -> str:

@@ -61,7 +61,7 @@ def find_series(
             rejected.append(Rejected(item.path, reason, item.kind, item.label))
             continue
         # the patient too, since careless anonymisation gives one UID to everybody
-        by_series.setdefault((item.patient_id, item.series_uid), []).append(item)
+        by_series.setdefault((item.patient_id, item.label.uid), []).append(item)
     patients = Counter(uid for _, uid in by_series)
     for (_, uid), group in by_series.items():
         unique, notes = _without_copies(group)
@@ -77,7 +77,8 @@ def find_series(
             if f"{ORDER} no. " in split:
                 others.append("Nothing but the order of their InstanceNumber (0020,0013) tells some of these apart.")
             try:
-                volumes.append(stack(*_without_repeats(part, split, [*notes, *others])))
+                kept, repeats = _without_repeats(part)
+                volumes.append(stack(kept, split, [*notes, *others, *repeats]))
             except CrossDError as error:
                 rejected.append(Rejected(os.path.dirname(part[0].path), str(error), "", part[0].label))
     volumes.sort(key=lambda item: (item.folder, item.number, item.description, item.uid, item.split))
@@ -164,7 +165,8 @@ def _by_geometry(slices: Sequence[Slice]) -> list[tuple[str, list[Slice]]]:
             groups.append([item])
     if len(groups) == 1:
         return [("", groups[0])]
-    names = [f"{_plane(group[0])} {group[0].columns}×{group[0].rows}" for group in groups]
+    planes = [("sagittal", "coronal", "axial")[int(np.abs(group[0].normal).argmax())] for group in groups]
+    names = [f"{plane} {group[0].columns}×{group[0].rows}" for plane, group in zip(planes, groups, strict=True)]
     numbered = [
         name if names.count(name) == 1 else f"{name} no. {names[: index + 1].count(name)}"
         for index, name in enumerate(names)
@@ -180,15 +182,11 @@ def _form(item: Slice) -> tuple[object, ...]:
     return item.rows, item.columns, item.frame is None, item.tile is None, item.inverted
 
 
-def _plane(item: Slice) -> str:
-    return ("sagittal", "coronal", "axial")[int(np.abs(item.normal).argmax())]
-
-
-def _without_repeats(slices: list[Slice], split: str, notes: list[str]) -> tuple[list[Slice], str, list[str]]:
+def _without_repeats(slices: list[Slice]) -> tuple[list[Slice], list[str]]:
     """Where a few slices were sent again under new numbers, keep the first of each and say so."""
     duplicates = count_duplicates(slices)
     if not duplicates or duplicates > 0.1 * len(slices):  # more than one in ten is another volume, not a repeat
-        return slices, split, notes
+        return slices, []
     kept: list[Slice] = []
     taken: list[float] = []  # in order
     distances, near = slice_distances(slices), SAME_POSITION * min(slices[0].spacing)
@@ -198,8 +196,7 @@ def _without_repeats(slices: list[Slice], split: str, notes: list[str]) -> tuple
         if all(abs(other - distance) >= near for other in taken[max(place - 1, 0) : place + 1]):
             taken.insert(place, distance)
             kept.append(slices[index])
-    notes.append(
+    return kept, [
         f"{len(slices) - len(kept)} of {len(slices)} slices lie where another one lies already: the one of the lower "
         "InstanceNumber is used."
-    )
-    return kept, split, notes
+    ]

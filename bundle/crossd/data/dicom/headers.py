@@ -5,23 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from crossd.data import decoder
 from crossd.data.dicom.agreement import check_bits, disagreements
-from crossd.data.dicom.distinctions import TAGS, traits_of
-from crossd.data.dicom.mosaics import MOSAIC_TAGS, mosaic_of
-from crossd.data.dicom.objects import (
-    PALETTES,
-    Label,
-    Rejected,
-    check_is_image,
-    kind_of_object,
-    needs_pixels,
-    no_scan,
-)
+from crossd.data.dicom.distinctions import traits_of
+from crossd.data.dicom.mosaics import mosaic_of
+from crossd.data.dicom.objects import Label, Rejected, check_is_image, kind_of_object, needs_pixels, no_scan
 from crossd.data.dicom.slices import Slice
 from crossd.data.dicom.structure import (
     BoundedReader,
@@ -44,50 +35,7 @@ from crossd.errors import CrossDError
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 
-_TAGS: tuple[Any, ...] = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
-    "PatientID",
-    "Modality",
-    "SeriesDescription",
-    "InstanceNumber",
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "NumberOfFrames",
-    "PhotometricInterpretation",
-    "ModalityLUTSequence",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "PixelSpacing",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-    "ConversionType",
-    *PALETTES,
-    "LossyImageCompression",
-    *MOSAIC_TAGS,
-    *TAGS,
-)
 DICOMDIR = "1.2.840.10008.1.3.10"
-
-
-@cache
-def _tags() -> list[Any]:
-    """As pydicom has them: to look a hundred names up takes as long as to read a header."""
-    from pydicom.tag import Tag
-
-    return [Tag(name) for name in _TAGS]
 
 
 def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
@@ -109,7 +57,7 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
             return []
         check_inflated_size(path)
         with BoundedReader(path) as file:
-            dataset = dcmread(file, stop_before_pixels=True, specific_tags=_tags(), force=not whole)
+            dataset = dcmread(file, stop_before_pixels=True, force=not whole)
             sop_class = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
             told = check_structure(path, file, dataset, needs_pixels(sop_class)) if dataset.get("Rows") else []
             if told is None:
@@ -135,10 +83,11 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
         check_is_image(path, dataset, sop_class)
         check_bits(path, dataset)
         if mosaic := mosaic_of(path, dataset):
-            dataset.Rows, dataset.Columns, dataset.ImagePositionPatient = (*mosaic[:2], list(mosaic.positions[0]))
+            dataset.Rows, dataset.Columns, places = mosaic
+            dataset.ImagePositionPatient = list(places[0])
         slices = list(_slices(path, dataset, sop_class, told or []))
         if mosaic:
-            return [replace(slices[0], tile=tile, position=place) for tile, place in enumerate(mosaic.positions)]
+            return [replace(slices[0], tile=tile, position=place) for tile, place in enumerate(mosaic[2])]
         return slices
     except CrossDError as error:
         return Rejected(path, str(error), kind_of_object(dataset, sop_class), _label(dataset))
@@ -169,21 +118,16 @@ def _slices(path: str, dataset: Any, sop_class: str, told: Sequence[str]) -> Ite
         slab = attribute(dataset, groups, "PixelMeasuresSequence", "SliceThickness") or 0
         thickness = attribute(dataset, groups, "PixelMeasuresSequence", "SpacingBetweenSlices") or slab
         photometric = str(dataset.get("PhotometricInterpretation") or "")
-        inverted, padding = (
-            photometric == "MONOCHROME1" and not is_rescaled(dataset, groups),
-            padding_range(dataset, groups),
-        )
+        inverted = photometric == "MONOCHROME1" and not is_rescaled(dataset, groups)
+        padding = padding_range(dataset, groups)
         slope, intercept, odd = rescale(path, dataset, groups)
         yield Slice(
             path=path,
             frame=number if frames else None,
-            series_uid=label.uid,
+            label=label,
             instance_uid=str(dataset.get("SOPInstanceUID") or ""),
             patient_id=str(dataset.get("PatientID") or ""),
-            series_number=label.number,
             instance_number=int(dataset.get("InstanceNumber") or 0),
-            modality=label.modality,
-            description=label.description,
             photometric=photometric,
             rows=int(dataset.Rows),
             columns=int(dataset.Columns),

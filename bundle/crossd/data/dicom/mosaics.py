@@ -10,71 +10,55 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from crossd.data.dicom.values import finite
+from crossd.data.dicom.values import finite, image_type, private
 from crossd.errors import CrossDError
 
 _SIEMENS, _COUNT = "SIEMENS MR HEADER", 0x0A  # (0019,xx0A) NumberOfImagesInMosaic
 _UNITED, _FRAMES = "Image Private Header", 0x51  # (0065,xx51) MRVFrameSequence
-MOSAIC_TAGS = (0x00190010, 0x0019100A)  # to know one by, whatever its ImageType says
 _IMPORT = threading.Lock()  # headers are read in threads, and to silence a warning is not safe in them
 
 
-class Mosaic(NamedTuple):
-    """The size of a tile, and where each of them lies (ImagePositionPatient, in the order of tiles)."""
-
-    rows: int
-    columns: int
-    positions: list[tuple[float, ...]]
-
-
-def mosaic_of(path: str, dataset: Any) -> Mosaic | None:
-    """The tiles of an image; None for one that is no mosaic.
-
-    Args:
-        path: of the file, read again for its private elements.
-        dataset: its header.
+def mosaic_of(path: str, dataset: Any) -> tuple[int, int, list[tuple[float, ...]]] | None:
+    """Rows and columns of a tile, and where each tile of an image lies, in their order; None if it is no mosaic.
 
     Raises:
         CrossDError: a mosaic that does not say how many slices it has, or that has no room for them.
     """
-    kinds = [str(part).upper() for part in dataset.get("ImageType") or []]
-    counted = _private(dataset, 0x0019, _SIEMENS, _COUNT)
+    kinds = image_type(dataset)
+    counted = private(dataset, 0x0019, _SIEMENS, _COUNT)  # whatever its ImageType says
     if "MOSAIC" not in kinds and "VFRAME" not in kinds and not counted:
         return None
-    from pydicom import dcmread
-
-    whole = dcmread(path, stop_before_pixels=True, force=True)
-    if frames := _private(whole, 0x0065, _UNITED, _FRAMES):
+    if frames := private(dataset, 0x0065, _UNITED, _FRAMES):
         positions = [finite(path, "ImagePositionPatient (0020,0032)", item.ImagePositionPatient, 3) for item in frames]
-        columns, rows = _tile(path, whole, len(positions), square=False)
-        return Mosaic(rows, columns, positions)
+        columns, rows = _tile(path, dataset, len(positions), square=False)
+        return rows, columns, positions
     if "VFRAME" in kinds and "MOSAIC" not in kinds:  # a single slice is stored like any image
         return None
-    count, normal = _siemens(whole)
+    count, normal = _siemens(dataset)
     if not count:
         raise CrossDError(
             f"A mosaic must say how many slices it has: '{path}' lacks NumberOfImagesInMosaic (0019,xx0A) and a CSA "
             "header (0029,xx10), which anonymisation may have removed. Convert the original to NIfTI, with dcm2niix, "
             "say."
         )
-    columns, rows = _tile(path, whole, count, square=True)
-    directions = finite(path, "ImageOrientationPatient (0020,0037)", whole.get("ImageOrientationPatient") or [], 6)
-    spacing = finite(path, "PixelSpacing (0028,0030)", whole.get("PixelSpacing") or [], 2, positive=True)
-    first = np.array(finite(path, "ImagePositionPatient (0020,0032)", whole.get("ImagePositionPatient") or [], 3))
-    first += np.array(directions[:3]) * spacing[1] * (whole.Columns - columns) / 2
-    first += np.array(directions[3:]) * spacing[0] * (whole.Rows - rows) / 2
-    step = float(whole.get("SpacingBetweenSlices") or whole.get("SliceThickness") or 0)
+    columns, rows = _tile(path, dataset, count, square=True)
+    directions = finite(path, "ImageOrientationPatient (0020,0037)", dataset.get("ImageOrientationPatient") or [], 6)
+    spacing = finite(path, "PixelSpacing (0028,0030)", dataset.get("PixelSpacing") or [], 2, positive=True)
+    first = np.array(finite(path, "ImagePositionPatient (0020,0032)", dataset.get("ImagePositionPatient") or [], 3))
+    first += np.array(directions[:3]) * spacing[1] * (dataset.Columns - columns) / 2
+    first += np.array(directions[3:]) * spacing[0] * (dataset.Rows - rows) / 2
+    step = float(dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 0)
     if count > 1 and step <= 0:
         raise CrossDError(
             f"A mosaic must say how far its slices lie apart: '{path}' lacks SpacingBetweenSlices (0018,0088) and "
             "SliceThickness (0018,0050). Convert the original to NIfTI, with dcm2niix, say."
         )
     along = np.cross(directions[:3], directions[3:]) if normal is None else normal
-    return Mosaic(rows, columns, [tuple(map(float, first + along * step * number)) for number in range(count)])
+    return rows, columns, [tuple(map(float, first + along * step * number)) for number in range(count)]
 
 
 def _siemens(dataset: Any) -> tuple[int, np.ndarray | None]:
@@ -87,7 +71,7 @@ def _siemens(dataset: Any) -> tuple[int, np.ndarray | None]:
         count, normal = csareader.get_n_mosaic(csa), csareader.get_slice_normal(csa)
     except Exception:  # bytes that are no CSA header: the standard's elements remain
         count, normal = None, None
-    stated = _private(dataset, 0x0019, _SIEMENS, _COUNT) or count or 0
+    stated = private(dataset, 0x0019, _SIEMENS, _COUNT) or count or 0
     return int(stated), None if normal is None or not np.isfinite(normal).all() else np.asarray(normal, dtype=float)
 
 
@@ -103,20 +87,8 @@ def _tile(path: str, dataset: Any, count: int, square: bool) -> tuple[int, int]:
     return dataset.Columns // across, dataset.Rows // down
 
 
-def _private(dataset: Any, group: int, creator: str, offset: int) -> Any:
-    """The value of a private element of one maker (PS3.5, 7.8.1); None where there is none."""
-    try:
-        return dataset.private_block(group, creator)[offset].value
-    except KeyError:
-        return None
-
-
 def tile(image: np.ndarray, number: int, size: tuple[int, int]) -> np.ndarray:
-    """One tile of an image `(row, column)`.
-
-    Args:
-        number: which one, from 0.
-        size: its rows and columns.
+    """One tile of an image `(row, column)`, by its number from 0, of so many rows and columns.
 
     >>> tile(np.arange(16).reshape(4, 4), 2, (2, 2)).tolist()
     [[8, 9], [12, 13]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from crossd.data.dicom.values import image_type, syntax_of
 from crossd.errors import CrossDError
 
 # SOP classes by the beginning of their UID, the first that fits (PS3.4, table B.5-1).
@@ -50,7 +51,6 @@ _TABLES = (
     ("Data", _COLOURS),
     ("Data", tuple(f"Segmented{colour}" for colour in _COLOURS)),
 )
-PALETTES = tuple(f"{part}PaletteColorLookupTable{what}" for what, colours in _TABLES for part in colours)
 
 
 class Label(NamedTuple):
@@ -68,20 +68,12 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True)
 class Rejected:
-    """A file, or the folder of a series, that cannot become a volume, and why.
-
-    Attributes:
-        path: the file or folder.
-        reason: rule, value and remedy.
-        kind: for what is passed over because no scan is lost by it, what it is ("structured reports"); empty for a
-            failure.
-        label: the series it belongs to, as far as its header could be read.
-    """
+    """A file, or the folder of a series, that cannot become a volume, and why."""
 
     path: str
-    reason: str
-    kind: str = ""
-    label: Label | None = None
+    reason: str  # rule, value and remedy
+    kind: str = ""  # what it is ("structured reports"), where no scan is lost by passing it over; empty for a failure
+    label: Label | None = None  # of its series, as far as its header could be read
 
 
 def kind_of_object(dataset: Any, sop_class: str) -> str:
@@ -125,7 +117,7 @@ def needs_pixels(sop_class: str) -> bool:
 
 def is_screen(dataset: Any) -> bool:
     """Whether an image was made for people to look at (PS3.3, C.7.6.1.1.2: SECONDARY, from other images)."""
-    kinds = [str(part).upper() for part in dataset.get("ImageType") or []]
+    kinds = image_type(dataset)
     said = " ".join([*kinds, str(dataset.get("SeriesDescription") or "")])
     return kinds[1:2] == ["SECONDARY"] or bool(dataset.get("ConversionType")) or bool(_SCREENS.search(said))
 
@@ -154,7 +146,7 @@ def no_scan(dataset: Any, sop_class: str) -> tuple[str, str]:
     >>> no_scan(dataset, "1.2.840.10008.5.1.4.1.1.4")
     ('images of localizers', "A localizer is no scan: its SeriesDescription is '3-plane localizer'")
     """
-    kinds = [str(part).upper() for part in dataset.get("ImageType") or []]
+    kinds = image_type(dataset)
     description = str(dataset.get("SeriesDescription") or "").strip()
     if "LOCALIZER" in kinds:
         return "images of localizers", "A localizer is no scan: its ImageType says LOCALIZER"
@@ -168,12 +160,7 @@ def no_scan(dataset: Any, sop_class: str) -> tuple[str, str]:
 
 
 def check_is_image(path: str, dataset: Any, sop_class: str) -> None:
-    """Refuse what has no grey values of a slice or frame, or fewer bytes than its header declares.
-
-    Raises:
-        CrossDError: no pixels, a segmentation or dose, colour, frames without a description, or a file that
-            is cut short.
-    """
+    """Refuse what has no grey values of a slice or frame."""
     from pydicom.uid import UID
 
     name, kind = Path(path).name, UID(sop_class).name
@@ -192,21 +179,18 @@ def check_is_image(path: str, dataset: Any, sop_class: str) -> None:
             f"A volume has one value per voxel: '{name}' is in colour "
             f"({dataset.get('PhotometricInterpretation')}, {kind}). Convert it to grey levels, or remove it."
         )
+    syntax = syntax_of(dataset)
+    if syntax is not None and not syntax.is_transfer_syntax:
+        raise CrossDError(
+            f"The encoding of a DICOM file must be one of the standard: '{path}' has the TransferSyntaxUID (0002,0010) "
+            f"{syntax}. Copy the file again, or convert it."
+        )
     frames = len(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     if frames and frames != int(dataset.get("NumberOfFrames") or 1):
         raise CrossDError(
             f"A multi-frame object must describe each frame: '{path}' describes {frames} of "
             f"{dataset.get('NumberOfFrames')}. It is damaged: copy it again."
         )
-    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
-    if syntax is not None and not syntax.is_compressed and not syntax.is_deflated:
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        needed = dataset.Rows * dataset.Columns * frames * int(dataset.get("BitsAllocated") or 8) // 8
-        if os.path.getsize(path) < needed:
-            raise CrossDError(
-                f"A DICOM file must hold the pixels it declares: '{path}' has {os.path.getsize(path)} bytes where its "
-                f"{frames} × {dataset.Rows} × {dataset.Columns} pixels need {needed}. It is cut short: copy it again."
-            )
 
 
 def count_kinds(rejected: Iterable[Rejected]) -> list[Rejected]:

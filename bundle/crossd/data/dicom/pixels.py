@@ -47,11 +47,7 @@ def read_series(series: Series, tilt: str = "correct") -> tuple[np.ndarray, np.n
 
 
 def check_tilt(series: Series, tilt: str) -> None:
-    """Refuse a tilted series where it is to be refused.
-
-    Raises:
-        CrossDError: naming the tilt.
-    """
+    """Refuse a tilted series where it is to be refused, by a `CrossDError` that names the tilt."""
     one_of("tilt", tilt, TILT)
     if series.tilt and tilt == "refuse":
         raise CrossDError(
@@ -97,11 +93,9 @@ def _frames(series: Series) -> dict[tuple[str, int], list[int]]:
 
 
 def _voxels(series: Series, notes: list[str] | None, decoded: np.ndarray | None = None) -> np.ndarray:
-    """The voxels; no other frames of a multi-frame object are looked at than the volume's.
+    """Those of `read_pixels`; without stored values `(frame, row, column)`, `_Encoded` is raised for compressed files.
 
-    Args:
-        series, notes: as in `read_pixels`.
-        decoded: stored values `(frame, row, column)`; without them, `_Encoded` is raised for compressed files.
+    No other frames of a multi-frame object are looked at than the volume's.
     """
     import pydicom
 
@@ -140,7 +134,10 @@ def _slice(series: Series, plane: np.ndarray, index: int) -> np.ndarray:
     if series.tiles:
         return tile(plane, series.tiles[index], size)
     if plane.shape != size:
-        raise _changed(series, (*plane.shape[::-1], series.shape[2]))
+        raise CrossDError(
+            f"Files must not change while a run reads them: by its headers {series} had {series.shape} voxels, and now "
+            f"it has {(*plane.shape[::-1], series.shape[2])}. Run again."
+        )
     return plane
 
 
@@ -165,10 +162,3 @@ def _rescale(path: str, dataset: Any, stored: np.ndarray, frame: int, plane: np.
         np.add(stored, np.float32(intercept), out=plane)
     else:
         plane[:] = stored * slope + intercept
-
-
-def _changed(series: Series, shape: tuple[int, ...]) -> CrossDError:
-    return CrossDError(
-        f"Files must not change while a run reads them: by its headers {series} had {series.shape} voxels, and now "
-        f"it has {shape}. Run again."
-    )

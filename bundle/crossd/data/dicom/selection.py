@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from crossd.data.dicom.objects import Label
@@ -45,24 +45,18 @@ class SeriesFilter:
 
     def fits(self, label: Label) -> bool:
         """Whether the series is chosen."""
-        return self._any(label, lambda name: [name.uid, name.modality, name.description, str(name.number)])
+        return self.patterns is None or self._any(label.uid, label.modality, label.description, str(label.number))
 
     def names(self, label: Label) -> bool:
         """Whether it is chosen by description or UID, and not only as one of a modality or number."""
-        return self.patterns is not None and self._any(label, lambda name: [name.uid, name.description])
+        return self._any(label.uid, label.description)
 
-    def _any(self, label: Label, texts: Callable[[Label], list[str]]) -> bool:
-        if self.patterns is None:
-            return True
-        known = [text.lower() for text in texts(label) if text]
-        return any(fnmatchcase(text, pattern.lower().strip()) for text in known for pattern in self.patterns)
+    def _any(self, *texts: str) -> bool:
+        patterns = [pattern.lower().strip() for pattern in self.patterns or ()]
+        return any(fnmatchcase(text.lower(), pattern) for text in texts if text for pattern in patterns)
 
     def check_found(self, labels: Iterable[Label]) -> None:
-        """Refuse a filter that none of the series there fits.
-
-        Raises:
-            CrossDError: listing them.
-        """
+        """Refuse a filter that none of the series there fits."""
         there = sorted(set(labels), key=lambda label: (label.number, str(label)))
         if self.patterns is None or not there or any(self.fits(label) for label in there):
             return

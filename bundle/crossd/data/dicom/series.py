@@ -26,44 +26,27 @@ _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 class Series:
     """One volume of DICOM slices, ready to be read. Picklable and hashable, so that it can travel in a MONAI item.
 
-    Attributes:
-        files: one path per slice, sorted by position along the slice normal.
-        frames: number of the frame in its file per slice; empty for single-frame files.
-        tiles: number of the tile in its mosaic per slice; empty for other files.
-        uid: SeriesInstanceUID (0020,000E).
-        number: SeriesNumber (0020,0011); 0 if there is none.
-        description: SeriesDescription (0008,103E).
-        modality: Modality (0008,0060).
-        split: which part this is when the series holds several volumes ("EchoTime 4.92"); empty otherwise.
-        shape: voxels along (column index, row index, slice).
-        voxel_to_world: 4 × 4, that index to millimetres in RAS; the slice axis runs from the first slice to the last.
-        warnings: what a user should know about the geometry.
-        tilt: degrees between the slice axis and the normal of the slices; 0 within the tolerance.
-        places: where each slice lies off the first: columns and rows (in voxels), and millimetres along the normal;
-            empty where they are evenly stacked along the normal, so that the affine says it all.
-        step: millimetres along the normal from one slice to the next, usually.
-        padding: per slice the smallest and largest value that stands for padding; empty where none is declared.
-        lossy: whether compression changed values, those of padding too.
-        inverted: whether large values are dark, and nothing but the display defines them (MONOCHROME1, no rescale).
+    `voxel_to_world` (4 × 4) leads from (column index, row index, slice) to millimetres in RAS; its slice axis runs from
+    the first slice to the last.
     """
 
-    files: tuple[str, ...]
-    uid: str
-    description: str
-    modality: str
-    warnings: tuple[str, ...]
-    frames: tuple[int, ...] = ()
-    number: int = 0
-    split: str = ""
-    shape: tuple[int, int, int] = (0, 0, 0)
+    files: tuple[str, ...]  # one path per slice, sorted by position along the slice normal
+    uid: str  # SeriesInstanceUID (0020,000E)
+    description: str  # SeriesDescription (0008,103E)
+    modality: str  # Modality (0008,0060)
+    warnings: tuple[str, ...]  # what a user should know about the geometry
+    frames: tuple[int, ...] = ()  # number of the frame in its file per slice; empty for single-frame files
+    number: int = 0  # SeriesNumber (0020,0011)
+    split: str = ""  # which part this is when the series holds several volumes ("EchoTime 4.92")
+    shape: tuple[int, int, int] = (0, 0, 0)  # voxels along (column index, row index, slice)
     voxel_to_world: tuple[tuple[float, ...], ...] = ()
-    tilt: float = 0.0
-    places: tuple[tuple[float, float, float], ...] = ()
-    step: float = 1.0
-    padding: tuple[tuple[float, float] | None, ...] = ()
-    inverted: bool = False
-    tiles: tuple[int, ...] = ()
-    lossy: bool = False
+    tilt: float = 0.0  # degrees between the slice axis and the normal of the slices; 0 within the tolerance
+    places: tuple[tuple[float, float, float], ...] = ()  # of `places_off_first`; none where the affine says it all
+    step: float = 1.0  # millimetres along the normal from one slice to the next, usually
+    padding: tuple[tuple[float, float] | None, ...] = ()  # per slice, smallest and largest value; empty without any
+    inverted: bool = False  # large values are dark, and nothing but the display defines them (MONOCHROME1, no rescale)
+    tiles: tuple[int, ...] = ()  # number of the tile in its mosaic per slice; empty for other files
+    lossy: bool = False  # compression changed values, those of padding too
 
     @property
     def label(self) -> Label:
@@ -112,8 +95,9 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
     distances = slice_distances(slices)
     order = sorted(range(len(slices)), key=lambda index: float(distances[index]))
     slices, distances = [slices[index] for index in order], distances[order]
-    step, usual, notes = _step(slices, distances, [*notes])
-    tilt, moved, notes = _shear(slices, distances, step, notes)
+    notes = [*notes]
+    step, usual = _step(slices, distances, notes)
+    tilt, moved = _shear(slices, distances, step, notes)
     even = usual is None and not moved
     places = places_off_first([item.position for item in slices], first.orientation, first.spacing)
     check_neighbours(places, (first.columns, first.rows), _name(first))
@@ -137,10 +121,7 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
     return Series(
         files=tuple(item.path for item in slices),
         frames=() if first.frame is None else tuple(item.frame or 0 for item in slices),
-        uid=first.series_uid,
-        number=first.series_number,
-        description=first.description,
-        modality=first.modality,
+        **first.label._asdict(),
         split=split,
         shape=(first.columns, first.rows, len(slices)),
         voxel_to_world=tuple(tuple(map(float, row)) for row in _RAS_FROM_LPS @ voxel_to_lps),
@@ -155,21 +136,19 @@ def stack(slices: Sequence[Slice], split: str = "", notes: Sequence[str] = ()) -
     )
 
 
-def _step(
-    slices: Sequence[Slice], distances: np.ndarray, notes: list[str]
-) -> tuple[np.ndarray, float | None, list[str]]:
-    """The mean vector from one slice to the next; the usual gap where gaps differ; and what to say about it."""
+def _step(slices: Sequence[Slice], distances: np.ndarray, notes: list[str]) -> tuple[np.ndarray, float | None]:
+    """The mean vector from one slice to the next, and the usual gap where gaps differ; notes take what to say of it."""
     normal = slices[0].normal
     if len(slices) == 1:
         if not slices[0].thickness:
             notes.append("The only slice states no thickness (0018,0050): 1 mm is assumed.")
         notes.append("The series has one slice only.")
-        return normal * (slices[0].thickness or 1.0), None, notes
+        return normal * (slices[0].thickness or 1.0), None
     step = (np.array(slices[-1].position) - np.array(slices[0].position)) / (len(slices) - 1)
     gaps = np.diff(distances)
     usual, odd = usual_gap(gaps), uneven(gaps)
     if not len(odd):
-        return step, None, notes
+        return step, None
     if gaps.max() > _LARGEST_GAP * usual:
         raise CrossDError(
             f"Slices of a volume must be neighbours: {_name(slices[0])} has a gap of {gaps.max():.4g} mm after slice "
@@ -185,16 +164,14 @@ def _step(
         + (f"; probably {missing} missing" if missing else "")
         + f". The volume is interpolated between them, every {usual:.2f} mm."
     )
-    return step, usual, notes
+    return step, usual
 
 
-def _shear(
-    slices: Sequence[Slice], distances: np.ndarray, step: np.ndarray, notes: list[str]
-) -> tuple[float, bool, list[str]]:
-    """The tilt in degrees, whether slices have to be moved in their planes, and what to say about it."""
+def _shear(slices: Sequence[Slice], distances: np.ndarray, step: np.ndarray, notes: list[str]) -> tuple[float, bool]:
+    """The tilt in degrees, and whether slices have to be moved in their planes; notes take what to say of it."""
     normal = slices[0].normal
     if len(slices) == 1:
-        return 0.0, False, notes
+        return 0.0, False
     tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))
     positions = np.array([item.position for item in slices])
     if sheared := tilt > _TILT_TOLERANCE:
@@ -211,7 +188,7 @@ def _shear(
             f"Slices do not lie on one line: they are displaced in their plane by up to {displaced:.1f} mm, and moved "
             "to where they lie."
         )
-    return tilt if sheared else 0.0, sheared or astray, notes
+    return tilt if sheared else 0.0, sheared or astray
 
 
 def _disagreements(slices: Sequence[Slice]) -> list[str]:
@@ -219,7 +196,7 @@ def _disagreements(slices: Sequence[Slice]) -> list[str]:
     counts = Counter(note for item in slices for note in dict.fromkeys(item.notes))
     told = [note if count == len(slices) else f"Of {count} slices: {note}" for note, count in counts.items()]
     scales = Counter(item.rescale for item in slices)
-    if len(scales) > 1 and slices[0].modality not in _SCALED_BY_SLICE:
+    if len(scales) > 1 and slices[0].label.modality not in _SCALED_BY_SLICE:
         (slope, intercept), count = scales.most_common(1)[0]
         odd = next(item.rescale for item in slices if item.rescale != (slope, intercept))
         told.append(
@@ -230,4 +207,4 @@ def _disagreements(slices: Sequence[Slice]) -> list[str]:
 
 
 def _name(item: Slice) -> str:
-    return f"series {item.series_number} '{item.description}' ({item.series_uid})"
+    return f"series {item.label.number} '{item.label.description}' ({item.label.uid})"

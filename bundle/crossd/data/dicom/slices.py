@@ -17,62 +17,36 @@ SPACING_TOLERANCE = 0.2
 
 @dataclass(frozen=True)
 class Slice:
-    """One 2D image of a DICOM file. Positions and directions are DICOM's: millimetres to left, posterior, superior.
-
-    Attributes:
-        path: the file.
-        frame: number of the frame in a multi-frame object, from 0; None for a single-frame one.
-        orientation: ImageOrientationPatient (0020,0037): direction of a row, then of a column; 6 cosines.
-        position: ImagePositionPatient (0020,0032): centre of the first voxel.
-        spacing: PixelSpacing (0028,0030): between rows, between columns.
-        thickness: distance to the next slice as far as the header knows it; 0 if it does not.
-        traits: name and value of what may tell apart slices at one position.
-        kind: what it is if it is no scan ("images of localizers"), and `known_by` by what; both empty for scans.
-        padding: smallest and largest value that stands for padding, as it is once the pixels are read.
-        slab: SliceThickness (0018,0050), in millimetres; 0 if it is not stated.
-        tile: number of the tile in a mosaic, from 0; None for all other images.
-        lossy: whether its compression changed values, those of padding too.
-        inverted: MONOCHROME1 without a rescale: grey values that only the display defines, large ones dark.
-        rescale: slope and intercept, as `crossd.data.dicom.values.rescale` has them.
-        notes: what the header states twice and differently.
-    """
+    """One 2D image of a DICOM file. Positions and directions are DICOM's: millimetres to left, posterior, superior."""
 
     path: str
-    frame: int | None
-    series_uid: str
+    frame: int | None  # of a multi-frame object, from 0
+    label: Label  # of its series
     instance_uid: str
     patient_id: str
-    series_number: int
     instance_number: int
-    modality: str
-    description: str
     photometric: str
     rows: int
     columns: int
-    orientation: tuple[float, ...]
-    position: tuple[float, ...]
-    spacing: tuple[float, ...]
-    thickness: float
-    traits: tuple[tuple[str, str], ...]
-    kind: str = ""
-    known_by: str = ""
-    padding: tuple[float, float] | None = None
-    inverted: bool = False
-    slab: float = 0.0
-    tile: int | None = None
-    lossy: bool = False
-    rescale: tuple[float, float] = (1.0, 0.0)
-    notes: tuple[str, ...] = ()
+    orientation: tuple[float, ...]  # ImageOrientationPatient (0020,0037): cosines of a row, then of a column
+    position: tuple[float, ...]  # ImagePositionPatient (0020,0032): centre of the first voxel
+    spacing: tuple[float, ...]  # PixelSpacing (0028,0030): between rows, between columns
+    thickness: float  # distance to the next slice as far as the header knows it, else 0
+    traits: tuple[tuple[str, str], ...]  # name and value of what may tell apart slices at one position
+    kind: str = ""  # what it is if it is no scan ("images of localizers")
+    known_by: str = ""  # and by what
+    padding: tuple[float, float] | None = None  # smallest and largest value of it, once the pixels are read
+    inverted: bool = False  # MONOCHROME1 without a rescale: grey values that only the display defines, large ones dark
+    slab: float = 0.0  # SliceThickness (0018,0050), in millimetres; 0 if it is not stated
+    tile: int | None = None  # number of the tile in a mosaic, from 0
+    lossy: bool = False  # compression changed values, those of padding too
+    rescale: tuple[float, float] = (1.0, 0.0)  # slope and intercept
+    notes: tuple[str, ...] = ()  # what the header states twice and differently
 
     @property
     def normal(self) -> np.ndarray:
         """Row direction × column direction (PS3.3, C.7.6.2.1.1); for axial slices it points to the head."""
         return np.cross(self.orientation[:3], self.orientation[3:])
-
-    @property
-    def label(self) -> Label:
-        """What its series is called."""
-        return Label(self.series_uid, self.modality, self.description, self.series_number)
 
 
 def slice_distances(slices: Sequence[Slice]) -> np.ndarray:
@@ -97,8 +71,7 @@ def count_duplicates(slices: Sequence[Slice]) -> int:
 
 def is_even(slices: Sequence[Slice]) -> bool:
     """Whether the distances between neighbours are equal within the tolerance."""
-    gaps = np.diff(np.sort(slice_distances(slices)))
-    return len(uneven(gaps)) == 0
+    return not len(uneven(np.diff(np.sort(slice_distances(slices)))))
 
 
 def uneven(gaps: np.ndarray) -> np.ndarray:

@@ -68,13 +68,9 @@ def decoded(frames: Sequence[tuple[str, int]], allocate: Callable[..., np.ndarra
 
     Args:
         frames: path and number of each, those of a file one after another.
-        allocate: as `numpy.empty`.
 
     Returns:
         int32 `(frame, row, column)`; unsigned ones of 32 bits have the same bits.
-
-    Raises:
-        CrossDError: pixels that do not decode; the reason is pydicom's, which names codecs that are missing.
     """
     import pydicom
     from pydicom.pixels import iter_pixels

@@ -32,15 +32,11 @@ def places_off_first(
 
 
 def check_neighbours(places: Sequence[Sequence[float]], size: Sequence[int], name: str) -> None:
-    """Refuse slices that are moved in their plane by as much as an image measures: there is nothing between them.
+    """Refuse slices that lie, by their places off the first, a whole image beside the one before them.
 
     Args:
-        places: as `places_off_first` has them.
         size: columns and rows of an image.
         name: of the series, for the message.
-
-    Raises:
-        CrossDError: naming the first such slice.
     """
     moves = np.abs(np.diff(np.array(places)[:, :2], axis=0)) / np.array(size)
     if not len(moves) or moves.max() < 1:
@@ -67,10 +63,8 @@ def straighten(
 
     Args:
         voxels: `(column, row, slice)`, slices sorted along their normal.
-        voxel_to_world: 4 × 4 in RAS of the first slice: its first two columns are those of the image, its last one is
-            where voxel (0, 0, 0) lies, its third one points along the normal, of any length.
-        places: of each slice the columns and rows (in voxels) and the height along the normal (in millimetres) by which
-            it lies off the first.
+        voxel_to_world: 4 × 4 in RAS of the first slice; its third column points along the normal, of any length.
+        places: of `places_off_first`.
         step: millimetres between the new slices; the first and the last one stay.
         name: of the series, for messages.
 
@@ -102,15 +96,13 @@ def straighten(
         above = min(below + 1, len(heights) - 1)
         gap = heights[above] - heights[below]
         weight = 0.0 if gap <= 0 else float(np.clip((height - heights[below]) / gap, 0, 1))
-        moved = {
-            index: moved[index]
-            if index in moved
-            else _move(voxels[:, :, index], offsets[index, :2] - first, size, background)
-            for index in ((below, above) if weight > 1e-6 else (below,))
-        }
-        out[:, :, k] = (
-            moved[below] if len(moved) == 1 else moved[below] + np.float32(weight) * (moved[above] - moved[below])
-        )
+        between = (below, above) if weight > 1e-6 else (below,)
+        moved = {index: plane for index, plane in moved.items() if index in between}
+        for index in set(between) - set(moved):
+            moved[index] = _move(voxels[:, :, index], offsets[index, :2] - first, size, background)
+        out[:, :, k] = moved[below]
+        if len(between) == 2:
+            out[:, :, k] += np.float32(weight) * (moved[above] - moved[below])
     affine = np.array(voxel_to_world, dtype=float)
     normal = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
     affine[:3, 2] = normal * (span / (count - 1) if count > 1 else step)

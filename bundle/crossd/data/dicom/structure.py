@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from crossd.data.declared_sizes import unpacked_size
+from crossd.data.dicom.values import syntax_of
 from crossd.errors import CrossDError
 
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"  # (7FE0,0010)
@@ -53,7 +54,7 @@ def check_structure(path: str, file: BoundedReader, dataset: Any, needs_pixels: 
     """Follow a little-endian file from its pixels on to its end, by its lengths alone.
 
     Args:
-        path: of the file.
+        path: for messages.
         file: where `pydicom.dcmread(…, stop_before_pixels=True)` left it.
         dataset: what that read.
         needs_pixels: whether it is an error that there are none.
@@ -65,11 +66,13 @@ def check_structure(path: str, file: BoundedReader, dataset: Any, needs_pixels: 
         CrossDError: an element that is longer than what is left of the file, fewer pixels or frames than declared, or
             bytes after the pixels that are no elements.
     """
-    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
-    if syntax is not None and (not syntax.is_transfer_syntax or syntax.is_deflated or not syntax.is_little_endian):
+    syntax, start = syntax_of(dataset), file.tell()
+    if syntax is not None and (not syntax.is_transfer_syntax or syntax.is_deflated):
         return []
-    start = file.tell()
-    head = super(BoundedReader, file).read(12)
+    if syntax is not None and not syntax.is_little_endian:
+        _check_length(path, dataset, file.length - start)
+        return []
+    head = file.read(12)
     if start > file.length:
         raise _too_long(path, start - file.length)
     if head[:4] in _OTHER_PIXELS or (syntax is None and not dataset.original_encoding[1]):  # or big-endian
@@ -92,14 +95,14 @@ def check_structure(path: str, file: BoundedReader, dataset: Any, needs_pixels: 
     begin = []  # the first bytes of each fragment, that of the offset table first (PS3.5, A.4)
     while length == _UNDEFINED:
         file.seek(end)
-        item = super(BoundedReader, file).read(8)
+        item = file.read(8)
         size = int.from_bytes(item[4:], "little")
         end += 8 + (size if item[:4] == _ITEM else 0)
         if item[:4] == _END:
             break
         if item[:4] != _ITEM or end > file.length:
             raise _too_long(path, max(end - file.length, 1))
-        begin.append(super(BoundedReader, file).read(6)[:size])
+        begin.append(file.read(6)[:size])
     if end > file.length:
         raise _too_long(path, end - file.length)
     _check_trailing(path, file, end, not dataset.original_encoding[0])
@@ -141,7 +144,7 @@ def _check_trailing(path: str, file: BoundedReader, start: int, explicit: bool) 
     """Elements after the pixels, or zeros: rare, and few."""
     while start < file.length:
         file.seek(start)
-        head = super(BoundedReader, file).read(12)
+        head = file.read(12)
         if not head.strip(b"\0") and not file.read(file.length).strip(b"\0"):
             return
         tag = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
@@ -192,11 +195,7 @@ def first_elements(path: str) -> bool:
 
 
 def check_inflated_size(path: str) -> None:
-    """Unpack a deflated file piece by piece and stop where it goes too far; other files are left alone.
-
-    Raises:
-        CrossDError: a file that unpacks to more than 256 MiB and more than 200 times its size.
-    """
+    """Unpack a deflated file piece by piece and stop where it goes too far; other files are left alone."""
     with open(path, "rb") as file:
         head = file.read(_META)
     if _DEFLATED not in head or head.find(_DEFLATED) > (end := end_of_meta(head)):

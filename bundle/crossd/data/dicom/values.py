@@ -17,6 +17,27 @@ _TRANSFORMATION = "PixelValueTransformationSequence"
 _RESCALE = {"RescaleSlope": ("RescaleSlope (0028,1053)", 1), "RescaleIntercept": ("RescaleIntercept (0028,1052)", 0)}
 
 
+def syntax_of(dataset: Any) -> Any:
+    """The TransferSyntaxUID (0002,0010); None in a file without meta information."""
+    return dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+
+
+def private(dataset: Any, group: int, maker: str, element: int) -> Any:
+    """The value of a private element of one maker (PS3.5, 7.8.1); None where there is none."""
+    block = 0x10
+    while (creator := dataset.get(group << 16 | block)) is not None:
+        if creator.value == maker:
+            item = dataset.get(group << 16 | block << 8 | element)
+            return None if item is None else item.value
+        block += 1
+    return None
+
+
+def image_type(dataset: Any) -> list[str]:
+    """The values of ImageType (0008,0008), in upper case."""
+    return [str(part).upper() for part in dataset.get("ImageType") or []]
+
+
 def attribute(dataset: Any, groups: Sequence[Any], sequence: str, name: str) -> Any:
     """An attribute from the first functional group that has it, else from the dataset itself."""
     for group in groups:
@@ -72,19 +93,20 @@ def rescale(path: str, dataset: Any, groups: Sequence[Any]) -> tuple[float, floa
     return slope, intercept, told
 
 
+def as_numbers(values: Any) -> tuple[float, ...]:
+    """One value of a header, or several."""
+    return tuple(float(value) for value in ([values] if isinstance(values, (str, int, float, Decimal)) else values))
+
+
 def finite(path: str, name: str, values: Any, count: int, positive: bool = False) -> tuple[float, ...]:
     """Numbers of a header, as many as there must be.
-
-    Raises:
-        CrossDError: naming the file and the attribute.
 
     >>> finite("a.dcm", "PixelSpacing (0028,0030)", "0.5", 2)
     Traceback (most recent call last):
         ...
     crossd.errors.CrossDError: PixelSpacing (0028,0030) must hold 2 numbers, got [0.5] in 'a.dcm'. Correct the ...
     """
-    single = isinstance(values, (str, int, float, Decimal))
-    numbers = tuple(float(value) for value in ([values] if single else values))
+    numbers = as_numbers(values)
     if len(numbers) != count or not np.isfinite(numbers).all() or (positive and min(numbers) <= 0):
         raise CrossDError(
             f"{name} must hold {count} {'positive ' * positive}numbers, got {list(numbers)} in '{path}'. Correct the "
@@ -94,14 +116,7 @@ def finite(path: str, name: str, values: Any, count: int, positive: bool = False
 
 
 def white(dataset: Any) -> int:
-    """Smallest and largest stored value, added: what inverts grey values within BitsStored (0028,0101).
-
-    >>> from pydicom.dataset import Dataset
-    >>> dataset = Dataset()
-    >>> dataset.BitsAllocated, dataset.BitsStored, dataset.PixelRepresentation = 16, 12, 0
-    >>> white(dataset)
-    4095
-    """
+    """Smallest and largest stored value, added: what inverts grey values within BitsStored (0028,0101)."""
     bits = int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 16)
     return -1 if dataset.get("PixelRepresentation") else (1 << bits) - 1
 
@@ -138,21 +153,13 @@ def padding_range(dataset: Any, groups: Sequence[Any]) -> tuple[float, float] | 
 
 
 def is_lossy(dataset: Any) -> bool:
-    """Whether compression changed the values: by LossyImageCompression (0028,2110), or the encoding.
-
-    >>> from pydicom.dataset import Dataset
-    >>> dataset = Dataset()
-    >>> dataset.LossyImageCompression = "01"
-    >>> is_lossy(dataset)
-    True
-    """
-    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
-    return str(dataset.get("LossyImageCompression") or "") == "01" or str(syntax) in _LOSSY
+    """Whether compression changed the values: by LossyImageCompression (0028,2110), or the encoding."""
+    return str(dataset.get("LossyImageCompression") or "") == "01" or str(syntax_of(dataset)) in _LOSSY
 
 
 def is_encoded(dataset: Any) -> bool:
     """Whether a codec has to decode its pixels; a file without meta information is plain."""
-    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    syntax = syntax_of(dataset)
     return syntax is not None and bool(syntax.is_transfer_syntax) and bool(syntax.is_encapsulated)
 
 
@@ -169,16 +176,12 @@ def state_encoding(dataset: Any) -> None:
 def without_padding(
     voxels: np.ndarray, ranges: Sequence[tuple[float, float] | None], lossy: bool = False
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Replace padding, which lies outside of what was scanned, by the smallest value that was.
+    """Replace padding, which lies outside of what was scanned, by the smallest value that was, and say so.
 
     Args:
         voxels: `(column, row, slice)`.
         ranges: of padding per slice, as `padding_range` has them; none at all where the series has no padding.
-        lossy: whether compression changed the values. By how much shows on the far side of the padding, where nothing
-            was scanned: what lies as far on its near side is padding too, and up to half the way to what was scanned.
-
-    Returns:
-        The voxels, and a text that states what was replaced.
+        lossy: whether compression changed the values, and padding with them; see `_smear`.
 
     >>> without_padding(np.array([[[-2000.0, 5.0, 7.0, 9.0]]]), [(-2000.0, -2000.0)] * 4)[0].tolist()
     [[[5.0, 5.0, 7.0, 9.0]]]
@@ -205,8 +208,8 @@ def without_padding(
 def _smear(voxels: np.ndarray, low: float, high: float) -> float:
     """How far from padding its values may lie after lossy compression: nearer to it than to what was scanned.
 
-    An error shows on the far side of padding, where nothing was scanned. Where none does, as at the smallest value that
-    can be stored, a hundredth of the range bounds it; padding amid the scanned values has none.
+    By how much values changed shows on the far side of padding, where nothing was scanned. Where nothing shows, as at
+    the smallest value that can be stored, a hundredth of the range bounds it; padding amid the scanned values has none.
     """
     below, above = low - float(voxels.min()), float(voxels.max()) - high
     near, far = max(below, above), max(min(below, above), 0.0)

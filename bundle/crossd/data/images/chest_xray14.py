@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy as np
 from crossd.data.delimited import stream_table
 from crossd.data.images.decoding import decode, is_image
 from crossd.data.images.sources import ImageRecord, ImageSource
-from crossd.data.images.trees import files_of
+from crossd.data.images.trees import FolderTree
+from crossd.data.splits import check_patients
 from crossd.errors import CrossDError
 
 FINDINGS = (
@@ -33,7 +34,6 @@ NOTHING = "No Finding"
 TABLE = "Data_Entry_2017"  # …, or …_v2020, .csv
 TRAIN_VAL, TEST = "train_val_list.txt", "test_list.txt"
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
-SHOWN = 3
 
 
 class ChestXray14Source(ImageSource):
@@ -69,7 +69,8 @@ class ChestXray14Source(ImageSource):
         rows = _read_table(table)
         lists = {name: _read_list(table.with_name(name)) for name in (TRAIN_VAL, TEST)}
         _check_lists(lists, rows, table)
-        self.files = {PurePosixPath(name).name: name for name in files_of(self.root) if is_image(name)}
+        files, _ = FolderTree(self.root).listed()
+        self.files = {PurePosixPath(name).name: name for name in files if is_image(name)}
         self.class_names = list(FINDINGS)
         self.records, self.absent = self._records(lists[TRAIN_VAL], rows, None)
         self.test_records, self.test_absent = self._records(lists[TEST], rows, "test")
@@ -86,13 +87,9 @@ class ChestXray14Source(ImageSource):
     def _records(
         self, names: Sequence[str], rows: Mapping[str, tuple[str, str]], split: str | None
     ) -> tuple[list[ImageRecord], list[tuple[str, str]]]:
-        records, absent = [], []
-        for name in names:
-            if name in self.files:
-                records.append(ImageRecord(name, rows[name][0], split, rows[name][1]))
-            else:
-                absent.append((name, f"there is no such file below {self.root}"))
-        return records, absent
+        records = [ImageRecord(name, rows[name][0], split, rows[name][1]) for name in names if name in self.files]
+        why = f"there is no such file below {self.root}"
+        return records, [(name, why) for name in names if name not in self.files]
 
     def labels(self, record: ImageRecord) -> list[str]:
         return [] if record.label == "none" else record.label.split(";")
@@ -111,14 +108,7 @@ def _read_table(path: Path) -> dict[str, tuple[str, str]]:
     rows: dict[str, tuple[str, str]] = {}
     if not path.is_file():
         raise CrossDError(f"The table of ChestX-ray14 must be a file that exists, got {path}. Check --images.")
-    columns, lines = stream_table(path, "The table of ChestX-ray14")
-    missing = [column for column in COLUMNS if column not in columns]
-    if missing:
-        raise CrossDError(
-            f"The table of ChestX-ray14 has the columns {', '.join(COLUMNS)}, got {path} without "
-            f"{', '.join(missing)}. Take the NIH's file."
-        )
-    for number, row in lines:
+    for number, row in stream_table(path, "The table of ChestX-ray14", needed=COLUMNS):
         name, findings, patient = (row[column] for column in COLUMNS)
         if not name or not patient or name in rows:
             raise CrossDError(
@@ -161,20 +151,9 @@ def _check_lists(lists: Mapping[str, Sequence[str]], rows: Mapping[str, tuple[st
     unknown = [name for names in lists.values() for name in names if name not in rows]
     if unknown:
         raise CrossDError(
-            f"The table has a row for every image of the lists, got none in {table} for {len(unknown)} of them: "
-            f"{_some(unknown)}. Take table and lists of one release."
+            f"The table has a row for every image of the lists, got none in {table} for {len(unknown)} of them, such "
+            f"as {unknown[0]}. Take table and lists of one release."
         )
-    both = sorted(set(lists[TRAIN_VAL]) & set(lists[TEST]))
-    patients = [{rows[name][1] for name in lists[part]} for part in (TRAIN_VAL, TEST)]
-    shared = sorted(patients[0] & patients[1])
-    if both or shared:
-        what = f"images {_some(both)}" if both else f"patients {_some(shared)}"
-        raise CrossDError(
-            f"No patient is in both {TRAIN_VAL} and {TEST}, for a test is on patients that training has not seen; got "
-            f"{len(both or shared)} in both beside {table}: {what}. Download the lists again."
-        )
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    patients = [rows[name][1] for names in lists.values() for name in names]
+    parts = [part for part, names in lists.items() for _ in names]
+    check_patients(patients, parts, f"Download the lists beside {table} again.")

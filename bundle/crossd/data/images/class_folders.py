@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from crossd.data.folders import hidden
 from crossd.data.images.decoding import decode, is_image
 from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, check_same_classes
 from crossd.data.images.trees import ImageTree
@@ -15,18 +16,7 @@ from crossd.errors import CrossDError
 
 
 class ClassFolderSource(ImageSource):
-    """A tree of class folders, with `train`, `val` and `test` above them or without; see `class_folders`.
-
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from crossd.data.images.trees import FolderTree
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name in ("ct/1.png", "mr/1.png"):
-    ...         (Path(folder) / name).parent.mkdir()
-    ...         _ = (Path(folder) / name).write_bytes(b"")
-    ...     ClassFolderSource(FolderTree(Path(folder))).class_names
-    ['ct', 'mr']
-    """
+    """A tree of class folders, with `train`, `val` and `test` above them or without; see `class_folders`."""
 
     def __init__(self, tree: ImageTree) -> None:
         self.tree, self.path = tree, tree.path
@@ -62,13 +52,13 @@ def class_folders(
     >>> names, records[0]
     (['ct', 'mr'], ImageRecord(name='Train/ct/1.png', label='ct', split='train', patient=None))
     """
-    images = [name for name in files if is_image(name) and not _hidden(name)]
+    images = [name for name in files if is_image(name)]
     if not images:
         raise CrossDError(
             f"Images lie in one folder per class, as in train/CT/1.png or CT/1.png; got none in {where} among "
             f"{len(files)} files. Pass --images the folder above the classes."
         )
-    known = {name for name in folders if name != "." and not _hidden(name)}
+    known = {name for name in folders if not hidden(name)}
     known |= {str(parent) for name in images for parent in PurePosixPath(name).parents if str(parent) != "."}
     root = _root(images, known)
     inside = {name.removeprefix(root) for name in known if name.startswith(root) and name != root.rstrip("/")}
@@ -81,7 +71,8 @@ def class_folders(
             classes[splits[parts[0]] if own else None].add(parts[1])
         elif not splits:
             classes[None].add(parts[0])
-    _check_names(classes, splits, where)
+    names = sorted({label for found in classes.values() for label in found})
+    _check_names(names, splits, where)
     check_same_classes(classes, where)
     records: list[ImageRecord] = []
     held: list[ImageRecord] = []
@@ -95,18 +86,18 @@ def class_folders(
             records.append(ImageRecord(name, parts[0]))
         else:
             beside += 1
-    names = sorted({label for found in classes.values() for label in found})
-    _check_filled(names, records, "train" if own else None, where)
+    filled = {record.label for record in records if record.split in (None, "train")}
+    if empty := [name for name in names if name not in filled]:
+        raise CrossDError(
+            f"Every class has images to learn from, got none of {', '.join(empty)} in {where}. Add some, or remove "
+            "the folder."
+        )
     others = len(files) - len(images)
     notes = ["there is no val, it is split off from train"] * (bool(splits) and not own)
     notes += [f"the {len(held)} images of test are left alone"] * bool(held)
     notes += [f"{beside} images outside of the class folders are not used"] * bool(beside)
     notes += [f"{others} other files are not images"] * bool(others)
     return names, records, held, notes
-
-
-def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def _root(images: Sequence[str], folders: set[str]) -> str:
@@ -146,9 +137,8 @@ def _splits(inside: set[str], images: Sequence[Sequence[str]], where: str) -> di
     return splits
 
 
-def _check_names(classes: dict[str | None, set[str]], splits: dict[str, str], where: str) -> None:
+def _check_names(names: Sequence[str], splits: dict[str, str], where: str) -> None:
     """Below splits there are classes, and no splits again."""
-    names = sorted({label for found in classes.values() for label in found})
     if splits and not names:
         raise CrossDError(
             f"A split holds one folder per class, as in train/CT/1.png; got none below {', '.join(splits)} in {where}. "
@@ -159,14 +149,4 @@ def _check_names(classes: dict[str | None, set[str]], splits: dict[str, str], wh
         raise CrossDError(
             f"Classes are not called like splits, got {', '.join(again)} below {', '.join(splits)} in {where}. Leave "
             "one level of splits, or rename the class."
-        )
-
-
-def _check_filled(names: Sequence[str], records: Sequence[ImageRecord], split: str | None, where: str) -> None:
-    filled = {record.label for record in records if record.split == split}
-    empty = [name for name in names if name not in filled]
-    if empty:
-        raise CrossDError(
-            f"Every class has images to learn from, got none of {', '.join(empty)} in {where}. Add some, or remove "
-            "the folder."
         )

@@ -14,7 +14,7 @@ from crossd.data.images.lists import ListSource
 from crossd.data.images.npz import NpzSource
 from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, as_target, as_text, classes_of, task_of
 from crossd.data.images.store import ImageStore, Trial, limited, try_images, without_leaks
-from crossd.data.images.trees import FolderTree, ZipTree
+from crossd.data.images.trees import tree_of
 from crossd.data.spelling import refuse_spellings
 from crossd.data.splits import stratified_split
 from crossd.errors import CrossDError
@@ -29,26 +29,24 @@ def open_source(path: str | Path, image_root: str | None = None) -> ImageSource:
         path: a folder of class folders, a `.zip` of one, a MedMNIST `.npz`, a `.csv` list of images, or ChestX-ray14's
             folder or table.
         image_root: where the names in a list start from, where that is not beside the list.
-
-    Raises:
-        CrossDError: when there is nothing, or something else.
     """
     path = Path(path).expanduser()
     kind = path.suffix.lower()
+    root = None if image_root is None else Path(image_root)
     if path.name.startswith(TABLE) or (path.is_dir() and tables(path)):
-        return ChestXray14Source(path, None if image_root is None else Path(image_root))
-    if path.is_dir():
-        return ClassFolderSource(FolderTree(path))
-    if not path.is_file():
+        return ChestXray14Source(path, root)
+    if not path.exists():
         raise CrossDError(f"Images come from a folder or file that exists, got {path}. Check --images.")
+    if path.is_dir() or kind == ".zip":
+        return ClassFolderSource(tree_of(path))
     if kind == ".csv":
-        return ListSource(path, None if image_root is None else Path(image_root))
-    if kind not in (".zip", ".npz"):
-        raise CrossDError(
-            f"Images come from a folder of class folders, a .zip of one, a MedMNIST .npz or a .csv list, got {path}. "
-            "Pass one of these to --images."
-        )
-    return ClassFolderSource(ZipTree(path)) if kind == ".zip" else NpzSource(path)
+        return ListSource(path, root)
+    if kind == ".npz":
+        return NpzSource(path)
+    raise CrossDError(
+        f"Images come from a folder of class folders, a .zip of one, a MedMNIST .npz or a .csv list, got {path}. "
+        "Pass one of these to --images."
+    )
 
 
 def joined_names(sources: Sequence[ImageSource]) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from crossd.data.folders import hidden
 from crossd.errors import CrossDError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -16,39 +17,20 @@ _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def is_image(name: str) -> bool:
-    """Whether a name is that of an image file, by its ending, and neither hidden nor one of macOS's copies.
+    """Whether a name is that of an image file, by its ending, and not hidden.
 
     >>> is_image("CXR/000001.JPEG"), is_image("CXR/._000001.jpeg"), is_image("labels.csv")
     (True, False, False)
     """
-    parts = name.split("/")
-    hidden = parts[-1].startswith(".") or "__MACOSX" in parts
-    return not hidden and name.lower().endswith(SUFFIXES)
-
-
-def check_channels(channels: int) -> int:
-    """1 (grey) or 3 (red, green, blue)."""
-    if channels not in CHANNELS:
-        raise CrossDError(f"channels of images must be 1 (grey) or 3 (RGB), got {channels!r}. Pass --channels 1.")
-    return channels
+    return name.lower().endswith(SUFFIXES) and not hidden(name)
 
 
 def decode(content: bytes, channels: int = 1) -> np.ndarray:
-    """Decode an image file.
+    """Decode the content of an image file to `(channels, height, width)` uint8, with 1 or 3 channels.
 
     Colours become grey by ITU-R 601 where `channels` is 1, grey is repeated where it is 3. What is transparent is laid
     over black. More than 8 bits (16-bit PNG and TIFF, float TIFF) are scaled from the image's own smallest to its
     largest value, since 12-bit data in 16-bit files would come out black otherwise. Of several frames the first counts.
-
-    Args:
-        content: of the file.
-        channels: 1 or 3.
-
-    Returns:
-        `(channels, height, width)` uint8.
-
-    Raises:
-        CrossDError, OSError and others of Pillow: when it cannot be decoded.
 
     >>> file = io.BytesIO()
     >>> Image.new("RGBA", (5, 4), (255, 255, 255, 0)).save(file, "PNG")

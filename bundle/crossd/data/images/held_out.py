@@ -17,9 +17,8 @@ logger = logging.getLogger(__name__)
 def read_held_out(corpus: Mapping[str, Any], check_images: bool = True) -> dict[str, Any]:
     """The test images of all sources of a corpus, as `read_corpus` gives the others.
 
-    A folder or zip has them in `test/<class>/…`, an `.npz` in `test_images` and `test_labels`, RadImageNet's
-    `…_train.csv` in `…_test.csv` beside it, another list in rows whose `split` is test, ChestX-ray14 in
-    `test_list.txt`.
+    A folder or zip has them in `test/<class>/…`, an `.npz` in `test_images`, RadImageNet's `…_train.csv` in
+    `…_test.csv` beside it, another list in rows whose `split` is test, ChestX-ray14 in `test_list.txt`.
 
     Args:
         corpus: of `read_corpus`.

@@ -16,8 +16,6 @@ from crossd.data.spelling import is_missing, refuse_spellings
 from crossd.data.splits import check_patients, split_called
 from crossd.errors import CrossDError
 
-NEEDED = ("filename", "label")
-
 
 class ListSource(ImageSource):
     """The images that CSV lists name.
@@ -63,15 +61,9 @@ class ListSource(ImageSource):
         self.class_names = sorted({record.label for record in self.records})
 
     def _read(self, path: Path, split: str | None) -> None:
-        columns, rows = stream_table(path, "A list of images", lower=True)  # `Split` is `split`: no test image slips in
-        missing = [column for column in NEEDED if column not in columns]
-        if missing:
-            raise CrossDError(
-                f"A list of images has the columns {' and '.join(NEEDED)} (and may have split and patient), got "
-                f"{path} without {', '.join(missing)}. Add them."
-            )
         lines: dict[str, list[int]] = {}
-        for number, row in rows:
+        # in lower case, so that `Split` is `split` and no test image slips in
+        for number, row in stream_table(path, "A list of images", lower=True, needed=("filename", "label")):
             name, label, said = row["filename"], row["label"], row.get("split", "")
             own = split_called(said) if said else split
             if not name or is_missing(label):
@@ -117,7 +109,7 @@ class ListSource(ImageSource):
 
 def _test_rows(path: Path) -> Iterator[ImageRecord]:
     """As they are: what lacks a label stops a test, and no training."""
-    for _, row in stream_table(path, "A list of images", lower=True)[1]:
+    for _, row in stream_table(path, "A list of images", lower=True):
         yield ImageRecord(row.get("filename", ""), row.get("label", ""), "test", row.get("patient") or None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,23 +13,17 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from crossd.data.images.decoding import check_channels
+from crossd.data.images.decoding import CHANNELS
 from crossd.data.images.sources import ImageSource
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 
 
 class ImageStore:
-    """Reads images by `(source, name)` and keeps up to `cache_gb` GiB of them, decoded, as 8-bit values.
-
-    Args:
-        sources: where they lie.
-        channels: 1 or 3.
-        cache_gb: GiB of memory.
-    """
+    """Reads images of 1 or 3 channels by `(source, name)` and keeps up to `cache_gb` GiB of them, decoded, 8 bits."""
 
     def __init__(self, sources: Sequence[ImageSource], channels: int = 1, cache_gb: float = 4) -> None:
         self.sources = list(sources)
-        self.channels = check_channels(channels)
+        self.channels = one_of("channels", channels, CHANNELS)
         self.room = int(cache_gb * 2**30)
         self.kept: dict[tuple[int, str], np.ndarray] = {}
 
@@ -36,12 +31,6 @@ class ImageStore:
         """`(channels, height, width)` uint8; not to be written to."""
         kept = self.kept.get((source, name))
         return self.sources[source].read(name, self.channels) if kept is None else kept
-
-    def keep(self, source: int, name: str, image: np.ndarray) -> None:
-        """Keep a decoded image while there is room."""
-        if image.nbytes <= self.room:
-            self.kept[source, name] = image
-            self.room -= image.nbytes
 
 
 @dataclass(frozen=True)
@@ -68,29 +57,24 @@ class _Trials(Dataset):
 
 
 def try_images(store: ImageStore, keys: Sequence[tuple[int, str]], num_workers: int = 0) -> list[Trial]:
-    """Read every image once; those that can be read are kept while there is room.
+    """Read every image `(source, name)` once; those that can be read are kept while there is room.
 
-    Args:
-        store: reads and keeps.
-        keys: `(source, name)` of each image.
-        num_workers: processes that read.
-
-    Returns:
-        One `Trial` per key. Images of equal values have equal digests, whatever files they come from.
+    Images of equal values have equal digests, whatever files they come from.
     """
     of_key = _Trials(store, keys)
     images: Any = (of_key[index] for index in range(len(keys)))
     if num_workers:
         own = torch.Generator()  # so that the global one, which initialises networks, is not drawn from
         images = DataLoader(of_key, batch_size=None, num_workers=num_workers, collate_fn=_as_it_is, generator=own)
+    images = tqdm(images, desc="reading images", total=len(keys), disable=None)
     trials = []
-    for key, (image, error) in zip(
-        keys, tqdm(images, desc="reading images", total=len(keys), disable=None), strict=True
-    ):
+    for key, (image, error) in zip(keys, images, strict=True):
         if image is None:
             trials.append(Trial(None, error))
             continue
-        store.keep(*key, image)
+        if image.nbytes <= store.room:
+            store.kept[key] = image
+            store.room -= image.nbytes
         digest = hashlib.blake2b(image.tobytes(), digest_size=16, key=str(image.shape).encode())
         trials.append(Trial(digest.hexdigest(), None))
     return trials
@@ -112,11 +96,10 @@ def limited(labels: Sequence[str], limit: int | None, seed: int = 0) -> list[int
         return list(range(len(labels)))
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise CrossDError(f"limit_per_class must be a number of images, 1 or more, or null, got {limit!r}.")
-    order = np.random.default_rng(seed).permutation(len(labels))
-    taken: dict[str, int] = {}
+    taken: Counter[str] = Counter()
     chosen = []
-    for k in order.tolist():
-        taken[labels[k]] = taken.get(labels[k], 0) + 1
+    for k in np.random.default_rng(seed).permutation(len(labels)).tolist():
+        taken[labels[k]] += 1
         if taken[labels[k]] <= limit:
             chosen.append(k)
     return sorted(chosen)
@@ -125,12 +108,7 @@ def limited(labels: Sequence[str], limit: int | None, seed: int = 0) -> list[int
 def without_leaks(
     digests: Sequence[str | None], labels: Sequence[str], splits: Sequence[str | None]
 ) -> tuple[list[str | None], dict[str, int]]:
-    """Take images out of train whose content is in val too.
-
-    Args:
-        digests: of the content of each image; None where it is not known.
-        labels: their classes.
-        splits: `"train"` or `"val"`.
+    """Take images out of train whose content, of which the digest may be unknown, is in val too.
 
     Returns:
         The splits, None for what is taken out, and how many images are `"duplicates"` of an earlier one, how many of

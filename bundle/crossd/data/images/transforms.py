@@ -17,12 +17,7 @@ from crossd.errors import CrossDError
 
 
 class ReadImage2Dd(MapTransform):
-    """`(source, name)` → the image, `(channel, height, width)` uint8.
-
-    Args:
-        keys: entries that hold them.
-        store: reads them.
-    """
+    """`(source, name)` → the image that the store reads, `(channel, height, width)` uint8."""
 
     def __init__(self, keys: KeysCollection, store: ImageStore) -> None:
         super().__init__(keys)
@@ -36,15 +31,9 @@ class ReadImage2Dd(MapTransform):
 
 
 def resized_crop(image: Tensor, box: Sequence[int], size: int) -> Tensor:
-    """A part of an image as a square.
+    """A part of an image `(channel, height, width)` as a square `(channel, size, size)`, float32.
 
-    Args:
-        image: `(channel, height, width)`.
-        box: first row, first column, height and width of the part, in pixels.
-        size: of the result's sides.
-
-    Returns:
-        `(channel, size, size)` float32, bilinear, smoothed where it shrinks.
+    It is bilinear, and smoothed where it shrinks. `box` is first row, first column, height and width, in pixels.
 
     >>> resized_crop(torch.arange(16).reshape(1, 4, 4), (0, 0, 2, 2), 2).tolist()
     [[[0.0, 1.0], [4.0, 5.0]]]
@@ -100,10 +89,8 @@ class RandResizedCropd(RandomizableTransform, MapTransform):
         """A random part of an image of this size: first row, first column, height, width."""
         area = height * width
         for _ in range(10):
-            part, aspect = (
-                area * self.R.uniform(self.scale[0], self.scale[1]),
-                math.exp(self.R.uniform(*self.log_ratio)),
-            )
+            part = area * self.R.uniform(self.scale[0], self.scale[1])
+            aspect = math.exp(self.R.uniform(*self.log_ratio))
             h, w = round(math.sqrt(part / aspect)), round(math.sqrt(part * aspect))
             if 0 < h <= height and 0 < w <= width:
                 return int(self.R.randint(height - h + 1)), int(self.R.randint(width - w + 1)), h, w
@@ -111,15 +98,10 @@ class RandResizedCropd(RandomizableTransform, MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        box: tuple[int, int, int, int] | None = None
-        mirrored: list[int] = []
+        box = self.box(*d[self.keys[0]].shape[1:])
+        mirrored = [axis + 1 for axis in self.flip_axes if self.R.random_sample() < 0.5]
         for key in self.keys:
-            if box is None:
-                box = self.box(*d[key].shape[1:])
-                mirrored = [axis + 1 for axis in self.flip_axes if self.R.random_sample() < 0.5]
-            d[key] = resized_crop(d[key], box, self.size)
-            if mirrored:
-                d[key] = d[key].flip(mirrored)
+            d[key] = resized_crop(d[key], box, self.size).flip(mirrored)
         return d
 
 
@@ -134,12 +116,9 @@ def centre_box(height: int, width: int, share: float) -> tuple[int, int, int, in
 
 
 class CentreResizedCropd(MapTransform):
-    """The middle of an image as a square, for validation.
+    """The middle of an image `(channel, height, width)` as a square of sides `size`, for validation.
 
-    Args:
-        keys: images `(channel, height, width)`.
-        size: of the result's sides.
-        share: of the shorter side that is seen; 0.875 is the 224 of 256 of ImageNet recipes.
+    `share` is of the shorter side that is seen; 0.875 is the 224 of 256 of ImageNet recipes.
 
     >>> CentreResizedCropd("image", 8)({"image": torch.zeros(1, 20, 30)})["image"].shape
     torch.Size([1, 8, 8])

@@ -4,33 +4,13 @@ from __future__ import annotations
 
 import os
 import zipfile
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from crossd.errors import CrossDError
 
 
-class ImageTree(ABC):
-    """Files in folders, wherever they lie.
-
-    Attributes:
-        path: of the outermost folder, or of the zip file.
-    """
-
-    path: Path
-
-    @abstractmethod
-    def listed(self) -> tuple[list[str], list[str]]:
-        """The files and the folders, the empty ones too, sorted: relative to the tree and with `/`."""
-
-    @abstractmethod
-    def read(self, name: str) -> bytes:
-        """The content of a file."""
-
-
-class FolderTree(ImageTree):
+class FolderTree:
     """A folder and all below it, also through links.
 
     >>> import tempfile
@@ -45,16 +25,18 @@ class FolderTree(ImageTree):
         self.path = path
 
     def listed(self) -> tuple[list[str], list[str]]:
-        walked = os.walk(self.path, followlinks=True)
-        folders = (Path(folder).relative_to(self.path).as_posix() for folder, _, _ in walked)
-        return sorted(files_of(self.path)), sorted(folders)
+        """The files and the folders, the empty ones too, sorted: relative to the tree and with `/`."""
+        walked = [(Path(f).relative_to(self.path), names) for f, _, names in os.walk(self.path, followlinks=True)]
+        files = ((folder / name).as_posix() for folder, names in walked for name in names)
+        return sorted(files), sorted(folder.as_posix() for folder, _ in walked)
 
     def read(self, name: str) -> bytes:
+        """The content of a file."""
         return (self.path / name).read_bytes()
 
 
-class ZipTree(ImageTree):
-    """A zip file, without unpacking it.
+class ZipTree:
+    """The same of a zip file, without unpacking it.
 
     Nothing is ever written, so no name in the zip can lead out of a folder; names that would (`../x`, `/x`) are refused
     all the same, since such a file was made to do harm. Every process opens the file for itself: a handle that a
@@ -76,6 +58,7 @@ class ZipTree(ImageTree):
         self._open: tuple[int, zipfile.ZipFile] | None = None
 
     def listed(self) -> tuple[list[str], list[str]]:
+        """As `FolderTree.listed`; folders without an entry of their own are not named."""
         try:
             with zipfile.ZipFile(self.path) as archive:
                 entries = archive.infolist()
@@ -89,6 +72,7 @@ class ZipTree(ImageTree):
         return files, sorted(entry.filename.rstrip("/") for entry in entries if entry.is_dir())
 
     def read(self, name: str) -> bytes:
+        """The content of a file."""
         if self._open is None or self._open[0] != os.getpid():
             self._open = (os.getpid(), zipfile.ZipFile(self.path))
         return self._open[1].read(name)
@@ -97,17 +81,12 @@ class ZipTree(ImageTree):
         return {**self.__dict__, "_open": None}
 
 
+ImageTree = FolderTree | ZipTree
+
+
 def tree_of(path: Path) -> ImageTree:
     """A folder or a zip file as a tree."""
     return FolderTree(path) if path.is_dir() else ZipTree(path)
-
-
-def files_of(path: Path) -> Iterator[str]:
-    """The files below a folder, also through links, relative to it and with `/`."""
-    for folder, _, names in os.walk(path, followlinks=True):
-        inside = Path(folder).relative_to(path)
-        for name in names:
-            yield (inside / name).as_posix()
 
 
 def _check(entry: zipfile.ZipInfo, path: Path) -> None:

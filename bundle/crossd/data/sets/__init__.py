@@ -1,5 +1,5 @@
 """The public data sets known by name, one module each: the published layout in, labels.csv (and volumes) out."""
 
-from crossd.data.sets.registry import DATASETS, prepare_datalist
+from crossd.data.sets.by_name import DATASETS, prepare_datalist
 
 __all__ = ["DATASETS", "prepare_datalist"]

@@ -1,9 +1,11 @@
-"""Arrays of a release as files that the bundle and image readers take: NIfTI for volumes, PNG for images."""
+"""Arrays of a release, and boxes of its volumes, as files that the bundle reads: NIfTI for volumes, PNG for images."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +15,7 @@ from crossd.errors import CrossDError
 
 @dataclass
 class ArrayFiles:
-    """Writes cases below a folder, and remembers the range of their values.
-
-    Attributes:
-        folder: the files go to `folder/images`.
-        lowest: smallest value written.
-        highest: largest value written.
-    """
+    """Writes cases to `folder/images`, and remembers the range of their values."""
 
     folder: Path
     lowest: float = float("inf")
@@ -31,11 +27,7 @@ class ArrayFiles:
         return (self.lowest, self.highest) if self.lowest <= self.highest else None
 
     def write_volume(self, name: str, channels: np.ndarray) -> tuple[Path, ...]:
-        """Write a volume, one NIfTI file for each channel.
-
-        Args:
-            name: of the case.
-            channels: `(channel, depth, height, width)`; 64-bit values are stored with 32 bits.
+        """Write a volume `(channel, depth, height, width)`, one NIfTI file a channel; 64-bit values with 32 bits.
 
         Returns:
             The paths `images/<name>.nii.gz`, or with several channels `images/<name>_<channel>.nii.gz`.
@@ -51,18 +43,7 @@ class ArrayFiles:
         return paths
 
     def write_image(self, name: str, image: np.ndarray) -> tuple[Path, ...]:
-        """Write an image as PNG.
-
-        Args:
-            name: of the case.
-            image: `(height, width)` or `(height, width, 3)`, values 0 to 255; fractions are rounded.
-
-        Returns:
-            The path `images/<name>.png`.
-
-        Raises:
-            CrossDError: values outside of 0 to 255.
-        """
+        """Write an image `(height, width)` or `(height, width, 1 or 3)`, rounded, as PNG `images/<name>.png`."""
         from PIL import Image
 
         self._look(image, name)
@@ -95,3 +76,36 @@ def _storable(volume: np.ndarray) -> np.ndarray:
     if volume.dtype.kind == "b":
         return volume.astype(np.uint8)
     return volume.astype(np.int32) if volume.dtype.itemsize == 8 else volume
+
+
+def with_labels(image: Path, label_map: Path) -> tuple[Any, np.ndarray]:
+    """A NIfTI image and the values of its label map, both `(i, j, k)`."""
+    import nibabel
+
+    volume = nibabel.Nifti1Image.from_filename(image)
+    labels = np.asarray(nibabel.Nifti1Image.from_filename(label_map).dataobj)
+    if labels.shape != volume.shape:
+        raise CrossDError(
+            f"A label map has its image's shape, got {labels.shape} and {volume.shape} for {image}. Unpack it again."
+        )
+    return volume, labels
+
+
+def box_around(mask: np.ndarray, extent: int | np.ndarray) -> tuple[int, ...]:
+    """The first voxel of a box of this extent around the centre of a mask, moved so far that it lies in the volume.
+
+    >>> box_around(np.arange(20).reshape(1, 1, 20) > 16, np.array([1, 1, 4]))
+    (0, 0, 16)
+    """
+    start = np.rint(np.argwhere(mask).mean(0) - (np.asarray(extent) - 1) / 2)
+    return tuple(int(first) for first in np.clip(start, 0, np.array(mask.shape) - extent))
+
+
+def save_box(path: Path, image: Any, start: Sequence[int], extent: Sequence[int]) -> Path:
+    """Write a box of a NIfTI image, where it lies in the patient, and give the path back."""
+    import nibabel
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    box = tuple(slice(first, first + length) for first, length in zip(start, extent, strict=True))
+    nibabel.save(image.slicer[box], path)
+    return path

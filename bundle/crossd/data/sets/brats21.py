@@ -50,12 +50,8 @@ def find_brats21(
 
     Args:
         root: holds `train_labels.csv` and the folders of the cases, at its top or one folder down.
-        output_dir: not needed; nothing is written.
         modalities: channels, of flair, t1, t1ce and t2, joined by commas. The paper has three and does not name them.
         keep_excluded: keep the three cases with unexpected problems.
-
-    Raises:
-        CrossDError: a wrong modality, no labels, labels that are not 0 or 1, or no case with all channels.
     """
     chosen = [one_of("modality", name.strip(), list(_DICOM)) for name in modalities.split(",")]
     root = Path(root)
@@ -85,11 +81,7 @@ def find_brats21(
 
 
 def _labels(table: Path) -> list[tuple[str, int]]:
-    read = read_table(table, "train_labels.csv")
-    if not read.rows or read.lacking(("BraTS21ID", "MGMT_value")):
-        raise CrossDError(
-            f"train_labels.csv has the columns BraTS21ID and MGMT_value, {table} has not. Download it again."
-        )
+    read = read_table(table, "train_labels.csv", needed=("BraTS21ID", "MGMT_value"))
     wrong = [row["BraTS21ID"] for row in read.rows if row["MGMT_value"] not in ("0", "1")]
     if wrong:
         raise CrossDError(

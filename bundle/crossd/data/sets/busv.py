@@ -51,9 +51,6 @@ def find_busv(
         output_dir: receives `images/<class>_<video>.nii.gz`, `(frame, row, column)`.
         size: of the volume: frames are scaled to size × size, the video to so many frames.
         keep_excluded: keep the known copies, and the labels as they are in the folders.
-
-    Raises:
-        CrossDError: no videos, or a JSON file of another form.
     """
     root = Path(root)
     top = next((folder for folder in (root, *sorted(root.glob("*"))) if (folder / "rawframes").is_dir()), None)
@@ -64,15 +61,10 @@ def find_busv(
     }
     splits = _splits(top)
     notes = []
-    if splits:
-        extra = sorted(set(videos) - set(splits))
-        notes += (
-            [f"{len(extra)} videos are in neither JSON file and left out: {', '.join(extra[:20])}."] if extra else []
-        )
-    else:
-        notes.append(
-            "No JSON file with the official split is here: videos are split at random, by patient where known."
-        )
+    if not splits:
+        notes.append("No JSON file with the official split is here: videos are split at random, by known patient.")
+    elif extra := sorted(set(videos) - set(splits)):
+        notes.append(f"{len(extra)} videos are in neither JSON file and left out: {', '.join(extra[:20])}.")
     used = [name for name in videos if (not splits or name in splits) and (keep_excluded or name not in COPIES)]
     if not keep_excluded:
         notes += [f"{name} is left out: it is a copy of another video." for name in COPIES if name in videos]
@@ -95,17 +87,16 @@ def _splits(top: Path) -> dict[str, str]:
     """The split of each `<class>/<video>` in the JSON files; empty without them."""
     splits: dict[str, str] = {}
     for name, split in _SPLITS.items():
-        for path in (top / name, top / "annotations" / name):
-            if path.is_file():
-                try:
-                    frames = json.loads(path.read_text(encoding="utf-8"))["images"]
-                    splits |= {frame["file_name"].replace("\\", "/").rsplit("/", 1)[0]: split for frame in frames}
-                except (ValueError, KeyError, TypeError) as error:
-                    raise CrossDError(
-                        f"A JSON file of BUSV has `images` with a `file_name` each, {path} has not ({error}). "
-                        "Unpack it again."
-                    ) from error
-                break
+        path = next((path for path in (top / name, top / "annotations" / name) if path.is_file()), None)
+        if path is None:
+            continue
+        try:
+            frames = json.loads(path.read_text(encoding="utf-8"))["images"]
+            splits |= {frame["file_name"].replace("\\", "/").rsplit("/", 1)[0]: split for frame in frames}
+        except (ValueError, KeyError, TypeError) as error:
+            raise CrossDError(
+                f"A JSON file of BUSV has `images` with a `file_name` each, {path} has not ({error}). Unpack it again."
+            ) from error
     return splits
 
 

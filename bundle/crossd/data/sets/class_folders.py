@@ -37,14 +37,8 @@ def find_class_folders(
     """List the volumes of the class folders, in place.
 
     Args:
-        root: holds a folder for each class, or the folders train, val and test with those in them.
-        output_dir: not needed; nothing is written.
         patient_pattern: regular expression that finds the patient in the path below the class folder; its first group,
             or all of it. Example: `(sub-\\d+)`. Without it every volume counts as a patient.
-
-    Raises:
-        CrossDError: fewer than two classes, splits beside other folders, a folder with several DICOM series, or a path
-            without a patient.
     """
     root = Path(root)
     folders = [folder for folder in sorted(root.glob("*")) if folder.is_dir() and not folder.name.startswith(".")]

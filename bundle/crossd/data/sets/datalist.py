@@ -28,17 +28,18 @@ def with_splits(
         CrossDError: fractions that do not sum to 1, too few patients, or a release with a patient in two splits.
     """
     share = check_fractions(fractions)
+    patients, classes = _patients(cases), _indices(cases, class_names)
     given = [case.split for case in cases]
     if not any(given):
-        splits = stratified_split(_patients(cases), _indices(cases, class_names), share, seed)
+        splits = stratified_split(patients, classes, share, seed)
     elif not all(given):
         raise CrossDError(
             f"Either all cases have an official split or none, got {given.count('')} of {len(given)} without. "
             "Put the files of every split into --root, or make folds with --folds."
         )
     else:
-        splits = with_validation(given, _patients(cases), _indices(cases, class_names), share, seed)
-    check_patients(_patients(cases), splits)
+        splits = with_validation(given, patients, classes, share, seed)
+    check_patients(patients, splits)
     return [replace(case, split=split) for case, split in zip(cases, splits, strict=True)]
 
 
@@ -61,9 +62,8 @@ def with_fold(
             f"Folds are three or more (test, validation, training), numbered from 0, got fold {fold} of {folds}. "
             "Example: --folds 5 --fold 0."
         )
-    parts = stratified_split(
-        _patients(cases), _indices(cases, class_names), {str(i): 1 / folds for i in range(folds)}, seed
-    )
+    shares = {str(i): 1 / folds for i in range(folds)}
+    parts = stratified_split(_patients(cases), _indices(cases, class_names), shares, seed)
     names = {str(fold): "test", str((fold + 1) % folds): "val"}
     return [replace(case, split=names.get(part, "train")) for case, part in zip(cases, parts, strict=True)]
 
@@ -75,9 +75,6 @@ def write_datalist(
 
     Columns: case (where named), `image_column` or image_1 … image_n, label (or one 0/1 column a class), patient (where
     named), split.
-
-    Raises:
-        CrossDError: no cases, or cases with different numbers of channels.
     """
     path = Path(path)
     channels = {len(case.images) for case in cases}
@@ -109,5 +106,4 @@ def _patients(cases: Sequence[ReleasedCase]) -> list[str]:
 
 
 def _indices(cases: Sequence[ReleasedCase], class_names: Sequence[str]) -> list[list[int]]:
-    names = list(class_names)
-    return [[names.index(label) for label in ([c.label] if isinstance(c.label, str) else c.label)] for c in cases]
+    return [[list(class_names).index(label) for label in case.labels] for case in cases]

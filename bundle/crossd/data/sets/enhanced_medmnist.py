@@ -69,9 +69,6 @@ def find_enhanced_medmnist(
         subset: name of the file without `.npz`; not needed where there is one file only.
         axes: order of the spatial axes in the file, "DHW", "HWD" or "WHD"; by default "DHW", and "HWD" for mosmed,
             whose volumes are 128 × 128 × 64.
-
-    Raises:
-        CrossDError: no such file, other arrays in it, or a layout that is none of the above.
     """
     path = _file(Path(root), subset)
     axes = one_of("axes", axes or ("HWD" if path.stem.startswith("mosmed") else "DHW"), list(_AXES))
@@ -108,12 +105,9 @@ def find_enhanced_medmnist(
 def layout(images: NpzArray) -> tuple[bool, int | None]:
     """Whether the rows are volumes, and the axis of the channels in a row.
 
-    Raises:
-        CrossDError: another layout.
-
-    >>> layout(NpzArray(Path("a.npz"), "images", (585, 3, 96, 96, 96), np.dtype("f8"), None))
+    >>> layout(NpzArray(Path("a.npz"), "images", (585, 3, 96, 96, 96), np.dtype("f8")))
     (True, 0)
-    >>> layout(NpzArray(Path("a.npz"), "images", (1600, 224, 224, 3), np.dtype("u1"), None))
+    >>> layout(NpzArray(Path("a.npz"), "images", (1600, 224, 224, 3), np.dtype("u1")))
     (False, 2)
     """
     row = images.shape[1:]

@@ -16,54 +16,31 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A row of Table IV (2D) or V (3D) of the Cross-D Conv paper (arXiv 2411.02441v4).
-
-    Attributes:
-        table: "IV" or "V".
-        count: samples.
-        size: as printed: `(height, width, channel)` in Table IV, `(channel, …)` in Table V.
-        value_range: smallest and largest pixel.
-        classes: unique labels.
-    """
+    """A row of Table IV (2D) or V (3D) of the Cross-D Conv paper (arXiv 2411.02441v4)."""
 
     table: str
-    count: int
-    size: tuple[int, ...]
+    count: int  # samples
+    size: tuple[int, ...]  # as printed: (height, width, channel) in Table IV, (channel, …) in Table V
     value_range: tuple[float, float]
     classes: int
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """A data set that has a name here.
+    """A data set that has a name here."""
 
-    Attributes:
-        name: what `--dataset` takes.
-        title: how its authors call it.
-        task: what is classified.
-        address: the official page.
-        licence: of the data.
-        class_names: in the order of the preset.
-        meaning: what a label says; where that is not what the paper says, it begins with "Not".
-        get: how to get the files, one sentence.
-        count: cases of the official release; None where it is not stated.
-        preset: file in `configs/datasets`, for volumes.
-        paper: what the paper states.
-        multilabel: any number of classes for a case.
-    """
-
-    name: str
-    title: str
-    task: str
-    address: str
-    licence: str
-    class_names: tuple[str, ...]
-    meaning: str
-    get: str
-    count: int | None = None
-    preset: str | None = None
+    name: str  # what `--dataset` takes
+    title: str  # how its authors call it
+    task: str  # what is classified
+    address: str  # the official page
+    licence: str  # of the data
+    class_names: tuple[str, ...]  # in the order of the preset
+    meaning: str  # of a label; where that is not what the paper says, it begins with "Not"
+    get: str  # how to get the files, one sentence
+    count: int | None = None  # cases of the official release; None where it is not stated
+    preset: str | None = None  # file in `configs/datasets`, for volumes
     paper: PaperRow | None = None
-    multilabel: bool = False
+    multilabel: bool = False  # any number of classes for a case
 
     def missing(self, what: str, where: str | Path) -> CrossDError:
         """The error for files that are not there: what is needed, and how to get it.
@@ -80,55 +57,35 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class ReleasedCase:
-    """One case of a published data set, before it is in a list.
+    """One case of a published data set, before it is in a list."""
 
-    Attributes:
-        images: a path for each channel.
-        label: class name; several for a multilabel set.
-        patient: cases of one patient stay in one split; empty: the release names none, the case counts as a patient.
-        split: "train", "val" or "test" where the release says so.
-        name: of the case; empty: made from the path.
-    """
+    images: tuple[str | Path, ...]  # a path for each channel
+    label: str | tuple[str, ...]  # class name; several for a multilabel set
+    patient: str = ""  # stays in one split; empty where the release names none: the case counts as a patient
+    split: str = ""  # "train", "val" or "test" where the release says so
+    name: str = ""  # empty: made from the path
 
-    images: tuple[str | Path, ...]
-    label: str | tuple[str, ...]
-    patient: str = ""
-    split: str = ""
-    name: str = ""
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All of them, where there is one too."""
+        return (self.label,) if isinstance(self.label, str) else self.label
 
 
 @dataclass
 class Found:
-    """What a module found under a root.
+    """What a module found under a root."""
 
-    Attributes:
-        cases: in a fixed order.
-        size: axes of the first volume in voxels, where it was looked at.
-        value_range: smallest and largest voxel, where all were looked at.
-        notes: what a user should know, one sentence each: what was left out, and why.
-        class_names: where they are not those of the facts.
-        paper: what the paper states of just these files, where the facts are of several.
-        image_column: of labels.csv: "image" for volumes, "filename" for images, as 2D pre-training lists them.
-    """
-
-    cases: list[ReleasedCase]
-    size: tuple[int, ...] | None = None
-    value_range: tuple[float, float] | None = None
-    notes: list[str] = field(default_factory=list)
-    class_names: tuple[str, ...] = ()
-    paper: PaperRow | None = None
-    image_column: str = "image"
+    cases: list[ReleasedCase]  # in a fixed order
+    size: tuple[int, ...] | None = None  # axes of the first volume in voxels, where it was looked at
+    value_range: tuple[float, float] | None = None  # smallest and largest voxel, where all were looked at
+    notes: list[str] = field(default_factory=list)  # one sentence each: what was left out, and why
+    class_names: tuple[str, ...] = ()  # where they are not those of the facts
+    paper: PaperRow | None = None  # of just these files, where the facts are of several
+    image_column: str = "image"  # of labels.csv; "filename" for images, as 2D pre-training lists them
 
 
 def differences(facts: DatasetFacts, found: Found) -> list[str]:
-    """In what the files differ from the official release and from the paper.
-
-    Args:
-        facts: what is known.
-        found: what is there.
-
-    Returns:
-        One sentence each.
+    """In what the files differ from the official release and from the paper, one sentence each.
 
     >>> row = PaperRow("V", 200, (1, 128, 128, 64), (0, 1), 2)
     >>> facts = DatasetFacts("a", "A", "b", "c", "d", ("x", "y"), "", "", count=3, paper=row)
@@ -139,7 +96,7 @@ def differences(facts: DatasetFacts, found: Found) -> list[str]:
     said = []
     if facts.count is not None and count != facts.count:
         said.append(f"{facts.title}: {count} cases here, {facts.count} in the official release.")
-    labels = {label for case in found.cases for label in ([case.label] if isinstance(case.label, str) else case.label)}
+    labels = {label for case in found.cases for label in case.labels}
     absent = [name for name in found.class_names or facts.class_names if name not in labels]
     if absent:
         said.append(f"{facts.title}: no case of {', '.join(absent)} here.")
@@ -154,24 +111,14 @@ def differences(facts: DatasetFacts, found: Found) -> list[str]:
     if found.size is not None and found.size != paper.size:
         said.append(f"{facts.title}: size {found.size} here, {paper.size} {where}.")
     if found.value_range is not None and found.value_range != paper.value_range:
-        said.append(f"{facts.title}: values {_span(found.value_range)} here, {_span(paper.value_range)} {where}.")
+        here, there = (f"{low:g} to {high:g}" for low, high in (found.value_range, paper.value_range))
+        said.append(f"{facts.title}: values {here} here, {there} {where}.")
     return said
-
-
-def _span(values: tuple[float, float]) -> str:
-    return f"{values[0]:g} to {values[1]:g}"
 
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """A file of a release.
-
-    Attributes:
-        url: where it is published.
-        name: its name under the root.
-        md5: of its bytes.
-        licence: of the data.
-    """
+    """A published file: its address, its name under the root, the MD5 of its bytes and the licence of the data."""
 
     url: str
     name: str
@@ -182,11 +129,9 @@ class OfficialFile:
 def official_file(
     file: OfficialFile, root: str | os.PathLike[str], *, download: bool = False, unverified: bool = False
 ) -> Path:
-    """The path of an official file with the right checksum.
+    """The path below a root of an official file with the right checksum.
 
     Args:
-        file: what is wanted.
-        root: the folder that holds it, or receives it.
         download: get it from its official address where it is not there. Nothing is downloaded otherwise.
         unverified: take a file with another checksum too, for instance one that was saved again; a warning says so.
 
@@ -198,14 +143,14 @@ def official_file(
     path = Path(root) / file.name
     where = f"Download it from {file.url} (MD5 {file.md5}, {file.licence}) into {root}"
     if path.is_file():
-        if (found := md5(path)) == file.md5:
-            return path
-        if not unverified:
+        found = md5(path)
+        if found != file.md5 and not unverified:
             raise CrossDError(
                 f"The official {file.name} has MD5 {file.md5}, {path} has {found}. {where} again, or take it as it is "
                 "with --unverified."
             )
-        logger.warning("%s is not the official file: its MD5 is %s, not %s.", path, found, file.md5)
+        if found != file.md5:
+            logger.warning("%s is not the official file: its MD5 is %s, not %s.", path, found, file.md5)
         return path
     if not download:
         raise CrossDError(

@@ -10,11 +10,11 @@ which volumes are of one person; every volume counts as a patient, and its three
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from crossd.data.sets.array_files import box_around, save_box, with_labels
 from crossd.data.sets.facts import DatasetFacts, Found, ReleasedCase
 from crossd.data.splits import check_fractions, stratified_split
 from crossd.errors import CrossDError
@@ -36,18 +36,12 @@ _FEWEST = 0.02  # of the positions of a cube, those with the least hippocampus, 
 
 
 def cube_starts(label_map: np.ndarray, size: int, random: np.random.Generator) -> dict[str, tuple[int, ...]]:
-    """Where the cubes of a volume begin.
+    """The first voxel `(i, j, k)` of the cube of each of `PARTS`.
 
     Args:
         label_map: `(i, j, k)`: 0 background, 1 anterior, 2 posterior.
         size: voxels of a cube along each axis.
         random: chooses the background cube among those with the least hippocampus.
-
-    Returns:
-        For each of `PARTS` the first voxel `(i, j, k)`.
-
-    Raises:
-        CrossDError: when a part is missing, or the volume is smaller than the cube.
 
     >>> labels = np.zeros((20, 20, 10), int)
     >>> labels[4:8, 12:16, 3:7], labels[4:8, 2:6, 3:7] = 1, 2
@@ -62,10 +56,9 @@ def cube_starts(label_map: np.ndarray, size: int, random: np.random.Generator) -
         )
     starts = {}
     for part, value in _LABELS.items():
-        where = np.argwhere(label_map == value)
-        if not len(where):
+        if not (label_map == value).any():
             raise CrossDError(f"A label map must show both parts, got none of the {part} one ({value}). Leave it out.")
-        starts[part] = tuple(int(v) for v in np.clip(np.rint(where.mean(0) - (size - 1) / 2), 0, room))
+        starts[part] = box_around(label_map == value, size)
     seen = _sums_of_cubes(label_map > 0, size)
     fewest = np.argwhere(seen <= np.quantile(seen, _FEWEST))
     starts["background"] = tuple(int(v) for v in fewest[random.integers(len(fewest))])
@@ -97,62 +90,33 @@ def find_hippocampus_parts(
         size: voxels (millimetres) of a cube along each axis.
         cases: take so many of the volumes; None: all.
         seed: of the choice of volumes, the background cubes and the split (70 % train, 15 % val, 15 % test).
-
-    Raises:
-        CrossDError: when there are no volumes, or one does not hold what it should.
     """
-    import nibabel
-
-    output_dir = Path(output_dir)
-    chosen = hippocampus_splits(root, cases, seed)
-    cases_found = []
-    (output_dir / "images").mkdir(parents=True, exist_ok=True)
-    for name, split in chosen.items():
-        image = nibabel.Nifti1Image.from_filename(Path(root) / "images" / f"{name}.nii.gz")
-        labels = np.asarray(nibabel.Nifti1Image.from_filename(Path(root) / "labels" / f"{name}.nii.gz").dataobj)
-        if labels.shape != image.shape:
-            raise CrossDError(f"A label map has its image's shape, got {labels.shape} and {image.shape} for {name}.")
+    found = []
+    for name, split in hippocampus_splits(root, cases, seed).items():
+        image, labels = with_labels(*(Path(root) / folder / f"{name}.nii.gz" for folder in ("images", "labels")))
         # the volume's own number, so that its cubes do not depend on which others were chosen
         random = np.random.default_rng([seed, int("".join(filter(str.isdigit, name)) or 0)])
         for part, start in sorted(cube_starts(labels, size, random).items()):
-            path = output_dir / "images" / f"{name}_{part}.nii.gz"
-            box = tuple(slice(first, first + size) for first in start)
-            nibabel.save(image.slicer[box], path)  # keeps the affine right
-            cases_found.append(ReleasedCase((path,), part, name, split))
-    return Found(cases_found)
+            path = Path(output_dir) / "images" / f"{name}_{part}.nii.gz"
+            found.append(ReleasedCase((save_box(path, image, start, [size] * 3),), part, name, split))
+    return Found(found)
 
 
 def hippocampus_splits(root: str | os.PathLike[str], cases: int | None = None, seed: int = 0) -> dict[str, str]:
     """The split of each volume of Task04 that has a label map: 70 % train, 15 % val, 15 % test.
 
-    The same for every task that is made of these volumes, so that what one holds out no other has seen.
-
-    Args:
-        root: the folder with `images` and `labels`.
-        cases: take so many of the volumes; None: all.
-        seed: of the choice and the split.
-
-    Raises:
-        CrossDError: when there are no volumes, or not so many.
+    The same for every task that is made of these volumes, so that what one holds out no other has seen. Arguments: see
+    `find_hippocampus_parts`.
     """
-    names = _volumes(Path(root))
+    volumes = ({path.name for path in Path(root, folder).glob("[!.]*.nii.gz")} for folder in ("images", "labels"))
+    names = sorted(name.removesuffix(".nii.gz") for name in set.intersection(*volumes))
+    if not names:
+        raise CrossDError(
+            f"Task04 Hippocampus has the folders images and labels with volumes of the same names, got none in {root}. "
+            "Pass --root its folder."
+        )
     if cases is not None and not 3 <= cases <= len(names):
         raise CrossDError(f"cases must be 3 to {len(names)}, the volumes in {root}, got {cases}.")
     chosen = sorted(np.random.default_rng(seed).permutation(names)[:cases].tolist())
     splits = stratified_split(chosen, [[0]] * len(chosen), check_fractions((0.7, 0.15, 0.15)), seed)
     return dict(zip(chosen, splits, strict=True))
-
-
-def _volumes(root: Path) -> list[str]:
-    def names(folder: str) -> Iterator[str]:
-        for path in (root / folder).glob("*.nii.gz"):
-            if not path.name.startswith("."):
-                yield path.name.removesuffix(".nii.gz")
-
-    found = sorted(set(names("images")) & set(names("labels")))
-    if not found:
-        raise CrossDError(
-            f"Task04 Hippocampus has the folders images and labels with volumes of the same names, got none in {root}. "
-            "Pass --root its folder."
-        )
-    return found

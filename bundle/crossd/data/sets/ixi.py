@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from crossd.data.delimited import read_table
@@ -57,9 +57,6 @@ def find_ixi(
         output_dir: receives `IXI-T1/…` where only the archive is there.
         modalities: channels, of T1, T2 and PD, joined by commas.
         download: get the official files where they are not there.
-
-    Raises:
-        CrossDError: no table, or no subject with all contrasts.
     """
     root = Path(root)
     chosen = [one_of("modality", name.strip(), _CONTRASTS) for name in modalities.split(",")]
@@ -96,19 +93,15 @@ def _files(root: Path, output_dir: Path, contrast: str, download: bool) -> dict[
     """The file of each subject: unpacked ones, else those of the archive."""
     from monai.apps.utils import extractall
 
-    files = _named(root, contrast) or _named(output_dir / f"IXI-{contrast}", contrast)
-    if not files:
-        name = f"IXI-{contrast}.tar"
-        if download or (root / name).is_file():
-            archive = official_file(
-                OfficialFile(f"{_URL}/{name}", name, _MD5[name], FACTS.licence), root, download=download
-            )
-            folder = output_dir / f"IXI-{contrast}"
-            part = folder.with_name(f"{folder.name}.part")  # so that half of an archive is never taken for all of it
-            shutil.rmtree(part, ignore_errors=True)
-            extractall(archive, part, file_type="tar", has_base=False)
-            part.rename(folder)
-            files = _named(output_dir / f"IXI-{contrast}", contrast)
+    folder, name = output_dir / f"IXI-{contrast}", f"IXI-{contrast}.tar"
+    files = _named(root, contrast) or _named(folder, contrast)
+    if not files and (download or (root / name).is_file()):
+        archive = _official(name, root, download)
+        part = folder.with_name(f"{folder.name}.part")  # so that half of an archive is never taken for all of it
+        shutil.rmtree(part, ignore_errors=True)
+        extractall(archive, part, file_type="tar", has_base=False)
+        part.rename(folder)
+        files = _named(folder, contrast)
     if not files:
         raise FACTS.missing(f"IXI002-Guys-0828-{contrast}.nii.gz and so on, or IXI-{contrast}.tar", root)
     return files
@@ -125,42 +118,36 @@ def _table(root: Path, download: bool) -> Path:
             return root / name
     if not download:
         raise FACTS.missing("IXI.xls, or its sheet 'Table' as IXI.csv", root)
-    file = OfficialFile(f"{_URL}/IXI.xls", "IXI.xls", _MD5["IXI.xls"], FACTS.licence)
-    return official_file(file, root, download=True)
+    return _official("IXI.xls", root, download)
+
+
+def _official(name: str, root: Path, download: bool) -> Path:
+    return official_file(OfficialFile(f"{_URL}/{name}", name, _MD5[name], FACTS.licence), root, download=download)
 
 
 def read_sexes(path: str | Path) -> tuple[dict[int, str], list[int]]:
-    """The sex of each subject.
+    """The sex of each subject, `{IXI number: "male" or "female"}`, and the numbers with two different sexes.
 
-    The table has two rows for some subjects. Usually one of them is empty (0 in place of the code) and is passed over;
-    where both have a sex and the two differ, the subject is left out.
+    Some subjects have two rows. Usually one of them is empty (0 in place of the code) and is passed over.
 
     Args:
         path: IXI.xls, or its sheet `Table` saved as CSV.
-
-    Returns:
-        `{IXI number: "male" or "female"}`, and the numbers with two different sexes.
 
     Raises:
         CrossDError: no columns IXI_ID and SEX_ID, or a .xls without the package that reads it.
     """
     path = Path(path)
-    if path.suffix.lower() == ".xls":
-        header, rows = _from_xls(path)
-    else:
-        table = read_table(path, "IXI's table")
-        header, rows = table.columns, table.rows
-    number = next((name for name in header if name.upper() == "IXI_ID"), None)
-    sex = next((name for name in header if name.upper().startswith("SEX_ID")), None)
-    if number is None or sex is None:
-        raise CrossDError(
-            f"IXI's table has the columns IXI_ID and SEX_ID (1=m, 2=f), {path} has {', '.join(header)}. "
-            "Take the sheet 'Table' of IXI.xls."
-        )
+    rows = _from_xls(path) if path.suffix.lower() == ".xls" else read_table(path, "IXI's table").rows
     said: dict[int, set[str]] = defaultdict(set)
     for row in rows:
-        code = _number(row[sex])
-        if (subject := _number(row[number])) is not None and code in _SEXES:
+        named = {name.upper().split(" ")[0]: cell for name, cell in row.items()}
+        if not {"IXI_ID", "SEX_ID"} <= named.keys():
+            raise CrossDError(
+                f"IXI's table has the columns IXI_ID and SEX_ID (1=m, 2=f), {path} has {', '.join(row)}. "
+                "Take the sheet 'Table' of IXI.xls."
+            )
+        subject, code = _number(named["IXI_ID"]), _number(named["SEX_ID"])
+        if subject is not None and code in _SEXES:
             said[subject].add(_SEXES[code])
     return (
         {subject: next(iter(sexes)) for subject, sexes in said.items() if len(sexes) == 1},
@@ -168,7 +155,7 @@ def read_sexes(path: str | Path) -> tuple[dict[int, str], list[int]]:
     )
 
 
-def _from_xls(path: Path) -> tuple[Sequence[str], Sequence[Mapping[str, object]]]:
+def _from_xls(path: Path) -> Iterable[Mapping[str, object]]:
     try:
         import xlrd
     except ImportError as error:
@@ -182,8 +169,7 @@ def _from_xls(path: Path) -> tuple[Sequence[str], Sequence[Mapping[str, object]]
         raise CrossDError(f"IXI.xls is an Excel file, {path} is not ({error}). Download it again.") from error
     sheet = book.sheet_by_name("Table") if "Table" in book.sheet_names() else book.sheet_by_index(0)
     header, *rows = [sheet.row_values(row) for row in range(sheet.nrows)] or [[]]
-    names = [str(name).strip() for name in header]
-    return names, [dict(zip(names, row, strict=False)) for row in rows]
+    return [dict(zip((str(name).strip() for name in header), row, strict=False)) for row in rows]
 
 
 def _number(cell: object) -> int | None:

@@ -36,15 +36,7 @@ _CLASS = re.compile(r"(?<![a-z])(aah|ais|mia)(?![a-z])", re.IGNORECASE)
 
 
 def find_lung_adenocarcinoma(root: str | os.PathLike[str], output_dir: str | os.PathLike[str]) -> Found:
-    """Write every `.npy` below the root as NIfTI.
-
-    Args:
-        root: the unpacked archive.
-        output_dir: receives `images/<class>_<path>.nii.gz`.
-
-    Raises:
-        CrossDError: no files, a file whose path names no class or two, or one that is no volume.
-    """
+    """Write every `.npy` below the root, the unpacked archive, as NIfTI `images/<class>_<path>.nii.gz`."""
     root = Path(root)
     paths = sorted(path for path in root.rglob("*.npy") if not path.name.startswith("."))
     if not paths:

@@ -39,11 +39,7 @@ def find_mosmed(root: str | os.PathLike[str], output_dir: str | os.PathLike[str]
 
     Args:
         root: holds `studies/CT-0` … or the folders CT-0, CT-23 themselves.
-        output_dir: not needed; nothing is written.
         task: "ct0_ct23" (the paper's), "severity" (all five grades) or "covid" (CT-0 or any other).
-
-    Raises:
-        CrossDError: an unknown task, or no studies of two classes.
     """
     classes = TASKS[one_of("task", task, list(TASKS))]
     root = Path(root)

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from crossd.data.delimited import read_table
+from crossd.data.sets.array_files import box_around, save_box, with_labels
 from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
-from crossd.errors import CrossDError
 
 FACTS = DatasetFacts(
     name="ribfrac",
@@ -39,15 +39,9 @@ _KINDS = {1: "displaced", 2: "nondisplaced", 3: "buckle"}
 
 
 def find_ribfrac(root: str | os.PathLike[str], output_dir: str | os.PathLike[str], *, size: int = 64) -> Found:
-    """Cut out the fractures of each scan as NIfTI, each where it lies in the scan.
+    """Cut out the fractures of each scan, cubes of `size` millimetres a side, as NIfTI, each where it lies in the scan.
 
-    Args:
-        root: the unpacked records.
-        output_dir: receives `images/<scan>_<label>.nii.gz`.
-        size: millimetres a side.
-
-    Raises:
-        CrossDError: no CSV, no scans, or a scan and a label map of different shape.
+    The root holds the unpacked records; the files are `images/<scan>_<label>.nii.gz`.
     """
     root = Path(root)
     kinds = _kinds(root)
@@ -61,8 +55,9 @@ def find_ribfrac(root: str | os.PathLike[str], output_dir: str | os.PathLike[str
         split, labels = kinds[scan]
         wanted = {value: _KINDS[code] for value, code in labels.items() if code in _KINDS}
         left_out.update("segmental" if code == 4 else "unknown" for code in labels.values() if code in (4, -1))
-        for value, path in _cut(scan, scans[scan], maps[scan], list(wanted), size, Path(output_dir)).items():
-            cases.append(ReleasedCase((path,), wanted[value], patient=scan, split=split))
+        if wanted:
+            paths = _cut(scans[scan], maps[scan], scan, list(wanted), size, Path(output_dir))
+            cases += [ReleasedCase((path,), wanted[value], scan, split) for value, path in paths.items()]
     notes = [f"{count} {kind} fractures are left out." for kind, count in sorted(left_out.items())]
     if len(ready) < len(kinds):
         notes.append(f"{len(kinds) - len(ready)} scans of the CSV files are not here.")
@@ -77,12 +72,7 @@ def _kinds(root: Path) -> dict[str, tuple[str, dict[int, int]]]:
     codes: dict[str, dict[int, int]] = defaultdict(dict)
     split_of = {}
     for table in tables:
-        read = read_table(table, "RibFrac's info")
-        if not read.rows or read.lacking(("public_id", "label_id", "label_code")):
-            raise CrossDError(
-                f"RibFrac's info has public_id, label_id and label_code, {table} has not. Download it again."
-            )
-        for row in read.rows:
+        for row in read_table(table, "RibFrac's info", needed=("public_id", "label_id", "label_code")).rows:
             if row["public_id"] != "public_id":  # a header in the middle of joined files
                 codes[row["public_id"]][int(row["label_id"])] = int(row["label_code"])
                 split_of[row["public_id"]] = "val" if "-val-" in table.name else "train"
@@ -90,30 +80,16 @@ def _kinds(root: Path) -> dict[str, tuple[str, dict[int, int]]]:
     return {scan: (split_of[scan], codes[scan]) for scan in order}
 
 
-def _cut(scan: str, image: Path, label_map: Path, values: list[int], size: int, output_dir: Path) -> dict[int, Path]:
-    """Write a cube around the centre of each label value, moved so far that it lies inside the scan."""
+def _cut(image: Path, label_map: Path, scan: str, values: list[int], size: int, output_dir: Path) -> dict[int, Path]:
+    """Write a cube around the centre of each label value that is there."""
     import nibabel
 
-    if not values:
-        return {}
-    volume = nibabel.Nifti1Image.from_filename(image)
-    labels = np.asarray(nibabel.Nifti1Image.from_filename(label_map).dataobj)
-    if labels.shape != volume.shape:
-        raise CrossDError(
-            f"A label map has its scan's shape, got {labels.shape} and {volume.shape} for {scan}. Unpack it again."
-        )
+    volume, labels = with_labels(image, label_map)
     whole = nibabel.Nifti1Image(np.asarray(volume.dataobj).astype(np.int16, copy=False), volume.affine)  # read once
-    shape = np.array(volume.shape)
-    extent = np.minimum(np.rint(size / np.array(volume.header.get_zooms()[:3])).astype(int), shape)
+    extent = np.minimum(np.rint(size / np.array(volume.header.get_zooms()[:3])).astype(int), volume.shape)
     paths = {}
     for value in values:
-        where = np.argwhere(labels == value)
-        if not len(where):
-            continue
-        start = np.clip(np.rint(where.mean(0) - (extent - 1) / 2).astype(int), 0, shape - extent)
-        box = tuple(slice(first, first + length) for first, length in zip(start, extent, strict=True))
-        path = output_dir / "images" / f"{scan}_{value:02d}.nii.gz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nibabel.save(whole.slicer[box], path)  # keeps the affine right
-        paths[value] = path
+        if (labels == value).any():
+            path = output_dir / "images" / f"{scan}_{value:02d}.nii.gz"
+            paths[value] = save_box(path, whole, box_around(labels == value, extent), extent)
     return paths

@@ -33,7 +33,10 @@ _FRACTIONS = (0.7, 0.15, 0.15)  # of train, val and test
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set: what is known of it, and `find(root, output_dir, **options) -> Found`."""
+    """A named data set: what is known of it, and `find(root, output_dir, **options) -> Found`.
+
+    It raises a `CrossDError` where options are unknown, or files are missing or not as they were published.
+    """
 
     facts: DatasetFacts
     find: Callable[..., Found]
