@@ -23,6 +23,7 @@ def test_long_names_in_any_script_fit_a_file_system(tmp_path: Path, folder: str)
 
 def test_a_name_that_is_taken_is_passed_over() -> None:
     assert unique_names(["a", "A", "a_2", "a", "a_2"]) == ["a", "A_2", "a_2_2", "a_3", "a_2_3"]
+    assert unique_names(["a/b", "A-b", "a b", "..", "", "c"]) == ["a-b", "A-b_2", "a_b", "case", "case_2", "c"]
 
 
 @pytest.mark.parametrize("name", ["scan_{}", "scan"])

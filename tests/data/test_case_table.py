@@ -7,7 +7,6 @@ import time
 import nibabel as nib
 import pytest
 from crossd.data import LoadImageVolumed, find_cases, write_dicom_series
-from crossd.data.case_names import safe_name, unique_names
 from crossd.data.case_table import read_case_table
 from crossd.errors import CrossDError
 
@@ -78,13 +77,6 @@ def test_columns_and_rows(tmp_path, text, message):
 def test_not_a_text_file(tmp_path):
     with pytest.raises(CrossDError, match=r"must be a readable CSV in UTF-8: .* Save it as CSV \(UTF-8\)"):
         find_cases(table(tmp_path, "image\nKöln.nii\n", "latin-1"))
-
-
-def test_names():
-    assert unique_names(["a/b", "A-b", "a b", "..", "", "c"]) == ["a-b", "A-b_2", "a_b", "case", "case_2", "c"]
-    long = [safe_name("x" * 300), safe_name("x" * 299 + "y")]
-    assert max(map(len, long)) <= 100
-    assert len(set(long)) == 2
 
 
 def test_thousands_of_named_cases_take_no_time(tmp_path):

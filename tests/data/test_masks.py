@@ -11,14 +11,8 @@ from crossd.data.masks import LoadMaskd, read_mask
 from crossd.data.reading import read_volume
 from crossd.errors import CrossDError
 
-CARD = {
-    "channels": ["image"],
-    "plane": "axial",
-    "spacing": None,
-    "intensity": {"mode": "range"},
-    "mean": 0.0,
-    "std": 1.0,
-}
+CARD = {"channels": ["image"], "plane": "axial", "spacing": None, "mean": 0.0, "std": 1.0}
+CARD |= {"intensity": {"mode": "range"}}
 ORIENTATIONS = [np.diag([1.0, 1, 1, 1]), np.diag([-1.0, 1, -2, 1]), np.eye(4)[[2, 0, 1, 3]] * 1.5]
 
 

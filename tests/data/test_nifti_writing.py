@@ -9,15 +9,8 @@ from crossd.data import preprocessing
 from crossd.data.nifti import axial_to_stored, write_nifti
 from crossd.errors import CrossDError
 
-CARD_INPUT = {
-    "channels": ["image"],
-    "plane": "axial",
-    "spacing": None,
-    "roi_size": [16, 16, 16],
-    "intensity": {"mode": "window", "lower": 0, "upper": 255},
-    "mean": 0.0,
-    "std": 1.0,
-}
+CARD_INPUT = {"channels": ["image"], "plane": "axial", "spacing": None, "mean": 0.0, "std": 1.0}
+CARD_INPUT |= {"intensity": {"mode": "window", "lower": 0, "upper": 255}}
 
 
 @pytest.fixture

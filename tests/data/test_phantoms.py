@@ -7,7 +7,7 @@ import pytest
 from crossd.data.phantoms import vessel_phantom
 from crossd.errors import CrossDError
 
-SEEDS = range(8)
+SEEDS = range(12)
 
 
 @pytest.fixture(scope="module")

@@ -14,15 +14,8 @@ from crossd.errors import CrossDError
 from monai.data import DataLoader, Dataset, MetaTensor, PersistentDataset
 from monai.transforms import Invertd
 
-CARD = {
-    "channels": ["image"],
-    "plane": "axial",
-    "spacing": None,
-    "roi_size": [16, 16, 16],
-    "intensity": {"mode": "window", "lower": -200.0, "upper": 300.0},
-    "mean": 0.25,
-    "std": 0.5,
-}
+CARD = {"channels": ["image"], "plane": "axial", "spacing": None, "mean": 0.25, "std": 0.5}
+CARD |= {"intensity": {"mode": "window", "lower": -200.0, "upper": 300.0}}
 
 
 def save(path, volume, voxel_to_world):

@@ -8,14 +8,8 @@ import pytest
 from crossd.data import find_cases, preprocessing, read_volume
 from crossd.data.dicom.pixels import read_pixels
 
-CARD = {
-    "channels": ["image"],
-    "plane": "axial",
-    "spacing": [4.0, 4.0, 4.0],
-    "intensity": {"mode": "percentile", "lower": 0.5, "upper": 99.5},
-    "mean": 0.0,
-    "std": 1.0,
-}
+CARD = {"channels": ["image"], "plane": "axial", "spacing": [4.0, 4.0, 4.0], "mean": 0.0, "std": 1.0}
+CARD |= {"intensity": {"mode": "percentile", "lower": 0.5, "upper": 99.5}}
 
 
 @pytest.fixture

@@ -26,6 +26,10 @@ class Table:
     lines: tuple[int, ...]  # of each row in the file
     widths: tuple[int, ...]  # how many cells each row has
 
+    def lacking(self, columns: Iterable[str]) -> list[str]:
+        """Which of some columns are not there."""
+        return [name for name in columns if name not in self.columns]
+
     def refuse(self, rule: str, wrong: Sequence[tuple[int, str]], remedy: str) -> None:
         """Raise a `CrossDError` that names the line of every wrong row, `(index, what is wrong)`, if there is one."""
         if wrong:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -19,16 +19,7 @@ import numpy as np
 from crossd.errors import CrossDError
 
 # What zipfile, zlib and numpy raise for damaged bytes, an unknown method of packing, or an archive with a password.
-_DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    ValueError,
-    RuntimeError,
-    struct.error,
-    tokenize.TokenError,
-)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, struct.error, TokenError)
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def _of_files(path: Path, series: Any, tilt: str) -> list[dict[str, Any]]:
 def _splits(path: Path) -> list[str] | None:
     """The column `split` of a list, row by row as `find_cases` has them; None where there is none."""
     table = read_table(path, "A list of cases", lower=True)
-    return [row["split"].lower() for row in table.rows] if "split" in table.columns else None
+    return None if table.lacking(["split"]) else [row["split"].lower() for row in table.rows]
 
 
 def _of_arrays(path: Path) -> list[dict[str, Any]]:

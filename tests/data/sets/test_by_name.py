@@ -9,30 +9,6 @@ import pytest
 from crossd.data.sets import DATASETS, prepare_datalist
 from crossd.errors import CrossDError
 
-PAPER = {  # arXiv 2411.02441v4, Table V, and those of Table IV that have a name here
-    "brats21": (585, (3, 96, 96, 96), (0, 22016), 2),
-    "busv": (186, (1, 96, 96, 96), (0, 255), 2),
-    "fracturemnist3d": (1370, (1, 64, 64, 64), (0, 255), 3),
-    "lung-adenocarcinoma": (1050, (1, 128, 128, 128), (-1450, 3879), 3),
-    "mosmed": (200, (1, 128, 128, 64), (0, 1), 2),
-    "synapsemnist3d": (1759, (1, 64, 64, 64), (0, 255), 2),
-    "vesselmnist3d": (1908, (1, 64, 64, 64), (0, 255), 2),
-    "ixi": (561, (2, 160, 192, 224), (0, 255), 2),
-    "bloodmnist": (17092, (224, 224, 3), (0, 255), 8),
-    "breastmnist": (780, (224, 224, 1), (0, 255), 2),
-    "dermamnist": (10015, (224, 224, 3), (0, 255), 7),
-    "organcmnist": (23582, (224, 224, 1), (0, 255), 11),
-    "organsmnist": (25211, (224, 224, 1), (0, 255), 11),
-    "pneumoniamnist": (5856, (224, 224, 1), (0, 255), 2),
-}
-
-
-@pytest.mark.parametrize("name", PAPER)
-def test_the_papers_tables_are_stated(name):
-    row = DATASETS[name].facts.paper
-    assert (row.count, row.size, row.value_range, row.classes) == PAPER[name]
-    assert row.classes == len(DATASETS[name].facts.class_names)
-
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_set_says_how_to_get_it(name):
@@ -43,6 +19,7 @@ def test_every_set_says_how_to_get_it(name):
     message = str(facts.missing("something", "somewhere"))
     assert facts.get in message
     assert f"Official address: {facts.address}" in message
+    assert facts.paper is None or facts.paper.classes == len(facts.class_names)
 
 
 def test_refused(tmp_path):
