@@ -81,6 +81,21 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """What was chosen, fitted: a layer, features of the candidate's sets side by side → logits."""
+
+    choice: Choice
+    head: Linear
+
+    def logits(self, cases: Labelled) -> Array:
+        """`(cases, classes)`."""
+        return self.head(cases.rows(self.choice.candidate.sets))
+
+
+Groups = Mapping[str, Sequence[Candidate]]
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How it is chosen.
 
@@ -100,45 +115,52 @@ class Recipe:
     repeats: int = 3
     seed: int = 0
 
-    def choose(self, cases: Labelled, candidates: Sequence[Candidate]) -> Choice:
-        """Choose by the likelihood of cases that each regression has not seen, grouped by patient."""
+    def choose(self, cases: Labelled, groups: Groups) -> dict[str, Choice]:
+        """Choose in each group by the likelihood of cases that each regression has not seen, grouped by patient."""
+        candidates = {one.name: one for group in groups.values() for one in group}
+        scores = {name: np.zeros(len(self.strengths)) for name in candidates}
         repeats = self.repeats if len(cases) < SMALL else 1
-        scores = np.zeros((len(candidates), len(self.strengths)))
         for repeat in range(repeats):
-            recipe = replace(self, seed=self.seed + repeat)
-            logits = np.zeros((*scores.shape, *cases.targets.shape))
-            for training, held_out in recipe.parts(cases):
+            said = {name: np.zeros((len(self.strengths), *cases.targets.shape)) for name in candidates}
+            for training, held_out in replace(self, seed=self.seed + repeat).parts(cases):
                 seen, unseen = cases.take(training), cases.take(held_out)
-                for row, candidate in zip(logits, candidates, strict=True):
+                for name, candidate in candidates.items():
                     heads = candidate.heads(seen, self.strengths, self.task, self.class_weights)
-                    for found, head in zip(row, heads, strict=True):
-                        found[held_out] = head(unseen.rows(candidate.sets))
-            scores += [[self._score(found, cases.targets) for found in row] for row in logits]
-        scores /= repeats
-        best = {one.name: float(row.max()) for one, row in zip(candidates, scores, strict=True)}
-        row, column = np.unravel_index(scores.argmax(), scores.shape)
-        return Choice(candidates[int(row)], self.strengths[int(column)], best)
+                    for logits, head in zip(said[name], heads, strict=True):
+                        logits[held_out] = head(unseen.rows(candidate.sets))
+            for name, found in said.items():
+                scores[name] += [self._score(logits, cases.targets) / repeats for logits in found]
+        return {name: self._best(group, scores) for name, group in groups.items()}
 
-    def fit(self, cases: Labelled, candidates: Sequence[Candidate]) -> tuple[Choice, Linear]:
-        """Choose, and fit what was chosen on all of these cases."""
-        choice = self.choose(cases, candidates)
-        return choice, choice.candidate.heads(cases, [choice.strength], self.task, self.class_weights)[0]
+    def _best(self, group: Sequence[Candidate], scores: Mapping[str, Array]) -> Choice:
+        best = {one.name: float(scores[one.name].max()) for one in group}
+        winner = max(group, key=lambda one: best[one.name])
+        return Choice(winner, self.strengths[int(scores[winner.name].argmax())], best)
+
+    def fit(self, cases: Labelled, groups: Groups) -> dict[str, Fit]:
+        """Choose in each group, and fit what was chosen on all of these cases."""
+        chosen = self.choose(cases, groups)
+        return {
+            name: Fit(one, one.candidate.heads(cases, [one.strength], self.task, self.class_weights)[0])
+            for name, one in chosen.items()
+        }
 
     def nested(
-        self, cases: Labelled, candidates: Sequence[Candidate], done: Callable[[], None] = lambda: None
-    ) -> tuple[Array, list[Choice]]:
-        """Probabilities `(cases, classes)`, each case's from a fit, and a choice, that has not seen its patient.
+        self, cases: Labelled, groups: Groups, done: Callable[[], None] = lambda: None
+    ) -> dict[str, tuple[Array, list[Choice]]]:
+        """Of each group probabilities `(cases, classes)`, each case's from a fit, and a choice, that has not seen its
+        patient; and these choices.
 
         Args:
             done: called after each outer fold.
         """
-        found, choices = np.zeros(cases.targets.shape), []
+        found: dict[str, tuple[Array, list[Choice]]] = {name: (np.zeros(cases.targets.shape), []) for name in groups}
         for training, held_out in self.parts(cases):
-            choice, head = self.fit(cases.take(training), candidates)
-            found[held_out] = self.probabilities(head(cases.take(held_out).rows(choice.candidate.sets)))
-            choices.append(choice)
+            for name, fit in self.fit(cases.take(training), groups).items():
+                found[name][0][held_out] = self.probabilities(fit.logits(cases.take(held_out)))
+                found[name][1].append(fit.choice)
             done()
-        return found, choices
+        return found
 
     def parts(self, cases: Labelled) -> Iterator[tuple[Array, Array]]:
         """Training and held-out cases of each fold: no patient is in both, classes are shared out alike."""
@@ -182,7 +204,7 @@ def patients_of_classes(targets: Array, patients: Sequence[str]) -> list[set[str
     >>> [sorted(found) for found in patients_of_classes(np.array([[1, 0], [1, 0], [0, 1]]), ["a", "a", "b"])]
     [['a'], ['b']]
     """
-    return [{patients[index] for index in np.flatnonzero(column)} for column in targets.T]
+    return [{patients[int(index)] for index in np.flatnonzero(column)} for column in targets.T]
 
 
 def each_and_all(

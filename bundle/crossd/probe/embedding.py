@@ -118,7 +118,7 @@ def embed(
     if unknown := [name for name in shown if name not in SHOWN]:
         raise CrossDError(f"embed takes {', '.join(SHOWN)} of a card's input; got {', '.join(unknown)}. Correct it.")
     cases = [case for case in find_cases(images, series, tilt) if not case.get("skipped")]
-    reading = {"series": series, "tilt": tilt, "volume": volume}
+    reading: dict[str, Any] = {"series": series, "tilt": tilt, "volume": volume}
     readable = [case for case in cases if case.get("error") is None]
     if not readable:
         raise CrossDError(

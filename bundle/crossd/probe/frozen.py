@@ -120,7 +120,8 @@ def usual_spacing(
     images = [case.image for case in (dataset[index] for index in range(len(dataset))) if case.image is not None]
     if not images:
         raise CrossDError(
-            f"Some case must be readable, got none of {len(chosen)} that were tried: {dataset[0].error}. Correct --images."
+            f"Some case must be readable, got none of {len(chosen)} that were tried: {dataset[0].error}. Correct "
+            "--images."
         )
     known = [_voxel(image) for image in images if image.meta.get("has_affine", True)]
     return None if not known else [float(f"{step:.4g}") for step in np.median(known, axis=0)]

@@ -100,8 +100,8 @@ def column_features(
     table = read_label_table(labels, task, classes)
     if absent := table.lacking(columns):
         raise CrossDError(
-            f"Columns of a baseline must be in the labels, got no {', '.join(map(repr, absent))} in {labels}, which has "
-            f"{', '.join(map(repr, table.columns))}. Correct --columns."
+            f"Columns of a baseline must be in the labels, got no {', '.join(map(repr, absent))} in {labels}, which "
+            f"has {', '.join(map(repr, table.columns))}. Correct --columns."
         )
     empty = [(i, f"no {name}") for i, row in enumerate(table.rows) for name in columns if not row[name]]
     table.refuse("Every case needs a value in the columns of the baseline", empty, "Fill it, or leave out the column.")

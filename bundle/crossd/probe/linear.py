@@ -21,9 +21,8 @@ ClassWeights = str | Sequence[float] | None
 class Linear:
     """`x ↦ x · weightᵀ + bias`, as `torch.nn.Linear` has it: `(cases, inputs)` → `(cases, outputs)`.
 
-    >>> shift = Linear.standardising(np.array([[0.0, 1.0], [2.0, 1.0]]))
-    >>> shift(np.array([[2.0, 1.0]])).tolist()
-    [[1.0, 0.0]]
+    >>> Linear(np.array([[2.0, 0.0]]), np.array([1.0]))(np.array([[3.0, 5.0]])).tolist()
+    [[7.0]]
     """
 
     weight: Array
@@ -32,19 +31,9 @@ class Linear:
     def __call__(self, rows: Array) -> Array:
         return np.asarray(rows @ self.weight.T + self.bias)
 
-    def after(self, first: Linear) -> Linear:
-        """Both in one, `first` first."""
-        return Linear(self.weight @ first.weight, self.weight @ first.bias + self.bias)
-
-    @classmethod
-    def standardising(cls, rows: Array) -> Linear:
-        """Each feature minus its mean, divided by its standard deviation; as vectors, `weight` is diagonal."""
-        mean, spread = mean_and_spread(rows)
-        return cls(np.diag(1 / spread), -mean / spread)
-
 
 def mean_and_spread(rows: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of each feature, the latter `LEAST_SPREAD` of their median at least, 1 where all are 0.
+    """Mean and standard deviation of each feature; the latter `LEAST_SPREAD` of their median at least, or 1 for none.
 
     >>> mean_and_spread(np.array([[0.0, 3.0], [2.0, 3.0]]))[1].tolist()
     [1.0, 1.0]

@@ -72,7 +72,7 @@ def probe_card(
 def probe_scope(
     seen: Sequence[Seen], views: Sequence[str], training: Sequence[int], held_out: Sequence[int]
 ) -> Scope | None:
-    """What labelled cases look like, with limits set by those of a fold; None, with a warning, where they are too few."""
+    """What labelled cases look like, with limits set by one fold; None, with a warning, where there are too few."""
 
     def figures(cases: Sequence[int]) -> list[dict[str, Any]]:
         return [{**seen[case].figures, "features": seen[case].normalised(views).numpy()} for case in cases]

@@ -152,7 +152,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         f"<tr{' class=first' if number == 0 else ''}>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>"
         for number, row in enumerate(rows)
     )
-    return f'<div class="wide-table"><table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    table = f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="wide-table">{table}</div>'
 
 
 def _plot(path: Path, name: str) -> str:

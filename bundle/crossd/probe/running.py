@@ -16,11 +16,10 @@ from crossd.data.delimited import write_table
 from crossd.errors import CrossDError
 from crossd.evaluation import Predictions, evaluate
 from crossd.options import Options
-from crossd.probe.choosing import Candidate, Choice, Labelled, Recipe, each_and_all, patients_of_classes
+from crossd.probe.choosing import Candidate, Choice, Fit, Labelled, Recipe, each_and_all, patients_of_classes
 from crossd.probe.features import FrozenFeatures, Seen
 from crossd.probe.frozen import Frozen, frozen_network
 from crossd.probe.labelled import column_features, labelled_cases, one_hot
-from crossd.probe.linear import Linear
 from crossd.probe.model_file import probe_card, probe_network, probe_scope, write_model
 from crossd.probe.page import write_page
 from crossd.probe.scoring import auc_ahead, figure, predictions_of
@@ -159,13 +158,15 @@ class _Probe:
         self.recipe = Recipe(
             options.task, options.class_weights, options.folds, options.strengths, options.repeats, options.seed
         )
-        self.views = each_and_all([*seen[0].views], pools, options.components)
-        self.trivial = each_and_all(KINDS)
+        trivial = each_and_all(KINDS)
+        self.groups = {"probe": each_and_all([*seen[0].views], pools, options.components), "trivial": trivial}
+        self.groups |= {one.name: [one] for one in trivial[: len(KINDS)]}
         sets = {**rows_of([one.views for one in seen]), **rows_of([one.trivial for one in seen])}
         if options.columns:
             sets["columns"] = column_features(
                 options.columns, options.images, str(options.labels), options.task, names, cases
             )
+            self.groups["columns"] = [Candidate(("columns",))]
         self.labelled = Labelled(
             sets, one_hot([case["label"] for case in cases], len(names)), [case["patient"] for case in cases]
         )
@@ -174,37 +175,30 @@ class _Probe:
 
     def run(self) -> str:
         """Measure, fit the model on all training cases, write, and say what was found."""
-        contests = self._contests()
-        choice, head = self.recipe.fit(self.labelled.take(self.training), self.views)
+        training = self.labelled.take(self.training)
+        if self.test:
+            fits = self.recipe.fit(training, self.groups)
+            test = self.labelled.take(self.test)
+            said = {name: (self.recipe.probabilities(fit.logits(test)), [fit.choice]) for name, fit in fits.items()}
+        else:
+            folds = self.recipe.fold_count(training)
+            with tqdm(total=folds + 1, desc="choosing and measuring") as progress:
+                said = self.recipe.nested(training, self.groups, progress.update)
+                fits = self.recipe.fit(training, {"probe": self.groups["probe"]})
+                progress.update()
+        contests = {name: self._contest(*found) for name, found in said.items()}
         finding = self._finding(contests)
-        said = verdict(finding)
+        words = verdict(finding)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._write_model(choice, head, contests["probe"])
+        self._write_model(fits["probe"], contests["probe"])
         write_datalist(self.folder / "datalist.csv", self.cases, self.names)
         about = {"Weights": self.frozen.weights["weights"], "Measured": finding.measured}
-        write_page(self.folder, said, contests, choice, finding, about)
-        logger.info("written to %s\n%s", self.folder, said)
-        return said
+        write_page(self.folder, words, contests, fits["probe"].choice, finding, about)
+        logger.info("written to %s\n%s", self.folder, words)
+        return words
 
-    def _contests(self) -> dict[str, Contest]:
-        """The probe first, then the trivial baselines: the one that is chosen among them, and each."""
-        entered: dict[str, Sequence[Candidate]] = {"probe": self.views, "trivial": self.trivial}
-        entered |= {one.name: [one] for one in self.trivial[: len(KINDS)]}
-        if self.options.columns:
-            entered["columns"] = [Candidate(("columns",))]
-        folds = 1 if self.test else self.recipe.fold_count(self.labelled)
-        with tqdm(total=folds * len(entered), desc="choosing and measuring") as progress:
-            return {name: self._contest(candidates, progress.update) for name, candidates in entered.items()}
-
-    def _contest(self, candidates: Sequence[Candidate], done: Any) -> Contest:
-        if self.test:
-            choice, head = self.recipe.fit(self.labelled.take(self.training), candidates)
-            rows = self.labelled.take(self.test).rows(choice.candidate.sets)
-            probabilities, choices, measured = self.recipe.probabilities(head(rows)), [choice], self.test
-            done()
-        else:
-            probabilities, choices = self.recipe.nested(self.labelled, candidates, done)
-            measured = list(range(len(self.cases)))
+    def _contest(self, probabilities: np.ndarray, choices: Sequence[Choice]) -> Contest:
+        measured = self.test or self.training
         cases, targets = [self.cases[number] for number in measured], self.labelled.targets[measured]
         predictions = predictions_of(cases, probabilities, targets, self.names, self.options.task)
         return Contest(predictions, choices, evaluate(predictions, self.options.bootstrap_samples))
@@ -228,12 +222,12 @@ class _Probe:
             measured="the test cases" if self.test else f"{len(probe.choices)} outer folds",
         )
 
-    def _write_model(self, choice: Choice, head: Linear, probe: Contest) -> None:
-        views, o = choice.candidate.sets, self.options
+    def _write_model(self, fit: Fit, probe: Contest) -> None:
+        views, o = fit.choice.candidate.sets, self.options
         training, held_out = next(iter(self.recipe.parts(self.labelled.take(self.training))))
         numbers = np.array(self.training)
         scope = probe_scope(self.seen, views, numbers[training].tolist(), numbers[held_out].tolist())
         metrics = {name: probe.report["metrics"][name] for name in ("auc", "balanced_accuracy")}
         data = Path(str(o.labels)).name
         card = probe_card(self.frozen, views, o.task, self.names, o.negative_class, data, metrics, scope)
-        write_model(self.folder / "model.pt", probe_network(self.frozen, views, head), card)
+        write_model(self.folder / "model.pt", probe_network(self.frozen, views, fit.head), card)

@@ -17,8 +17,10 @@ def predictions_of(
     cases: Sequence[Mapping[str, Any]], probabilities: np.ndarray, targets: np.ndarray, names: Sequence[str], task: str
 ) -> Predictions:
     """Probabilities and targets `(cases, classes)` of cases, as `crossd.evaluation` takes them."""
-    listed = ([str(case[key]) for case in cases] for key in ("case", "patient", "source"))
-    return Predictions(*listed, torch.from_numpy(probabilities), torch.from_numpy(targets), list(names), task)
+    called, patients, sources = ([str(case[key]) for case in cases] for key in ("case", "patient", "source"))
+    return Predictions(
+        called, patients, sources, torch.from_numpy(probabilities), torch.from_numpy(targets), list(names), task
+    )
 
 
 def figure(report: Mapping[str, Any], name: str = "auc") -> Figure:
@@ -31,9 +33,9 @@ def auc_ahead(one: Predictions, other: Predictions, samples: int = 1000, seed: i
     """The AUC of one minus that of another on the same cases; the bootstrap draws patients for both together.
 
     >>> cases = [{"case": str(i), "patient": str(i), "source": ""} for i in range(8)]
-    >>> targets, right = np.eye(2)[[0, 1] * 4], np.eye(2)[[0, 1] * 4]
-    >>> said = [predictions_of(cases, rows, targets, ["a", "b"], "multiclass") for rows in (right, np.full((8, 2), 0.5))]
-    >>> str(auc_ahead(*said))
+    >>> targets = right = np.eye(2)[[0, 1] * 4]
+    >>> others = targets, ["a", "b"], "multiclass"
+    >>> str(auc_ahead(*(predictions_of(cases, rows, *others) for rows in (right, np.full((8, 2), 0.5)))))
     '0.50 (95 % 0.50 to 0.50)'
     """
 

@@ -1,4 +1,4 @@
-"""What a volume shows without any network: how bright, how large, of which shape. A probe has to be better than that."""
+"""What a volume shows without any network: how bright, how large, of which shape. A probe has to be better."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def trivial_features(image: MetaTensor, card_input: Mapping[str, Any]) -> dict[s
     )
     volume = (image.as_tensor().float().cpu() * std + mean).clamp(0, 1)
     spacing = image.affine[:3, :3].double().norm(dim=0).cpu().numpy()
-    size = [min(side, LARGEST) for side in volume.shape[1:]]
-    small = adaptive_avg_pool3d(volume, size)
+    size = tuple(min(side, LARGEST) for side in volume.shape[1:])
+    small = adaptive_avg_pool3d(volume, size)  # type: ignore[arg-type]
     steps = spacing * np.array(volume.shape[1:]) / size
     found = {
         "histogram": [_histogram(channel) for channel in volume],

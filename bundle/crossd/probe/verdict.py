@@ -74,8 +74,8 @@ def verdict(finding: Finding) -> str:
     )
     said = {
         "none": f"No signal was found: AUC {f.auc} {where}, which chance can give.",
-        "trivial": f"The trivial baseline wins: AUC {f.trivial_auc} by {f.trivial} alone, {f.auc} by the frozen network "
-        f"{where} (difference {difference}).",
+        "trivial": f"The trivial baseline wins: AUC {f.trivial_auc} by {f.trivial} alone, {f.auc} by the frozen "
+        f"network {where} (difference {difference}).",
         "level": f"There is a signal: AUC {f.auc} {where}. It is not told from {baseline}: difference {difference}.",
         "ahead": f"There is a signal: AUC {f.auc} {where}. It is ahead of {baseline}: difference {difference}.",
     }[found]
