@@ -81,4 +81,4 @@ def test_a_case_that_cannot_be_read_ends_nothing(features, tmp_path):
 
 def test_the_usual_spacing_is_the_median_of_those_that_have_one(volumes):
     card_input = {"channels": ["image"], "plane": "axial", "intensity": {"mode": "range"}, "mean": 0.0, "std": 1.0}
-    assert usual_spacing(find_cases(volumes), card_input, READING) == [1.0, 1.5, 1.0]
+    assert usual_spacing(find_cases(volumes), card_input, READING) == [1.5, 1.0, 1.0]
