@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from monai.data import MetaTensor
 
-import crossd
 from crossd.cards.from_data import channel_names
 from crossd.cards.from_weights import base_card, card_of, is_none
-from crossd.checkpoints import read_checkpoint
+from crossd.checkpoints import load_pretrained, read_checkpoint
 from crossd.checkpoints.find_weights import entry_of, weights_path
 from crossd.data import preprocessing
 from crossd.errors import CrossDError
@@ -92,7 +91,7 @@ def frozen_network(
     about = {"weights": "none"}
     if not is_none(weights):
         path, known = weights_path(str(weights)), entry_of(weights)
-        report = crossd.load_pretrained(network, path if known is None else str(weights), fill=fill)
+        report = load_pretrained(network, path if known is None else str(weights), fill=fill)
         logger.info("%s\n%s", weights, report)
         about = {"weights": path.name if known is None else known.name, "sha256": sha256(path)}
     return Frozen(network.eval(), arguments, seen, about)
