@@ -32,7 +32,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"ssl", "segmentation"},  # runs of their own, by the parts of training: how they are resumed, seeded and shared
     {"report", "export", "pictures"},
     {"plan"},
-    {"case_run"},  # the inference of a bundle, made of the parts of all of these
+    {"case_run", "probe"},  # the inference of a bundle, and a regression on frozen features: parts of all of these
     {"serve"},  # its log tells reasons as the report does, without names
     {"cli"},
 ]
@@ -48,6 +48,7 @@ SCRIPTS_ARROW = [  # of packages below scripts, right of the whole library; scri
         "benchmarks.evidence",
         "benchmarks.scope",
     },
+    {"benchmarks.probe"},  # the draws of transfer
     {"benchmarks.receiving"},  # the small model of many_cases, and how that looks at a process
     {"maintain"},
 ]
@@ -59,6 +60,8 @@ HEAVY = (
     "torch.utils.tensorboard",
     "scipy.stats",
     "highdicom",
+    "sklearn",
+    "pyarrow",
 )  # seconds each: import where used
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = ROOT / "scripts"

@@ -64,6 +64,7 @@ class Trained:
 
 Forward = Callable[[Tensor], Tensor]
 TOLERANCE = 1e-4  # of logits; float32 sums in another order differ by about 1e-6 of their size
+WHOLE = (64, 64, 64)  # an example of what a model of whole volumes sees
 
 
 def examples(card_input: dict[str, Any]) -> list[Tensor]:
@@ -80,7 +81,7 @@ def examples(card_input: dict[str, Any]) -> list[Tensor]:
     >>> [tuple(volume.shape) for volume in examples(window)]
     [(1, 1, 64, 64, 32), (2, 1, 36, 24, 24), (3, 1, 27, 51, 17)]
     """
-    channels, roi = len(card_input["channels"]), [int(size) for size in card_input["roi_size"]]
+    channels, roi = len(card_input["channels"]), [int(size) for size in card_input["roi_size"] or WHOLE]
     depth, height, width = (max(8, min(size, 48)) for size in roi)
     uneven = (depth * 3 // 4, height // 2, width * 3 // 4)
     odd = (depth // 2 + 3, height + 3, width // 2 + 1)

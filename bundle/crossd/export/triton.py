@@ -44,7 +44,7 @@ def config_pbtxt(card: dict[str, Any], name: str) -> str:
     """
     check_name(name)
     channels, classes = card["input"]["channels"], card["class_names"]
-    window = "×".join(map(str, card["input"]["roi_size"]))
+    window = "×".join(map(str, card["input"]["roi_size"] or ["any"] * 3))
     said = f"A window has {window} voxels (depth, height, width), channels {', '.join(channels)}; logits are of "
     return f"""# {_line(said + ", ".join(classes))}.
 name: "{name}"
