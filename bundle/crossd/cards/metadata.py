@@ -52,7 +52,7 @@ def metadata_from_card(card: Mapping[str, Any], weights: Path, bundle: Mapping[s
 
 def _data_format(card: Mapping[str, Any], dims: int) -> dict[str, Any]:
     seen, names = card["input"], card["class_names"]
-    count, window = len(seen["channels"]), list(seen["roi_size"])[-dims:]
+    count, window = len(seen["channels"]), (seen["roi_size"] or ["*"] * 3)[-dims:]
     means, stds = (value if isinstance(value, list) else [value] * count for value in (seen["mean"], seen["std"]))
     pairs = list(zip(means, stds, strict=True))
     image = {
@@ -63,7 +63,7 @@ def _data_format(card: Mapping[str, Any], dims: int) -> dict[str, Any]:
         "spatial_shape": window,
         "dtype": "float32",
         "value_range": [min((0 - m) / s for m, s in pairs), max((1 - m) / s for m, s in pairs)],
-        "is_patch_data": True,
+        "is_patch_data": seen["roi_size"] is not None,
         "channel_def": {str(index): name for index, name in enumerate(seen["channels"])},
     }
     segments = card["task"] == SEGMENTATION

@@ -82,7 +82,7 @@ def slices(x: Tensor, axis: int, step: int = 1, most: int = 1000) -> Tensor:
     >>> slices(torch.rand(2, 1, 4, 5, 6), axis=1, step=2).shape
     torch.Size([2, 3, 1, 4, 6])
     """
-    index = torch.tensor(slice_indices(x.shape[2 + axis], step, most), device=x.device)
+    index = torch.tensor(slice_indices(int(x.shape[2 + axis]), step, most), device=x.device)
     return x.index_select(2 + axis, index).movedim(2 + axis, 1)
 
 
@@ -122,8 +122,10 @@ def turn(x: Tensor, direction: Sequence[float], spacing: Sequence[float], backgr
     >>> turn(volume, (0, 1, 0), (1, 1, 1))[0, 0, :, 2, 2].round().tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    matrix = torch.from_numpy(_sampling(x.shape[2:], direction, spacing)).to(x)
-    grid = F.affine_grid(matrix.expand(len(x), 3, 4), list(x.shape), align_corners=False)
+    shape = [int(length) for length in x.shape[2:]]
+    matrix = torch.from_numpy(_sampling(shape, direction, spacing)).to(x)
+    grid = F.affine_grid(matrix[None], [1, 1, *shape], align_corners=False)
+    grid = grid.expand(x.shape[0], *grid.shape[1:])
     return F.grid_sample(x - background, grid, align_corners=False) + background
 
 

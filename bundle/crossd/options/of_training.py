@@ -73,7 +73,7 @@ TRAIN = (
     *SCORED,
     PLANE,
     SPACING,
-    ROI_SIZE,
+    replace(ROI_SIZE, optional=True, help="window, voxels, depth height width; null: the whole volume"),
     INTENSITY,
     *NORMALISATION,
     replace(CLASSIFIER, default="@net", item=True),

@@ -67,7 +67,9 @@ def _input(seen: dict[str, Any]) -> str:
     parts += [f"{seen['plane']} slices"] if seen.get("plane") else []
     spacing = seen.get("spacing")
     parts += [f"voxels of {_by(spacing)} mm" if spacing else "voxels as they are"]
-    parts += [f"windows of {_by(seen['roi_size'])} voxels"] if seen.get("roi_size") else []
+    if "roi_size" in seen:
+        roi_size = seen["roi_size"]
+        parts += ["whole volumes" if roi_size is None else f"windows of {_by(roi_size)} voxels"]
     intensity = seen.get("intensity") or {}
     limits = f"{_number(intensity.get('lower'))} to {_number(intensity.get('upper'))}"
     grey = {"window": f"grey values {limits}", "percentile": f"grey values from percentile {limits}"}
