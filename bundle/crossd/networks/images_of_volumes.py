@@ -82,7 +82,8 @@ def slices(x: Tensor, axis: int, step: int = 1, most: int = 1000) -> Tensor:
     >>> slices(torch.rand(2, 1, 4, 5, 6), axis=1, step=2).shape
     torch.Size([2, 3, 1, 4, 6])
     """
-    index = torch.tensor(slice_indices(int(x.shape[2 + axis]), step, most), device=x.device)
+    index = torch.tensor(slice_indices(int(x.shape[2 + axis]), step, most))
+    index = index.to(x).long()  # by way of `x`, so that a traced program has it wherever `x` is
     return x.index_select(2 + axis, index).movedim(2 + axis, 1)
 
 

@@ -24,13 +24,13 @@ def resize(x: Tensor, size: int, spacing: Sequence[float]) -> Tensor:
     >>> resize(torch.rand(1, 1, 12, 90, 90), 48, (10, 1.5, 1.5)).shape
     torch.Size([1, 1, 43, 48, 48])
     """
-    axes = range(-len(spacing), 0)
+    axes, last = range(x.ndim - len(spacing), x.ndim), x.ndim - 1
     extent = [int(x.shape[axis]) * float(step) for axis, step in zip(axes, spacing, strict=True)]
     for axis, side in zip(axes, extent, strict=True):
         length, wanted = int(x.shape[axis]), max(1, round(size * side / max(extent)))
         if length != wanted:
             weights = interpolation(length, wanted).to(x)
-            x = (x.movedim(axis, -1) @ weights.T).movedim(-1, axis)
+            x = (x.movedim(axis, last) @ weights.T).movedim(last, axis)
     return x
 
 
