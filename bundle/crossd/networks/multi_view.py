@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crossd.errors import CrossDError, one_of
 from crossd.networks.classifiers import build_classifier
-from crossd.networks.images_of_volumes import KINDS, projections, slice_indices, slices, square_axes, turn
+from crossd.networks.images_of_volumes import KINDS, along_axis, projections, slice_indices, slices, square_axes
 from crossd.networks.images_of_volumes import directions as looking_along
 from crossd.networks.resizing import resize
 from crossd.networks.tied import add_shared, check_twins, drop_shared, shared, tie, tie_again
@@ -137,9 +137,12 @@ class MultiView(nn.Module):
 
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, and `(batch, features)` of all views from the same pass, those of a view divided by their length."""
-        seen = list(self.view_features(x).values())
-        logits: Tensor = self.fc(torch.cat(seen, 1))
-        return logits, torch.cat([nn.functional.normalize(features) for features in seen], 1)
+        seen = self.view_features(x)
+        return self.answer(seen), torch.cat([nn.functional.normalize(features) for features in seen.values()], 1)
+
+    def answer(self, features: dict[str, Tensor]) -> Tensor:
+        """Features as from `view_features` → logits `(batch, num_classes)`."""
+        return self.fc(torch.cat(list(features.values()), 1))  # type: ignore[no-any-return]
 
     def view_features(self, x: Tensor) -> dict[str, Tensor]:
         """What each view gives: its name → `(batch, feature)`, in the order in which `fc` takes them."""
@@ -161,17 +164,13 @@ class MultiView(nn.Module):
             steps = self.slice_steps
             made["slices"] = [slices(grey, axis, steps[axis], self.max_slices) for axis in self.axes]
         if "projections" in self.views:
-            made["projections"] = [self.projected(grey, direction) for direction in self.directions]
+            made["projections"] = []
+            for direction in self.directions:
+                turned, axis = along_axis(grey, direction, self.spacing, self.background)
+                made["projections"].append(projections(turned, axis, self.projection_kinds, self.background))
         if "volume" in self.views:
             made["volume"] = [grey.unsqueeze(1)]
         return made
-
-    def projected(self, grey: Tensor, direction: tuple[int, int, int]) -> Tensor:
-        """`(volume, 1, depth, height, width)` → `(volume, kind, 1, rows, columns)`."""
-        along = [axis for axis in range(3) if direction[axis]]
-        axis = along[0] if len(along) == 1 else 0
-        turned = grey if len(along) == 1 else turn(grey, direction, self.spacing, self.background)
-        return projections(turned, axis, self.projection_kinds, self.background)
 
     def seen(self, images: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
         """Features of images as from `images`: view → `(batch · channel, image, feature)` for each axis or direction.

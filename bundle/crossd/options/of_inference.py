@@ -51,9 +51,9 @@ INFERENCE = (
         "evidence",
         "choice",
         "auto",
-        "what the map shows; auto: windows, or gradient where they all say the same",
+        "what the map shows; auto: windows, or what voxels add where they all agree",
         compared=True,
-        choices=("auto", "windows", "gradient", "occlusion"),
+        choices=("auto", "windows", "gradient", "occlusion", "views"),
     ),
     Option(
         "saliency",
