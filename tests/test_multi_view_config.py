@@ -38,6 +38,7 @@ def trained(root, volumes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     options = {**SMALL, "images": volumes, "labels": volumes / "labels.csv", "output_dir": folder}
     options |= {"roi_size": "null", "batch_size": 1, "spacing": "[4,1,1]", "network_options": OPTIONS}
+    options |= {"epochs": 2, "head_epochs": 1, "warmup_epochs": 0, "layer_decay": 0.75}
     assert bundle(root / "configs" / "train.json", **options) == 0
     return folder
 

@@ -66,6 +66,7 @@ class MultiView(nn.Module):
 
     pretrained_part: ClassVar[str] = "backbone"
     part_follower: ClassVar[str] = "volume"  # has what the part has
+    head_parts: ClassVar[tuple[str, ...]] = ("pooling",)  # what is as new as the head
     joins: ClassVar[tuple[str, ...]] = ("backbone", "volume")  # what is around them is traced for one size of volumes
 
     def __init__(

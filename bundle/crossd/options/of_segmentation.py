@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from crossd.options.of_training import EVALUATED, LABELS, TRAIN
 from crossd.options.option import Option, with_defaults
-from crossd.options.shared import NETWORK, START
+from crossd.options.shared import NETWORK, ROI_SIZE, START
 
 CLASSES = Option(
     "classes", ("mapping", "texts"), None, "class names from value 0 on, or by value; null: dataset.json's"
@@ -47,12 +47,13 @@ _SEGMENTATION = (
         "how often a crop's centre lies in each class; null: equally often",
         compared=True,
     ),
+    ROI_SIZE,
     *with_defaults(TRAIN, epochs=100, batch_size=2, affine_prob=0.3),
 )
 # What a classifier has and masks have not.
 _OF_CLASSIFIERS = (
     *("task", "negative_class", "trainable", "class_weights", "label_smoothing", "aggregate", "top_k"),
-    "allow_untested",
+    *("allow_untested", "head_epochs"),
 )
 _REPLACED = {option.name: option for option in TRAIN if option.name not in _OF_CLASSIFIERS}
 TRAIN_SEGMENTATION = tuple({**_REPLACED, **{option.name: option for option in _SEGMENTATION}}.values())
