@@ -234,7 +234,8 @@ COMPARED = {
 }
 ALWAYS = "weights epochs batch_size learning_rate warmup_epochs weight_decay seed amp"
 OF_VOLUMES = "flip_axes affine_prob intensity_prob patience val_interval series tilt volume"
-SHARED = {"train": OF_VOLUMES, "train_segmentation": OF_VOLUMES, "pretrain_2d": "flip_axes patience val_interval"}
+SHARED = {"train": f"{OF_VOLUMES} head_epochs layer_decay", "train_segmentation": f"{OF_VOLUMES} layer_decay"}
+SHARED |= {"pretrain_2d": "flip_axes patience val_interval"}
 
 
 @pytest.mark.parametrize("name", COMPARED)

@@ -167,3 +167,6 @@ def test_metadata_of_images_have_images() -> None:
     made = metadata_from_card(card, Path("m.pt"), {})
     assert made["network_data_format"]["inputs"]["image"]["spatial_shape"] == [32, 48]
     assert made["task"] == "Classification of images: 0 x"
+    whole = metadata_from_card({**card, "network": {}, "input": {**seen, "roi_size": None}}, Path("m.pt"), {})
+    image = whole["network_data_format"]["inputs"]["image"]
+    assert (image["spatial_shape"], image["is_patch_data"]) == (["*", "*", "*"], False)

@@ -84,6 +84,7 @@ def test_card_travels_in_the_file(tmp_path: Path) -> None:
         ("negative_class", None),
         ("input.spacing", [1.0, 1, 0.5]),
         ("input.plane", "acquired"),
+        ("input.roi_size", None),
         ("input.mean", [0.5]),
         ("input.intensity", {"mode": "percentile", "lower": 0.5, "upper": 99.5}),
         ("input.intensity", {"mode": "range", "lower": None, "upper": None}),
@@ -141,7 +142,11 @@ BROKEN = [
     ("input.channels", [], "`input.channels` .* must be a list of channel names"),
     ("input.plane", "oblique", "`input.plane` .* must be 'axial' or .*; the card has 'oblique'"),
     ("input.spacing", [1, 1], r"`input.spacing` .* three positive numbers \(mm\) or null; the card has \[1, 1\]"),
-    ("input.roi_size", [64, 64, 0], r"`input.roi_size` .* three positive whole numbers \(voxels\)"),
+    (
+        "input.roi_size",
+        [64, 64, 0],
+        r"`input.roi_size` .* three positive whole numbers \(voxels\), or null for the whole",
+    ),
     ("input.intensity", None, "`input.intensity` .* must be a dictionary of mode, lower and upper"),
     ("input.intensity.mode", "hu", "`input.intensity.mode` .* must be 'range' or 'window' or 'percentile'"),
     ("input.intensity.lower", 300, "`input.intensity` .* must be two numbers, lower < upper"),
@@ -215,6 +220,13 @@ def test_whatever_stands_in_a_card_it_is_kept_or_refused_in_words(task: str) -> 
                 assert "card" in str(error)  # noqa: PT017 - all of them are looked at
                 refused += 1
     assert refused > 200
+
+
+def test_masks_are_made_in_windows() -> None:
+    card = _changed("input.roi_size", None, {**copy.deepcopy(CARD), "task": "segmentation", "label_values": [0, 1]})
+    card["network"]["out_channels"] = card["network"].pop("num_classes")
+    with pytest.raises(CrossDError, match=r"`input.roi_size` .* three positive whole numbers \(voxels\); the card has"):
+        check_card(card)
 
 
 def test_the_bundles_own_model_is_known_by_what_decides_and_measures_its_answers() -> None:

@@ -17,7 +17,8 @@ def make_checkpoint(path: Path, **network: object) -> Path:
     card = json.loads((ROOT / "configs" / "metadata.json").read_text(encoding="utf-8"))["card"]
     card.pop("scope", None)  # of the shipped network
     card |= {"class_names": ["healthy", "ill", "other"], "data": "made for a test"}
-    card["network"] = {"spatial_dims": 3, "in_channels": 2, "num_classes": 3, "depth": 10, "width": 4, **network}
+    sizes = {} if "name" in network else {"depth": 10, "width": 4}
+    card["network"] = {"spatial_dims": 3, "in_channels": 2, "num_classes": 3, **sizes, **network}
     card["input"] |= {
         "channels": ["t1", "t2"],
         "roi_size": [24, 32, 16],

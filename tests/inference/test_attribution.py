@@ -22,11 +22,12 @@ from crossd.inference import (
     classify_cases,
     collate_cases,
 )
-from crossd.inference.attribution import METHODS, log_odds
+from crossd.inference.attribution import log_odds
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
 
+METHODS = ("gradient", "occlusion")  # of every network
 CARD = {"task": "multiclass", "class_names": ["dark", "bright"], "negative_class": 0}
 
 
@@ -143,7 +144,7 @@ def test_log_odds_are_those_of_the_probabilities() -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(CrossDError, match=r"`evidence` must be one of 'gradient', 'occlusion'; got 'gradcam'"):
+    with pytest.raises(CrossDError, match=r"`evidence` must be one of 'gradient', 'occlusion', 'views'; got 'gradcam'"):
         VoxelEvidence(nn.Identity(), "gradcam")
     with pytest.raises(
         CrossDError, match=r"`evidence` must be one of 'auto', .*; got 'window'. Did you mean 'windows'"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+
 import monai.networks.nets
 import pytest
 import torch
@@ -9,7 +12,7 @@ import torch.nn.functional as F
 from crossd import CrossDConv, CrossDEfficientNetLite, CrossDError, CrossDUNet, convert, fold, load_pretrained
 from crossd.inference.backends import Accelerated
 from crossd.networks import PlainEfficientNetLite, build_classifier, classifier_arguments
-from crossd.networks.lite_blocks import same_padded
+from crossd.networks.lite_blocks import channels_last, same_padded
 
 LITE = {"name": "CrossDEfficientNetLite"}
 
@@ -97,6 +100,17 @@ def test_a_converted_2d_network_is_the_3d_one():
     volumes.load_state_dict(images.state_dict())
     x = torch.rand(1, 1, 15, 16, 17)
     assert torch.allclose(convert(images)(x), volumes(x), atol=1e-5)
+
+
+def test_onnx_knows_no_order_in_memory():
+    class Ordered(torch.nn.Module):
+        def forward(self, x):
+            return channels_last(x) * 2
+
+    pytest.importorskip("onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Ordered(), (torch.rand(1, 4, 5, 5, 5),), io.BytesIO(), dynamo=False)
 
 
 def test_encoder_of_a_unet_takes_its_classifiers_weights():

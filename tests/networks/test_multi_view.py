@@ -9,7 +9,9 @@ import io
 import pytest
 import torch
 from crossd import CrossDConv, CrossDError, CrossDResNet, MultiView, fold, load_pretrained
-from crossd.networks import PlainEfficientNetLite
+from crossd.cards.from_data import model_card
+from crossd.cards.from_weights import FROM_SCRATCH
+from crossd.networks import PlainEfficientNetLite, build_classifier, classifier_arguments
 from crossd.networks.images_of_volumes import directions, projections, slices, turn
 
 BACKBONE = {"name": "CrossDResNet", "depth": 10, "width": 4, "view": "projection", "motion": "rotate"}
@@ -81,11 +83,9 @@ def test_both_sides_answer_alike_for_a_volume_that_is_the_same_at_every_depth():
 def test_exchanged_axes_exchange_what_is_seen_along_them():
     network = made(views=("slices", "projections"), slice_step=1)
     volume = torch.rand(1, 1, 12, 12, 12)
-    (first, second, _), (other, another, _) = (network.seen(x)["slices"] for x in (volume, volume.transpose(2, 3)))
-    torch.testing.assert_close(first, another)
-    torch.testing.assert_close(second, other)
-    for here, there in zip(*(network.seen(x)["projections"] for x in (volume, volume.transpose(2, 3))), strict=True):
-        torch.testing.assert_close(here[:, :2], there[:, [1, 0]])
+    here, there = (network.seen(network.images(x)) for x in (volume, volume.transpose(2, 3)))
+    for view in ("slices", "projections"):
+        torch.testing.assert_close(here[view][:2], there[view][1::-1])
 
 
 def test_a_step_through_one_side_moves_both():
@@ -105,7 +105,9 @@ def test_the_state_dict_holds_shared_kernels_once_and_comes_back():
     torch.nn.init.normal_(network.volume.bn1.weight)
     state = network.state_dict()
     assert [name for name in state if name.startswith("volume.") and ".conv" in name] == []
-    assert {"backbone.conv1.weight", "volume.bn1.weight", "attention.slices.0.weight", "fc.weight"} <= set(state)
+    assert {"backbone.conv1.weight", "volume.bn1.weight", "pooling.attention.slices.0.weight", "fc.weight"} <= set(
+        state
+    )
     size = sum(value.numel() for value in state.values())
     assert size < 1.2 * sum(value.numel() for value in network.backbone.state_dict().values()) + 3 * 128 * 40
     other = MultiView(3, 1, 2, BACKBONE, **AS_THEY_ARE, pooling="attention", axes_apart=True).eval()
@@ -224,8 +226,9 @@ def test_directions_and_projections():
 def test_what_it_refuses(options, message):
     with pytest.raises(CrossDError, match=message):
         made(**options)
-    with pytest.raises(CrossDError, match="expects \\(batch, channel, depth, height, width\\); got 4 axes"):
-        made()(torch.rand(1, 16, 16, 16))
+    for x in (torch.rand(1, 16, 16, 16), torch.rand(1, 2, 16, 16, 16)):
+        with pytest.raises(CrossDError, match=r"expects \(batch, 1, depth, height, width\); got \[1, (16|2), 16, "):
+            made()(x)
 
 
 def test_each_side_gets_volumes_of_the_size_that_its_weights_know():
@@ -237,3 +240,18 @@ def test_each_side_gets_volumes_of_the_size_that_its_weights_know():
     assert network(small).shape == network(large).shape == (1, 2)
     assert {max(shape) for shape in sides["backbone"]} == {24}, "the longer side of an image"
     assert sides["volume"] == [(13, 16, 13), (16, 16, 12)], "cubic voxels, the longest side"
+
+
+def test_a_card_gives_it_what_volumes_look_like_and_the_network_of_other_weights():
+    seen = {**FROM_SCRATCH["input"], "spacing": [10, 1.5, 1.5], "mean": 0.5, "std": 0.5}
+    lite = {"name": "CrossDEfficientNetLite", "variant": "lite0"}
+    network = classifier_arguments(lite, {"network": "MultiView", "network_options": {"pooling": "max"}})
+    assert network == {"name": "MultiView", "backbone": {**lite, "view": "projection"}, "pooling": "max"}
+    made_of = model_card("multiclass", ["well", "ill"], network, seen)["network"]
+    assert (made_of["spacing"], made_of["background"]) == ([10, 1.5, 1.5], -1.0)
+    assert build_classifier(made_of).axes == [0], "thick slices are not seen from the side"
+    later = classifier_arguments(made_of, {"network": None})
+    assert "spacing" not in later, "other volumes have a spacing of their own"
+    assert later["backbone"] == network["backbone"]
+    asked = model_card("multiclass", ["well", "ill"], {**network, "spacing": [1, 1, 1]}, seen)["network"]
+    assert asked["spacing"] == [1, 1, 1]

@@ -27,6 +27,8 @@ def test_the_bundles_model_is_described_by_the_bundle() -> None:
         "1 channel (image), axial slices, voxels of 1 × 1 × 1 mm, windows of 64 × 64 × 64 voxels, "
         "full range of grey values"
     )
+    whole = {**metadata["card"], "input": {**metadata["card"]["input"], "roi_size": None}}
+    assert "1 × 1 × 1 mm, whole volumes, full range" in model_facts(whole, METADATA)["Input"]
     assert facts["Says"] == "one of these: healthy (nothing found), aneurysm"
     assert facts["Measured"].startswith(f"AUC {metadata['eval_metrics']['auc']['value']:.2f} (95 % ")
 

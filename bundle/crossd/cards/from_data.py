@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from crossd.cards.background import mean_background
 from crossd.cards.rules import FORMAT, SEGMENTATION, SELF_SUPERVISED, check_card
 from crossd.errors import CrossDError
+from crossd.networks import input_arguments
 from crossd.version import __version__
 
 MEASURED = 64  # cases of each kind at most
@@ -30,7 +32,8 @@ def model_card(
         task: one of `crossd.cards.rules.TASKS`.
         class_names: in the order of the network's outputs, of a segmentation the background first; none for a
             self-supervised encoder.
-        network: its arguments but the number of channels and classes, which follow.
+        network: its arguments but the number of channels and classes, which follow, as do `spacing` and `background`
+            where it takes them.
         input: as in `crossd.checkpoints.check_card`.
         negative_class: the class that means "absent", by name or index; None where there is none.
         data: what it is trained on, in words.
@@ -52,7 +55,7 @@ def model_card(
             )
         negative_class = names.index(negative_class)
     outputs = {SELF_SUPERVISED: {}, SEGMENTATION: {"out_channels": len(names)}}
-    return check_card(
+    card = check_card(
         {
             "format": FORMAT,
             "crossd_version": __version__,
@@ -72,6 +75,9 @@ def model_card(
         },
         "the configuration",
     )
+    of_input = {"spacing": input.get("spacing"), "background": mean_background(input)}
+    card["network"] = {**input_arguments(network, of_input), **card["network"]}
+    return card
 
 
 def ssl_card(

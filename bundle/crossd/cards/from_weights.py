@@ -151,7 +151,7 @@ def segmentation_base(weights: str | None, bundle_root: str) -> dict[str, Any]:
         "class_names": card["class_names"] if segments else None,
         "label_values": card["label_values"] if segments else None,
         "network": encoder | {key: value for key, value in card["network"].items() if key not in left_out},
-        "input": card["input"],
+        "input": {**card["input"], "roi_size": card["input"]["roi_size"] or FROM_SCRATCH["input"]["roi_size"]},
     }
 
 

@@ -47,7 +47,7 @@ def metadata_from_card(card: Mapping[str, Any], weights: Path, bundle: Mapping[s
 
 def _data_format(card: Mapping[str, Any], dims: int) -> dict[str, Any]:
     seen, names = card["input"], card["class_names"]
-    count, window = len(seen["channels"]), list(seen["roi_size"] or ["*"] * dims)[-dims:]
+    count, window = len(seen["channels"]), (seen["roi_size"] or ["*"] * 3)[-dims:]
     means, stds = (value if isinstance(value, list) else [value] * count for value in (seen["mean"], seen["std"]))
     pairs = list(zip(means, stds, strict=True))
     image = {

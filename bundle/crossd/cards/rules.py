@@ -34,13 +34,12 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     or more for multiclass and segmentation); `negative_class` an index of them or null; `network`, the keyword
     arguments of a network, `CrossDResNet` unless it has a `name`, its `num_classes` and `in_channels` in agreement with
     the names of classes and channels; `input` with `channels`, `plane`, `spacing` (millimetres, three numbers or null),
-    `roi_size` (voxels, three, or null: the whole volume), `intensity` (`mode`, and `lower` < `upper` unless that is
-    "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Where they are there,
-    `crossd_version`, `data`, `encoder` and `intended_use` are texts, `metrics` and `pseudo_3d` (here and in `input`)
-    dictionaries of numbers,
-    `finding_codes` lists of three texts by class, and `scope` what `crossd.cards.scope.Scope` writes; of a classifier's
-    `network`, `depth`, `width` and the stem's size and stride are positive whole numbers, and `motion`, `view` and
-    `conv` are texts. Further entries are kept.
+    `roi_size` (voxels, three; of a classifier null too, the whole volume), `intensity` (`mode`, and `lower` < `upper`
+    unless that is "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Where they are
+    there, `crossd_version`, `data`, `encoder` and `intended_use` are texts, `metrics` and `pseudo_3d` (here and in
+    `input`) dictionaries of numbers, `finding_codes` lists of three texts by class, and `scope` what
+    `crossd.cards.scope.Scope` writes; of a classifier's `network`, `depth`, `width` and the stem's size and stride are
+    positive whole numbers, and `motion`, `view` and `conv` are texts. Further entries are kept.
 
     Args:
         where: what it was found in, for messages.
@@ -54,7 +53,7 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     rule("format", version, _is_whole(version, FORMAT), f"{FORMAT}, the only one this version reads")
     _check_classes(card, rule)
     _check_network(card, rule)
-    _check_input(card["input"], rule)
+    _check_input(card["input"], rule, card["task"] in CLASSIFICATION)
     _check_further(card, rule)
     try:
         json.loads(json.dumps(card, allow_nan=False), parse_int=lambda digits: float(int(digits)))
@@ -118,13 +117,15 @@ def _check_network(card: Any, rule: _Rule) -> None:
     rule("network.in_channels", inputs, agree, f"{len(channels)}, the number of input.channels")
 
 
-def _check_input(seen: Any, rule: _Rule) -> None:
+def _check_input(seen: Any, rule: _Rule, classifies: bool) -> None:
     channels, roi, spacing = seen["channels"], seen.get("roi_size"), seen.get("spacing")
     plane = seen.get("plane")
     rule("input.plane", plane, isinstance(plane, str) and plane in PLANES, " or ".join(map(repr, PLANES)))
     rule("input.spacing", spacing, spacing is None or _positive(spacing, 3), "three positive numbers (mm) or null")
-    whole = roi is None or (_positive(roi, 3) and all(map(_is_whole, roi)))
-    rule("input.roi_size", roi, whole, "three positive whole numbers (voxels), or null for the whole volume")
+    sizes = _positive(roi, 3) and all(map(_is_whole, roi))
+    whole_volume = classifies and roi is None and "roi_size" in seen
+    kinds = "three positive whole numbers (voxels)" + (", or null for the whole volume" if classifies else "")
+    rule("input.roi_size", roi, sizes or whole_volume, kinds)
     intensity = seen.get("intensity")
     rule("input.intensity", intensity, isinstance(intensity, dict), "a dictionary of mode, lower and upper")
     mode, lower, upper = (intensity.get(name) for name in ("mode", "lower", "upper"))

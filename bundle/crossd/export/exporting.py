@@ -14,7 +14,7 @@ from crossd.bundle import bundle_root
 from crossd.errors import CrossDError, one_of
 from crossd.export.onnx_file import run_onnx, run_openvino, write_onnx, write_openvino
 from crossd.export.torchscript import run_torchscript, write_torchscript
-from crossd.export.trained import Forward, Trained, differences, examples
+from crossd.export.trained import Forward, Trained, differences
 from crossd.export.triton import check_name, write_triton
 
 
@@ -66,7 +66,9 @@ def export_network(
     name: str | None = None,
     bundle: str | os.PathLike[str] | None = None,
 ) -> Export:
-    """Write the folded network of a checkpoint for another runtime, any batch and volume size.
+    """Write the folded network of a checkpoint for another runtime: any batch size, and volume size.
+
+    A `MultiView` takes volumes of its window's size only.
 
     The export is loaded by its runtime and compared with the network in PyTorch at several sizes before anything
     appears in `output_dir`; files of an earlier export stay as they are until then.
@@ -98,9 +100,7 @@ def export_network(
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".exporting-") as unfinished:
             format.write(trained, Path(unfinished) / main)
-            found = differences(
-                trained.original, format.run(Path(unfinished) / main), examples(trained.card["input"]), to
-            )
+            found = differences(trained.original, format.run(Path(unfinished) / main), trained.examples, to)
             made = sorted(Path(unfinished).iterdir(), key=lambda path: path.name != main.name)
             for path in made:
                 if (output_dir / path.name).is_dir():

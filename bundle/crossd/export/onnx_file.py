@@ -1,4 +1,4 @@
-"""ONNX, one file for any batch and volume size with the card in it, and OpenVINO's files, which are made of it."""
+"""ONNX, one file for any batch size with the card in it, and OpenVINO's files, which are made of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossd.export.trained import Forward, Trained, examples
+from crossd.export.trained import Forward, Trained
 from crossd.inference.backends import fuse_batch_norm
 from crossd.version import __version__
 
@@ -28,7 +28,7 @@ def write_onnx(trained: Trained, path: Path) -> None:
     """
     import onnx as package
 
-    model = package.load_from_string(_exported(trained.network, examples(trained.card["input"])[1]))
+    model = package.load_from_string(_exported(trained.network, trained.examples[1], trained.one_size))
     package.helper.set_model_props(model, {"card": json.dumps(trained.card), "crossd_version": __version__})
     package.checker.check_model(model, full_check=True)
     package.save(model, str(path))
@@ -44,10 +44,10 @@ def run_onnx(path: Path) -> Forward:
     return lambda volume: torch.from_numpy(session.run([OUTPUT], {INPUT: volume.numpy()})[0])
 
 
-def _exported(network: nn.Module, example: Tensor) -> bytes:
-    """The network as an ONNX model; all of its input but the channels may have any size."""
+def _exported(network: nn.Module, example: Tensor, one_size: bool) -> bytes:
+    """The network as an ONNX model; the batch may have any size, and the volumes, unless they have one."""
     content = io.BytesIO()
-    sizes = {0: "batch", **{axis: f"size_{axis}" for axis in range(2, example.ndim)}}
+    sizes = {0: "batch"} | ({} if one_size else {axis: f"size_{axis}" for axis in range(2, example.ndim)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter that replaces this one takes five seconds, and more packages
         torch.onnx.export(

@@ -56,7 +56,10 @@ def write_torchscript(trained: Trained, path: Path) -> None:
     extra = {"inference.json": json.dumps(inference_config(trained)).encode()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated; its files are what MONAI's clients read
-        program = torch.jit.script(trained.network)
+        if trained.one_size:
+            program = torch.jit.trace(trained.network, trained.examples[1], check_trace=False)
+        else:
+            program = torch.jit.script(trained.network)
         save_net_with_metadata(
             program, str(path), include_config_vals=False, meta_values=metadata_of(trained), more_extra_files=extra
         )

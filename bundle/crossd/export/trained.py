@@ -28,6 +28,7 @@ class Trained:
         card: of the checkpoint.
         weights: the checkpoint.
         bundle: root of the bundle whose `configs` describe it.
+        one_size: whether an export of it takes volumes of the card's window only, in batches of any size.
     """
 
     original: nn.Module
@@ -36,13 +37,22 @@ class Trained:
     weights: Path
     bundle: Path
 
+    @property
+    def one_size(self) -> bool:
+        return hasattr(self.network, "joins")
+
+    @property
+    def examples(self) -> list[Tensor]:
+        """Volumes by which the export is compared with the network."""
+        return examples(self.card["input"], self.one_size)
+
     @classmethod
     def read(cls, weights: str | Path, bundle: str | Path) -> Trained:
         """Build the network of a checkpoint, load it whole, and fold it.
 
         Raises:
-            CrossDError: for what is no checkpoint of a classifier with a card, a network of images, and one whose
-                kernels depend on the input.
+            CrossDError: for what is no checkpoint of a classifier with a card, a network of images, one whose kernels
+                depend on the input, and a `MultiView` without a window.
         """
         card = read_card(weights)
         if card["task"] not in CLASSIFICATION:
@@ -59,7 +69,13 @@ class Trained:
         original = network_from_card(card)
         load_pretrained(original, str(weights), strict_head=True)
         original.eval().requires_grad_(False)
-        return cls(original, fold(original), card, Path(weights), Path(bundle))
+        made = cls(original, fold(original), card, Path(weights), Path(bundle))
+        if made.one_size and card["input"]["roi_size"] is None:
+            raise CrossDError(
+                f"An export of {type(original).__name__} takes volumes of one size, that of the window; the card of "
+                f"{weights} says roi_size null, whole volumes. Train with a window by --roi_size, or run it as PyTorch."
+            )
+        return made
 
 
 Forward = Callable[[Tensor], Tensor]
@@ -67,11 +83,12 @@ TOLERANCE = 1e-4  # of logits; float32 sums in another order differ by about 1e-
 WHOLE = (64, 64, 64)  # an example of what a model of whole volumes sees
 
 
-def examples(card_input: dict[str, Any]) -> list[Tensor]:
+def examples(card_input: dict[str, Any], one_size: bool = False) -> list[Tensor]:
     """Noise of the intensities that the network sees: a window, and batches of other sizes, odd and uneven.
 
     Args:
-        card_input: the entry `input` of a card.
+        card_input: the entry `input` of a card; where it has no window, one of 48 voxels a side stands for it.
+        one_size: all volumes as large as the window.
 
     Returns:
         Volumes `(batch, channel, depth, height, width)`. Apart from the window none is larger than it, or than 48
@@ -87,7 +104,8 @@ def examples(card_input: dict[str, Any]) -> list[Tensor]:
     odd = (depth // 2 + 3, height + 3, width // 2 + 1)
     generator = torch.Generator().manual_seed(0)
     mean, std = (torch.tensor(card_input[name], dtype=torch.float32).reshape(-1, 1, 1, 1) for name in ("mean", "std"))
-    shapes = [(1, channels, *roi), (2, channels, *uneven), (3, channels, *odd)]
+    sizes = [roi, roi, roi] if one_size else [roi, uneven, odd]
+    shapes = [(batch, channels, *size) for batch, size in enumerate(sizes, 1)]
     return [(torch.rand(shape, generator=generator) - mean) / std for shape in shapes]
 
 

@@ -14,7 +14,7 @@ from crossd.export.trained import Trained
 LARGEST_BATCH = 8  # windows that Triton puts into one pass, its own queue included
 
 
-def config_pbtxt(card: dict[str, Any], name: str) -> str:
+def config_pbtxt(card: dict[str, Any], name: str, one_size: bool = False) -> str:
     """Triton's `config.pbtxt` for the ONNX file of a card's network.
 
     Triton adds the batch axis to the `dims`; -1 is any size.
@@ -22,6 +22,7 @@ def config_pbtxt(card: dict[str, Any], name: str) -> str:
     Args:
         card: of the checkpoint.
         name: of the model, which is that of its folder.
+        one_size: whether it takes volumes of the window's size only.
 
     Raises:
         CrossDError: for a name that is no plain folder name.
@@ -44,14 +45,16 @@ def config_pbtxt(card: dict[str, Any], name: str) -> str:
     """
     check_name(name)
     channels, classes = card["input"]["channels"], card["class_names"]
-    window = "×".join(map(str, card["input"]["roi_size"] or ["any"] * 3))
+    roi_size = card["input"]["roi_size"]
+    window = "any number of" if roi_size is None else "×".join(map(str, roi_size))
     said = f"A window has {window} voxels (depth, height, width), channels {', '.join(channels)}; logits are of "
+    size = ", ".join(map(str, roi_size)) if one_size else "-1, -1, -1"
     return f"""# {_line(said + ", ".join(classes))}.
 name: "{name}"
 backend: "onnxruntime"
 max_batch_size: {LARGEST_BATCH}
 input [
-  {{ name: "{INPUT}" data_type: TYPE_FP32 dims: [ {len(channels)}, -1, -1, -1 ] }}
+  {{ name: "{INPUT}" data_type: TYPE_FP32 dims: [ {len(channels)}, {size} ] }}
 ]
 output [
   {{ name: "{OUTPUT}" data_type: TYPE_FP32 dims: [ {len(classes)} ] label_filename: "labels.txt" }}
@@ -74,7 +77,7 @@ def write_triton(trained: Trained, folder: Path) -> None:
     """Write `folder/{config.pbtxt, labels.txt, 1/model.onnx}`; the model's name is the folder's."""
     version = folder / "1"
     version.mkdir(parents=True)
-    (folder / "config.pbtxt").write_text(config_pbtxt(trained.card, folder.name), encoding="utf-8")
+    (folder / "config.pbtxt").write_text(config_pbtxt(trained.card, folder.name, trained.one_size), encoding="utf-8")
     labels = "".join(f"{_line(name)}\n" for name in trained.card["class_names"])
     (folder / "labels.txt").write_text(labels, encoding="utf-8")
     write_onnx(trained, version / "model.onnx")

@@ -1,5 +1,6 @@
 """Inference on volumes: windows, their aggregate and map, and the run over cases of which some may be unreadable."""
 
+from crossd.cards.background import background, mean_background
 from crossd.inference.aggregate import Aggregation
 from crossd.inference.answer import Answer
 from crossd.inference.attribution import VoxelEvidence
@@ -10,7 +11,7 @@ from crossd.inference.classification import Classification
 from crossd.inference.evidence import WindowEvidence, WindowMap
 from crossd.inference.input_space import map_in_input_space, save_map, to_input_space
 from crossd.inference.iteration import classify_cases, run_cases
-from crossd.inference.model import LoadWeights, background, mean_background, network_from_card
+from crossd.inference.model import LoadWeights, network_from_card
 from crossd.inference.run_journal import RunJournal
 from crossd.inference.saliency import WindowGradCAM
 from crossd.inference.structured_reports import StructuredReports

@@ -9,12 +9,14 @@ import torch
 from monai.visualize import OcclusionSensitivity
 from torch import Tensor, nn
 
-from crossd.errors import one_of
+from crossd.errors import CrossDError, one_of
 from crossd.inference.backends import Accelerated
 from crossd.inference.evidence import WindowMap
+from crossd.inference.view_evidence import view_evidence
 from crossd.inference.window_inferer import WindowInferer
+from crossd.networks import MultiView
 
-METHODS = ("gradient", "occlusion")
+METHODS = ("gradient", "occlusion", "views")
 CUBES = 8  # along each axis of a window, hidden one by one by "occlusion"
 
 logger = logging.getLogger(__name__)
@@ -28,16 +30,20 @@ class VoxelEvidence:
     - `occlusion`: MONAI's `OcclusionSensitivity`. Of each of 8³ cubes of a window, the log-odds that are lost where it
       is background; one pass forward for each cube that is not background already.
 
-    Both are measured in logits, with their sign: what is below 0 speaks against the class. Voxels that several windows
+    - `views`: of `MultiView` alone, what its slices, its projections and the volume add (`crossd.inference.
+      view_evidence`). One pass forward and one backward.
+
+    All are measured in logits, with their sign: what is below 0 speaks against the class. Voxels that several windows
     cover have the mean over these.
 
     Args:
         network: maps `(batch, channel, *spatial)` to logits `(batch, classes)`; of an `Accelerated` one that in PyTorch
             is asked for gradients. It is not changed.
-        method: one of `METHODS`. A network without gradients, as TensorRT's and frozen programs are, is occluded.
+        method: one of `METHODS`; None: "views" of a `MultiView`, "gradient" of others. A network without gradients, as
+            TensorRT's and frozen programs are, is occluded.
 
     Raises:
-        CrossDError: for an unknown method.
+        CrossDError: for an unknown method, and for "views" of another network.
 
     Source: Shrikumar et al., gradient times input, https://arxiv.org/abs/1605.01713; Zeiler and Fergus, occlusion,
     https://arxiv.org/abs/1311.2901. They are compared in docs/guide/report.md.
@@ -50,10 +56,16 @@ class VoxelEvidence:
     (torch.Size([4, 4, 4]), [[1, 2, 3]])
     """
 
-    def __init__(self, network: nn.Module, method: str = "gradient") -> None:
-        self.method = one_of("evidence", method, METHODS)
+    def __init__(self, network: nn.Module, method: str | None = None) -> None:
         self.network = network.network if isinstance(network, Accelerated) else network
         self.network.eval()
+        usual = "views" if isinstance(self.network, MultiView) else "gradient"
+        self.method = one_of("evidence", method or usual, METHODS)
+        if self.method == "views" and usual != "views":
+            raise CrossDError(
+                f"`evidence` 'views' is of MultiView, which sees slices and projections; got "
+                f"{type(self.network).__name__}. Leave it out, or choose 'gradient'."
+            )
 
     def __call__(self, image: Tensor, inferer: WindowInferer, class_index: int) -> WindowMap:
         """The map of a volume `(channel, depth, height, width)` for a class.
@@ -68,33 +80,37 @@ class VoxelEvidence:
         background = torch.as_tensor(inferer.pad_value, dtype=torch.float32).reshape(-1, 1, 1, 1).to(device)
         total, count = (torch.zeros(plan.volume.shape[2:]) for _ in range(2))
 
-        def score(windows: Tensor) -> Tensor:
-            return log_odds(self.network(windows), inferer.activation == "softmax")[:, class_index]
+        def score(logits: Tensor) -> Tensor:
+            return log_odds(logits, inferer.activation == "softmax")[:, class_index]
 
         for index, box in enumerate(plan.boxes):
             count[box] += 1
             if plan.same_as[index] == index:  # the others are background, which adds nothing
                 window = plan.cut(index).to(device, torch.float32)
-                total[box] += self._of_window(window, background, score).detach().sum((0, 1)).cpu()
+                total[box] += self._of_window(window, background, score).detach().flatten(0, -4).sum(0).cpu()
         inside = tuple(slice(pad, pad + size) for pad, size in zip(plan.before, plan.shape, strict=True))
         values = (total / count)[inside]
         return WindowMap(values, tuple(map(torch.eye, values.shape)), probability=False)
 
     def _of_window(self, window: Tensor, background: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
+        """`(…, *spatial)`, whose sum is the map."""
+        if self.method == "views":
+            assert isinstance(self.network, MultiView)
+            return torch.stack(list(view_evidence(self.network, window, background, score).values()))
         if self.method == "gradient":
             with torch.enable_grad():
                 window.requires_grad_(True)
-                said = score(window)
+                said = score(self.network(window))
                 if said.requires_grad:
                     return torch.autograd.grad(said.sum(), window)[0] * (window - background)
             logger.warning("the network gives no gradients: the maps of evidence are made by occlusion")
             self.method = "occlusion"
-        return _occlusion(window.detach(), background, score)
+        return _occlusion(window.detach(), background, lambda windows: score(self.network(windows)))
 
 
 @torch.no_grad()
 def _occlusion(window: Tensor, background: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
-    """What is lost where a cube is background, `(1, 1, *spatial)`."""
+    """What is lost where a cube is background, `(1, 1, *spatial)`, by the score of windows."""
     cube = [max(1, size // CUBES) for size in window.shape[2:]]
     shown = window - background  # MONAI hides voxels behind one number for all channels
     whole = score(window)

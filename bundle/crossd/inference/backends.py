@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import torch
 from monai.data import MetaTensor
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from crossd.conv import CrossDConv, fold
 from crossd.errors import CrossDError, one_of
@@ -35,7 +35,8 @@ class Accelerated(nn.Module):
     - `eager`: the network with fixed kernels (`crossd.conv.fold`), otherwise as it is.
     - `torchscript`: batch norm multiplied into the convolutions, traced, frozen and optimised for the machine.
 
-    Under `torch.autocast` the network runs eager. Any batch size and window size can follow the first. The parameters
+    Under `torch.autocast` the network runs eager. Any batch size and window size can follow the first; `MultiView` is
+    traced for one window size, and runs eager at others. The parameters
     are those of the folded copy of the network; later changes of them, or `to(device)`, do not reach TorchScript.
 
     Args:
@@ -102,6 +103,8 @@ class Accelerated(nn.Module):
             try:
                 forward, outputs = _prepare(both, inputs, expected[0])
                 self.chosen = "torchscript"
+                if hasattr(self.network, "joins"):
+                    forward = _at_size(inputs.shape[1:], forward, both)
             except CrossDError as error:
                 if self.backend != "auto":
                     self.chosen, self.refusal = None, str(error)
@@ -121,6 +124,10 @@ class _Both(nn.Module):
     def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
         seen = getattr(self.network, "with_features", None)
         return (self.network(inputs),) if seen is None else seen(inputs)
+
+
+def _at_size(size: torch.Size, forward: Forward, otherwise: Forward) -> Forward:
+    return lambda inputs: forward(inputs) if inputs.shape[1:] == size else otherwise(inputs)
 
 
 def accelerate(network: nn.Module, example_input: Tensor, backend: str = "auto") -> Accelerated:
@@ -180,11 +187,14 @@ def torchscript(network: nn.Module, example: Tensor) -> Callable[[Tensor], Any]:
     return optimised.__call__
 
 
-def fuse_batch_norm(network: nn.Module) -> fx.GraphModule:
+def fuse_batch_norm(network: nn.Module) -> nn.Module:
     r"""A copy, in evaluation mode, in which each batch norm after a convolution or linear layer is part of that layer.
 
     $\gamma \frac{w * x + b - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta = w' * x + b'$ with
     $w' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} w$ and the matching $b'$: the same up to rounding.
+
+    Args:
+        network: with operations that do not depend on values or sizes of its input; or one that `joins` such ones.
 
     >>> block = nn.Sequential(nn.Conv3d(1, 2, 3), nn.BatchNorm3d(2), nn.ReLU()).eval()
     >>> [type(module).__name__ for module in fuse_batch_norm(block).children()]
@@ -192,4 +202,12 @@ def fuse_batch_norm(network: nn.Module) -> fx.GraphModule:
     """
     from torch.fx.experimental.optimization import fuse
 
-    return cast(fx.GraphModule, fuse(network))
+    joined = [
+        f"{name}.{part}".lstrip(".") for name, one in network.named_modules() for part in getattr(one, "joins", ())
+    ]
+    if not joined:
+        return fuse(network)  # type: ignore[no-any-return]
+    fused = copy.deepcopy(network)
+    for name in joined:
+        fused.set_submodule(name, fuse(network.get_submodule(name)))
+    return fused

@@ -25,6 +25,7 @@ EVIDENCE = {
     "windows": "mean probability of {} over the windows that cover a voxel",
     "gradient": "gradient: what a voxel adds to the log-odds of {}",
     "occlusion": "occlusion: log-odds of {} lost without the cube around a voxel",
+    "views": "views: what slices and projections add to the log-odds of {}",
 }
 """What the evidence of a class is, by method; a NIfTI header has 80 characters for it."""
 
@@ -39,7 +40,8 @@ class Classification:
       `evidence_method`, too.
     - `evidence/<case>.nii.gz`: where the answer came from, in the input's own space. The mean probability of the
       windows covering each voxel (`windows`); where that is the same everywhere, as of one window, what each voxel
-      adds to the log-odds by `VoxelEvidence` (`gradient`, or `occlusion`). Its header says which (`descrip`).
+      adds to the log-odds by `VoxelEvidence` (`gradient`, of `MultiView` `views`, or `occlusion`). Its header says
+      which (`descrip`).
     - `saliency/<case>.nii.gz`: where it is asked for, the Grad-CAM map, likewise.
 
     Args:
@@ -52,7 +54,7 @@ class Classification:
 
     Raises:
         CrossDError: for an evidence class the model does not have, another kind of evidence or saliency, and at the
-            start for a layer that the network does not have.
+            start for a layer that the network does not have, or "views" of a network that sees none.
     """
 
     stem = "predictions"
@@ -86,7 +88,7 @@ class Classification:
                 f"{type(engine.inferer).__name__}: configure it as `inferer`"
             )
         self._inferer = engine.inferer
-        self._within = VoxelEvidence(engine.network, self.evidence if self.evidence in WITHIN else "gradient")
+        self._within = VoxelEvidence(engine.network, self.evidence if self.evidence in WITHIN else None)
         if self.saliency is not None:
             self._cam = WindowGradCAM(engine.network, self.saliency_layer)
 

@@ -14,11 +14,11 @@ from monai.utils import ensure_tuple_rep, fall_back_tuple
 from torch import Tensor
 from tqdm import tqdm
 
+from crossd.cards.background import background
 from crossd.errors import CrossDError
 from crossd.inference.aggregate import Aggregation
 from crossd.inference.backends import Accelerated
 from crossd.inference.evidence import WindowEvidence
-from crossd.inference.model import background
 from crossd.processes import rank
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import monai.networks.nets
 
-from crossd.networks.classifiers import CLASSIFIERS, Classifier, build_classifier, classifier_arguments
+from crossd.networks.classifiers import (
+    CLASSIFIERS,
+    Classifier,
+    build_classifier,
+    classifier_arguments,
+    input_arguments,
+)
 from crossd.networks.efficientnet_lite import CrossDEfficientNetLite, PlainEfficientNetLite
 from crossd.networks.multi_view import MultiView
 from crossd.networks.resnet import STAGES, CrossDResNet, PlainResNet
@@ -21,6 +27,7 @@ __all__ = [
     "PlainResNet",
     "build_classifier",
     "classifier_arguments",
+    "input_arguments",
     "register",
 ]
 

@@ -18,6 +18,7 @@ CLASSIFIERS: dict[str, dict[str, type[FeatureMaps] | type[LiteFeatureMaps]]] = {
 }
 """By the `name` of a card's network, and its `conv`; `MultiView` joins them in `crossd.networks`."""
 USUAL = "CrossDResNet"  # what a card without a name means
+OF_INPUT = ("spacing", "background")  # arguments that say what volumes look like, as the card's input does
 
 
 def build_classifier(arguments: Mapping[str, Any]) -> Classifier:
@@ -58,6 +59,9 @@ def build_classifier(arguments: Mapping[str, Any]) -> Classifier:
 def classifier_arguments(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The `network` of a new card but its channels and classes.
 
+    `MultiView` has the network of other weights as its backbone, at `view="projection"` unless that says otherwise.
+    Its `OF_INPUT` are not taken over from `base`, whose volumes may be other ones.
+
     Args:
         base: that of the weights that training starts from.
         given: `network`: `CrossDResNet`, `CrossDEfficientNetLite`, or a variant of this, `lite0` or
@@ -75,8 +79,27 @@ def classifier_arguments(base: Mapping[str, Any], given: Mapping[str, Any]) -> d
     own = {name: value for name, value in given.items() if value is not None}
     options, network = own.pop("network_options", {}), own.pop("network", None)
     chosen = {} if network is None else _named(network)
-    kept = base if network is None or chosen.get("name", USUAL) == base.get("name", USUAL) else {}
+    kept: Mapping[str, Any] = {}
+    if network is None or chosen.get("name", USUAL) == base.get("name", USUAL):
+        kept = {name: value for name, value in base.items() if name not in OF_INPUT}
+    elif chosen.get("name") == "MultiView":
+        kept = {"backbone": {"view": "projection", **base}}
     return {**kept, **chosen, **own, **options}
+
+
+def input_arguments(network: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `OF_INPUT` that the network of a card takes, and that have a value.
+
+    Args:
+        network: as in a card.
+        values: by name.
+
+    >>> input_arguments({"name": "CrossDEfficientNetLite"}, {"spacing": [5, 1, 1], "background": -1.0})
+    {}
+    """
+    kind = CLASSIFIERS.get(network.get("name", USUAL), {}).get(network.get("conv", "crossd"))
+    takes = () if kind is None else signature(kind).parameters
+    return {name: values[name] for name in OF_INPUT if name in takes and values[name] is not None}
 
 
 def _named(network: str) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class LiteFeatureMaps(nn.Module):
     __jit_unused_properties__: ClassVar = ["feature_channels", "feature_strides", "num_features"]
     last_stage: ClassVar[str] = "act2"  # the module whose map is pooled
     after_stages: ClassVar[tuple[str, ...]] = ("conv_head", "bn2", "fc")  # what `feature_maps` does without
+    stages: ClassVar = [["conv_stem", "bn1"], *([f"blocks.{i}"] for i in range(len(_STAGES))), ["conv_head", "bn2"]]
 
     def __init__(
         self,

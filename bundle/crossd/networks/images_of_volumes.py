@@ -82,7 +82,8 @@ def slices(x: Tensor, axis: int, step: int = 1, most: int = 1000) -> Tensor:
     >>> slices(torch.rand(2, 1, 4, 5, 6), axis=1, step=2).shape
     torch.Size([2, 3, 1, 4, 6])
     """
-    index = torch.tensor(slice_indices(x.shape[2 + axis], step, most), device=x.device)
+    index = torch.tensor(slice_indices(int(x.shape[2 + axis]), step, most))
+    index = index.to(x).long()  # by way of `x`, so that a traced program has it wherever `x` is
     return x.index_select(2 + axis, index).movedim(2 + axis, 1)
 
 
@@ -108,6 +109,40 @@ def projections(x: Tensor, axis: int, kinds: Sequence[str] = KINDS, background: 
     return torch.stack(seen, 1)
 
 
+def along_axis(
+    x: Tensor, direction: tuple[int, int, int], spacing: Sequence[float], background: float = 0.0
+) -> tuple[Tensor, int]:
+    """Volumes, turned where `direction` is none of their axes, and the axis that lies along it."""
+    along = [axis for axis in range(3) if direction[axis]]
+    return (x, along[0]) if len(along) == 1 else (turn(x, direction, spacing, background), 0)
+
+
+def smear(
+    images: Tensor, direction: tuple[int, int, int], shape: Sequence[int], spacing: Sequence[float] = (1, 1, 1)
+) -> Tensor:
+    """Give what stands in the pixels of projections back to the voxels on their rays, in equal parts.
+
+    It is the adjoint of the mean projection, and keeps the sum where rays meet the volume.
+
+    Args:
+        images: `(batch, 1, rows, columns)`, seen along `direction`.
+        shape: of the volumes, `(depth, height, width)`.
+
+    >>> smear(torch.tensor([[[[6.0, 0.0]]]]), (1, 0, 0), (3, 1, 2))[0, 0, :, 0].tolist()
+    [[2.0, 0.0], [2.0, 0.0], [2.0, 0.0]]
+    """
+
+    def seen(x: Tensor) -> Tensor:
+        turned, axis = along_axis(x, direction, spacing)
+        return turned.mean(2 + axis)
+
+    with torch.enable_grad():
+        ones = torch.ones(images.shape[0], 1, *shape).to(images).requires_grad_(True)
+        inside = seen(ones)
+        shares = images.detach() / inside.detach().clamp(min=1e-3)
+        return torch.autograd.grad(inside, ones, shares)[0]
+
+
 def turn(x: Tensor, direction: Sequence[float], spacing: Sequence[float], background: float = 0.0) -> Tensor:
     """Turn volumes about their centre so that what lay along `direction` runs along depth.
 
@@ -122,8 +157,10 @@ def turn(x: Tensor, direction: Sequence[float], spacing: Sequence[float], backgr
     >>> turn(volume, (0, 1, 0), (1, 1, 1))[0, 0, :, 2, 2].round().tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    matrix = torch.from_numpy(_sampling(x.shape[2:], direction, spacing)).to(x)
-    grid = F.affine_grid(matrix.expand(len(x), 3, 4), list(x.shape), align_corners=False)
+    shape = [int(length) for length in x.shape[2:]]
+    matrix = torch.from_numpy(_sampling(shape, direction, spacing)).to(x)
+    grid = F.affine_grid(matrix[None], [1, 1, *shape], align_corners=False)
+    grid = grid.expand(x.shape[0], *grid.shape[1:])
     return F.grid_sample(x - background, grid, align_corners=False) + background
 
 

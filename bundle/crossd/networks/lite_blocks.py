@@ -36,6 +36,9 @@ def channels_last(x: Tensor) -> Tensor:
     >>> channels_last(torch.zeros(1, 2, 3, 4, 5)).stride()
     (120, 1, 40, 10, 2)
     """
+    if not torch.jit.is_scripting():  # noqa: SIM102 - alone, for a script reads no further
+        if torch.onnx.is_in_onnx_export():
+            return x  # where order in memory has no meaning
     if x.dim() == 5 and not x.is_cuda:
         return x.contiguous(memory_format=torch.channels_last_3d)
     return x

@@ -10,15 +10,13 @@ from torch import Tensor, nn
 
 from crossd.errors import CrossDError, one_of
 from crossd.networks.classifiers import build_classifier
-from crossd.networks.images_of_volumes import KINDS, projections, slice_indices, slices, square_axes, turn
+from crossd.networks.images_of_volumes import KINDS, along_axis, projections, slice_indices, slices, square_axes
 from crossd.networks.images_of_volumes import directions as looking_along
 from crossd.networks.resizing import resize
-from crossd.networks.tied import add_shared, check_twins, drop_shared, tie
+from crossd.networks.tied import add_shared, check_twins, drop_shared, shared, tie, tie_again
+from crossd.networks.view_pooling import ViewPooling
 
 VIEWS = ("volume", "slices", "projections")
-POOLINGS = ("mean", "max", "attention")
-CHANNELS = ("mean", "concatenate", "differences")
-ATTENTION = 128  # wide: with 1280 features a layer of 164,000 weights
 
 
 class MultiView(nn.Module):
@@ -68,6 +66,8 @@ class MultiView(nn.Module):
 
     pretrained_part: ClassVar[str] = "backbone"
     part_follower: ClassVar[str] = "volume"  # has what the part has
+    head_parts: ClassVar[tuple[str, ...]] = ("pooling",)  # what is as new as the head
+    joins: ClassVar[tuple[str, ...]] = ("backbone", "volume")  # what is around them is traced for one size of volumes
 
     def __init__(
         self,
@@ -114,10 +114,7 @@ class MultiView(nn.Module):
         self.projection_kinds = list(projection_kinds)
         self.directions = looking_along(directions, self.axes)
         self.image_size, self.volume_size = image_size, volume_size
-        self.pooling = one_of("pooling", pooling, POOLINGS)
-        self.axes_apart = axes_apart
-        self.channels = one_of("channels", channels, CHANNELS)
-        self.background = background
+        self.in_channels, self.background = in_channels, background
 
         arguments = {"alignment": "rest", **backbone, "in_channels": 1, "num_classes": 1}
         self.backbone = build_classifier({**arguments, "spatial_dims": 2})
@@ -128,22 +125,10 @@ class MultiView(nn.Module):
             side.fc = nn.Identity()  # type: ignore[assignment]
         tie(self.backbone, self.volume, "fc", norms=False, statistics=False)
         self.part_loaded()
-        if pooling == "attention":
-            self.attention = nn.ModuleDict(
-                {
-                    view: nn.Sequential(nn.Linear(width, ATTENTION), nn.Tanh(), nn.Linear(ATTENTION, 1))
-                    for view in self.views
-                    if view != "volume"
-                }
-            )
-        groups = {
-            "slices": len(self.axes) if axes_apart else 1,
-            "projections": len(self.projection_kinds) * (len(self.directions) if axes_apart else 1),
-            "volume": 1,
-        }
-        repeats = {"mean": 1, "concatenate": in_channels, "differences": 2 * in_channels - 1}[channels]
-        self.feature_widths = {view: width * groups[view] * repeats for view in self.views}
-        self.fc = nn.Linear(sum(self.feature_widths.values()), num_classes)
+        looks = {"slices": len(self.axes), "projections": len(self.directions), "volume": 1}
+        stacks = {view: looks[view] for view in self.views}
+        self.pooling = ViewPooling(width, in_channels, stacks, len(projection_kinds), pooling, axes_apart, channels)
+        self.fc = nn.Linear(sum(self.pooling.feature_widths.values()), num_classes)
         self.register_state_dict_post_hook(drop_shared)
         self.register_load_state_dict_pre_hook(add_shared)
 
@@ -153,38 +138,62 @@ class MultiView(nn.Module):
 
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, and `(batch, features)` of all views from the same pass, those of a view divided by their length."""
-        seen = list(self.view_features(x).values())
-        logits: Tensor = self.fc(torch.cat(seen, 1))
-        return logits, torch.cat([nn.functional.normalize(features) for features in seen], 1)
+        seen = self.view_features(x)
+        return self.answer(seen), torch.cat([nn.functional.normalize(features) for features in seen.values()], 1)
+
+    def answer(self, features: dict[str, Tensor]) -> Tensor:
+        """Features as from `view_features` → logits `(batch, num_classes)`."""
+        return self.fc(torch.cat(list(features.values()), 1))  # type: ignore[no-any-return]
 
     def view_features(self, x: Tensor) -> dict[str, Tensor]:
         """What each view gives: its name → `(batch, feature)`, in the order in which `fc` takes them."""
-        return {view: self._joined(self._pooled(features, view), len(x)) for view, features in self.seen(x).items()}
+        return self.pooling(self.seen(self.images(x)))  # type: ignore[no-any-return]
 
-    def seen(self, x: Tensor) -> dict[str, list[Tensor]]:
-        """Features of all that is looked at: view → groups `(batch · channel, image, feature)`.
+    def images(self, x: Tensor) -> dict[str, list[Tensor]]:
+        """What is looked at: view → `(batch · channel, image, 1, *size)` for each of its axes or directions.
 
-        A group is what is pooled: the slices of an axis, the projections of a kind in all directions, or the volume.
+        The images are the slices along an axis, the kinds of projection along a direction, or the volume alone.
         """
-        if x.ndim != 5:
+        if x.ndim != 5 or x.shape[1] != self.in_channels:
             raise CrossDError(
-                f"MultiView expects (batch, channel, depth, height, width); got {x.ndim} axes with shape "
-                f"{list(x.shape)}. Add a batch axis with x.unsqueeze(0)."
+                f"MultiView expects (batch, {self.in_channels}, depth, height, width); got {list(x.shape)}. Give it as "
+                "many channels as it was made for, and a batch axis by x.unsqueeze(0)."
             )
-        grey = x.reshape(-1, 1, *x.shape[2:])
-        found: dict[str, list[Tensor]] = {}
+        grey = x.flatten(0, 1).unsqueeze(1)
+        made: dict[str, list[Tensor]] = {}
         if "slices" in self.views:
             steps = self.slice_steps
-            found["slices"] = [
-                self._encode(slices(grey, axis, steps[axis], self.max_slices), axis) for axis in self.axes
-            ]
+            made["slices"] = [slices(grey, axis, steps[axis], self.max_slices) for axis in self.axes]
         if "projections" in self.views:
-            seen = torch.stack([self._project(grey, direction) for direction in self.directions], 2)
-            found["projections"] = list(seen.unbind(1))
+            made["projections"] = []
+            for direction in self.directions:
+                turned, axis = along_axis(grey, direction, self.spacing, self.background)
+                made["projections"].append(projections(turned, axis, self.projection_kinds, self.background))
         if "volume" in self.views:
-            sized = grey if self.volume_size is None else resize(grey, self.volume_size, self.spacing)
-            found["volume"] = [self.volume.pooled_features(sized).unsqueeze(1)]
+            made["volume"] = [grey.unsqueeze(1)]
+        return made
+
+    def seen(self, images: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
+        """Features of images as from `images`: view → `(batch · channel, image, feature)` for each axis or direction.
+
+        Those of a view that have one size pass through the network together.
+        """
+        found = {}
+        for view, stacks in images.items():
+            side, size = (self.volume, self.volume_size) if view == "volume" else (self.backbone, self.image_size)
+            if size is not None:
+                stacks = [resize(stack, size, pixel) for stack, pixel in zip(stacks, self._pixels(view), strict=True)]
+            found[view] = _through(side, stacks)
         return found
+
+    def _pixels(self, view: str) -> list[list[float]]:
+        """Millimetres of the pixels of a view's images, for each axis or direction."""
+        across = [[step for other, step in enumerate(self.spacing) if other != axis] for axis in range(3)]
+        if view == "slices":
+            return [across[axis] for axis in self.axes]
+        if view == "volume":
+            return [self.spacing]
+        return [across[along.index(1) if sum(map(abs, along)) == 1 else 0] for along in self.directions]
 
     def slice_positions(self, shape: Sequence[int]) -> dict[int, list[int]]:
         """Which slices of a volume `(depth, height, width)` are looked at, along each axis."""
@@ -195,48 +204,22 @@ class MultiView(nn.Module):
         mine = self.backbone.state_dict()
         self.volume.load_state_dict(mine)
 
-    def _encode(self, images: Tensor, axis: int) -> Tensor:
-        """`(volume, image, 1, rows, columns)`, seen along an axis → `(volume, image, feature)`."""
-        flat = images.flatten(0, 1)
-        if self.image_size is not None:
-            pixel = [step for other, step in enumerate(self.spacing) if other != axis]
-            flat = resize(flat, self.image_size, pixel)
-        return self.backbone.pooled_features(flat).unflatten(0, images.shape[:2])  # type: ignore[no-any-return]
-
-    def _project(self, grey: Tensor, direction: tuple[int, int, int]) -> Tensor:
-        """`(volume, 1, depth, height, width)` → `(volume, kind, feature)`."""
-        along = [axis for axis in range(3) if direction[axis]]
-        axis = along[0] if len(along) == 1 else 0
-        turned = grey if len(along) == 1 else turn(grey, direction, self.spacing, self.background)
-        return self._encode(projections(turned, axis, self.projection_kinds, self.background), axis)
-
-    def _pooled(self, groups: list[Tensor], view: str) -> Tensor:
-        """Groups `(volume, image, feature)` → `(volume, feature)`."""
-        if view == "projections" and self.axes_apart:
-            return torch.cat(groups, 1).flatten(1)
-        pooled = [self._pool(features, view) for features in groups]
-        if view == "slices" and not self.axes_apart:
-            return torch.stack(pooled).mean(0)
-        return torch.cat(pooled, 1)
-
-    def _pool(self, features: Tensor, view: str) -> Tensor:
-        """`(volume, image, feature)` → `(volume, feature)`."""
-        if self.pooling == "attention" and view != "volume":
-            return (self.attention[view](features).softmax(1) * features).sum(1)
-        return features.amax(1) if self.pooling == "max" else features.mean(1)
-
-    def _joined(self, features: Tensor, batch: int) -> Tensor:
-        """`(batch · channel, feature)` → `(batch, feature)`."""
-        features = features.unflatten(0, (batch, -1))
-        if self.channels == "mean":
-            return features.mean(1)
-        parts = [features]
-        if self.channels == "differences":
-            parts.append(features[:, 1:] - features[:, :-1])
-        return torch.cat(parts, 1).flatten(1)
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MultiView:
         """What `.to()` calls: it makes new buffers, which are tied again."""
+        names = shared(self)
         super()._apply(fn, recurse)
-        tie(self.backbone, self.volume, "fc", norms=False, statistics=False)
+        tie_again(self, names)
         return self
+
+
+def _through(network: nn.Module, stacks: list[Tensor]) -> list[Tensor]:
+    """Stacks of images `(volume, image, 1, *size)`, in one pass those of one size → `(volume, image, feature)`."""
+    of_size: dict[tuple[int, ...], list[int]] = {}
+    for number, stack in enumerate(stacks):
+        of_size.setdefault(tuple(map(int, stack.shape[2:])), []).append(number)
+    found: dict[int, Tensor] = {}
+    for numbers in of_size.values():
+        images = torch.cat([stacks[number] for number in numbers], 1)
+        features = network(images.flatten(0, 1)).unflatten(0, (-1, int(images.shape[1])))
+        found |= zip(numbers, features.split([int(stacks[number].shape[1]) for number in numbers], 1), strict=True)
+    return [found[number] for number in range(len(stacks))]

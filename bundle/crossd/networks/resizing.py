@@ -16,7 +16,7 @@ def resize(x: Tensor, size: int, spacing: Sequence[float]) -> Tensor:
     """Interpolate to square pixels, or cubic voxels, the longest side `size` of them long.
 
     Args:
-        x: `(batch, channel, *spatial)`.
+        x: `(…, *spatial)`.
         spacing: of pixels or voxels along `spatial`, any unit.
 
     >>> resize(torch.rand(3, 1, 10, 10), 32, (2, 1)).shape
@@ -24,12 +24,13 @@ def resize(x: Tensor, size: int, spacing: Sequence[float]) -> Tensor:
     >>> resize(torch.rand(1, 1, 12, 90, 90), 48, (10, 1.5, 1.5)).shape
     torch.Size([1, 1, 43, 48, 48])
     """
-    extent = [length * float(step) for length, step in zip(x.shape[2:], spacing, strict=True)]
-    for axis, side in enumerate(extent):
-        length, wanted = int(x.shape[2 + axis]), max(1, round(size * side / max(extent)))
+    axes, last = range(x.ndim - len(spacing), x.ndim), x.ndim - 1
+    extent = [int(x.shape[axis]) * float(step) for axis, step in zip(axes, spacing, strict=True)]
+    for axis, side in zip(axes, extent, strict=True):
+        length, wanted = int(x.shape[axis]), max(1, round(size * side / max(extent)))
         if length != wanted:
             weights = interpolation(length, wanted).to(x)
-            x = (x.movedim(2 + axis, -1) @ weights.T).movedim(-1, 2 + axis)
+            x = (x.movedim(axis, last) @ weights.T).movedim(last, axis)
     return x
 
 

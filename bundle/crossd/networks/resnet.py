@@ -27,6 +27,7 @@ class FeatureMaps(ResNet):
     __jit_unused_properties__: ClassVar = ["feature_channels", "feature_strides", "num_features"]
     last_stage: ClassVar[str] = "layer4"  # the module whose map is pooled
     after_stages: ClassVar[tuple[str, ...]] = ("fc",)  # what `feature_maps` does without
+    stages: ClassVar = [["conv1", "bn1"], ["layer1"], ["layer2"], ["layer3"], ["layer4"]]  # from the input on
 
     def __init__(
         self,

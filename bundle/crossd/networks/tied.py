@@ -88,21 +88,30 @@ def check_twins(volumes: nn.Module, images: nn.Module, head: str) -> None:
 
 def drop_shared(network: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
     """Hook after `state_dict` of a network with `backbone` and `volume`: what they share stands there once."""
-    for name in _shared(network, prefix):
+    for name in shared(network, prefix):
         state.pop(name, None)
 
 
 def add_shared(network: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Hook before `load_state_dict` of such a network: what they share is given to both."""
-    for name, there in _shared(network, prefix).items():
+    for name, there in shared(network, prefix).items():
         if there in state:
             state.setdefault(name, state[there])
 
 
-def _shared(network: nn.Module, prefix: str) -> dict[str, str]:
+def shared(network: nn.Module, prefix: str = "") -> dict[str, str]:
     """Entries of the 3D side that are tensors of the backbone, and their names there."""
     mine, theirs = (dict(_own(network.get_submodule(side))) for side in ("backbone", "volume"))
     return {f"{prefix}volume.{name}": f"{prefix}backbone.{name}" for name in theirs if mine.get(name) is theirs[name]}
+
+
+def tie_again(network: nn.Module, names: Mapping[str, str]) -> None:
+    """Make entries the same tensors that were, see `shared`: `.to()` makes new buffers of either side."""
+    for name, there in names.items():
+        (path, _, last), (other, _, same) = name.rpartition("."), there.rpartition(".")
+        mine, theirs = network.get_submodule(path), network.get_submodule(other)
+        kind = "_parameters" if last in mine._parameters else "_buffers"
+        getattr(mine, kind)[last] = getattr(theirs, kind)[same]
 
 
 def _own(side: nn.Module) -> list[tuple[str, Tensor]]:

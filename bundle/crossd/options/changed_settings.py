@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 # What runs of old did not record, so that nobody knows what it was.
 UNRECORDED = ("series", "tilt", "volume", "amp", "through_plane")
 # And what it was where they did not say it.
-BEFORE = {"processes": 1}
+BEFORE = {"processes": 1, "head_epochs": 0, "layer_decay": 1.0}
 
 
 def changes(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
@@ -29,7 +29,8 @@ def changes(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     >>> changes({"epochs": 3, "weights": "none"}, {"epochs": 4, "weights": None, "tilt": "correct"})
     ['epochs was 3 and is 4']
     """
-    stored, given = _plain({**BEFORE, **stored} if "processes" in given else stored), _plain(given)
+    before = {name: value for name, value in BEFORE.items() if name in given}
+    stored, given = _plain({**before, **stored}), _plain(given)
     return [
         f"{name} was {stored.get(name)!r} and is {given.get(name)!r}"
         for name in sorted({*stored, *given} - {*_silent(stored, given)})

@@ -43,12 +43,13 @@ _SEGMENTATION = (
         Option("crops", "integer", 2, "crops of roi_size of each case in a step"),
         Option("crop_ratios", "numbers", None, "how often a crop's centre lies in each class; null: equally often"),
     ),
+    shared.ROI_SIZE,
     *with_defaults(TRAIN, epochs=100, batch_size=2, affine_prob=0.3),
 )
 # What a classifier has and masks have not.
 _OF_CLASSIFIERS = (
     *("task", "negative_class", "trainable", "class_weights", "label_smoothing", "aggregate", "top_k"),
-    "allow_untested",
+    *("allow_untested", "head_epochs"),
 )
 _REPLACED = {option.name: option for option in TRAIN if option.name not in _OF_CLASSIFIERS}
 TRAIN_SEGMENTATION = tuple({**_REPLACED, **{option.name: option for option in _SEGMENTATION}}.values())

@@ -54,7 +54,8 @@ def _input(seen: dict[str, Any]) -> str:
     spacing = seen.get("spacing")
     parts += [f"voxels of {_by(spacing)} mm" if spacing else "voxels as they are"]
     if "roi_size" in seen:
-        parts += [f"windows of {_by(seen['roi_size'])} voxels" if seen["roi_size"] else "the whole volume"]
+        roi_size = seen["roi_size"]
+        parts += ["whole volumes" if roi_size is None else f"windows of {_by(roi_size)} voxels"]
     intensity = seen.get("intensity") or {}
     limits = f"{_number(intensity.get('lower'))} to {_number(intensity.get('upper'))}"
     grey = {"window": f"grey values {limits}", "percentile": f"grey values from percentile {limits}"}

@@ -21,9 +21,10 @@ COLUMNS = 4  # classes with a column of their own at most
 
 NOTE = (
     "Evidence by windows is, at each voxel, the mean probability of the class over the windows that cover it, from 0 "
-    "to 1. Evidence by gradient or occlusion, where all windows say the same, is what each voxel adds to the log-odds "
-    "of the class, divided by the largest value shown of the case: colours of two cases do not compare, and what "
-    "speaks against the class is in the file only. It says what led to the answer; it is no segmentation and no proof."
+    "to 1. Evidence by gradient, views or occlusion, where all windows say the same, is what each voxel adds to the "
+    "log-odds of the class, divided by the largest value shown of the case: colours of two cases do not compare, and "
+    "what speaks against the class is in the file only. It says what led to the answer; it is no segmentation and no "
+    "proof."
 )
 SCOPE_NOTE = (
     "Scope says whether a case is like those that the model was trained on, by its size, its intensities and what the "

@@ -7,9 +7,11 @@ from crossd.training.averaging import WeightAverage, averaged_copy
 from crossd.training.batches import PrepareImages, batch_items
 from crossd.training.curves import Curves
 from crossd.training.distributed import distributed_network, training_sampler, validation_sampler
+from crossd.training.head_first import HeadFirst
 from crossd.training.image_metrics import EpochTable, LossBar, image_metrics
 from crossd.training.images import image_card, write_image_lists
 from crossd.training.loss import classification_loss
+from crossd.training.parameter_groups import parameter_groups
 from crossd.training.pretrained import PretrainedCheckpointLoader, TrainedCheckpointLoader
 from crossd.training.progress import TrainingProgress, check_resume
 from crossd.training.randomness import SeededDataset, SeedEpochs

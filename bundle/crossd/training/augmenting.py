@@ -25,7 +25,7 @@ BOTH = ["image", "label"]
 
 
 def augmentation(
-    roi_size: Sequence[int],
+    roi_size: Sequence[int] | None,
     background: float | Sequence[float] = 0.0,
     flip_axes: Sequence[int] = (2,),
     affine_prob: float = 0.5,
@@ -34,7 +34,8 @@ def augmentation(
     """A random window of a volume, and small random changes of it; a config may put a list of its own in its place.
 
     Args:
-        roi_size: voxels of the window along depth, height, width; smaller volumes are padded.
+        roi_size: voxels of the window along depth, height, width; smaller volumes are padded. None: the whole volume,
+            of any size, which is not shifted.
         background: their padding; of one number per channel the mean.
         flip_axes, affine_prob, intensity_prob: as for `small_changes`.
 
@@ -45,10 +46,14 @@ def augmentation(
     >>> tuple(item["image"].shape)
     (1, 8, 8, 8)
     """
+    window: list[Any] = []
+    if roi_size is not None:
+        window.append(SpatialPadd("image", roi_size, value=padding(background)))
+        window.append(RandSpatialCropd("image", roi_size, random_size=False))
+    shifts = None if roi_size is None else [size / 16 for size in roi_size]
     return [
-        SpatialPadd("image", roi_size, value=padding(background)),
-        RandSpatialCropd("image", roi_size, random_size=False),
-        *small_changes(["image"], flip_axes, affine_prob, intensity_prob, [size / 16 for size in roi_size]),
+        *window,
+        *small_changes(["image"], flip_axes, affine_prob, intensity_prob, shifts),
         EnsureTyped("image", track_meta=False),
     ]
 

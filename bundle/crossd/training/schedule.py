@@ -19,6 +19,7 @@ def epoch_schedule(
     step_epochs: int = 30,
     warmup_epochs: int = 0,
     warmup_from: float | None = None,
+    head_epochs: int = 0,
 ) -> LambdaLR:
     """The learning rate of each epoch, as a factor of the optimiser's.
 
@@ -28,6 +29,7 @@ def epoch_schedule(
         step_epochs: see there; the warm-up counts.
         warmup_epochs: over which it rises evenly to 1. A run that is not longer ends while it rises.
         warmup_from: the factor of the first of them; None: the first of as many equal steps.
+        head_epochs: of 1 before all that, in which `HeadFirst` trains the head alone.
 
     Raises:
         CrossDError: for an unknown schedule, a negative warm-up or a step of no epoch.
@@ -38,6 +40,8 @@ def epoch_schedule(
     ...     return [round(epoch_schedule(optimizer, 4, **options).lr_lambdas[0](epoch), 4) for epoch in range(4)]
     >>> factors(schedule="step", step_epochs=2), factors(warmup_epochs=2), factors(warmup_epochs=2, warmup_from=0.1)
     ([1.0, 1.0, 0.1, 0.1], [0.3333, 0.6667, 1.0, 0.5], [0.1, 0.55, 1.0, 0.5])
+    >>> factors(head_epochs=2)
+    [1.0, 1.0, 1.0, 0.5]
     """
     one_of("schedule", schedule, SCHEDULES)
     if warmup_epochs < 0 or step_epochs < 1:
@@ -46,9 +50,13 @@ def epoch_schedule(
             f"{step_epochs}. Pass --warmup_epochs 0."
         )
 
+    epochs -= head_epochs
     warmup = min(warmup_epochs, epochs)
 
     def factor(epoch: int) -> float:
+        epoch -= head_epochs
+        if epoch < 0:
+            return 1.0
         if epoch < warmup:
             if warmup_from is None:
                 return (epoch + 1) / (warmup + 1)

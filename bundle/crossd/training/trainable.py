@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.utils.hooks import RemovableHandle
 
 from crossd.errors import CrossDError
 
@@ -32,7 +33,7 @@ def set_trainable(network: nn.Module, mode: str = "all", head: str = "fc") -> nn
     `network.train()`, which MONAI's trainer calls in each iteration, does not wake the norms.
 
     Args:
-        network: a classifier.
+        network: a classifier. What it names as `head_parts`, as attention that pools, is trained with the head.
         head: name of its last layer; `fc` in ResNets.
 
     Returns:
@@ -48,24 +49,60 @@ def set_trainable(network: nn.Module, mode: str = "all", head: str = "fc") -> nn
     """
     if mode not in MODES:
         raise CrossDError(f"trainable must be one of {', '.join(MODES)}, got {mode!r}. Example: --trainable norms.")
-    modules = dict(network.named_modules())
-    if head not in modules:
-        raise CrossDError(
-            f"The head must be a layer of the network, got {head!r}; its layers are "
-            f"{[name for name, _ in network.named_children()]}. Name its last layer."
-        )
-    if mode == "all":
-        return network
-    for name, module in modules.items():
-        in_head = name == head or name.startswith(f"{head}.")
-        if in_head:
-            continue
-        if mode == "head":
-            module.register_forward_pre_hook(_evaluation_mode)
-        if not (mode == "norms" and isinstance(module, NORMS)):
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)
+    body = Body(network, head)
+    if mode == "head":
+        body.freeze()
+    if mode == "norms":
+        for module in body.modules:
+            if not isinstance(module, NORMS):
+                for parameter in module.parameters(recurse=False):
+                    parameter.requires_grad_(False)
     return network
+
+
+class Body:
+    """All of a network but its head.
+
+    Raises:
+        CrossDError: when there is no layer of the head's name.
+
+    >>> network = nn.ModuleDict({"conv": nn.Conv3d(1, 2, 3), "fc": nn.Linear(2, 2)})
+    >>> body = Body(network)
+    >>> body.freeze()
+    >>> [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    ['fc.weight', 'fc.bias']
+    """
+
+    def __init__(self, network: nn.Module, head: str = "fc") -> None:
+        named = dict(network.named_modules())
+        if head not in named:
+            raise CrossDError(
+                f"The head must be a layer of the network, got {head!r}; its layers are "
+                f"{[name for name, _ in network.named_children()]}. Name its last layer."
+            )
+        heads = tuple(f"{part}." for part in (head, *getattr(network, "head_parts", ())))
+        self.modules = [module for name, module in named.items() if not f"{name}.".startswith(heads)]
+        self.frozen = False
+        self._trained: list[nn.Parameter] = []
+        self._hooks: list[RemovableHandle] = []
+
+    def freeze(self) -> None:
+        """No gradients, and evaluation mode, whatever is called."""
+        self.frozen = True
+        for module in self.modules:
+            self._hooks.append(module.register_forward_pre_hook(_evaluation_mode))
+            self._trained += [one for one in module.parameters(recurse=False) if one.requires_grad]
+        for parameter in self._trained:
+            parameter.requires_grad_(False)
+
+    def thaw(self) -> None:
+        """As it was before."""
+        self.frozen = False
+        for parameter in self._trained:
+            parameter.requires_grad_(True)
+        for hook in self._hooks:
+            hook.remove()
+        self._trained, self._hooks = [], []
 
 
 def _evaluation_mode(module: nn.Module, _: Any) -> None:
