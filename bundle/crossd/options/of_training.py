@@ -15,6 +15,7 @@ from crossd.options.shared import (
     CLASSIFIER,
     DEVICE,
     EPOCHS,
+    FILL,
     INTENSITY,
     LABEL_SMOOTHING,
     NETWORK,
@@ -53,6 +54,7 @@ TRAIN = (
     LABELS,
     Option("output_dir", "path", "$@bundle_root + '/output'", "receives model.pt, datalist.csv and checkpoints"),
     replace(START, default=BUNDLE_MODEL, optional=True),
+    FILL,
     replace(TASK, default="$'multiclass' if @options.labels is not None else @base.get('task', 'multiclass')"),
     Option("classes", "texts", None, "class names in order; null: found in labels"),
     Option(

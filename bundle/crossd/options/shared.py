@@ -90,6 +90,14 @@ IMAGE_ROOT = Option(
 START = Option(
     "weights", "path", None, "checkpoint, or name as efficientnet-lite0, to start from; null: random", compared=True
 )
+FILL = Option(
+    "fill",
+    "choice",
+    None,
+    "how 2D kernels of others become 3D ones; null: centre. docs/guide/imagenet.md",
+    compared=True,
+    choices=("centre", "mean", "tomographic"),
+)
 TASK = Option(
     "task",
     "choice",
