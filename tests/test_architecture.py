@@ -31,7 +31,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"training", "evaluation"},
     {"ssl", "segmentation"},  # runs of their own, by the parts of training: how they are resumed, seeded and shared
     {"report", "export", "pictures"},
-    {"case_run"},  # the inference of a bundle, made of the parts of all of these
+    {"case_run", "probe"},  # the inference of a bundle, and a regression on frozen features: parts of all of these
     {"serve"},  # its log tells reasons as the report does, without names
     {"cli"},
 ]
@@ -58,6 +58,8 @@ HEAVY = (
     "torch.utils.tensorboard",
     "scipy.stats",
     "highdicom",
+    "sklearn",
+    "pyarrow",
 )  # seconds each: import where used
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = ROOT / "scripts"

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path as _Path
+from typing import Any as _Any
 
 from crossd.checkpoints import TransferReport, load_pretrained, pretrained
 from crossd.conv import (
@@ -27,6 +28,15 @@ from crossd.networks import register as _register_network
 from crossd.pseudo3d import Pseudo3D, Pseudo3Dd, pseudo_3d, pseudo_3d_inverse
 from crossd.texts import guard_logs as _guard_logs
 from crossd.version import __version__
+
+
+def __getattr__(name: str) -> _Any:
+    if name != "embed":
+        raise AttributeError(f"module 'crossd' has no attribute {name!r}")
+    from crossd.probe import embed  # which loads what reads scans
+
+    return embed
+
 
 _guard_logs(_Path(__file__).parent)
 _register_layer()

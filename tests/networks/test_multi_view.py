@@ -13,11 +13,12 @@ from crossd.networks import PlainEfficientNetLite
 from crossd.networks.images_of_volumes import directions, projections, slices, turn
 
 BACKBONE = {"name": "CrossDResNet", "depth": 10, "width": 4, "view": "projection", "motion": "rotate"}
+AS_THEY_ARE = {"image_size": None, "volume_size": None}
 
 
 def made(**options: object) -> MultiView:
     torch.manual_seed(0)
-    return MultiView(3, in_channels=1, num_classes=2, **{"backbone": BACKBONE, "image_size": None, **options}).eval()
+    return MultiView(3, in_channels=1, num_classes=2, **{"backbone": BACKBONE, **AS_THEY_ARE, **options}).eval()
 
 
 @pytest.mark.parametrize("padding_mode", ["zeros", "circular"])
@@ -107,7 +108,7 @@ def test_the_state_dict_holds_shared_kernels_once_and_comes_back():
     assert {"backbone.conv1.weight", "volume.bn1.weight", "attention.slices.0.weight", "fc.weight"} <= set(state)
     size = sum(value.numel() for value in state.values())
     assert size < 1.2 * sum(value.numel() for value in network.backbone.state_dict().values()) + 3 * 128 * 40
-    other = MultiView(3, 1, 2, BACKBONE, image_size=None, pooling="attention", axes_apart=True).eval()
+    other = MultiView(3, 1, 2, BACKBONE, **AS_THEY_ARE, pooling="attention", axes_apart=True).eval()
     other.load_state_dict(state)
     volume = torch.rand(1, 1, 10, 11, 12)
     torch.testing.assert_close(other(volume), network(volume))
@@ -216,6 +217,7 @@ def test_directions_and_projections():
         ({"spacing": (10, 1, 100)}, r"pixels at most 3 times as long as wide, and voxels of \(10.0, 1.0, 100.0\)"),
         ({"backbone": {"name": "ResNet"}}, r"`network.name` must be one of 'CrossDResNet'.*; got 'ResNet'"),
         ({"backbone": {"conv": "plain"}}, r"PlainResNet takes spatial_dims, .*; got alignment\."),
+        ({"volume_size": 0}, r"`volume_size` must be a number of voxels, or None for as they are; got 0"),
         ({"directions": "all"}, r"`directions` must be one of 'axes', 'diagonals'; got 'all'"),
     ],
 )
@@ -224,3 +226,14 @@ def test_what_it_refuses(options, message):
         made(**options)
     with pytest.raises(CrossDError, match="expects \\(batch, channel, depth, height, width\\); got 4 axes"):
         made()(torch.rand(1, 16, 16, 16))
+
+
+def test_each_side_gets_volumes_of_the_size_that_its_weights_know():
+    network, sides = made(image_size=24, volume_size=16, spacing=(3, 1.5, 1.5)), {"backbone": [], "volume": []}
+    for name, seen in sides.items():
+        side = network.get_submodule(name)
+        side.conv1.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(tuple(inputs[0].shape[2:])))
+    small, large = torch.rand(1, 1, 5, 12, 10), torch.rand(1, 1, 40, 80, 60)
+    assert network(small).shape == network(large).shape == (1, 2)
+    assert {max(shape) for shape in sides["backbone"]} == {24}, "the longer side of an image"
+    assert sides["volume"] == [(13, 16, 13), (16, 16, 12)], "cubic voxels, the longest side"

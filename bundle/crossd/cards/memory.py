@@ -62,7 +62,7 @@ def built(build: Callable[[], nn.Module], card: Mapping[str, Any]) -> nn.Module:
                 _check("its weights take more than", 2.0**63, memory, said)
         _check("its weights take", sum(one.numel() * one.element_size() for one in weights), memory, said)
     seen = card.get("input") or {}
-    window = (1, len(seen.get("channels", [0])), *seen.get("roi_size", [1]))
+    window = (1, len(seen.get("channels", [0])), *(seen.get("roi_size") or [1]))
     stem = int(card["network"].get("width") or 0)  # of a ResNet: what its first layer makes of the window
     stride = int(card["network"].get("conv1_t_stride") or 2)
     numbers = math.prod(window) + stem * math.prod(-(-size // stride) for size in window[2:])

@@ -34,9 +34,10 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     or more for multiclass and segmentation); `negative_class` an index of them or null; `network`, the keyword
     arguments of a network, `CrossDResNet` unless it has a `name`, its `num_classes` and `in_channels` in agreement with
     the names of classes and channels; `input` with `channels`, `plane`, `spacing` (millimetres, three numbers or null),
-    `roi_size` (voxels, three), `intensity` (`mode`, and `lower` < `upper` unless that is "range"), `mean` and `std`
-    (after scaling to [0, 1]; one number, or one per channel). Where they are there, `crossd_version`, `data`, `encoder`
-    and `intended_use` are texts, `metrics` and `pseudo_3d` (here and in `input`) dictionaries of numbers,
+    `roi_size` (voxels, three, or null: the whole volume), `intensity` (`mode`, and `lower` < `upper` unless that is
+    "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Where they are there,
+    `crossd_version`, `data`, `encoder` and `intended_use` are texts, `metrics` and `pseudo_3d` (here and in `input`)
+    dictionaries of numbers,
     `finding_codes` lists of three texts by class, and `scope` what `crossd.cards.scope.Scope` writes; of a classifier's
     `network`, `depth`, `width` and the stem's size and stride are positive whole numbers, and `motion`, `view` and
     `conv` are texts. Further entries are kept.
@@ -122,8 +123,8 @@ def _check_input(seen: Any, rule: _Rule) -> None:
     plane = seen.get("plane")
     rule("input.plane", plane, isinstance(plane, str) and plane in PLANES, " or ".join(map(repr, PLANES)))
     rule("input.spacing", spacing, spacing is None or _positive(spacing, 3), "three positive numbers (mm) or null")
-    whole = _positive(roi, 3) and all(map(_is_whole, roi))
-    rule("input.roi_size", roi, whole, "three positive whole numbers (voxels)")
+    whole = roi is None or (_positive(roi, 3) and all(map(_is_whole, roi)))
+    rule("input.roi_size", roi, whole, "three positive whole numbers (voxels), or null for the whole volume")
     intensity = seen.get("intensity")
     rule("input.intensity", intensity, isinstance(intensity, dict), "a dictionary of mode, lower and upper")
     mode, lower, upper = (intensity.get(name) for name in ("mode", "lower", "upper"))

@@ -64,16 +64,29 @@ class VolumeCache(PersistentDataset):
         return self._cachecheck(dict(item))
 
     def _cachecheck(self, item_transformed: dict[str, Any]) -> dict[str, Any]:
-        try:
-            entry = self.folder / f"{self.hash_func(item_transformed).decode()}.pt"
-        except (OSError, CrossDError):  # the reader says what is wrong with the file
-            return self._pre_transform(item_transformed)
-        kept = self._read(entry)
+        entry = self.entry_of(item_transformed)
+        kept = self.kept(entry)
         if kept is not None:
             return kept
         made = self._pre_transform(dict(item_transformed))
-        self._write(entry, made)
+        self.keep(entry, made)
         return made
+
+    def entry_of(self, item: Mapping[str, Any]) -> Path | None:
+        """The file of an item; None where its sources cannot be read, of which the reader says what is wrong."""
+        try:
+            return self.folder / f"{self.hash_func(dict(item)).decode()}.pt"
+        except (OSError, CrossDError):
+            return None
+
+    def kept(self, entry: Path | None) -> dict[str, Any] | None:
+        """What is kept there; None where nothing is, or it is damaged."""
+        return None if entry is None else self._read(entry)
+
+    def keep(self, entry: Path | None, made: Mapping[str, Any]) -> None:
+        """Keep what was made of an item, unless there is no room: its tensors, numbers and texts by name."""
+        if entry is not None:
+            self._write(entry, dict(made))
 
     def _read(self, entry: Path) -> dict[str, Any] | None:
         """The entry, its checksums verified (torch does not look at them); None where it is absent or damaged."""
@@ -93,7 +106,7 @@ class VolumeCache(PersistentDataset):
 
     def _write(self, entry: Path, made: dict[str, Any]) -> None:
         """A full disk is no error, the volume is there."""
-        size = sum(image.numel() * image.element_size() for image in made.values())
+        size = sum(one.numel() * one.element_size() for one in made.values() if isinstance(one, torch.Tensor))
         with suppress(OSError, RuntimeError):
             if self._make_room(size):
                 with replaced(entry, shared=True) as file:

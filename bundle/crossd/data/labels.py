@@ -25,7 +25,7 @@ def read_labels(
     *,
     task: str = "multiclass",
     classes: Sequence[str] | None = None,
-    split_fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    split_fractions: Sequence[float] | None = (0.7, 0.15, 0.15),
     seed: int = 0,
     recorded_splits: str | Path | None = None,
     allow_untested: bool = False,
@@ -41,7 +41,8 @@ def read_labels(
         classes: the classes in their order; other labels are then refused. Found in the file where it is None (numbers
             in numerical, other names in alphabetical order, 0/1 columns as they stand).
         split_fractions: shares of (train, val, test) where the file has no column `split`. A column that names no `val`
-            case gives up the share `val / (train + val)` of its train patients.
+            case gives up the share `val / (train + val)` of its train patients. None: nothing is split; without a
+            column `split` all cases are for training.
         seed: of the split.
         recorded_splits: `datalist.csv` of the run whose model is evaluated. Given, nothing is split anew: where the
             file has no column `split` its cases take the recorded one, and cases that are not recorded are test cases.
@@ -70,8 +71,10 @@ def read_labels(
     by_split = split_cases(table, cases, indices, split_fractions, seed, recorded_splits)
     if recorded_splits is None:
         _check_classes(table, names, indices)
-        counts = class_counts(names, {split: [case["label"] for case in by_split[split]] for split in SPLITS})
-        check_counts(counts, str(table.path), allow_untested)
+        used = [split for split in SPLITS if by_split[split] or split_fractions is not None]
+        counts = class_counts(names, {split: [case["label"] for case in by_split[split]] for split in used})
+        if split_fractions is not None or by_split["test"]:
+            check_counts(counts, str(table.path), allow_untested)
         tell_counts(counts, str(table.path))
     return {"task": task, "class_names": names, "channels": len(table.image_columns), **by_split}
 
@@ -166,7 +169,7 @@ def split_cases(
     table: LabelTable,
     cases: Sequence[dict[str, Any]],
     indices: Sequence[Sequence[int]],
-    fractions: Sequence[float],
+    fractions: Sequence[float] | None,
     seed: int,
     recorded: str | Path | None,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -182,19 +185,21 @@ def _splits(
     table: LabelTable,
     cases: Sequence[Mapping[str, Any]],
     indices: Sequence[Sequence[int]],
-    fractions: Sequence[float],
+    fractions: Sequence[float] | None,
     seed: int,
     recorded: str | Path | None,
 ) -> list[str]:
     patients = [case["patient"] for case in cases]
-    share = check_fractions(fractions)
+    share = None if fractions is None else check_fractions(fractions)
     if "split" in table.columns:
         splits = [row["split"].lower() for row in table.rows]
         wrong = [(i, repr(table.rows[i]["split"])) for i, split in enumerate(splits) if split not in SPLITS]
         table.refuse(f"split must be one of {', '.join(SPLITS)}", wrong, "Correct it, or drop the column 'split'.")
         check_patients(patients, splits)
         kept = recorded is not None or "train" not in splits
-        return splits if kept else with_validation(splits, patients, indices, share, seed)
+        return splits if kept or share is None else with_validation(splits, patients, indices, share, seed)
+    if share is None:
+        return ["train"] * len(cases)
     if recorded is None:
         return stratified_split(patients, indices, share, seed)
     known: dict[tuple[str, ...], str] = {}

@@ -22,19 +22,21 @@ KINDS = ("mean", "max", "std")
 THICK = 3.0  # pixels longer than this times their width are not looked at
 
 
-def directions(name: str) -> list[tuple[int, int, int]]:
+def directions(name: str, axes: Sequence[int] = (0, 1, 2)) -> list[tuple[int, int, int]]:
     """Directions to look along, as `(depth, height, width)`: the axes first, then diagonals of faces and of the cube.
 
     Args:
         name: `"axes"` (3) or `"diagonals"` (13: 3 axes, 6 face and 4 space diagonals).
+        axes: along which one may look; with fewer than three there are no diagonals.
 
-    >>> directions("axes"), len(directions("diagonals"))
-    ([(1, 0, 0), (0, 1, 0), (0, 0, 1)], 13)
+    >>> directions("axes"), len(directions("diagonals")), directions("diagonals", axes=[0])
+    ([(1, 0, 0), (0, 1, 0), (0, 0, 1)], 13, [(1, 0, 0)])
     """
     one_of("directions", name, ("axes", "diagonals"))
     steps = [(i, j, k) for i, j, k in itertools.product((1, 0, -1), repeat=3) if (i, j, k) > (0, 0, 0)]
     steps.sort(key=lambda step: (sum(map(abs, step)), [-abs(value) for value in step]))
-    return steps[:3] if name == "axes" else steps
+    along = [steps[axis] for axis in axes]
+    return along + steps[3:] if name == "diagonals" and len(axes) == 3 else along
 
 
 def square_axes(spacing: Sequence[float]) -> list[int]:
@@ -135,21 +137,3 @@ def _sampling(shape: Sequence[int], direction: Sequence[float], spacing: Sequenc
     extent = np.asarray(shape, dtype=float) * np.asarray(spacing, dtype=float)
     relative = turned * extent[None] / extent[:, None]
     return np.concatenate([relative[::-1, ::-1], np.zeros((3, 1))], axis=1)
-
-
-def resize_images(images: Tensor, size: int, pixel: Sequence[float]) -> Tensor:
-    """Bilinearly to square pixels, the longer side `size` pixels long; smaller by means of what falls into a pixel.
-
-    Args:
-        images: `(image, channel, rows, columns)`.
-        pixel: height and width of a pixel.
-
-    >>> resize_images(torch.rand(3, 1, 10, 10), 32, (2, 1)).shape
-    torch.Size([3, 1, 32, 16])
-    """
-    extent = [length * float(step) for length, step in zip(images.shape[2:], pixel, strict=True)]
-    wanted = [max(1, round(size * side / max(extent))) for side in extent]
-    if wanted == list(images.shape[2:]):
-        return images
-    smaller = any(new < old for new, old in zip(wanted, images.shape[2:], strict=True))
-    return F.interpolate(images, wanted, mode="bilinear", align_corners=False, antialias=smaller)

@@ -10,16 +10,9 @@ from torch import Tensor, nn
 
 from crossd.errors import CrossDError, one_of
 from crossd.networks.classifiers import build_classifier
-from crossd.networks.images_of_volumes import (
-    KINDS,
-    directions,
-    projections,
-    resize_images,
-    slice_indices,
-    slices,
-    square_axes,
-    turn,
-)
+from crossd.networks.images_of_volumes import KINDS, projections, slice_indices, slices, square_axes, turn
+from crossd.networks.images_of_volumes import directions as looking_along
+from crossd.networks.resizing import resize
 from crossd.networks.tied import add_shared, check_twins, drop_shared, tie
 
 VIEWS = ("volume", "slices", "projections")
@@ -52,6 +45,7 @@ class MultiView(nn.Module):
         directions: `"axes"`, or `"diagonals"`: also along those of faces and of the cube, when all axes are looked
             along.
         image_size: longer side of slices and projections as the backbone gets them, square pixels; None: as they are.
+        volume_size: longest side of the volume as the 3D side gets it, cubic voxels; None: as it is.
         pooling: of the images of a view: `"mean"`, `"max"`, or `"attention"` (Ilse et al., ICML 2018).
         axes_apart: whether features of each axis are kept, instead of their mean.
         channels: of the volumes' features: `"mean"`, `"concatenate"`, or `"differences"`: concatenated, and the
@@ -65,7 +59,7 @@ class MultiView(nn.Module):
         CrossDError: for an option that does not exist, or that leaves nothing to be seen.
 
     >>> backbone = {"name": "CrossDResNet", "depth": 10, "width": 4}
-    >>> network = MultiView(3, in_channels=2, num_classes=5, backbone=backbone, image_size=32).eval()
+    >>> network = MultiView(3, in_channels=2, num_classes=5, backbone=backbone, image_size=32, volume_size=32).eval()
     >>> network(torch.rand(2, 2, 16, 16, 16)).shape
     torch.Size([2, 5])
     >>> {view: tuple(features.shape) for view, features in network.view_features(torch.rand(2, 2, 9, 9, 9)).items()}
@@ -88,6 +82,7 @@ class MultiView(nn.Module):
         projection_kinds: Sequence[str] = KINDS,
         directions: str = "axes",
         image_size: int | None = 96,
+        volume_size: int | None = 48,
         pooling: str = "mean",
         axes_apart: bool = False,
         channels: str = "mean",
@@ -97,6 +92,9 @@ class MultiView(nn.Module):
         super().__init__()
         if spatial_dims != 3:
             raise CrossDError(f"MultiView is for volumes: spatial_dims must be 3; got {spatial_dims!r}.")
+        for name, size in (("image_size", image_size), ("volume_size", volume_size)):
+            if size is not None and size < 1:
+                raise CrossDError(f"`{name}` must be a number of voxels, or None for as they are; got {size!r}.")
         for name, values, known in (("views", views, VIEWS), ("projection_kinds", projection_kinds, KINDS)):
             if not values:
                 raise CrossDError(f"`{name}` must name one or more of {', '.join(known)}; got {values!r}.")
@@ -114,8 +112,8 @@ class MultiView(nn.Module):
         self.slice_steps = [max(1, round(slice_step / step)) for step in self.spacing]
         self.max_slices = max_slices
         self.projection_kinds = list(projection_kinds)
-        self.directions = _directions(directions, self.axes)
-        self.image_size = image_size
+        self.directions = looking_along(directions, self.axes)
+        self.image_size, self.volume_size = image_size, volume_size
         self.pooling = one_of("pooling", pooling, POOLINGS)
         self.axes_apart = axes_apart
         self.channels = one_of("channels", channels, CHANNELS)
@@ -184,7 +182,8 @@ class MultiView(nn.Module):
             seen = torch.stack([self._project(grey, direction) for direction in self.directions], 2)
             found["projections"] = list(seen.unbind(1))
         if "volume" in self.views:
-            found["volume"] = [self.volume.pooled_features(grey).unsqueeze(1)]
+            sized = grey if self.volume_size is None else resize(grey, self.volume_size, self.spacing)
+            found["volume"] = [self.volume.pooled_features(sized).unsqueeze(1)]
         return found
 
     def slice_positions(self, shape: Sequence[int]) -> dict[int, list[int]]:
@@ -201,7 +200,7 @@ class MultiView(nn.Module):
         flat = images.flatten(0, 1)
         if self.image_size is not None:
             pixel = [step for other, step in enumerate(self.spacing) if other != axis]
-            flat = resize_images(flat, self.image_size, pixel)
+            flat = resize(flat, self.image_size, pixel)
         return self.backbone.pooled_features(flat).unflatten(0, images.shape[:2])  # type: ignore[no-any-return]
 
     def _project(self, grey: Tensor, direction: tuple[int, int, int]) -> Tensor:
@@ -241,9 +240,3 @@ class MultiView(nn.Module):
         super()._apply(fn, recurse)
         tie(self.backbone, self.volume, "fc", norms=False, statistics=False)
         return self
-
-
-def _directions(name: str, axes: Sequence[int]) -> list[tuple[int, int, int]]:
-    every = directions(name)
-    along = [every[axis] for axis in axes]
-    return along + every[3:] if len(along) == 3 else along

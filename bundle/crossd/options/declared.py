@@ -12,6 +12,7 @@ from crossd.errors import CrossDError, one_of, report_plainly
 from crossd.options.of_hybrid import TRAIN_HYBRID
 from crossd.options.of_inference import INFERENCE, INFERENCE_SEGMENTATION, INFERENCE_TRT
 from crossd.options.of_pretraining import PRETRAIN_2D, TRAIN_2D, UNSEEN_DECAY_2D
+from crossd.options.of_probe import EMBED, PROBE
 from crossd.options.of_segmentation import EVALUATE_SEGMENTATION, TRAIN_SEGMENTATION
 from crossd.options.of_self_supervision import PRETRAIN_SSL
 from crossd.options.of_training import EVALUATE, TRAIN
@@ -29,6 +30,8 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "train_segmentation": TRAIN_SEGMENTATION,
     "evaluate_segmentation": EVALUATE_SEGMENTATION,
     "train_hybrid": TRAIN_HYBRID,
+    "probe": PROBE,
+    "embed": EMBED,
     "pretrain_2d": PRETRAIN_2D,
     "train_2d": TRAIN_2D,
     "unseen_decay_2d": UNSEEN_DECAY_2D,

@@ -67,7 +67,8 @@ def _input(seen: dict[str, Any]) -> str:
     parts += [f"{seen['plane']} slices"] if seen.get("plane") else []
     spacing = seen.get("spacing")
     parts += [f"voxels of {_by(spacing)} mm" if spacing else "voxels as they are"]
-    parts += [f"windows of {_by(seen['roi_size'])} voxels"] if seen.get("roi_size") else []
+    if "roi_size" in seen:
+        parts += [f"windows of {_by(seen['roi_size'])} voxels" if seen["roi_size"] else "the whole volume"]
     intensity = seen.get("intensity") or {}
     limits = f"{_number(intensity.get('lower'))} to {_number(intensity.get('upper'))}"
     grey = {"window": f"grey values {limits}", "percentile": f"grey values from percentile {limits}"}

@@ -1,0 +1,229 @@
+"""Which view and how strong a penalty, chosen by cross-validation inside the labelled cases; nested for the figures."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crossd.errors import CrossDError
+from crossd.probe.linear import ClassWeights, Components, Linear, fit_heads
+
+Array = np.ndarray
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+SMALL = 500  # cases, below which cross-validation is repeated: its folds are an accident
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Cases with features.
+
+    Attributes:
+        sets: by name `(cases, features)`.
+        targets: 0 or 1 `(cases, classes)`.
+        patients: of each case.
+    """
+
+    sets: Mapping[str, Array]
+    targets: Array
+    patients: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, cases: Sequence[int] | Array) -> Labelled:
+        """These cases only."""
+        chosen = np.asarray(cases, dtype=int)
+        patients = [self.patients[index] for index in chosen]
+        return Labelled({name: rows[chosen] for name, rows in self.sets.items()}, self.targets[chosen], patients)
+
+    def rows(self, names: Iterable[str]) -> Array:
+        """Features of several sets, side by side."""
+        return np.concatenate([self.sets[name] for name in names], 1)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a regression may look at: some sets of features, or the principal components of them."""
+
+    sets: tuple[str, ...]
+    components: Components | None = None
+
+    @property
+    def name(self) -> str:
+        """As tables have it."""
+        return " + ".join(self.sets) + (", components" if self.components is not None else "")
+
+    def heads(self, cases: Labelled, strengths: Sequence[float], task: str, weights: ClassWeights) -> list[Linear]:
+        """Of each strength the layer, features of the sets side by side → logits."""
+        rows = cases.rows(self.sets)
+        if self.components is None:
+            return fit_heads(rows, cases.targets, strengths, task, weights)
+        fitted = fit_heads(self.components(rows), cases.targets, strengths, task, weights)
+        return [self.components.before(head) for head in fitted]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What cross-validation chose.
+
+    Attributes:
+        candidate, strength: the winner.
+        scores: of each candidate that at its best strength: minus the mean negative log-likelihood of a class. The
+            winner's is too good, as it won by it, and is never reported as what the model can do.
+    """
+
+    candidate: Candidate
+    strength: float
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was chosen, fitted: a layer, features of the candidate's sets side by side → logits."""
+
+    choice: Choice
+    head: Linear
+
+    def logits(self, cases: Labelled) -> Array:
+        """`(cases, classes)`."""
+        return self.head(cases.rows(self.choice.candidate.sets))
+
+
+Groups = Mapping[str, Sequence[Candidate]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How it is chosen.
+
+    Attributes:
+        task: `"multiclass"` or `"multilabel"`.
+        class_weights: of the regressions; see `fit_heads`.
+        folds: of the inner and the outer cross-validation, fewer where a class has fewer patients.
+        strengths: from which one is chosen.
+        repeats: of the inner cross-validation of less than `SMALL` cases.
+        seed: of the folds.
+    """
+
+    task: str = "multiclass"
+    class_weights: ClassWeights = "balanced"
+    folds: int = 5
+    strengths: Sequence[float] = STRENGTHS
+    repeats: int = 3
+    seed: int = 0
+
+    def choose(self, cases: Labelled, groups: Groups) -> dict[str, Choice]:
+        """Choose in each group by the likelihood of cases that each regression has not seen, grouped by patient."""
+        candidates = {one.name: one for group in groups.values() for one in group}
+        scores = {name: np.zeros(len(self.strengths)) for name in candidates}
+        repeats = self.repeats if len(cases) < SMALL else 1
+        for repeat in range(repeats):
+            said = {name: np.zeros((len(self.strengths), *cases.targets.shape)) for name in candidates}
+            for training, held_out in replace(self, seed=self.seed + repeat).parts(cases):
+                seen, unseen = cases.take(training), cases.take(held_out)
+                for name, candidate in candidates.items():
+                    heads = candidate.heads(seen, self.strengths, self.task, self.class_weights)
+                    for logits, head in zip(said[name], heads, strict=True):
+                        logits[held_out] = head(unseen.rows(candidate.sets))
+            for name, found in said.items():
+                scores[name] += [self._score(logits, cases.targets) / repeats for logits in found]
+        return {name: self._best(group, scores) for name, group in groups.items()}
+
+    def _best(self, group: Sequence[Candidate], scores: Mapping[str, Array]) -> Choice:
+        best = {one.name: float(scores[one.name].max()) for one in group}
+        winner = max(group, key=lambda one: best[one.name])
+        return Choice(winner, self.strengths[int(scores[winner.name].argmax())], best)
+
+    def fit(self, cases: Labelled, groups: Groups) -> dict[str, Fit]:
+        """Choose in each group, and fit what was chosen on all of these cases."""
+        chosen = self.choose(cases, groups)
+        return {
+            name: Fit(one, one.candidate.heads(cases, [one.strength], self.task, self.class_weights)[0])
+            for name, one in chosen.items()
+        }
+
+    def nested(
+        self, cases: Labelled, groups: Groups, done: Callable[[], None] = lambda: None
+    ) -> dict[str, tuple[Array, list[Choice]]]:
+        """Of each group probabilities `(cases, classes)`, each case's from a fit, and a choice, that has not seen its
+        patient; and these choices.
+
+        Args:
+            done: called after each outer fold.
+        """
+        found: dict[str, tuple[Array, list[Choice]]] = {name: (np.zeros(cases.targets.shape), []) for name in groups}
+        for training, held_out in self.parts(cases):
+            for name, fit in self.fit(cases.take(training), groups).items():
+                found[name][0][held_out] = self.probabilities(fit.logits(cases.take(held_out)))
+                found[name][1].append(fit.choice)
+            done()
+        return found
+
+    def parts(self, cases: Labelled) -> Iterator[tuple[Array, Array]]:
+        """Training and held-out cases of each fold: no patient is in both, classes are shared out alike."""
+        try:
+            from sklearn.model_selection import StratifiedGroupKFold
+        except ImportError as error:
+            raise CrossDError(
+                f"A probe is chosen by scikit-learn, which is not installed ({error}). Run: pip install scikit-learn"
+            ) from error
+        kinds = [" ".join(map(str, np.flatnonzero(target))) for target in cases.targets]
+        folds = StratifiedGroupKFold(self.fold_count(cases), shuffle=True, random_state=self.seed)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The least populated class")  # a rare combination of labels
+            yield from folds.split(np.zeros(len(cases)), kinds, list(cases.patients))
+
+    def fold_count(self, cases: Labelled) -> int:
+        """As many as are asked for, or as the rarest class has patients; 2 at least."""
+        fewest = min((len(found) for found in patients_of_classes(cases.targets, cases.patients) if found), default=2)
+        return max(2, min(self.folds, fewest, len({*cases.patients})))
+
+    def probabilities(self, logits: Array) -> Array:
+        """Of logits `(cases, classes)`."""
+        if self.task == "multilabel":
+            return np.asarray(1 / (1 + np.exp(-logits)))
+        powers = np.exp(logits - logits.max(1, keepdims=True))
+        return np.asarray(powers / powers.sum(1, keepdims=True))
+
+    def _score(self, logits: Array, targets: Array) -> float:
+        """Mean log-likelihood, each class with the same weight where `class_weights` says so."""
+        chances = np.clip(self.probabilities(logits), 1e-6, 1 - 1e-6)
+        if self.task == "multilabel":
+            said = np.where(targets > 0, np.log(chances), np.log(1 - chances))
+            return float(said.mean())
+        said, label = np.log(chances)[targets > 0], targets.argmax(1)
+        return float(np.mean([said[label == index].mean() for index in np.unique(label)]))
+
+
+def patients_of_classes(targets: Array, patients: Sequence[str]) -> list[set[str]]:
+    """The patients with a case of each class.
+
+    >>> [sorted(found) for found in patients_of_classes(np.array([[1, 0], [1, 0], [0, 1]]), ["a", "a", "b"])]
+    [['a'], ['b']]
+    """
+    return [{patients[int(index)] for index in np.flatnonzero(column)} for column in targets.T]
+
+
+def each_and_all(
+    names: Sequence[str], pools: Mapping[str, Array] | None = None, components: int = 256
+) -> list[Candidate]:
+    """A candidate for each set, and one for all together; and for the components of each where there is a pool.
+
+    Args:
+        names: of the sets.
+        pools: features of cases without labels, by set.
+        components: of them, at most.
+
+    >>> [one.name for one in each_and_all(["slices", "volume"])]
+    ['slices', 'volume', 'slices + volume']
+    """
+    sets = [(name,) for name in names] + ([tuple(names)] if len(names) > 1 else [])
+    found = [Candidate(one) for one in sets]
+    if pools is not None:
+        for one in sets:
+            rows = np.concatenate([pools[name] for name in one], 1)
+            found.append(Candidate(one, Components.fit(rows, components)))
+    return found

@@ -1,0 +1,119 @@
+"""The labelled cases of a probe, checked for what cross-validation needs; and columns of the table as features."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossd.data import read_labels
+from crossd.data.case_table import read_label_table, resolve_cell
+from crossd.errors import CrossDError, counted
+from crossd.probe.choosing import patients_of_classes
+
+logger = logging.getLogger(__name__)
+MANY = 10  # different whole numbers, of which some may still be classes
+
+
+def labelled_cases(
+    images: str | None,
+    labels: str | None,
+    task: str = "multiclass",
+    classes: Sequence[str] | None = None,
+    allow_untested: bool = False,
+    folds: int = 5,
+) -> dict[str, Any]:
+    """What `crossd.data.read_labels` says of a labels.csv, without a split of its own; "train" has those of "val" too.
+
+    Raises:
+        CrossDError: see `read_labels`; for labels that are numbers to be predicted, and for a class with too few
+            patients to be chosen and measured by cross-validation.
+    """
+    if labels is None:
+        raise CrossDError("A probe needs labelled cases, got no labels. Pass --labels FILE.csv.")
+    if folds < 2:
+        raise CrossDError(f"Cross-validation needs 2 folds or more, got {folds}. Pass --folds 5.")
+    if task == "multiclass" and classes is None:
+        _refuse_numbers(labels)
+    found = read_labels(images, labels, task=task, classes=classes, split_fractions=None, allow_untested=allow_untested)
+    found["train"] = [*found["train"], *found.pop("val")]
+    _check_classes(found, labels, folds)
+    return found
+
+
+def _refuse_numbers(labels: str) -> None:
+    table = read_label_table(labels, "multiclass")
+    said = [row["label"] for row in table.rows if row["label"]]
+    try:
+        numbers = {float(label.replace(",", ".")) for label in said}
+    except ValueError:
+        return
+    between = any(number != int(number) for number in numbers if np.isfinite(number))
+    if between or (len(numbers) > MANY and len(said) < 3 * len(numbers)):
+        raise CrossDError(
+            f"A probe tells classes apart, got {len(numbers)} different numbers as labels of {len(said)} cases in "
+            f"{labels} ({', '.join(said[:3])}, …): to predict a number is regression, which crossd does not do. Make "
+            "groups of the numbers, such as 'low' and 'high', or name the numbers that are classes by --classes."
+        )
+
+
+def _check_classes(found: Mapping[str, Any], labels: str, folds: int) -> None:
+    """Choosing needs two patients of each class; measuring by folds one more."""
+    names, training = found["class_names"], found["train"]
+    targets = one_hot([case["label"] for case in training], len(names))
+    needed = 2 if found["test"] else 3
+    each = patients_of_classes(targets, [case["patient"] for case in training])
+    few = [
+        f"{name!r} ({counted(len(who), 'patient')})" for name, who in zip(names, each, strict=True) if len(who) < needed
+    ]
+    if few:
+        raise CrossDError(
+            f"Nested cross-validation needs {needed} patients or more of each class to choose and to measure, got in "
+            f"{labels} {', '.join(few)}. Add cases of it, or leave the class out."
+        )
+    fewest = min(map(len, each))
+    if fewest < folds:
+        logger.warning("the rarest class has %d patients: there are at most as many folds, not %d", fewest, folds)
+
+
+def one_hot(labels: Sequence[int | Sequence[int]], classes: int) -> np.ndarray:
+    """Labels as `read_labels` gives them → 0 or 1 `(cases, classes)`.
+
+    >>> one_hot([1, [1, 0]], 2).tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
+    rows = [np.eye(classes)[label] if isinstance(label, int) else np.array(label, float) for label in labels]
+    return np.array(rows).reshape(-1, classes)
+
+
+def column_features(
+    columns: Sequence[str], images: str | None, labels: str, task: str, classes: Sequence[str], cases: Sequence[Any]
+) -> np.ndarray:
+    """Columns of a labels.csv as features `(cases, features)`: numbers as they are, texts as 0 and 1 for each value.
+
+    Raises:
+        CrossDError: for a column that is not there, and for cells without a value.
+    """
+    table = read_label_table(labels, task, classes)
+    if absent := table.lacking(columns):
+        raise CrossDError(
+            f"Columns of a baseline must be in the labels, got no {', '.join(map(repr, absent))} in {labels}, which "
+            f"has {', '.join(map(repr, table.columns))}. Correct --columns."
+        )
+    empty = [(i, f"no {name}") for i, row in enumerate(table.rows) for name in columns if not row[name]]
+    table.refuse("Every case needs a value in the columns of the baseline", empty, "Fill it, or leave out the column.")
+    folder = (Path(images) if images is not None else Path(labels).parent).absolute()
+    rows = {tuple(resolve_cell(folder, row[name]) for name in table.image_columns): row for row in table.rows}
+    of_case = [rows[tuple(case["image"])] for case in cases]
+    return np.concatenate([_numbers([row[name] for row in of_case]) for name in columns], 1)
+
+
+def _numbers(cells: Sequence[str]) -> np.ndarray:
+    try:
+        return np.array([[float(cell.replace(",", "."))] for cell in cells])
+    except ValueError:
+        values = sorted({*cells})
+        return np.array([[float(cell == value) for value in values] for cell in cells])

@@ -1,0 +1,182 @@
+"""A standardised logistic regression as one linear layer: what scikit-learn fits, folded into weights and a bias."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crossd.errors import CrossDError
+
+LEAST_SPREAD = 1e-2  # of the median: a feature that hardly moves is not blown up, and rounding with it
+LEAST_DIRECTION = 1e-12  # of the largest eigenvalue; what is below is rounding
+Array = np.ndarray
+ClassWeights = str | Sequence[float] | None
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`x ↦ x · weightᵀ + bias`, as `torch.nn.Linear` has it: `(cases, inputs)` → `(cases, outputs)`.
+
+    >>> Linear(np.array([[2.0, 0.0]]), np.array([1.0]))(np.array([[3.0, 5.0]])).tolist()
+    [[7.0]]
+    """
+
+    weight: Array
+    bias: Array
+
+    def __call__(self, rows: Array) -> Array:
+        return np.asarray(rows @ self.weight.T + self.bias)
+
+
+def mean_and_spread(rows: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of each feature; the latter `LEAST_SPREAD` of their median at least, or 1 for none.
+
+    >>> mean_and_spread(np.array([[0.0, 3.0], [2.0, 3.0]]))[1].tolist()
+    [1.0, 1.0]
+    """
+    spread = rows.std(0)
+    moving = spread[spread > 0]
+    least = LEAST_SPREAD * float(np.median(moving)) if moving.size else 1.0
+    return rows.mean(0), np.where(spread > 0, np.maximum(spread, least), 1.0)
+
+
+@dataclass(frozen=True)
+class Components:
+    """Principal components of standardised features, of cases without labels.
+
+    Attributes:
+        mean, spread: of each feature.
+        axes: `(components, features)`, orthonormal.
+    """
+
+    mean: Array
+    spread: Array
+    axes: Array
+
+    @classmethod
+    def fit(cls, rows: Array, most: int) -> Components:
+        """The first `most` of cases `(cases, features)`, fewer where there are not so many.
+
+        >>> Components.fit(np.random.default_rng(0).normal(size=(5, 20)), 256).axes.shape
+        (4, 20)
+        """
+        mean, spread = mean_and_spread(rows)
+        basis = _directions((rows - mean) / spread)
+        return cls(mean, spread, basis[: min(most, len(rows) - 1)])
+
+    def __call__(self, rows: Array) -> Array:
+        """`(cases, features)` → `(cases, components)`."""
+        return np.asarray(((rows - self.mean) / self.spread) @ self.axes.T)
+
+    def before(self, head: Linear) -> Linear:
+        """The head of components as one of features."""
+        weight = (head.weight @ self.axes) / self.spread
+        return Linear(weight, head.bias - weight @ self.mean)
+
+
+def fit_heads(
+    rows: Array,
+    targets: Array,
+    strengths: Sequence[float],
+    task: str = "multiclass",
+    class_weights: ClassWeights = "balanced",
+    reduce: bool = True,
+) -> list[Linear]:
+    """Standardised logistic regressions, one for each strength, as linear layers on the features as they are.
+
+    Where there are more features than cases the regression is fitted in the space that the cases span. That is exact,
+    as an L2 penalty has no use for what is orthogonal to all of them (Hastie and Tibshirani, Biostatistics 2004).
+
+    Args:
+        rows: `(cases, features)`.
+        targets: 0 or 1 `(cases, classes)`.
+        strengths: scikit-learn's `C`, the inverse of the penalty.
+        task: `"multiclass"`, one multinomial regression, or `"multilabel"`, one for each class.
+        class_weights: `"balanced"`, None, or a number for each class.
+        reduce: False: fit in the space of all features.
+
+    Returns:
+        Of each strength the layer, features → logits of all classes.
+
+    Raises:
+        CrossDError: where scikit-learn is not installed.
+    """
+    mean, spread = mean_and_spread(rows)
+    standard = (rows - mean) / spread
+    axes = _directions(standard) if reduce and rows.shape[1] > len(rows) else None
+    seen = standard if axes is None else standard @ axes.T
+    fit = _each_class if task == "multilabel" else _exclusive
+    found = []
+    for head in fit(seen, targets, strengths, class_weights):
+        weight = (head.weight if axes is None else head.weight @ axes) / spread
+        found.append(Linear(weight, head.bias - weight @ mean))
+    return found
+
+
+def _directions(standard: Array) -> Array:
+    """Right singular vectors `(directions, features)` of centred rows, the largest first."""
+    if standard.shape[1] <= len(standard):
+        _, singular, axes = np.linalg.svd(standard, full_matrices=False)
+        return np.asarray(axes[singular**2 > LEAST_DIRECTION * singular[0] ** 2])
+    values, vectors = np.linalg.eigh(standard @ standard.T)
+    kept = values > LEAST_DIRECTION * values[-1]
+    axes = (vectors[:, kept] / np.sqrt(values[kept])).T @ standard
+    return np.asarray(axes[::-1])
+
+
+def _exclusive(rows: Array, targets: Array, strengths: Sequence[float], weights: ClassWeights) -> list[Linear]:
+    """Of classes of which one is true; one that no case has gets the logit of half a case."""
+    label, outputs = targets.argmax(1), targets.shape[1]
+    present = np.unique(label)
+    found = []
+    for coefficients, intercept in _regressions(rows, label, strengths, _by_class(weights, present.tolist())):
+        if len(present) == 2:  # scikit-learn has one logit, of the second
+            coefficients, intercept = (np.concatenate([-half, half]) for half in (coefficients / 2, intercept / 2))
+        weight, bias = np.zeros((outputs, rows.shape[1])), np.full(outputs, np.log(0.5 / len(rows)))
+        weight[present], bias[present] = coefficients, intercept
+        found.append(Linear(weight, bias))
+    return found
+
+
+def _each_class(rows: Array, targets: Array, strengths: Sequence[float], weights: ClassWeights) -> list[Linear]:
+    """Of classes of which any number may be true; one that all cases have, or none, gets a constant logit."""
+    found = [Linear(np.zeros((targets.shape[1], rows.shape[1])), np.zeros(targets.shape[1])) for _ in strengths]
+    for index, target in enumerate(targets.T.astype(int)):
+        if len({*target.tolist()}) < 2:
+            for head in found:
+                head.bias[index] = np.log((target.sum() + 0.5) / (len(target) - target.sum() + 0.5))
+            continue
+        share = weights if isinstance(weights, str) or weights is None else [1.0, float(weights[index])]
+        fitted = _regressions(rows, target, strengths, _by_class(share, [0, 1]))
+        for head, (coefficients, intercept) in zip(found, fitted, strict=True):
+            head.weight[index], head.bias[index] = coefficients[0], intercept[0]
+    return found
+
+
+def _by_class(weights: ClassWeights, present: Sequence[int]) -> Any:
+    return weights if isinstance(weights, str) or weights is None else {i: float(weights[i]) for i in present}
+
+
+def _regressions(rows: Array, label: Array, strengths: Sequence[float], weights: Any) -> list[tuple[Array, Array]]:
+    """scikit-learn's coefficients and intercept for each strength; each starts from the one before."""
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise CrossDError(
+            f"A probe is fitted by scikit-learn, which is not installed ({error}). Run: pip install scikit-learn"
+        ) from error
+    model = LogisticRegression(class_weight=weights, max_iter=1000, tol=1e-6, warm_start=True)
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # weak penalties on classes that can be parted go on for ever
+        for strength in strengths:
+            model.set_params(C=float(strength)).fit(rows, label)
+            found.append((model.coef_.copy(), model.intercept_.copy()))
+    return found

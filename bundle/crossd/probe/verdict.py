@@ -1,0 +1,106 @@
+"""What a probe found, in plain sentences: whether there is a signal, how sure that is, and what to try next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crossd.errors import counted
+
+WIDE = 0.2  # an interval of the AUC that says little
+FEW = 50  # patients of the rarest class, below which more labels are the first thing to try
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its 95 % interval, where there is one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        interval = "no interval" if self.low is None else f"95 % {self.low:.2f} to {self.high:.2f}"
+        return f"{self.value:.2f} ({interval})"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the sentences rest on.
+
+    Attributes:
+        auc: of the probe, on cases that neither chose nor trained it.
+        trivial: name of the trivial baseline that was chosen; auc of it.
+        trivial_auc: of that.
+        ahead: AUC of the probe minus that of the baseline, paired.
+        patients: that it was measured on.
+        rarest: class with the fewest patients to learn from; how many these are.
+        fewest: of it.
+        measured: on what, in words.
+    """
+
+    auc: Figure
+    trivial: str
+    trivial_auc: Figure
+    ahead: Figure
+    patients: int
+    rarest: str
+    fewest: int
+    measured: str
+
+
+def signal(finding: Finding) -> str:
+    """In one word: "none", "trivial", "level" or "ahead"."""
+    seen = finding.auc.low is not None and finding.auc.low > 0.5
+    trivial = finding.trivial_auc.low is not None and finding.trivial_auc.low > 0.5
+    if finding.ahead.high is not None and finding.ahead.high < 0 and trivial:
+        return "trivial"
+    if not seen:
+        return "trivial" if trivial else "none"
+    return "ahead" if finding.ahead.low is not None and finding.ahead.low > 0 else "level"
+
+
+def verdict(finding: Finding) -> str:
+    """The sentences.
+
+    >>> figures = Figure(0.9, 0.84, 0.95), "shape", Figure(0.8, 0.7, 0.88), Figure(0.1, 0.02, 0.18)
+    >>> verdict(Finding(*figures, 120, "ill", 60, "the test cases"))[:83]
+    'There is a signal: AUC 0.90 (95 % 0.84 to 0.95) on the test cases of 120 patients. '
+    """
+    f, found = finding, signal(finding)
+    where = f"on {f.measured} of {counted(f.patients, 'patient')}"
+    baseline = f"the best trivial baseline ({f.trivial}, AUC {f.trivial_auc})"
+    difference = f"{f.ahead.value:+.2f}" + (
+        "" if f.ahead.low is None else f", 95 % {f.ahead.low:+.2f} to {f.ahead.high:+.2f}"
+    )
+    said = {
+        "none": f"No signal was found: AUC {f.auc} {where}, which chance can give.",
+        "trivial": f"The trivial baseline wins: AUC {f.trivial_auc} by {f.trivial} alone, {f.auc} by the frozen "
+        f"network {where} (difference {difference}).",
+        "level": f"There is a signal: AUC {f.auc} {where}. It is not told from {baseline}: difference {difference}.",
+        "ahead": f"There is a signal: AUC {f.auc} {where}. It is ahead of {baseline}: difference {difference}.",
+    }[found]
+    return f"{said} {_sure(f)} {_next(f, found)}"
+
+
+def _sure(f: Finding) -> str:
+    if f.auc.low is None or f.auc.high is None:
+        return "Nobody can say how sure that is: there are too few patients for an interval."
+    if f.auc.high - f.auc.low > WIDE:
+        return f"That is not sure: the interval is {f.auc.high - f.auc.low:.2f} wide."
+    return f"That is fairly sure: the interval is {f.auc.high - f.auc.low:.2f} wide."
+
+
+def _next(f: Finding, found: str) -> str:
+    more = f"label more cases ({f.rarest!r} has {counted(f.fewest, 'patient')})"
+    if found == "none":
+        return f"Next: check the labels, crop the volumes to the organ in question, other weights, or {more}."
+    if found == "trivial":
+        return (
+            f"Next: use what {f.trivial} says, and ask whether scanners or protocols differ between the classes; the "
+            "network adds nothing here."
+        )
+    if f.fewest < FEW:
+        return f"Next: {more}, then run the probe again, before any training."
+    if found == "level":
+        return "Next: ask whether size, shape or brightness is all there is to see; if not, fine-tune with train.json."
+    return "Next: use model.pt with inference.json, and see whether fine-tuning with train.json is better."

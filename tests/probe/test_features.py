@@ -1,0 +1,84 @@
+"""What is computed once is not computed again, and is the same whichever way it came."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from crossd.data import find_cases, preprocessing
+from crossd.probe.features import FrozenFeatures, Seen
+from crossd.probe.frozen import frozen_network, usual_spacing
+
+from .conftest import TINY
+
+READING = {"series": None, "tilt": "correct", "volume": None}
+
+
+@pytest.fixture
+def features(volumes, tmp_path):
+    """The cases, and what reads them, with options of `FrozenFeatures` and the network's arguments."""
+    cases = find_cases(volumes)[:10]
+
+    def make(options=TINY, **given):
+        torch.manual_seed(1)
+        frozen = frozen_network("none", ".", cases, {}, READING, options=options)
+        transform = preprocessing(frozen.input, **READING)
+        given = {"cache_dir": str(tmp_path / "kept"), **given}
+        return FrozenFeatures(frozen.network, frozen.arguments, transform, frozen.input, READING, **given), frozen
+
+    return cases, make
+
+
+def same(one: Seen, other: Seen) -> bool:
+    return all(torch.equal(rows, other.views[name]) for name, rows in one.views.items()) and all(
+        torch.equal(rows, other.trivial[name]) for name, rows in one.trivial.items()
+    )
+
+
+def test_features_are_kept_and_gone_on_with(features, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "crossd.probe")
+    cases, make = features
+    first, failed = make()[0].of(cases)
+    assert failed == {}
+    entries = sorted((tmp_path / "kept").glob("*.pt"))
+    assert len(entries) == 10
+    assert "already" not in caplog.text
+    entries[0].unlink()
+    entries[1].write_bytes(b"damaged")
+    again, _ = make()[0].of(cases)
+    assert "features of 8 cases are there already" in caplog.text
+    assert all(map(same, first, again))
+    assert {*again[0].figures} >= {"spacing", "extent", "intensities"}
+    other, _ = make({**TINY, "image_size": 12})[0].of(cases)
+    assert not same(first[0], other[0]), "another network has features of its own"
+    assert len([*(tmp_path / "kept").glob("*.pt")]) == 20
+
+
+def test_they_are_those_of_the_network_however_many_at_once(features):
+    cases, make = features
+    read, frozen = make(cache_dir=None, batch_size=4)
+    found, _ = read.of(cases)
+    alone, _ = make(cache_dir=None, batch_size=1)[0].of(cases[:3])
+    volume = preprocessing(frozen.input, **READING)({"image": cases[0]["image"]})["image"]
+    with torch.no_grad():
+        expected = frozen.network.view_features(volume.as_tensor()[None])
+        _, joined = frozen.network.with_features(volume.as_tensor()[None])
+    for name, rows in expected.items():
+        torch.testing.assert_close(found[0].views[name], rows[0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(alone[2].views[name], found[2].views[name], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found[0].normalised(frozen.network.views), joined[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_case_that_cannot_be_read_ends_nothing(features, tmp_path):
+    cases, make = features
+    (tmp_path / "broken.nii").write_bytes(b"nothing")
+    listed = [cases[0], {"case": "broken", "source": "b", "image": [str(tmp_path / "broken.nii")]}, cases[1]]
+    found, failed = make()[0].of(listed)
+    assert [one is None for one in found] == [False, True, False]
+    assert [*failed] == [1]
+
+
+def test_the_usual_spacing_is_the_median_of_those_that_have_one(volumes):
+    card_input = {"channels": ["image"], "plane": "axial", "intensity": {"mode": "range"}, "mean": 0.0, "std": 1.0}
+    assert usual_spacing(find_cases(volumes), card_input, READING) == [1.0, 1.5, 1.0]
