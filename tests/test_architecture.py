@@ -32,7 +32,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"ssl", "segmentation"},  # runs of their own, by the parts of training: how they are resumed, seeded and shared
     {"report", "export", "pictures"},
     {"case_run", "probe"},  # the inference of a bundle, and a regression on frozen features: parts of all of these
-    {"serve"},  # its log tells reasons as the report does, without names
+    {"serve", "distillation"},  # its log tells reasons as the report does, without names
     {"cli"},
 ]
 SCRIPTS_ARROW = [  # of packages below scripts, right of the whole library; scripts for users import the library alone

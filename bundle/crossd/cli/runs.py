@@ -76,6 +76,7 @@ RUNS = {
             "labelled-images": ("pretrain_2d",),
             "self-supervised": ("pretrain_ssl",),
             "image-classifier": ("pretrain_2d", "train_2d"),
+            "distil": ("distill",),
         },
         "crossd pretrain images --weights efficientnet-lite0 --output_dir output/pretrained",
         "output/pretrain",

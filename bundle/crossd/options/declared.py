@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossd.callers import caller_of
 from crossd.errors import CrossDError, one_of, report_plainly
+from crossd.options.of_distillation import DISTILL
 from crossd.options.of_hybrid import TRAIN_HYBRID
 from crossd.options.of_inference import INFERENCE, INFERENCE_SEGMENTATION, INFERENCE_TRT
 from crossd.options.of_pretraining import PRETRAIN_2D, TRAIN_2D, UNSEEN_DECAY_2D
@@ -36,6 +37,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "train_2d": TRAIN_2D,
     "unseen_decay_2d": UNSEEN_DECAY_2D,
     "pretrain_ssl": PRETRAIN_SSL,
+    "distill": DISTILL,
 }
 
 REPLACED = {
