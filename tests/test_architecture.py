@@ -47,6 +47,7 @@ SCRIPTS_ARROW = [  # of packages below scripts, right of the whole library; scri
         "benchmarks.evidence",
         "benchmarks.scope",
     },
+    {"benchmarks.distillation"},  # draws of labels as in transfer
     {"benchmarks.receiving"},  # the small model of many_cases, and how that looks at a process
     {"maintain"},
 ]

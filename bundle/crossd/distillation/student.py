@@ -98,7 +98,9 @@ class PrepareVolumes:
     def __call__(
         self, items: Sequence[Mapping[str, Any]], device: Any = None, non_blocking: bool = False, **_: Any
     ) -> tuple[Tensor, Tensor]:
-        volumes = [convert_to_tensor(item["image"], track_meta=False).to(device, non_blocking=non_blocking) for item in items]
+        volumes = [
+            convert_to_tensor(item["image"], track_meta=False).to(device, non_blocking=non_blocking) for item in items
+        ]
         with torch.no_grad():
             if self.teacher is None:
                 features = torch.stack([item["features"] for item in items]).to(device)
