@@ -75,6 +75,7 @@ RUNS = {
         {
             "labelled-images": ("pretrain_2d",),
             "self-supervised": ("pretrain_ssl",),
+            "self-supervised-2d": ("pretrain_ssl_2d",),
             "image-classifier": ("pretrain_2d", "train_2d"),
             "distil": ("distill",),
         },

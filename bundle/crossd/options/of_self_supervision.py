@@ -8,8 +8,10 @@ from crossd.options.option import Option, with_defaults
 from crossd.options.shared import (
     CACHE_GB,
     CHECK_IMAGES,
+    CLASSIFIER,
     DEVICE,
     EPOCHS,
+    FILL,
     IMAGE_ROOT,
     INTENSITY,
     NETWORK,
@@ -79,5 +81,30 @@ PRETRAIN_SSL = (
     CACHE_GB,
     PROGRESS,
     *RESUMED,
+    DEVICE,
+)
+
+_SAME = ("volumes", "skip_unreadable", "steps_per_epoch", "channels", "roi_size", "crop_sizes", "min_iou", "plane")
+_SAME += ("spacing", "intensity", "series", "tilt", "cache_gb", "progress", *(option.name for option in RESUMED))
+AXES_OF_KERNELS = {"motion": "rotate", "view": "projection", "alignment": "rest"}
+
+PRETRAIN_SSL_2D = (
+    *(option for option in PRETRAIN_SSL if option.name in _SAME),
+    Option("output_dir", "path", "$@bundle_root + '/output_ssl_2d'", "receives model.pt, metrics.csv, checkpoints"),
+    START,
+    FILL,
+    CLASSIFIER,
+    *with_defaults(NETWORK, depth=None, width=None, network_options=AXES_OF_KERNELS),
+    Option("image_size", "integer", None, "longer side of slices and projections, pixels; null: as they are"),
+    Option(
+        "directions",
+        "choice",
+        "axes",
+        "looked along: the three axes, or also ten diagonals",
+        compared=True,
+        choices=("axes", "diagonals"),
+    ),
+    Option("loss_weights", "mapping", {}, "of invariance, variance, covariance; else 25, 25, 1", compared=True),
+    *with_defaults(EPOCHS, epochs=20, batch_size=32, learning_rate=0.001, warmup_epochs=1, weight_decay=0.0001),
     DEVICE,
 )

@@ -165,14 +165,15 @@ class EncoderCheckpointLoader(PretrainedCheckpointLoader):
 
     Args:
         weights: checkpoint file of any layout that `crossd.load_pretrained` knows; `"none"` for random weights.
+        fill: what becomes of plain 2D kernels.
 
     Raises:
         CrossDError: when the run starts, for a file that is missing, is no checkpoint, or does not fit the encoder.
     """
 
-    def __init__(self, encoder: Encoder, weights: str | None) -> None:
-        super().__init__(encoder.net, weights, ())
+    def __init__(self, encoder: Encoder, weights: str | None, fill: str | None = None) -> None:
+        super().__init__(encoder.net, weights, (), fill=fill)
 
     def load(self, content: Mapping[str, Any], card: Mapping[str, Any]) -> TransferReport:
         """All of it: an encoder has no head."""
-        return load_pretrained(self.network, content)
+        return load_pretrained(self.network, content, fill=self.fill)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from crossd.errors import CrossDError
 
-from scripts.benchmarks.distillation.measuring import distilled, labels_of, measure, networks
+from scripts.benchmarks.distillation.measuring import labels_of, measure, networks
 from scripts.benchmarks.distillation.table import table
 from scripts.benchmarks.runs.lines import changing, read_lines, results_file, write_lines
 from scripts.pages import update_page
@@ -33,7 +33,7 @@ def main() -> int:
         if given.data is not None:
             work = given.work.absolute()
             labels = labels_of(given.data.absolute(), work)
-            for network in networks({seed: distilled(labels, work, seed) for seed in given.runs}):
+            for network in networks(labels, work, given.runs):
                 for line in measure(network, labels, work, given.seeds):
                     with changing(path):
                         kept = [old for old in read_lines(path) if (old["network"], old["seed"]) != _key(line)]

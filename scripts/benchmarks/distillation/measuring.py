@@ -60,11 +60,12 @@ def distilled(labels: Path, work: Path, seed: int) -> Path:
     return folder / "model.pt"
 
 
-def networks(students: Mapping[int, Path]) -> list[Network]:
-    """All that are compared."""
-    found = [Network("I3D-mean", WEIGHTS, ["volume"])]
-    found += [Network(f"distilled, run {seed}", str(path), ["volume"]) for seed, path in students.items()]
-    return [*found, Network("teacher", WEIGHTS, ["slices", "projections"])]
+def networks(labels: Path, work: Path, runs: Sequence[int]) -> Iterator[Network]:
+    """All that are compared, each student when it is trained."""
+    yield Network("I3D-mean", WEIGHTS, ["volume"])
+    yield Network("teacher", WEIGHTS, ["slices", "projections"])
+    for seed in runs:
+        yield Network(f"distilled, run {seed}", str(distilled(labels, work, seed)), ["volume"])
 
 
 def measure(network: Network, labels: Path, work: Path, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
