@@ -33,7 +33,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"report", "export", "pictures"},
     {"plan"},
     {"case_run", "probe"},  # the inference of a bundle, and a regression on frozen features: parts of all of these
-    {"serve"},  # its log tells reasons as the report does, without names
+    {"serve", "distillation"},  # its log tells reasons as the report does, without names
     {"cli"},
 ]
 SCRIPTS_ARROW = [  # of packages below scripts, right of the whole library; scripts for users import the library alone
@@ -48,7 +48,7 @@ SCRIPTS_ARROW = [  # of packages below scripts, right of the whole library; scri
         "benchmarks.evidence",
         "benchmarks.scope",
     },
-    {"benchmarks.probe"},  # the draws of transfer
+    {"benchmarks.probe", "benchmarks.distillation"},  # the draws of transfer
     {"benchmarks.receiving"},  # the small model of many_cases, and how that looks at a process
     {"maintain"},
 ]

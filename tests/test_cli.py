@@ -89,6 +89,8 @@ def test_recipes_presets_and_configs_of_ones_own(ran, tmp_path):
     assert main(["evaluate", "--recipe", "segmentation", "--save_masks", "--config", "mosmed", str(own)]) == 0
     names = [name.rpartition("/")[2] for name in ran[0]["config_file"]]
     assert names == ["train.json", "train_segmentation.json", "evaluate_segmentation.json", "mosmed.yaml", "own.yaml"]
+    assert main(["pretrain", "--config", "random_axes_2d"]) == 0
+    assert [name.rpartition("/")[2] for name in ran[1]["config_file"]] == ["pretrain_2d.json", "random_axes_2d.json"]
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ import logging
 import crossd
 import pytest
 import torch
+from crossd.cards.from_weights import base_card
 from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
 from crossd.errors import CrossDError
 from crossd.inference import network_from_card
-from crossd.networks import CrossDResNet, PlainResNet
+from crossd.networks import CrossDResNet, PlainResNet, build_classifier
 from crossd.training import write_image_lists
 
 from ..commands import bundle
@@ -170,6 +171,23 @@ def test_pre_training_starts_from_a_2d_model_or_a_3d_one(pretrain, pretrained, t
     assert (card["input"]["mean"], card["network"]["spatial_dims"]) == (0.25, 2)
     after = read_checkpoint(tmp_path / "from3d" / "model.pt")["model"]
     assert torch.equal(after["layer1.0.conv1.weight"], network.state_dict()["layer1.0.conv1.weight"])
+
+
+@pytest.mark.parametrize("overlay", [[], ["random_axes_2d"]], ids=["axial", "random axes"])
+def test_real_weights_learn_depth_from_random_axes_alone_and_load_into_volumes(root, images, small, tmp_path, overlay):
+    """I3D's kernels are constant along depth, and so is what axial projections change of them."""
+    layer = {"motion": "rotate", "view": "projection", "alignment": "rest"}
+    options = {**small, "depth": None, "width": None, "batch_size": 12, "epochs": 1, "network_options": layer}
+    options |= {"weights": "efficientnet-lite0", "fill": "mean", "images": str(images), "output_dir": str(tmp_path)}
+    files = [str(root / "configs" / f"{name}.json") for name in ["pretrain_2d", *overlay]]
+    made = ConfigWorkflow(files, workflow_type="train", logging_file=False, **options)
+    made.initialize()
+    made.run()
+    base = base_card(str(tmp_path / "model.pt"), str(root))
+    assert (base["network"]["variant"], base["input"]["mean"], base["input"]["std"]) == ("lite0", 0.5, 0.5)
+    volumes = build_classifier({**base["network"], "spatial_dims": 3, "in_channels": 1, "num_classes": 3})
+    assert crossd.load_pretrained(volumes, tmp_path / "model.pt").reinitialised == ("fc.weight", "fc.bias")
+    assert bool(volumes.conv_stem.weight.std(2).max() > 1e-4) is bool(overlay)
 
 
 def test_all_options_at_once(pretrain, tmp_path):

@@ -8,7 +8,7 @@ from crossd.cards.from_weights import FROM_SCRATCH
 from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
 from crossd.errors import CrossDError
 from crossd.inference import network_from_card
-from crossd.networks import CrossDResNet
+from crossd.networks import CrossDResNet, PlainResNet
 from crossd.training import PretrainedCheckpointLoader, TrainedCheckpointLoader, model_card
 from ignite.engine import Engine
 
@@ -63,6 +63,14 @@ def test_a_bundles_own_model_says_where_its_input_differs(root, caplog):
     other = {**card, "input": {**card["input"], "mean": 0.75}}
     start(PretrainedCheckpointLoader(network_from_card(card), weights, card["class_names"], card=other))
     assert "the run has 0.75: the weights expect the former" in caplog.text
+
+
+def test_fill_says_what_plain_2d_kernels_become(tmp_path):
+    torch.save(PlainResNet(2, 1, 2, depth=10, width=4).state_dict(), tmp_path / "flat.pt")
+    target = CrossDResNet(3, 1, 2, depth=10, width=4, alignment="rest", motion="rotate")
+    for fill, slices in (("mean", 7), (None, 1)):
+        start(PretrainedCheckpointLoader(target, str(tmp_path / "flat.pt"), ["a", "b"], fill=fill))
+        assert int(target.conv1.weight.abs().sum((0, 1, 3, 4)).count_nonzero()) == slices
 
 
 def test_random_weights_only_when_asked(source):

@@ -85,7 +85,9 @@ RUNS = {
         {
             "labelled-images": ("pretrain_2d",),
             "self-supervised": ("pretrain_ssl",),
+            "self-supervised-2d": ("pretrain_ssl_2d",),
             "image-classifier": ("pretrain_2d", "train_2d"),
+            "distil": ("distill",),
         },
         "crossd pretrain images --weights efficientnet-lite0 --output_dir output/pretrained",
         "output/pretrain",
@@ -112,7 +114,7 @@ def add_run(commands: Any, name: str, run: Run) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="configs of your own, or names of presets, which change the command's",
+        help="configs of your own, or names of presets and overlays, which change the command's",
     )
     parser.add_argument(
         "--bundle", default=None, metavar="DIR", help="bundle whose configs are run; default: crossd's own"
@@ -204,11 +206,11 @@ def _read(option: Option, value: Any) -> Any:
 
 
 def _config_of_user(root: Path, name: str) -> str:
-    preset = root / "configs" / "datasets" / f"{name}.yaml"
     if Path(name).is_file():
         return str(Path(name).absolute())
-    one_of("--config", name, sorted(path.stem for path in preset.parent.glob("*.yaml")))
-    return str(preset)
+    found = [path for pattern in ("*.json", "datasets/*.yaml") for path in (root / "configs").glob(pattern)]
+    known = {path.stem: str(path) for path in found}
+    return known[one_of("--config", name, sorted(known))]
 
 
 def bundle_command(files: Sequence[str], values: dict[str, Any]) -> str:

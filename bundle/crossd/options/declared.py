@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from crossd.callers import caller_of
 from crossd.errors import CrossDError, one_of, report_plainly
+from crossd.options.of_distillation import DISTILL
 from crossd.options.of_hybrid import TRAIN_HYBRID
 from crossd.options.of_inference import INFERENCE, INFERENCE_SEGMENTATION, INFERENCE_TRT
 from crossd.options.of_planning import PLAN
 from crossd.options.of_pretraining import PRETRAIN_2D, TRAIN_2D, UNSEEN_DECAY_2D
 from crossd.options.of_probe import EMBED, PROBE
 from crossd.options.of_segmentation import EVALUATE_SEGMENTATION, TRAIN_SEGMENTATION
-from crossd.options.of_self_supervision import PRETRAIN_SSL
+from crossd.options.of_self_supervision import PRETRAIN_SSL, PRETRAIN_SSL_2D
 from crossd.options.of_training import EVALUATE, TRAIN
 from crossd.options.option import Option
 
@@ -38,6 +39,8 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "train_2d": TRAIN_2D,
     "unseen_decay_2d": UNSEEN_DECAY_2D,
     "pretrain_ssl": PRETRAIN_SSL,
+    "pretrain_ssl_2d": PRETRAIN_SSL_2D,
+    "distill": DISTILL,
 }
 
 REPLACED = {

@@ -14,6 +14,7 @@ PRETRAIN_2D = (
     shared.IMAGE_ROOT,
     Option("output_dir", "path", "$@bundle_root + '/output_2d'", "receives model.pt, metrics, images.csv, checkpoints"),
     shared.START,
+    shared.FILL,
     replace(shared.TASK, help="multiclass or multilabel; null: as the images are"),
     Option("channels", "integer", "$len(@base['input']['channels'])", "channels of images; 1: grey, 3: RGB"),
     shared.IMAGE_SIZE,

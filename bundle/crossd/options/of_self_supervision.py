@@ -56,3 +56,23 @@ PRETRAIN_SSL = (
     *shared.RESUMED,
     shared.DEVICE,
 )
+
+_SAME = ("volumes", "skip_unreadable", "steps_per_epoch", "channels", "roi_size", "crop_sizes", "min_iou", "plane")
+_SAME += ("spacing", "intensity", "series", "tilt", "cache_gb", "progress", *(option.name for option in shared.RESUMED))
+AXES_OF_KERNELS = {"motion": "rotate", "view": "projection", "alignment": "rest"}
+
+PRETRAIN_SSL_2D = (
+    *(option for option in PRETRAIN_SSL if option.name in _SAME),
+    Option("output_dir", "path", "$@bundle_root + '/output_ssl_2d'", "receives model.pt, metrics.csv, checkpoints"),
+    shared.START,
+    shared.FILL,
+    shared.CLASSIFIER,
+    *with_defaults(shared.NETWORK, depth=None, width=None, network_options=AXES_OF_KERNELS),
+    Option("image_size", "integer", None, "longer side of slices and projections, pixels; null: as they are"),
+    *compared(
+        Option("directions", "choice", "axes", "looked along: axes, or diagonals too", choices=("axes", "diagonals")),
+        Option("loss_weights", "mapping", {}, "of invariance, variance, covariance; else 25, 25, 1"),
+    ),
+    *with_defaults(shared.EPOCHS, epochs=20, batch_size=32, learning_rate=0.001, warmup_epochs=1, weight_decay=0.0001),
+    shared.DEVICE,
+)

@@ -21,6 +21,7 @@ TRAIN = (
     LABELS,
     Option("output_dir", "path", "$@bundle_root + '/output'", "receives model.pt, datalist.csv and checkpoints"),
     replace(shared.START, default=shared.BUNDLE_MODEL, optional=True),
+    shared.FILL,
     replace(shared.TASK, default="$'multiclass' if @options.labels is not None else @base.get('task', 'multiclass')"),
     Option("classes", "texts", None, "class names in order; null: found in labels"),
     Option(

@@ -74,6 +74,14 @@ IMAGE_SIZE = Option("image_size", "integer", 224, "sides of the squares that the
 IMAGE_ROOT = Option(
     "image_root", "path", None, "folder that names in a .csv start from; null: its own or the one above"
 )
+FILL = Option(
+    "fill",
+    "choice",
+    None,
+    "how 2D kernels of others become 3D ones; null: centre. docs/guide/imagenet.md",
+    compared=True,
+    choices=("centre", "mean", "tomographic"),
+)
 TASK = Option(
     "task",
     "choice",

@@ -163,8 +163,8 @@ def _layers(conv: str) -> Any:
 class EncoderCheckpointLoader(PretrainedCheckpointLoader):
     """`PretrainedCheckpointLoader` of an encoder, which has to fit whole."""
 
-    def __init__(self, encoder: Encoder, weights: str | None) -> None:
-        super().__init__(encoder.net, weights, ())
+    def __init__(self, encoder: Encoder, weights: str | None, fill: str | None = None) -> None:
+        super().__init__(encoder.net, weights, (), fill=fill)
 
     def load(self, content: Mapping[str, Any], card: Mapping[str, Any]) -> TransferReport:
-        return load_pretrained(self.network, content)
+        return load_pretrained(self.network, content, fill=self.fill)

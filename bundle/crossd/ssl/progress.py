@@ -17,13 +17,11 @@ from crossd.checkpoints import save_checkpoint
 from crossd.processes import process_count, rank
 from crossd.ssl.encoders import Encoder
 from crossd.ssl.joint import KINDS
-from crossd.ssl.pcrl import TERMS
 from crossd.ssl.statistics import KeptTargets, state_with_statistics
 from crossd.training.progress import TrainingProgress
 from crossd.training.run_files import write_epoch
 
 logger = logging.getLogger(__name__)
-LOGGED = ("loss", *TERMS, "beta")
 
 
 class PretrainingProgress(TrainingProgress):
@@ -60,7 +58,7 @@ class PretrainingProgress(TrainingProgress):
         batches = [(batch - seen["mean"]) / seen["std"] for batch in self.kept.batches()]
         state = state_with_statistics(self.encoder, batches)
         if rank() == 0:
-            terms = {name: float(engine.state.metrics[name]) for name in LOGGED if name in engine.state.metrics}
+            terms = {name: float(value) for name, value in engine.state.metrics.items()}
             metrics = {"epoch": engine.state.epoch, **terms}
             save_checkpoint(self.folder / "model.pt", state, {**self.card, "metrics": metrics})
         super().epoch_completed(engine)
@@ -79,7 +77,7 @@ class TermTable:
     def __init__(self, output_dir: str, optimizer: Optimizer) -> None:
         self.path = Path(output_dir) / "metrics.csv"
         self.optimizer = optimizer
-        self._sums = torch.zeros(len(LOGGED), dtype=torch.float64)
+        self._sums: dict[str, Tensor] = {}
         self._rate = 0.0
 
     def attach(self, engine: Engine) -> None:
@@ -89,18 +87,21 @@ class TermTable:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _started(self, _: Engine) -> None:
-        self._sums.zero_()
+        self._sums.clear()
         self._rate = self.optimizer.param_groups[0]["lr"]
 
     def _collect(self, engine: Any) -> None:
-        self._sums += torch.stack([engine.state.output[name].detach().double().cpu() for name in LOGGED])
+        for name, value in engine.state.output.items():
+            if value.dim() == 0:
+                self._sums[name] = self._sums.get(name, torch.zeros(())) + value.detach().double().cpu()
 
     def _write(self, engine: Any) -> None:
-        sums = self._sums.to(engine.state.device) if process_count() > 1 else self._sums
+        sums = torch.stack([*self._sums.values()])
         if process_count() > 1:
+            sums = sums.to(engine.state.device)
             dist.all_reduce(sums)
         means = (sums / (engine.state.epoch_length * process_count())).tolist()
-        terms = dict(zip(LOGGED, means, strict=True))
+        terms = dict(zip(self._sums, means, strict=True))
         engine.state.metrics.update(terms)
         if rank() == 0:
             write_epoch(self.path, {"epoch": engine.state.epoch, "learning_rate": self._rate, **terms})

@@ -25,7 +25,7 @@ WITH_LABEL_MAPS = (("images", "labels"), ("imagesTr", "labelsTr"))  # folders of
 
 
 def unlabelled_volumes(
-    volumes: str | Sequence[str] | None, *, channels: int = 1, series: Any = None, tilt: str = "correct"
+    volumes: str | Sequence[str] | None, *, channels: int | None = 1, series: Any = None, tilt: str = "correct"
 ) -> list[dict[str, Any]] | None:
     """The volumes of one source or several; labels are not needed and not looked at.
 
@@ -36,7 +36,7 @@ def unlabelled_volumes(
 
     Args:
         volumes: folders, files or lists as `crossd.data.find_cases` takes them, or `.npz`; `"none"` for none.
-        channels: of every volume.
+        channels: of every volume; None: any number.
         series, tilt: of DICOM, as for `find_cases`.
 
     Returns:
@@ -58,7 +58,7 @@ def unlabelled_volumes(
             f"Pre-training needs volumes, got an empty side: none in {', '.join(map(str, given))} is for training. "
             "Check the column split, or pass --volumes none to train on images only."
         )
-    other = [case for case in found if case["error"] is None and len(case["image"]) != channels]
+    other = [case for case in found if case["error"] is None and len(case["image"]) != (channels or len(case["image"]))]
     if other:
         raise CrossDError(
             f"Images and volumes go through one network and have the same channels; got channels {channels} and "

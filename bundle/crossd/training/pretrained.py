@@ -32,6 +32,7 @@ class PretrainedCheckpointLoader:
         head: name of the network's last layer.
         card: of the model to be trained. Where the checkpoint's card has another mean or std, which its weights were
             trained with, that is said in a warning.
+        fill: what becomes of plain 2D kernels; see `crossd.load_pretrained`.
 
     Raises:
         CrossDError: when the run starts, for a file that is missing, is no checkpoint, or is of another architecture.
@@ -44,8 +45,10 @@ class PretrainedCheckpointLoader:
         class_names: Sequence[str],
         head: str = "fc",
         card: Mapping[str, Any] | None = None,
+        fill: str | None = None,
     ) -> None:
         self.card = card
+        self.fill = fill
         self.network = network
         self.weights = weights
         self.class_names = list(class_names)
@@ -71,7 +74,7 @@ class PretrainedCheckpointLoader:
         """Take over what a checkpoint holds; its card is empty where it has none."""
         head = self.network.get_submodule(self.head)
         fresh = {name: value.clone() for name, value in head.state_dict().items()}
-        report = load_pretrained(self.network, content)
+        report = load_pretrained(self.network, content, fill=self.fill)
         if card.get("class_names") != self.class_names:
             head.load_state_dict(fresh)
             logger.info("the head starts from random weights: the classes are %s", self.class_names)

@@ -1,0 +1,7 @@
+"""Projection-consistency distillation: a 3D network learns, without labels, what frozen 2D views say of a volume."""
+
+from crossd.distillation.lesson import Lesson, read_lesson
+from crossd.distillation.measures import explained_metrics
+from crossd.distillation.student import PrepareVolumes, Student
+
+__all__ = ["Lesson", "PrepareVolumes", "Student", "explained_metrics", "read_lesson"]

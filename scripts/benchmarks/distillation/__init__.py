@@ -1,0 +1,1 @@
+"""What distillation without labels brings to frozen features of volumes."""
