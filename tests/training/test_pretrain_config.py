@@ -179,10 +179,7 @@ def test_real_weights_learn_depth_from_random_axes_alone_and_load_into_volumes(r
     layer = {"motion": "rotate", "view": "projection", "alignment": "rest"}
     options = {**small, "depth": None, "width": None, "batch_size": 12, "epochs": 1, "network_options": layer}
     options |= {"weights": "efficientnet-lite0", "fill": "mean", "images": str(images), "output_dir": str(tmp_path)}
-    files = [str(root / "configs" / f"{name}.json") for name in ["pretrain_2d", *overlay]]
-    made = ConfigWorkflow(files, workflow_type="train", logging_file=False, **options)
-    made.initialize()
-    made.run()
+    run("pretrain_2d", *overlay, **options)
     base = base_card(str(tmp_path / "model.pt"), str(root))
     assert (base["network"]["variant"], base["input"]["mean"], base["input"]["std"]) == ("lite0", 0.5, 0.5)
     volumes = build_classifier({**base["network"], "spatial_dims": 3, "in_channels": 1, "num_classes": 3})

@@ -57,8 +57,10 @@ PRETRAIN_SSL = (
     shared.DEVICE,
 )
 
-_SAME = ("volumes", "skip_unreadable", "steps_per_epoch", "channels", "roi_size", "crop_sizes", "min_iou", "plane")
-_SAME += ("spacing", "intensity", "series", "tilt", "cache_gb", "progress", *(option.name for option in shared.RESUMED))
+_SAME = (
+    *("volumes", "skip_unreadable", "steps_per_epoch", "channels", "roi_size", "crop_sizes", "min_iou", "plane"),
+    *("spacing", "intensity", "series", "tilt", "cache_gb", "progress", *(option.name for option in shared.RESUMED)),
+)
 AXES_OF_KERNELS = {"motion": "rotate", "view": "projection", "alignment": "rest"}
 
 PRETRAIN_SSL_2D = (

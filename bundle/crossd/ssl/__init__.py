@@ -4,7 +4,7 @@ from crossd.cards.from_data import ssl_card
 from crossd.ssl.crop_views import GlobalAndSubCropsd
 from crossd.ssl.encoders import EncoderCheckpointLoader, build_encoder
 from crossd.ssl.heads import MiddleHead, PCRLHeads, SimilarityHead
-from crossd.ssl.image_views import ImageViewsd, image_spatial_changes
+from crossd.ssl.image_views import ImageViewsd
 from crossd.ssl.images_network import ImagesEncoder, ImagesNetwork
 from crossd.ssl.joint import JointBatches, JointDataset
 from crossd.ssl.pcrl import PCRLObjective, ViewOutput, annealing, similarity
