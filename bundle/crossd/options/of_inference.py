@@ -51,7 +51,7 @@ INFERENCE = (
         "evidence",
         "choice",
         "auto",
-        "what the map shows; auto: windows, or what voxels add where they all agree",
+        "what the map shows; auto: windows, or gradient where they all say the same",
         compared=True,
         choices=("auto", "windows", "gradient", "occlusion", "views"),
     ),
