@@ -45,8 +45,7 @@ def sees_brightness() -> MultiView:
 
 
 def test_the_map_is_highest_at_the_bright_object(sees_brightness: MultiView) -> None:
-    explain = VoxelEvidence(Accelerated(sees_brightness))
-    assert explain.method == "views"
+    explain = VoxelEvidence(Accelerated(sees_brightness), "views")
     for corner in [(1, 2, 3), (12, 3, 9), (7, 15, 2)]:
         volume = torch.rand(1, 20, 24, 18) * 0.2
         volume[(0, *(slice(at, at + 5) for at in corner))] += 0.8
@@ -54,7 +53,7 @@ def test_the_map_is_highest_at_the_bright_object(sees_brightness: MultiView) -> 
         assert values.shape == (20, 24, 18)
         highest = np.unravel_index(int(values.argmax()), values.shape)
         assert all(at <= where < at + 5 for at, where in zip(corner, highest, strict=True)), highest
-        assert VoxelEvidence(sees_brightness)(volume, WindowInferer(None), 0)().sum() < 0, "it speaks against dark"
+        assert explain(volume, WindowInferer(None), 0)().sum() < 0, "it speaks against dark"
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
@@ -105,4 +104,3 @@ def test_another_network_sees_no_views() -> None:
     network = CrossDResNet(3, 1, 2, depth=10, width=4)
     with pytest.raises(CrossDError, match=r"`evidence` 'views' is of MultiView, .*; got CrossDResNet\. Leave it out"):
         VoxelEvidence(network, "views")
-    assert VoxelEvidence(network).method == "gradient"

@@ -39,8 +39,7 @@ class VoxelEvidence:
     Args:
         network: maps `(batch, channel, *spatial)` to logits `(batch, classes)`; of an `Accelerated` one that in PyTorch
             is asked for gradients. It is not changed.
-        method: one of `METHODS`; None: "views" of a `MultiView`, "gradient" of others. A network without gradients, as
-            TensorRT's and frozen programs are, is occluded.
+        method: one of `METHODS`. A network without gradients, as TensorRT's and frozen programs are, is occluded.
 
     Raises:
         CrossDError: for an unknown method, and for "views" of another network.
@@ -56,12 +55,11 @@ class VoxelEvidence:
     (torch.Size([4, 4, 4]), [[1, 2, 3]])
     """
 
-    def __init__(self, network: nn.Module, method: str | None = None) -> None:
+    def __init__(self, network: nn.Module, method: str = "gradient") -> None:
         self.network = network.network if isinstance(network, Accelerated) else network
         self.network.eval()
-        usual = "views" if isinstance(self.network, MultiView) else "gradient"
-        self.method = one_of("evidence", method or usual, METHODS)
-        if self.method == "views" and usual != "views":
+        self.method = one_of("evidence", method, METHODS)
+        if self.method == "views" and not isinstance(self.network, MultiView):
             raise CrossDError(
                 f"`evidence` 'views' is of MultiView, which sees slices and projections; got "
                 f"{type(self.network).__name__}. Leave it out, or choose 'gradient'."

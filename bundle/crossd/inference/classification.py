@@ -40,7 +40,7 @@ class Classification:
       `evidence_method`, too.
     - `evidence/<case>.nii.gz`: where the answer came from, in the input's own space. The mean probability of the
       windows covering each voxel (`windows`); where that is the same everywhere, as of one window, what each voxel
-      adds to the log-odds by `VoxelEvidence` (`gradient`, of `MultiView` `views`, or `occlusion`). Its header says
+      adds to the log-odds by `VoxelEvidence` (`gradient`, `occlusion`, or of `MultiView` `views`). Its header says
       which (`descrip`).
     - `saliency/<case>.nii.gz`: where it is asked for, the Grad-CAM map, likewise.
 
@@ -88,7 +88,7 @@ class Classification:
                 f"{type(engine.inferer).__name__}: configure it as `inferer`"
             )
         self._inferer = engine.inferer
-        self._within = VoxelEvidence(engine.network, self.evidence if self.evidence in WITHIN else None)
+        self._within = VoxelEvidence(engine.network, self.evidence if self.evidence in WITHIN else "gradient")
         if self.saliency is not None:
             self._cam = WindowGradCAM(engine.network, self.saliency_layer)
 

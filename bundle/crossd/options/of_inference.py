@@ -46,7 +46,7 @@ INFERENCE = (
             "evidence",
             "choice",
             "auto",
-            "what the map shows; auto: windows, or what voxels add where they all agree",
+            "what the map shows; auto: windows, or gradient where they all say the same",
             choices=("auto", "windows", "gradient", "occlusion", "views"),
         ),
         Option("saliency", "choice", None, "gradcam: a Grad-CAM map per case too; null: none", choices=("gradcam",)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+from crossd import MultiView
 from crossd.inference import VoxelEvidence, WindowGradCAM, WindowInferer, WindowMap
 from monai.visualize import GradCAMpp
 from torch import Tensor, nn
@@ -36,8 +37,11 @@ class Deletion:
 
 
 def methods(network: nn.Module) -> dict[str, Explain]:
-    """Maps by name, of a ResNet: `layer1` has 16³ cells in a window of 64³ voxels, `layer2` 8³."""
-    found: dict[str, Explain] = {name: VoxelEvidence(network, name) for name in ("gradient", "occlusion")}
+    """Maps by name. Of a ResNet `layer1` has 16³ cells in a window of 64³ voxels, `layer2` 8³."""
+    views = ("views",) if isinstance(network, MultiView) else ()
+    found: dict[str, Explain] = {name: VoxelEvidence(network, name) for name in ("gradient", "occlusion", *views)}
+    if views:
+        return found
     for layer in ("layer1", "layer2"):
         found[f"Grad-CAM, {layer}"] = WindowGradCAM(network, layer)
         plusplus = WindowGradCAM(network, layer)
