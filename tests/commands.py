@@ -53,6 +53,7 @@ def python(*arguments: object, cwd: Path | str | None = None) -> int:
                 runpy.run_module(given[1], run_name="__main__", alter_sys=True)
             else:
                 sys.argv = given
+                sys.path.insert(0, str(Path(given[0]).resolve().parent))
                 runpy.run_path(given[0], run_name="__main__")
         except SystemExit as end:
             if isinstance(end.code, str):

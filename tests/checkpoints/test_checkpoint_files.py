@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from crossd.checkpoints import load_pretrained, read_checkpoint, save_checkpoint
+from crossd.checkpoints.checkpoint_files import PLAIN
 from crossd.errors import CrossDError
 from torch import nn
 
@@ -129,7 +130,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_all_that_is_written_is_read_again(tmp_path: Path) -> None:
-    plain = [kind() for kind in checkpoint_files.PLAIN - {type(None)}]
+    plain = [kind() for kind in PLAIN - {type(None)}]
     save_checkpoint(tmp_path / "x.pt", _network(), plain=[*plain, None, (1, {2: {"a": {3.0}}})])
     read = read_checkpoint(tmp_path / "x.pt")["plain"]
     assert [type(value) for value in read[: len(plain)]] == [type(value) for value in plain]
