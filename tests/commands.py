@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HEREDOC = re.compile(r"^python - <<'(?P<end>\w+)'\n(?P<code>.*?)^(?P=end)$\n?", re.M | re.S)
-NEEDS_A_SHELL = re.compile(r"[$&|;<>]|^\s*(for|torchrun|crossd)\b", re.M)
+NEEDS_A_SHELL = re.compile(r"[$&|;<>]|^\s*(for|torchrun)\b", re.M)
 
 
 @contextlib.contextmanager
@@ -53,6 +53,7 @@ def python(*arguments: object, cwd: Path | str | None = None) -> int:
                 runpy.run_module(given[1], run_name="__main__", alter_sys=True)
             else:
                 sys.argv = given
+                sys.path.insert(0, str(Path(given[0]).resolve().parent))
                 runpy.run_path(given[0], run_name="__main__")
         except SystemExit as end:
             if isinstance(end.code, str):
@@ -69,7 +70,7 @@ def bundle(config: object, cwd: Path | str | None = None, **options: object) -> 
 
 
 def block(code: str, cwd: Path) -> None:
-    """Run a page's shell block in a folder; its `python` lines in this process, where it needs no shell of its own."""
+    """Run a page's shell block in a folder; its `python` and `crossd` lines in this process, where it needs no shell of its own."""
     heredocs = [found["code"] for found in HEREDOC.finditer(code)]
     lines = HEREDOC.sub("python -\n", code)
     if NEEDS_A_SHELL.search(re.sub(r"'[^']*'|\"[^\"]*\"", "", lines)):
@@ -81,8 +82,8 @@ def block(code: str, cwd: Path) -> None:
             with _as_it_was():
                 os.chdir(cwd)
                 exec(compile(heredocs.pop(0), line, "exec"), {"__name__": "__main__"})
-        elif words[:1] == ["python"]:
-            status = python(*words[1:], cwd=cwd)
+        elif words[:1] in (["python"], ["crossd"]):
+            status = python(*(words[1:] if words[0] == "python" else ["-m", "crossd.cli", *words[1:]]), cwd=cwd)
             assert status == 0, f"ended with {status}: {line}"
         elif words:
             _shell(line, cwd)

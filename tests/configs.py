@@ -17,6 +17,8 @@ import pytest
 from crossd.errors import rule_broken
 from monai.bundle import ConfigWorkflow
 
+from .forks import ENVIRONMENT, forked
+
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
@@ -40,13 +42,13 @@ def run(*configs: str, **options: Any) -> ConfigWorkflow:
 def started(*configs: str, cwd: Path | str = "/", processes: int = 1, **options: Any) -> CompletedProcess[str]:
     """A user's command, of `torchrun` where it is to be several processes, when it has ended; options may be paths."""
     files = [str(CONFIGS / f"{config}.json") for config in configs]
-    launch = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
     given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    words = [*(launch if processes > 1 else []), "monai.bundle", "run", "--config_file", str(files), *given]
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {**os.environ, **threads, "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
-    call = [sys.executable, "-m", *words]
-    return subprocess.run(call, cwd=cwd, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    words = ["-m", "monai.bundle", "run", "--config_file", str(files), *given]
+    if processes == 1:
+        return forked(*words, cwd=cwd)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    environment = {**os.environ, **ENVIRONMENT}
+    return subprocess.run([*launch, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=500)
 
 
 def refused(call: Callable[[], Any], *said: str) -> None:

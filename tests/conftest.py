@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from . import skips
+from . import forks, skips
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     skips.register(config)
+
+
+def pytest_unconfigure() -> None:
+    forks.end()
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from .configs import CONFIGS
+from .forks import forked
 
 TESTS = Path(__file__).parent
 
@@ -18,14 +16,7 @@ TESTS = Path(__file__).parent
 def drive(driver: str, folder: Path, spec: Any) -> Any:
     """The report of a driver, which is told what to run."""
     (folder / "spec.json").write_text(json.dumps(spec, default=str))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(TESTS / driver), str(folder / "spec.json")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-    )
+    done = forked(TESTS / driver, folder / "spec.json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.rpartition("REPORT")[2])
 

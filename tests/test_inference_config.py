@@ -67,8 +67,8 @@ def workflow(**options: Any) -> ConfigWorkflow:
 
 
 def infer(images: Path, output: Path, **options: Any) -> list[dict[str, str]]:
-    """Run and finish in this process."""
-    made = configs.run("inference", images=images, output_dir=output, **options)
+    """Run and finish in this process, without the report."""
+    made = configs.run("inference", **{"images": images, "output_dir": output, "report": False, **options})
     made.finalize()
     return read_rows(output)
 
@@ -114,10 +114,16 @@ def test_good_and_bad_inputs_from_another_directory(tmp_path: Path, weights: str
 
 def test_the_report_and_the_saliency_can_be_chosen(tmp_path: Path, weights: str) -> None:
     image = write_volume(tmp_path / "images" / "a.nii.gz", noise(1, (24, 40, 20)))
-    infer(image, tmp_path / "plain", weights=weights, report=False)
+    infer(image, tmp_path / "plain", weights=weights)
     assert not (tmp_path / "plain" / "report.html").exists()
     assert not (tmp_path / "plain" / "saliency").exists()
-    options = {"saliency": "gradcam", "saliency_layer": "layer2", "report_slices": 4, "report_names": False}
+    options = {
+        "report": True,
+        "saliency": "gradcam",
+        "saliency_layer": "layer2",
+        "report_slices": 4,
+        "report_names": False,
+    }
     infer(image, tmp_path / "full", weights=weights, **options)
     report = (tmp_path / "full" / "report.html").read_text(encoding="utf-8")
     assert 'data-shown="2,7,12,17"' in report

@@ -217,13 +217,14 @@ def test_a_run_is_resumed_under_its_settings_only(pretrain):
     assert read_checkpoint(folder / "checkpoint_0001.pt")["settings"]["steps_per_epoch"] == 2
 
 
-def killed(data, folder, **moments):
-    options = {**SMALL, "images": data / "images", "volumes": data / "labels.csv", "epochs": 3, "steps_per_epoch": 2}
+def killed(data, folder, epochs=3, **moments):
+    options = {**SMALL, "images": data / "images", "volumes": data / "labels.csv", "epochs": epochs}
+    options |= {"steps_per_epoch": 2}
     return kill_and_resume(folder, ["pretrain_ssl"], options, **moments)[0]
 
 
 def test_a_killed_run_ends_as_the_whole_run(data, tmp_path):
-    assert killed(data, tmp_path, runs=1, kills=1, latest=4, seed=0) == 1
+    assert killed(data, tmp_path, epochs=2, runs=1, kills=1, latest=4, seed=0) == 1
 
 
 @pytest.mark.slow

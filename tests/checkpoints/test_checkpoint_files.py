@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from crossd.checkpoints import load_pretrained, read_checkpoint, save_checkpoint
+from crossd.checkpoints.checkpoint_files import PLAIN
 from crossd.errors import CrossDError
 from torch import nn
 
@@ -127,10 +129,23 @@ def test_missing_file(tmp_path: Path) -> None:
         read_checkpoint(tmp_path)
 
 
+def test_all_that_is_written_is_read_again(tmp_path: Path) -> None:
+    plain = [kind() for kind in PLAIN - {type(None)}]
+    save_checkpoint(tmp_path / "x.pt", _network(), plain=[*plain, None, (1, {2: {"a": {3.0}}})])
+    read = read_checkpoint(tmp_path / "x.pt")["plain"]
+    assert [type(value) for value in read[: len(plain)]] == [type(value) for value in plain]
+    assert read[len(plain) :] == [None, (1, {2: {"a": {3.0}}})]
+
+
 def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "x.pt", _network(), epoch=1)
-    with pytest.raises(CrossDError, match=r"x\.pt would hold something else among epoch, path: .*pathlib"):
-        save_checkpoint(tmp_path / "x.pt", _network(), epoch=2, path=tmp_path)
+    for name, value, found in (
+        ("path", [tmp_path], r"pathlib\.PosixPath as state/path/0"),
+        ("best", np.float64(1), r"numpy\.float64 as state/best"),
+        (Path("x"), 1, r"pathlib\.PosixPath as a key of state"),
+    ):
+        with pytest.raises(CrossDError, match=rf"x\.pt would hold a {found}\. Save what it is made of"):
+            save_checkpoint(tmp_path / "x.pt", _network(), epoch=2, state={name: value})
     assert read_checkpoint(tmp_path / "x.pt")["epoch"] == 1
     assert os.listdir(tmp_path) == ["x.pt"]
     with pytest.raises(CrossDError, match="The entry `model` of a checkpoint is its network; got another one"):

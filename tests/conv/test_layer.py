@@ -217,7 +217,6 @@ def test_script_copy_and_pickle(spatial_dims, kernel_size, motion, alignment):
 @pytest.mark.parametrize(
     "backend",
     [
-        "eager",
         "aot_eager",
         pytest.param(
             "inductor", marks=[pytest.mark.slow, pytest.mark.skipif(not shutil.which("g++"), reason="no g++")]

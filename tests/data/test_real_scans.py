@@ -63,17 +63,6 @@ def test_a_tilted_head_with_two_spacings(dicom):
     assert "sheared by 18.5°" in tilt
 
 
-def test_one_image_in_nine_encodings(dicom):
-    pytest.importorskip("openjpeg")
-    pytest.importorskip("jpeg_ls")
-    items = find_cases(dicom / "transfer_syntax")
-    assert len(items) == 9
-    for item in items:
-        (series,) = item["image"]
-        assert read_pixels(series).sum(dtype=np.float64) == 38036663
-        assert item["warnings"][0] == f"This is 'SeriesNumber {series.number}', one of 9 volumes in its series."
-
-
 def test_an_enhanced_object_is_four_volumes(dicom):
     raw, *items = find_cases(dicom / "enhanced")
     assert "'no_pixels_raw.dcm' (Raw Data Storage) has none" in raw["error"]

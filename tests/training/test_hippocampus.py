@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from crossd.data.sets import prepare_datalist
 
 from ..configs import run
 
 
+@pytest.mark.slow
 def test_better_than_chance_on_held_out_patients(shared_data, tmp_path):
     labels = prepare_datalist("hippocampusparts", shared_data / "hippocampus_msd", tmp_path / "parts", cases=40)
     options = {"labels": labels, "weights": "none", "roi_size": [24, 24, 24], "depth": 10, "width": 4}

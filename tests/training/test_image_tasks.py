@@ -35,17 +35,17 @@ def release(make_chest_xray14, tmp_path_factory):
     return make_chest_xray14(tmp_path_factory.mktemp("nih"), train_val=20, test=8)
 
 
-def test_chest_xray14_is_trained_on_and_tested_by_its_official_lists(root, small, release, tmp_path):
-    files = ("pretrain_2d", "train_2d")
-    options = {"images": str(release), "trainable": "all", "epochs": 8, "learning_rate": 0.01, "val_fraction": 0.2}
-    options |= {"bootstrap_samples": 100, "mixup": 0.2, "image_size": 24, "output_dir": str(tmp_path)}
-    run(small, files, **options)
-    card = read_card(tmp_path / "model.pt")
+def trained_on(release, small, folder, **options):
+    """The card of a run on the release, and its report on the test images."""
+    given = {"images": release, "trainable": "all", "mixup": 0.2, "image_size": 24, "output_dir": folder, **options}
+    run(small, ("pretrain_2d", "train_2d"), **given, val_fraction=0.2, bootstrap_samples=50)
+    return read_card(folder / "model.pt"), json.loads((folder / "test" / "metrics.json").read_text())
+
+
+def test_chest_xray14_is_trained_on_and_tested_by_its_official_lists(small, release, tmp_path):
+    card, report = trained_on(release, small, tmp_path, epochs=1)
     assert (card["task"], card["class_names"]) == ("multilabel", list(FINDINGS))
-    assert card["metrics"]["val_auc"] > 0.9
-    report = json.loads((tmp_path / "test" / "metrics.json").read_text())
     assert (report["task"], report["cases"], report["patients"]) == ("multilabel", 16, 8)
-    assert report["metrics"]["auc"]["value"] > 0.9  # the mean over the classes that there are
     assert report["metrics"]["auc_Hernia"]["value"] is None
     with (tmp_path / "images.csv").open() as file:
         of_patient: dict[str, set[str]] = {}
@@ -53,6 +53,13 @@ def test_chest_xray14_is_trained_on_and_tested_by_its_official_lists(root, small
             of_patient.setdefault(row["patient"], set()).add(row["split"])
     assert all(len(splits) == 1 for splits in of_patient.values())
     assert {"val_auc", "val_loss"} <= set(csv_rows(tmp_path / "metrics.csv")[0])
+
+
+@pytest.mark.slow
+def test_the_findings_of_chest_xray14_are_learnt(small, release, tmp_path):
+    card, report = trained_on(release, small, tmp_path, epochs=8, learning_rate=0.01)
+    assert card["metrics"]["val_auc"] > 0.9
+    assert report["metrics"]["auc"]["value"] > 0.9  # the mean over the classes that there are
 
 
 def test_switches_as_the_command_line_gives_them(root, small, images, tmp_path):

@@ -31,14 +31,14 @@ def pretrain(images, small):
 
 @pytest.fixture(scope="module")
 def pretrained(root, images, small, tmp_path_factory):
-    """The folder of a run of 12 epochs, by the command of a user in another working directory."""
+    """The folder of a run of 8 epochs, by the command of a user in another working directory."""
     folder = tmp_path_factory.mktemp("pretrained")
-    options = {**small, "epochs": 12, "images": "train_and_val", "output_dir": "out", "learning_rate": 0.005}
+    options = {**small, "epochs": 8, "images": "train_and_val", "output_dir": "out", "learning_rate": 0.01}
     options |= {"tensorboard": True, "progress": True, "network_options": "{'no_max_pool': True, 'conv1_t_size': 3}"}
     (folder / "train_and_val").symlink_to(images)
     with contextlib.redirect_stderr(io.StringIO()) as said:
         assert bundle(root / "configs" / "pretrain_2d.json", cwd=folder, **options) == 0
-    assert "Epoch [1/12]" in said.getvalue()  # the progress bar
+    assert "Epoch [1/8]" in said.getvalue()  # the progress bar
     return folder / "out"
 
 
@@ -63,7 +63,7 @@ def test_a_run_leaves_a_model_its_lists_and_its_metrics(pretrained, images):
     assert {row["label"] for row in rows} == {"bar", "dot"}
     assert not (pretrained / "skipped.csv").exists()
     epochs = csv_rows(pretrained / "metrics.csv")
-    assert [int(row["epoch"]) for row in epochs] == list(range(1, 13))
+    assert [int(row["epoch"]) for row in epochs] == list(range(1, 9))
     assert float(epochs[-1]["train_loss"]) < float(epochs[0]["train_loss"])
     report = json.loads((pretrained / "metrics.json").read_text())
     assert {f"val_{name}" for name in ("precision", "recall", "f1", "balanced_accuracy", "accuracy", "loss")} <= set(
@@ -136,10 +136,8 @@ def test_fine_tuning_from_plain_convolutions_inflates_them(pretrain, finetune, t
     torch.testing.assert_close(stored.sum((2, 3, 4)), flat.sum((2, 3)), atol=1e-5, rtol=1e-5)
 
 
-def test_a_config_that_contradicts_the_card_is_said(finetune, pretrain, pretrained, tmp_path, caplog):
+def test_a_config_that_contradicts_the_card_is_said(pretrain, pretrained, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        pretrain(tmp_path / "same", weights=str(pretrained / "model.pt"), epochs=1)
-        assert "its card says" not in caplog.text
         pretrain(tmp_path / "other", weights=str(pretrained / "model.pt"), mean=0.5, epochs=1)
     assert "its card says mean 0.3162, the run has 0.5: the weights expect the former. Leave --mean out" in caplog.text
 
@@ -151,8 +149,9 @@ def test_a_motion_that_contradicts_the_card_is_an_error(finetune, pretrained, tm
     )
 
 
-def test_pre_training_starts_from_a_2d_model_or_a_3d_one(pretrain, pretrained, tmp_path):
+def test_pre_training_starts_from_a_2d_model_or_a_3d_one(pretrain, pretrained, tmp_path, caplog):
     made = pretrain(tmp_path / "on", weights=str(pretrained / "model.pt"), learning_rate=1e-9, epochs=1)
+    assert "its card says" not in caplog.text
     metrics = made.evaluator.state.metrics
     assert metrics["val_accuracy"] == pytest.approx(
         read_card(pretrained / "model.pt")["metrics"]["val_accuracy"], abs=0.1
@@ -217,8 +216,8 @@ def test_all_options_at_once(pretrain, tmp_path):
 
 def test_workers_do_not_change_the_result(pretrain, tmp_path):
     for workers in (0, 2):
-        pretrain(tmp_path / str(workers), num_workers=workers, mixup=0.3)
-    one, two = (read_checkpoint(tmp_path / name / "checkpoint_0002.pt")["model"] for name in "02")
+        pretrain(tmp_path / str(workers), num_workers=workers, mixup=0.3, epochs=1)
+    one, two = (read_checkpoint(tmp_path / name / "checkpoint_0001.pt")["model"] for name in "02")
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 

@@ -7,7 +7,8 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from crossd.files import replaced
 STATE_KEYS = ("model", "state_dict", "model_state_dict", "network", "net")
 # what training scripts pickle beside the weights: a plain namespace of options
 SAFE_GLOBALS: list[Any] = [argparse.Namespace]
+# what torch reads without any other; Counter is in the state of MultiStepLR
+PLAIN = {Tensor, nn.Parameter, bool, int, float, complex, str, type(None)}
+PLAIN |= {list, tuple, set, dict, OrderedDict, Counter}
 
 
 def save_checkpoint(
@@ -31,7 +35,7 @@ def save_checkpoint(
 ) -> None:
     """Write `{"model": state_dict, "card": card, **extra}` so that the file is whole or not there.
 
-    It is read back before it gets its name; see `crossd.files.replaced`.
+    See `crossd.files.replaced`.
 
     Args:
         path: of the checkpoint; its folder is made when missing.
@@ -62,16 +66,14 @@ def save_checkpoint(
             "Pass the network or network.state_dict()."
         )
     tensors = {name: value.detach().cpu() for name, value in state.items()}
+    content = {"model": tensors, "card": card, **extra}
+    for where, kind in _pickled(content, ""):
+        raise CrossDError(
+            "A checkpoint holds tensors, numbers, strings, lists and dictionaries only, which are read without running "
+            f"code; {path} would hold a {kind.__module__}.{kind.__qualname__} as {where}. Save what it is made of."
+        )
     with replaced(path) as file:
-        torch.save({"model": tensors, "card": card, **extra}, file)
-        file.flush()
-        try:
-            _load(Path(file.name), mmap=True)
-        except CrossDError as error:
-            raise CrossDError(
-                f"A checkpoint holds tensors, numbers, strings, lists and dictionaries only; {path} would hold "
-                f"something else among {', '.join(extra) or 'its entries'}: {error}"
-            ) from error
+        torch.save(content, file)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -158,13 +160,26 @@ def unwrap(network: nn.Module) -> nn.Module:
             return network
 
 
-def _load(path: Path, mmap: bool = False) -> Any:
+def _pickled(value: Any, where: str) -> Iterator[tuple[str, type]]:
+    """Where an entry, or what is in it, is no plain value, and its type."""
+    if type(value) not in PLAIN:
+        yield where, type(value)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _pickled(key, f"a key of {where}")
+            yield from _pickled(inner, f"{where}/{key}" if where else str(key))
+    elif isinstance(value, list | tuple | set):
+        for number, inner in enumerate(value):
+            yield from _pickled(inner, f"{where}/{number}")
+
+
+def _load(path: Path) -> Any:
     if not path.is_file():
         raise CrossDError(f"A checkpoint is a file; there is none at {path}. Check the path.")
     try:
         with torch.serialization.safe_globals(SAFE_GLOBALS), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*TorchScript archive.*")
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise CrossDError(f"A checkpoint must be readable; {path} is not: {error}. Change its permissions.") from error
     except pickle.UnpicklingError as error:

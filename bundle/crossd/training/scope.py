@@ -24,6 +24,7 @@ from crossd.inference.case_scope import case_figures
 from crossd.processes import rank, wait_for_all
 
 MOST = 2000  # cases of each kind, evenly spread
+MANY = 100  # cases, from which it pays to prepare TorchScript
 FEW = 50  # validation cases, below which it is said how many like them will be outside
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ def measured_scope(
         CrossDError: for too few cases, see `Scope.fit`.
     """
     device = next(network.parameters()).device
-    runner = Accelerated(network.eval(), "auto").to(device)
+    backend = "auto" if len(cases["train"]) + len(cases["val"]) >= MANY else "eager"
+    runner = Accelerated(network.eval(), backend).to(device)
     found: dict[str, list[dict[str, Any]]] = {}
     for split in ("train", "val"):
         every = cases[split]

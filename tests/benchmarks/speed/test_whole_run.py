@@ -15,6 +15,7 @@ from crossd.data.phantoms import vessel_phantom
 from crossd.errors import CrossDError
 from crossd.inference import network_from_card
 
+from scripts.benchmarks.speed import whole_run
 from scripts.benchmarks.speed.whole_run import FOLDED, ZOO_STYLE, in_a_process, make_cases, parts_alone, run_config
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -65,6 +66,12 @@ def test_the_parts_are_those_of_the_run(tmp_path: Path, weights: str) -> None:
     assert min(parts[name] for name in ("read", "resample", "resample by MONAI", "network")) > 0
 
 
-def test_a_contestant_that_fails_is_an_error() -> None:
-    with pytest.raises(CrossDError, match=r"(?s)A contestant must finish: run_config of .*nowhere"):
-        in_a_process("run_config", threads=1, config=CONFIG, images="/nowhere", weights="/nowhere/model.pt")
+def test_a_contestant_finishes_or_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = "import json, sys; print('RESULT' + json.dumps({'told': json.loads(sys.argv[1])}))"
+    monkeypatch.setattr(whole_run, "_CHILD", child)
+    found = in_a_process("parts_alone", threads=1, images="scans")
+    assert found["told"] == ["parts_alone", {"images": "scans"}, 1]
+    assert found["process"] > 0
+    monkeypatch.setattr(whole_run, "_CHILD", "raise SystemExit('no such file: /nowhere')")
+    with pytest.raises(CrossDError, match=r"(?s)A contestant must finish: run_config of .*no such file: /nowhere"):
+        in_a_process("run_config", threads=1, config=CONFIG)
