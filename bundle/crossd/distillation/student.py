@@ -52,6 +52,8 @@ class Student(nn.Module):
             if isinstance(module, _BatchNorm):
                 module.momentum = MOMENTUM
         self.head = nn.Linear(self.volume.num_features, len(components.axes))
+        self.mean: Tensor
+        self.axes: Tensor
         self.register_buffer("mean", torch.from_numpy(components.mean).float())
         self.register_buffer("axes", torch.from_numpy(components.axes / components.spread / scale).float())
 
@@ -61,7 +63,7 @@ class Student(nn.Module):
 
     def targets(self, features: Tensor) -> Tensor:
         """What the 2D side gives, `(batch, feature)` → `(batch, component)`."""
-        return (features - self.mean) @ self.axes.T  # type: ignore[no-any-return]
+        return (features - self.mean) @ self.axes.T
 
 
 class PrepareVolumes:
