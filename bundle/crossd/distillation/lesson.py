@@ -112,8 +112,8 @@ def read_lesson(options: Options, bundle_root: str) -> Lesson:
     patients = [str(item.get("patient") or item["case"]) for item in items]
     splits = stratified_split(patients, [[0]] * len(items), shares, options.seed)
     cases = {split: [item for item, its in zip(items, splits, strict=True) if its == split] for split in shares}
-    rows = [(item["case"], str(item["source"]), split) for item, split in zip(items, splits, strict=True)]
-    write_table(run_folder(options.output_dir) / "cases.csv", ("case", "source", "split"), rows)
+    listed = [(item["case"], str(item["source"]), split) for item, split in zip(items, splits, strict=True)]
+    write_table(run_folder(options.output_dir) / "cases.csv", ("case", "source", "split"), listed)
     rows = np.stack([item["features"].double().numpy() for item in cases["train"]])
     components = Components.fit(rows, options.components)
     scale = float(components(rows).var(0).mean() ** 0.5)

@@ -45,6 +45,9 @@ class Student(nn.Module):
     (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
+    mean: Tensor
+    axes: Tensor
+
     def __init__(self, network: MultiView, components: Components, scale: float = 1.0) -> None:
         super().__init__()
         self.volume = copy.deepcopy(network.volume)
@@ -61,7 +64,7 @@ class Student(nn.Module):
 
     def targets(self, features: Tensor) -> Tensor:
         """What the 2D side gives, `(batch, feature)` → `(batch, component)`."""
-        return (features - self.mean) @ self.axes.T  # type: ignore[no-any-return]
+        return (features - self.mean) @ self.axes.T
 
 
 class PrepareVolumes:

@@ -84,8 +84,10 @@ PRETRAIN_SSL = (
     DEVICE,
 )
 
-_SAME = ("volumes", "skip_unreadable", "steps_per_epoch", "channels", "roi_size", "crop_sizes", "min_iou", "plane")
-_SAME += ("spacing", "intensity", "series", "tilt", "cache_gb", "progress", *(option.name for option in RESUMED))
+_SAME = (
+    *("volumes", "skip_unreadable", "steps_per_epoch", "channels", "roi_size", "crop_sizes", "min_iou", "plane"),
+    *("spacing", "intensity", "series", "tilt", "cache_gb", "progress", *(option.name for option in RESUMED)),
+)
 AXES_OF_KERNELS = {"motion": "rotate", "view": "projection", "alignment": "rest"}
 
 PRETRAIN_SSL_2D = (
