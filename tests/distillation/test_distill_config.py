@@ -10,6 +10,7 @@ import pytest
 import torch
 from crossd.cards.from_weights import base_card
 from crossd.checkpoints import load_pretrained, read_card, read_checkpoint, save_checkpoint
+from crossd.distillation.lesson import _each_file
 from crossd.errors import CrossDError
 from crossd.networks import CrossDResNet, build_classifier
 from crossd.probe.frozen import frozen_network
@@ -112,7 +113,7 @@ def _same(one, other, tolerance=0.0):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"volumes": None}, "got none. Pass --volumes"),
+        ({"volumes": None}, "Distillation needs volumes, got none. Pass --volumes"),
         ({"views": ["volume"]}, "`views` must be one of"),
         ({"val_fraction": 1.5}, "val_fraction must be a share above 0 and below 1, got 1.5"),
     ],
@@ -124,3 +125,12 @@ def test_what_cannot_be_taught_is_refused(distil, tmp_path, options, message):
     while not isinstance(error, CrossDError):
         error = error.__cause__
     assert message in str(error)
+
+
+def test_every_file_is_a_volume_of_its_patient_and_arrays_are_refused():
+    case = {"case": "p1", "source": "a", "image": ["ed.nii", "es.nii"], "error": None}
+    ed, es = _each_file([case])
+    assert (ed["case"], ed["image"], es["case"], es["image"]) == ("p1/0", ["ed.nii"], "p1/1", ["es.nii"])
+    assert ed["patient"] == es["patient"] == "p1"
+    with pytest.raises(CrossDError, match=r"Volumes to distil from are files, got a row of an array, a\. Write them"):
+        _each_file([{**case, "image": ["set.npz@3"]}])
