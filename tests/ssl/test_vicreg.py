@@ -63,16 +63,15 @@ def test_every_axis_of_the_kernels_is_shaped_and_steps_repeat():
     assert {layer.through_plane for layer in network.modules() if isinstance(layer, CrossDConv)} == {0}
 
 
-def test_training_makes_pairs_alike_and_cases_unlike():
+def test_its_minimum_has_like_pairs_that_vary_and_outputs_that_do_not_vary_together():
     torch.manual_seed(0)
-    cases, encoder, objective = torch.randn(16, 12), torch.nn.Linear(12, 6), VICReg(6)
-    optimizer = torch.optim.Adam([*encoder.parameters(), *objective.parameters()], lr=5e-3)
-    found = []
-    for _ in range(8):
-        terms = objective(*(encoder(cases + 0.3 * torch.randn(16, 12)) for _ in range(2)))
+    objective = VICReg(4)
+    objective.expander = torch.nn.Identity()
+    pairs = [(0.1 * torch.randn(16, 1) * torch.ones(16, 4) + 0.1 * torch.randn(16, 4)).requires_grad_() for _ in "ab"]
+    optimizer = torch.optim.Adam(pairs, lr=0.05)
+    for _ in range(100):
         optimizer.zero_grad()
-        terms["loss"].backward()
+        objective(*pairs)["loss"].backward()
         optimizer.step()
-        found.append({name: float(term.detach()) for name, term in terms.items()})
-    assert found[-1]["loss"] < 0.95 * found[0]["loss"]
-    assert found[-1]["variance"] < found[0]["variance"]
+    terms = objective(*pairs)
+    assert all(float(terms[name]) < 0.02 for name in ("invariance", "variance", "covariance"))

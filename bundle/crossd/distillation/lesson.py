@@ -74,10 +74,13 @@ def read_lesson(options: Options, bundle_root: str) -> Lesson:
         raise CrossDError(
             f"val_fraction must be a share above 0 and below 1, got {options.val_fraction}. Pass --val_fraction 0.1."
         )
+    if options.volumes is None:
+        raise CrossDError("Distillation needs volumes, got none. Pass --volumes with a folder, a .csv, or a list.")
     for view in options.views:
         one_of("views", view, TEACHING)
     reading = options(*READING)
-    found = _each_file(unlabelled_volumes(options.volumes, channels=None, series=options.series, tilt=options.tilt))
+    volumes = unlabelled_volumes(options.volumes, channels=None, series=options.series, tilt=options.tilt)
+    found = _each_file(volumes or [])
     frozen = frozen_network(
         options.weights,
         bundle_root,
@@ -122,10 +125,8 @@ def read_lesson(options: Options, bundle_root: str) -> Lesson:
     return Lesson(frozen, frozen_features.network, transform, cases, tried["cache_rate"], components, scale, card)
 
 
-def _each_file(cases: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    """Cases of several channels as one for each of them."""
-    if not cases:
-        raise CrossDError("Distillation needs volumes, got none. Pass --volumes with a folder, a .csv, or a list.")
+def _each_file(cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cases of several channels as one for each of them, of the same patient."""
     apart = []
     for case in cases:
         if any(".npz@" in str(file) for file in case["image"]):
@@ -133,10 +134,16 @@ def _each_file(cases: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]]:
                 f"Volumes to distil from are files, got a row of an array, {case['source']}. Write them as files: "
                 "crossd prepare, or nibabel."
             )
-        names = [case["case"]] if len(case["image"]) < 2 else [f"{case['case']}/{n}" for n in range(len(case["image"]))]
-        apart += [{**case, "case": name, "image": [file]} for name, file in zip(names, case["image"], strict=True)] or [
-            case
-        ]
+        patient, several = case.get("patient") or case["case"], len(case["image"]) > 1
+        apart += [
+            {
+                **case,
+                "case": f"{case['case']}/{number}" if several else case["case"],
+                "image": [file],
+                "patient": patient,
+            }
+            for number, file in enumerate(case["image"])
+        ] or [case]
     return apart
 
 

@@ -45,6 +45,9 @@ class Student(nn.Module):
     (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
+    mean: Tensor
+    axes: Tensor
+
     def __init__(self, network: MultiView, components: Components, scale: float = 1.0) -> None:
         super().__init__()
         self.volume = copy.deepcopy(network.volume)
