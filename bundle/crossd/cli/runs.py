@@ -48,6 +48,12 @@ RUNS = {
         "crossd plan data --labels data/labels.csv",
         "output/plan",
     ),
+    "probe": Run(
+        "tell in minutes, without training, whether labelled volumes can be told apart by frozen weights",
+        {"probe": ("probe",)},
+        "crossd probe data --labels data/labels.csv",
+        "output/probe",
+    ),
     "train": Run(
         "train a classifier on your own volumes",
         {
@@ -79,6 +85,12 @@ RUNS = {
         {"segmentation": ("inference_segmentation",)},
         "crossd segment scans --weights output/masks/model.pt",
         "output/segment",
+    ),
+    "embed": Run(
+        "write features of volumes by frozen weights, a row a case, for other programs",
+        {"embed": ("embed",)},
+        "crossd embed scans --weights efficientnet-lite0",
+        "output/embed",
     ),
     "pretrain": Run(
         "train on images, or on anything without labels, before there are volumes",
