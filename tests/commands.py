@@ -70,7 +70,7 @@ def bundle(config: object, cwd: Path | str | None = None, **options: object) -> 
 
 
 def block(code: str, cwd: Path) -> None:
-    """Run a shell block of a page in a folder; its `python` and `crossd` lines in this process, if no shell is needed."""
+    """Run a shell block of a page: its `python` and `crossd` lines in this process, if no shell is needed."""
     heredocs = [found["code"] for found in HEREDOC.finditer(code)]
     lines = HEREDOC.sub("python -\n", code)
     if NEEDS_A_SHELL.search(re.sub(r"'[^']*'|\"[^\"]*\"", "", lines)):
