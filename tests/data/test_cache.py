@@ -251,7 +251,8 @@ class Turns:
 def test_two_processes_share_it(tmp_path, volume, axial):
     for number in range(6):
         nib.save(nib.Nifti1Image(volume * (number + 1), axial), tmp_path / f"{number}.nii.gz")
-    sums = [float(total) for total in DataLoader(Turns(tmp_path), batch_size=None, num_workers=2)]
+    loader = torch.utils.data.DataLoader(Turns(tmp_path), batch_size=None, num_workers=2)
+    sums = [float(total) for total in loader]
     assert sums == sums[:6] * 4
     assert len(entries(tmp_path)) == 6
     assert not list((tmp_path / "cache").glob("*.part"))
