@@ -55,6 +55,18 @@ def test_features_are_kept_and_gone_on_with(features, tmp_path, caplog):
     assert len([*(tmp_path / "kept").glob("*.pt")]) == 20
 
 
+def test_random_predictors_that_nothing_asks_are_no_part_of_the_key(features, tmp_path):
+    """2D weights of others bring none, so they differ from process to process."""
+    cases, make = features
+    read, frozen = make()
+    for name, value in frozen.network.named_parameters():
+        if ".predictor." in name:
+            value.data.normal_()
+    given = (frozen.arguments, read.preprocessing, frozen.input, READING, str(tmp_path / "kept"))
+    again = FrozenFeatures(frozen.network, *given)
+    assert again._entry(cases[0]) == read._entry(cases[0])
+
+
 def test_they_are_those_of_the_network_however_many_at_once(features):
     cases, make = features
     read, frozen = make(cache_dir=None, batch_size=4)

@@ -85,7 +85,7 @@ class FrozenFeatures:
         self.batch_size, self.device = batch_size, torch.device(device)
         self.cache = None
         if cache_dir is not None:
-            about = {"network": dict(arguments), "weights": state_digest(network), "code": _code()}
+            about = {"network": dict(arguments), "weights": state_digest(self.network), "code": _code()}
             self.cache = VolumeCache(
                 Compose([]), {**about, "input": dict(card_input), **reading}, cache_dir, cache_dir_gb
             )
