@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import nibabel
+import numpy as np
 import pytest
 import torch
 from crossd.data import find_cases, preprocessing
@@ -94,3 +96,26 @@ def test_a_case_that_cannot_be_read_ends_nothing(features, tmp_path):
 def test_the_usual_spacing_is_the_median_of_those_that_have_one(volumes):
     card_input = {"channels": ["image"], "plane": "axial", "intensity": {"mode": "range"}, "mean": 0.0, "std": 1.0}
     assert usual_spacing(find_cases(volumes), card_input, READING) == [1.5, 1.0, 1.0]
+
+
+def test_thick_slices_a_single_slice_and_several_channels(tmp_path):
+    """Slices 10 mm apart are seen as acquired; a volume may be one slice; channels may have other grids."""
+    rng, cases = np.random.default_rng(0), []
+    for case in range(3):
+        files = []
+        for channel, size in ((1, 16), (2, 8)):
+            shape = (size, size, 1 if case == 1 else 4)
+            affine = np.diag([24 / size, 24 / size, 10, 1])
+            files.append(str(tmp_path / f"{case}_{channel}.nii"))
+            nibabel.save(nibabel.Nifti1Image(rng.normal(100, 20, shape).astype(np.float32), affine), files[-1])
+        cases.append({"case": str(case), "source": files[0], "image": files})
+    frozen = frozen_network("none", ".", cases, {}, READING, options=TINY)
+    assert frozen.input["spacing"] == [10.0, 1.5, 1.5]
+    assert frozen.input["channels"] == ["image_1", "image_2"]
+    assert frozen.network.axes == [0]
+    transform = preprocessing(frozen.input, **READING)
+    found, failed = FrozenFeatures(frozen.network, frozen.arguments, transform, frozen.input, READING).of(cases)
+    assert failed == {}
+    for one in found:
+        assert {name: len(row) for name, row in one.views.items()} == frozen.network.feature_widths
+        assert all(row.isfinite().all() for row in (*one.views.values(), *one.trivial.values()))
