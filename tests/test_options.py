@@ -161,9 +161,7 @@ def test_what_no_list_declares_is_refused_with_the_nearest():
         refuse_unknown("inference", ["imagess"])
     with pytest.raises(CrossDError, match=r"got --zzzz\. They are listed in docs/options\.md\."):
         refuse_unknown(["inference", "inference_trt"], ["precision", "zzzz"])
-    with pytest.raises(
-        CrossDError, match=r"got --labels\. It is one of plan\.json, train\.json, .*evaluate_segmentation\.json\."
-    ):
+    with pytest.raises(CrossDError, match=r"got --labels\. It is one of train\.json, .*evaluate_segmentation\.json\."):
         refuse_unknown("inference", ["labels"])
 
 
