@@ -11,6 +11,7 @@ import torch
 from . import forks, skips
 
 ROOT = Path(__file__).resolve().parents[1]
+collect_ignore = ["kill_driver.py", "process_driver.py"]  # programs, whose folder is on their path
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -130,7 +130,7 @@ def test_options_for_images_alone_and_random_axes(train, tmp_path):
 
 
 def test_images_of_several_findings_and_switches_as_the_command_line_gives_them(train, make_chest_xray14, tmp_path):
-    release = make_chest_xray14(tmp_path / "nih", images=1)
+    release = make_chest_xray14(tmp_path / "nih", images=3)
     options = {"images": str(release), "epochs": 1, "tensorboard": "false", "check_images": "false", "resume": "false"}
     for weight in (1.0, 0.5):  # without resume other settings are no reason to refuse
         made = train(tmp_path / "out", "train_hybrid", **options, image_weight=weight)
@@ -155,9 +155,7 @@ def test_other_images_or_settings_do_not_resume(train, trained, make_images, tmp
         lambda: train(trained, "train_hybrid", **LEARNING, images=other),
         "A run is resumed under the settings it was started with",
     )
-    refused(
-        lambda: train(trained, "train_hybrid", **LEARNING, image_weight=0.5), "; got image_weight was 1.0 and is 0.5"
-    )
+    refused(lambda: train(trained, "train_hybrid", **LEARNING, image_weight=0.5), ": image_weight was 1.0 and is 0.5.")
 
 
 def test_what_is_missing_is_said(train, volumes, tmp_path):

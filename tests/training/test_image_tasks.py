@@ -38,7 +38,7 @@ def release(make_chest_xray14, tmp_path_factory):
 def trained_on(release, small, folder, **options):
     """The card of a run on the release, and its report on the test images."""
     given = {"images": release, "trainable": "all", "mixup": 0.2, "image_size": 24, "output_dir": folder, **options}
-    run(small, ("pretrain_2d", "train_2d"), **given, val_fraction=0.2, bootstrap_samples=50)
+    run(small, ("pretrain_2d", "train_2d"), **given, val_fraction=0.2, bootstrap_samples=100)
     return read_card(folder / "model.pt"), json.loads((folder / "test" / "metrics.json").read_text())
 
 
