@@ -117,5 +117,5 @@ def test_thick_slices_a_single_slice_and_several_channels(tmp_path):
     found, failed = FrozenFeatures(frozen.network, frozen.arguments, transform, frozen.input, READING).of(cases)
     assert failed == {}
     for one in found:
-        assert {name: len(row) for name, row in one.views.items()} == frozen.network.feature_widths
+        assert {name: len(row) for name, row in one.views.items()} == frozen.network.pooling.feature_widths
         assert all(row.isfinite().all() for row in (*one.views.values(), *one.trivial.values()))
