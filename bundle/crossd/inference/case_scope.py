@@ -35,6 +35,7 @@ def case_figures(image: MetaTensor, card_input: Mapping[str, Any], features: Ten
         - "spacing": of the file, logarithms of millimetres, the smallest first
         - "extent": after preprocessing, logarithms of millimetres along depth, height and width
         - "foreground": per channel the logarithm of 0.001 + the share of voxels above 1/16 of the scale
+        - "place": per channel where those voxels lie, see `foreground_place`
         - "intensities": per channel the square roots of the shares of voxels in 16 equal bins of the scale
         - "features": those given
 
@@ -52,9 +53,33 @@ def case_figures(image: MetaTensor, card_input: Mapping[str, Any], features: Ten
         "spacing": None if original is None else _voxel(torch.as_tensor(original)).sort().values.log(),
         "extent": (torch.as_tensor(image.shape[1:]) * _voxel(image.affine)).log(),
         "foreground": (1 - shares[:, 0] + 1e-3).log(),
+        "place": torch.cat([foreground_place(channel.view(image.shape[1:]) >= 1 / BINS) for channel in values]),
         "intensities": shares.sqrt().flatten(),
         "features": features,
     }
+
+
+def foreground_place(mask: Tensor) -> Tensor:
+    """Where a mask `(depth, height, width)` lies: its centre along the axes, then its standard deviations, `(6,)`.
+
+    Both are shares of the axis. Of an empty mask: the middle, and 0.
+
+    >>> mask = torch.zeros(4, 4, 4, dtype=torch.bool)
+    >>> mask[0] = True
+    >>> foreground_place(mask)[:4].tolist()
+    [0.125, 0.5, 0.5, 0.0]
+    """
+    if not mask.any():
+        return torch.tensor([0.5] * 3 + [0.0] * 3)
+    plane = mask.sum(0)
+    profiles = [mask.flatten(1).sum(1), plane.sum(1), plane.sum(0)]
+    places = [(torch.arange(len(profile)) + 0.5) / len(profile) for profile in profiles]
+    centres = [(at * many).sum() / many.sum() for at, many in zip(places, profiles, strict=True)]
+    spreads = [
+        ((at - centre) ** 2 * many).sum().div(many.sum()).sqrt()
+        for at, centre, many in zip(places, centres, profiles, strict=True)
+    ]
+    return torch.stack([*centres, *spreads])
 
 
 def _voxel(affine: Tensor) -> Tensor:

@@ -14,11 +14,10 @@ from crossd.checkpoints import read_card
 from crossd.evaluation.metrics import class_aucs
 from crossd.files import sha256
 from crossd.inference import network_from_card
+from crossd.inference.case_scope import foreground_place
 
-from scripts.benchmarks.scope.detectors import Outputs, detectors
+from scripts.benchmarks.scope.detectors import QUANTILE, Outputs, detectors, limit
 from scripts.benchmarks.scope.sets import choice_sets, vessels
-
-QUANTILE = 0.99
 
 
 def compare(weights: Path, data: Path, final: bool) -> Iterator[dict[str, Any]]:
@@ -38,7 +37,7 @@ def compare(weights: Path, data: Path, final: bool) -> Iterator[dict[str, Any]]:
     with np.load(data / "medmnist" / "vesselmnist3d_64.npz") as arrays:
         labels = arrays["train_labels"].ravel().astype(int)
     head = tuple(plain.get_parameter(f"fc.{name}").detach().numpy() for name in ("weight", "bias"))
-    fitted = detectors(inside["train"], labels, head[0], head[1])
+    fitted = detectors(inside["train"], inside["val"], labels, head[0], head[1])
     sets = {name: _outputs(plain, make(), card["input"]) for name, make in choice_sets(data).items()}
     if final:
         sets["adrenal"] = _outputs(plain, vessels(data, "test", "adrenalmnist3d_64"), card["input"])
@@ -50,13 +49,14 @@ def compare(weights: Path, data: Path, final: bool) -> Iterator[dict[str, Any]]:
 
 @torch.no_grad()
 def _outputs(network: Any, shapes: Iterable[np.ndarray], seen: Mapping[str, Any]) -> Outputs:
-    logits, stages = [], []
+    logits, stages, places = [], [], []
     for shape in shapes:
         volume = (torch.from_numpy(shape)[None, None] - seen["mean"]) / seen["std"]
         maps = network.feature_maps(volume)[1:]
         stages.append([stage.mean((2, 3, 4))[0].numpy() for stage in maps])
+        places.append(foreground_place(torch.from_numpy(shape) >= 1 / 16).numpy())
         logits.append(network.fc(maps[-1].mean((2, 3, 4)))[0].numpy())
-    return Outputs(np.stack(logits), tuple(np.stack(stage) for stage in zip(*stages, strict=True)))
+    return Outputs(np.stack(logits), tuple(np.stack(stage) for stage in zip(*stages, strict=True)), np.stack(places))
 
 
 def answers(name: str, folder: Path, inside: bool) -> dict[str, Any]:
@@ -99,10 +99,10 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
     ]
     for detector, row in against_test.items():
         scores = {line["set"]: np.array(line["scores"]) for line in lines if line.get("detector") == detector}
-        limit = np.quantile(scores["val"], QUANTILE, method="inverted_cdf")
+        farthest = limit(scores["val"])
         every = {**row, **({"adrenal": auroc(scores["test"], scores["adrenal"])} if "adrenal" in scores else {})}
-        cells = [f"{every[name]:.3f} ({100 * np.mean(scores[name] > limit):.0f} %)" for name in sets]
-        mean, kept = np.mean([*against_val[detector].values()]), np.mean(scores["test"] <= limit)
+        cells = [f"{every[name]:.3f} ({100 * np.mean(scores[name] > farthest):.0f} %)" for name in sets]
+        mean, kept = np.mean([*against_val[detector].values()]), np.mean(scores["test"] <= farthest)
         mark = "**" if detector == best else ""
         text.append(f"| {mark}{detector}{mark} | {100 * kept:.1f} % | {mean:.3f} | {' | '.join(cells)} |")
     runs = [line for line in lines if line["kind"] == "answers"]

@@ -8,27 +8,36 @@ from dataclasses import dataclass
 import numpy as np
 from crossd.cards.gaussian import Gaussian
 
+QUANTILE = 0.99
+LEAST = 0.02  # standard deviation of a place, a share of the axis: see `crossd.cards.scope.FIGURES`
+
 
 @dataclass(frozen=True)
 class Outputs:
-    """Of some cases: logits `(cases, classes)`, and the means over space of each stage, `(cases, channels)`."""
+    """Of some cases: logits `(cases, classes)`, the means over space of each stage, `(cases, channels)`, and where the
+    foreground lies, `(cases, 6)`, see `crossd.inference.case_scope.foreground_place`."""
 
     logits: np.ndarray
     stages: tuple[np.ndarray, ...]
+    place: np.ndarray
 
 
 Score = Callable[[Outputs], np.ndarray]
 
 
-def detectors(train: Outputs, labels: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> dict[str, Score]:
+def detectors(
+    train: Outputs, validation: Outputs, labels: np.ndarray, weight: np.ndarray, bias: np.ndarray
+) -> dict[str, Score]:
     """Every detector, fitted.
 
     Args:
         train: of the training cases.
+        validation: of cases that set the limits by which two distances are compared.
         labels: their classes.
         weight, bias: of the network's last layer, `(classes, channels)` and `(classes,)`.
     """
     one, own = _mahalanobis(_last, train), _mahalanobis(_last, train, labels)
+    stages, largest, gaussian = _stages(train), _largest(train), _place_gaussian(train)
     return {
         "softmax": lambda seen: -np.abs(seen.logits[:, 0] - seen.logits[:, 1]),
         "mahalanobis": one,
@@ -37,7 +46,10 @@ def detectors(train: Outputs, labels: np.ndarray, weight: np.ndarray, bias: np.n
         "mahalanobis++": _mahalanobis(lambda seen: _unit(_last(seen)), train),
         "neighbours": _neighbours(train),
         "vim": _vim(train, weight, bias),
-        "stages": _stages(train),
+        "stages": stages,
+        "place": largest,
+        "stages, place": _farther(stages, largest, validation),
+        "stages, place-gaussian": _farther(stages, gaussian, validation),
     }
 
 
@@ -109,3 +121,28 @@ def _stages(train: Outputs) -> Score:
 
     gaussian = Gaussian.fit(features(train))
     return lambda seen: np.array([gaussian.distance(row) for row in features(seen)])
+
+
+def _largest(train: Outputs) -> Score:
+    mean, spread = train.place.mean(0), np.maximum(train.place.std(0), LEAST)
+    return lambda seen: (np.abs(seen.place - mean) / spread).max(1)
+
+
+def _place_gaussian(train: Outputs) -> Score:
+    gaussian = Gaussian.fit(train.place)
+    return lambda seen: np.array([gaussian.distance(row) for row in seen.place])
+
+
+def limit(validation: np.ndarray) -> float:
+    """The score up to which a case is inside.
+
+    >>> limit(np.arange(100.0))
+    98.0
+    """
+    return float(np.quantile(validation, QUANTILE, method="inverted_cdf"))
+
+
+def _farther(one: Score, other: Score, validation: Outputs) -> Score:
+    """The larger of both distances, each in parts of its limit."""
+    ones, others = limit(one(validation)), limit(other(validation))
+    return lambda seen: np.maximum(one(seen) / ones, other(seen) / others)

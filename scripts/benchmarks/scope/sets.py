@@ -32,6 +32,15 @@ def choice_sets(data: Path) -> dict[str, Callable[[], Shapes]]:
         "ventricle-left": lambda: _hearts(data, 3),
         "vessel-noise": lambda: _noisy(data),
         "vessel-inverted": lambda: (1 - vessel for vessel in vessels(data, "val")),
+        **{
+            f"{name}-moved": lambda make=make: moved(make(), data)  # type: ignore[misc]
+            for name, make in {
+                "hippocampus": lambda: (_placed(mask > 0) for mask in _hippocampi(data)),
+                "ventricle-left": lambda: _hearts(data, 3, side=40),
+            }.items()
+        },
+        "vessel-turned": lambda: (np.ascontiguousarray(vessel.transpose(2, 0, 1)) for vessel in vessels(data, "val")),
+        "vessel-small": lambda: (_filling(vessel > 0, 44) for vessel in vessels(data, "val")),
     }
 
 
@@ -42,7 +51,7 @@ def _hippocampi(data: Path, most: int = 130) -> Shapes:
         yield np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
 
 
-def _hearts(data: Path, value: int, most: int = 100) -> Shapes:
+def _hearts(data: Path, value: int, most: int = 100, side: int = 60) -> Shapes:
     import nibabel
     from scipy.ndimage import zoom
 
@@ -50,7 +59,24 @@ def _hearts(data: Path, value: int, most: int = 100) -> Shapes:
         image = nibabel.load(path)
         sizes = np.array(image.header.get_zooms()[:3])  # type: ignore[attr-defined]
         mask = (np.asarray(image.dataobj) == value).astype(np.float32)  # type: ignore[attr-defined]
-        yield _filling(zoom(mask, sizes / sizes.min(), order=1) > 0.5)
+        yield _filling(zoom(mask, sizes / sizes.min(), order=1) > 0.5, side)
+
+
+def moved(shapes: Shapes, data: Path) -> Shapes:
+    """Each shape moved as a whole so that its centre is that of a training vessel: its place says nothing."""
+    from scipy.ndimage import center_of_mass
+
+    random = np.random.default_rng(0)
+    centres = [center_of_mass(vessel) for vessel in vessels(data, "train")]
+    for shape in shapes:
+        off = np.subtract(centres[random.integers(len(centres))], center_of_mass(shape)).round().astype(int)
+        room = [(-low, SIDE - 1 - high) for low, high in zip(*_bounds(shape), strict=True)]
+        yield np.roll(shape, [int(np.clip(by, *within)) for by, within in zip(off, room, strict=True)], (0, 1, 2))
+
+
+def _bounds(shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    where = np.argwhere(shape)
+    return where.min(0), where.max(0)
 
 
 def _noisy(data: Path) -> Shapes:
@@ -77,7 +103,6 @@ def _filling(mask: np.ndarray, side: int = 60) -> np.ndarray:
     """Scaled so that its longest side is `side` voxels."""
     from scipy.ndimage import zoom
 
-    where = np.argwhere(mask)
-    low, high = where.min(0), where.max(0) + 1
-    cut = mask[tuple(map(slice, low, high))].astype(np.float32)
+    low, high = _bounds(mask)
+    cut = mask[tuple(map(slice, low, high + 1))].astype(np.float32)
     return _placed(zoom(cut, side / max(cut.shape), order=1) > 0.5)
