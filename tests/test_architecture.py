@@ -21,7 +21,8 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"conv"},
     {"baselines"},
     {"cards.gaussian"},
-    {"cards.scope"},  # an entry of a card, so that the rules may read it
+    {"cards.scope"},
+    {"cards.scope_entry"},  # an entry of a card, so that the rules may read it
     {"cards.rules"},  # what a checkpoint's card must be; the rest of cards reads checkpoints
     {"convert", "checkpoints"},
     {"networks"},

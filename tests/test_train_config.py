@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from crossd.cards.scope import Scope
+from crossd.cards.scope_entry import scope_of
 from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
 from crossd.data import write_dicom_series
 from crossd.networks import CrossDResNet
@@ -66,7 +66,7 @@ def test_a_run_leaves_a_model_its_cases_and_curves(trained, volumes):
     assert {row["split"] for row in rows} == {"train", "val", "test"}
     assert list((trained / "tensorboard").glob("events.*"))
     splits = [row["split"] for row in rows]
-    assert Scope.of(card).cases == (splits.count("train"), splits.count("val"))
+    assert scope_of(card).cases == (splits.count("train"), splits.count("val"))
 
 
 def test_a_run_that_was_killed_before_it_had_its_scope_adds_it(train, tmp_path, caplog):

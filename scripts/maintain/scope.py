@@ -16,6 +16,7 @@ from pathlib import Path
 
 import crossd
 from crossd.cards.rules import check_card
+from crossd.cards.scope_entry import entry_of_scope
 from crossd.checkpoints import read_card
 from crossd.data import preprocessing, read_labels
 from crossd.errors import CrossDError
@@ -39,7 +40,7 @@ def update_scope(repository: Path, labels: str) -> None:
     cases = read_labels(None, labels, task=card["task"], classes=card["class_names"])
     scope = measured_scope(card, network, cases, preprocessing(card["input"]), inferer_from_card(card), progress=True)
     described = json.loads(metadata.read_text(encoding="utf-8"))
-    described["card"]["scope"] = scope.entry()
+    described["card"]["scope"] = entry_of_scope(scope)
     check_card(described["card"], str(metadata))
     write_whole(metadata, json.dumps(described, indent=4, ensure_ascii=False) + "\n")
 

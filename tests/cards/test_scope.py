@@ -10,6 +10,7 @@ import pytest
 from crossd.cards.gaussian import Gaussian
 from crossd.cards.rules import check_card
 from crossd.cards.scope import FARTHEST, QUANTILE, Scope
+from crossd.cards.scope_entry import entry_of_scope, scope_of
 from crossd.errors import CrossDError
 
 from scripts.benchmarks.scope.detectors import shrunk
@@ -63,11 +64,11 @@ def test_unlike_is_the_share_of_validation_cases_that_are_less_unlike(scope):
 
 
 def test_a_card_that_went_through_a_file_judges_the_same(scope):
-    card = json.loads(json.dumps(check_card({**CARD, "scope": scope.entry()})))
-    again = Scope.of(check_card(card))
+    card = json.loads(json.dumps(check_card({**CARD, "scope": entry_of_scope(scope)})))
+    again = scope_of(check_card(card))
     for case in (*cases(20, 4), *cases(20, 4, shift=8.0)):
         assert again.judge(case) == scope.judge(case)
-    assert Scope.of(CARD) is None
+    assert scope_of(CARD) is None
     assert len(json.dumps(card["scope"])) < 10_000
 
 
@@ -136,7 +137,7 @@ BROKEN = {
 def test_entries_that_are_malformed_are_refused(scope, name):
     value, message = BROKEN[name]
     with pytest.raises(CrossDError) as refused:
-        check_card({**CARD, "scope": broken(scope.entry(), **{name: value})}, "a file")
+        check_card({**CARD, "scope": broken(entry_of_scope(scope), **{name: value})}, "a file")
     assert str(refused.value).startswith(message)
     assert "a file has" in str(refused.value)
     assert len(str(refused.value)) < 500  # without the arrays
@@ -145,14 +146,14 @@ def test_entries_that_are_malformed_are_refused(scope, name):
 @pytest.mark.parametrize("coded", [None, "AAAA", {"dtype": "float64", "shape": [1], "base64": "AAAA"}])
 @pytest.mark.parametrize("where", ["spacing", "axes"])
 def test_arrays_that_are_none_are_refused(scope, coded, where):
-    entry = broken(scope.entry())
+    entry = broken(entry_of_scope(scope))
     entry["figures" if where == "spacing" else "features"][where] = coded
     with pytest.raises(CrossDError, match=rf"`scope\..*\.{where}` .* must be finite numbers as .dtype, shape, base64."):
         check_card({**CARD, "scope": entry})
 
 
 def test_features_that_do_not_fit_one_another_are_refused(scope):
-    entry = broken(scope.entry())
+    entry = broken(entry_of_scope(scope))
     entry["features"]["mean"] = entry["features"]["variances"]
     with pytest.raises(CrossDError, match=r"`scope.features` .* must be mean and spread \(n\), axes \(q, n\)"):
         check_card({**CARD, "scope": entry})

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from crossd.cards.scope_entry import entry_of_scope
 from crossd.checkpoints import save_checkpoint
 from crossd.data import preprocessing
 from crossd.errors import CrossDError
@@ -51,7 +52,7 @@ def made(tmp_path_factory):
     network = network_from_card(CARD).eval()
     cases = {"train": every[:30], "val": every[30:]}
     scope = measured_scope(CARD, network, cases, preprocessing(CARD["input"]), inferer_from_card(CARD))
-    save_checkpoint(folder / "model.pt", network, card={**CARD, "scope": scope.entry()})
+    save_checkpoint(folder / "model.pt", network, card={**CARD, "scope": entry_of_scope(scope)})
     save_checkpoint(folder / "old.pt", network, card=CARD)
     return folder
 

@@ -41,10 +41,10 @@ class Gaussian:
     variances: np.ndarray
 
     @classmethod
-    def fit(cls, rows: np.ndarray) -> Gaussian:
-        """That of cases `(cases, dimensions)`."""
+    def fit(cls, rows: np.ndarray, least: float = 1e-6) -> Gaussian:
+        """That of cases `(cases, dimensions)`, whose standard deviation is taken for `least` at least."""
         count, dimensions = rows.shape
-        mean, spread = rows.mean(0), np.maximum(rows.std(0), 1e-6)
+        mean, spread = rows.mean(0), np.maximum(rows.std(0), least)
         standard = (rows - mean) / spread
         _, singular, axes = np.linalg.svd(standard, full_matrices=False)
         variances = singular**2 / count
@@ -55,7 +55,7 @@ class Gaussian:
         kept = min(DIRECTIONS, dimensions, max(1, (count - 1) // 2))
         rest = (variances.sum() - variances[:kept].sum()) / max(dimensions - kept, 1)
         every = (1 - alpha) * np.append(variances[:kept], rest) + alpha * usual
-        every = np.maximum(every, 1e-6)
+        every = np.maximum(every, max(1e-6, float((least / spread).min()) ** 2))
         return cls(*(each.astype(np.float32) for each in (mean, spread, axes[:kept].astype(np.float16), every)))
 
     def distance(self, row: np.ndarray) -> float:

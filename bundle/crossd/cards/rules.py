@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from crossd.cards.scope import check_scope
+from crossd.cards.scope_entry import check_scope
 from crossd.errors import CrossDError
 
 FORMAT = 1

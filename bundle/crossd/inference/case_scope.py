@@ -10,7 +10,8 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from crossd.cards.scope import Judgement, Scope
+from crossd.cards.scope import Judgement
+from crossd.cards.scope_entry import scope_of
 from crossd.errors import CrossDError
 
 BINS = 16
@@ -98,9 +99,9 @@ class CaseScope:
     """
 
     def __init__(self, card: Mapping[str, Any]) -> None:
-        self.scope = Scope.of(card)
+        self.scope = scope_of(card)
         self.input = card.get("input", {})
-        self._silent = self.scope is None or self.scope.features is None
+        self._silent = self.scope is None or "features" not in self.scope.gaussians
 
     def start(self) -> None:
         """Before the first case."""
@@ -115,7 +116,7 @@ class CaseScope:
         """
         if self.scope is None:
             return None
-        known = self.scope.features
+        known = self.scope.gaussians.get("features")
         if known is not None and features is not None and len(features) != len(known.mean):
             raise CrossDError(
                 f"The scope of a card belongs to its network: it is of {len(known.mean)} features, the network has "

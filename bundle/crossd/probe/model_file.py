@@ -11,6 +11,7 @@ import torch
 
 from crossd.cards.from_data import model_card
 from crossd.cards.scope import Scope
+from crossd.cards.scope_entry import entry_of_scope
 from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
 from crossd.networks import MultiView, build_classifier
@@ -66,7 +67,7 @@ def probe_card(
         data,
         frozen=dict(frozen.weights),
     )
-    return {**card, "metrics": dict(metrics), "scope": None if scope is None else scope.entry()}
+    return {**card, "metrics": dict(metrics), "scope": None if scope is None else entry_of_scope(scope)}
 
 
 def probe_scope(

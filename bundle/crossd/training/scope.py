@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from crossd.callers import in_federated_round
 from crossd.cards.scope import Scope
+from crossd.cards.scope_entry import entry_of_scope
 from crossd.checkpoints import read_checkpoint, save_checkpoint
 from crossd.checkpoints.checkpoint_files import unwrap
 from crossd.errors import CrossDError
@@ -120,7 +121,7 @@ class ScopeWriter:
             )
             return
         state = content.pop("model")
-        save_checkpoint(self.path, state, {**card, "scope": scope.entry()}, **content)
+        save_checkpoint(self.path, state, {**card, "scope": entry_of_scope(scope)}, **content)
         if scope.cases[1] < FEW:
             logger.warning(
                 "the limit of the scope comes from %d validation cases: about 1 in %d cases like them will be outside",

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from crossd.cards.gaussian import Gaussian
+from crossd.cards.scope import GAUSSIANS
 
 QUANTILE = 0.99
-LEAST = 0.02  # standard deviation of a place, a share of the axis: see `crossd.cards.scope.FIGURES`
+LEAST = GAUSSIANS["place"]
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _largest(train: Outputs) -> Score:
 
 
 def _place_gaussian(train: Outputs) -> Score:
-    gaussian = Gaussian.fit(train.place)
+    gaussian = Gaussian.fit(train.place, LEAST)
     return lambda seen: np.array([gaussian.distance(row) for row in seen.place])
 
 
