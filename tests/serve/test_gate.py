@@ -14,7 +14,7 @@ import zlib
 
 import numpy as np
 import pytest
-from crossd.serve import Node, arriving
+from crossd.serve import Node, received
 from crossd.serve.receiver import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, Receiver
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -27,7 +27,7 @@ from .made import PATIENT, free_port, make_series, until
 from .test_receiver import association, send_raw
 
 gate = pytest.importorskip("crossd.serve.gate", reason='pynetdicom is not installed: pip install "crossd[serve]"')
-messages, peer = gate.Messages.__module__, gate.Peer.__module__  # by name, for monkeypatch
+peer = gate.Peer.__module__  # by name, for monkeypatch
 
 
 def connected(receiver, source="127.0.0.1"):
@@ -181,7 +181,7 @@ def test_drops_that_fill_nothing(receiver, monkeypatch, caplog):
     ],
 )
 def test_what_never_ends(receiver, tmp_path, monkeypatch, caplog, bound, control, told):
-    monkeypatch.setattr(f"{messages}.{bound}", 1000)
+    monkeypatch.setattr(f"{peer}.{bound}", 1000)
     (file,) = make_series(tmp_path / "sent", slices=1)
     with association(receiver) as to:
         if control == 0:
@@ -230,7 +230,7 @@ def deflated(file, megabytes=0):
 
 
 def test_a_deflate_bomb_is_refused_as_it_comes(receiver, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(arriving, "ANY_SIZE", 2**20)
+    monkeypatch.setattr(received, "ANY_SIZE", 2**20)
     (file,) = make_series(tmp_path / "sent", slices=1)
     entity = AE(ae_title="ORTHANC")
     entity.add_requested_context(CTImageStorage, [DeflatedExplicitVRLittleEndian])
@@ -252,7 +252,7 @@ def test_a_large_object_needs_little_memory_and_a_disk(receiver, tmp_path, monke
     dataset.PixelData = np.random.default_rng(0).bytes(kilobytes * 1024)
     with association(receiver) as to:
         with monkeypatch.context() as patch:
-            patch.setattr(arriving.tempfile.SpooledTemporaryFile, "rollover", lambda self: no_space())
+            patch.setattr(received.tempfile.SpooledTemporaryFile, "rollover", lambda self: no_space())
             patch.setattr(os, "fsync", lambda descriptor: no_space())
             assert to.send_c_store(dataset).Status == OUT_OF_RESOURCES
         assert [path for path in receiver.folder.rglob("*") if path.is_file()] == []

@@ -17,8 +17,7 @@ from pynetdicom.association import Association
 from pynetdicom.transport import AssociationServer, RequestHandler
 
 from crossd.serve.complaints import Complaints
-from crossd.serve.messages import Messages
-from crossd.serve.peer import LONGEST_REQUEST, Peer
+from crossd.serve.peer import LONGEST_REQUEST, Messages, Peer
 
 TO_ASSOCIATE = 10.0  # seconds from the connection to the whole of the titles
 PLACES, PLACES_OF_ONE = 160, 128  # associations at once, and of one address

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from crossd.errors import CrossDError
-from crossd.serve.arriving import ANOTHER_OBJECT, CANNOT_UNDERSTAND, OUT_OF_RESOURCES
 from crossd.serve.complaints import Complaints
 from crossd.serve.nodes import Node, check_ae_title
-from crossd.serve.received import HEADER, UID, Received, uids_of
+from crossd.serve.received import ANOTHER_OBJECT, CANNOT_UNDERSTAND, HEADER, OUT_OF_RESOURCES, UID, Received, uids_of
 
 _IMAGES = (
     "CTImageStorage",
