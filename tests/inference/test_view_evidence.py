@@ -7,8 +7,7 @@ import pytest
 import torch
 from crossd import CrossDConv, CrossDError, CrossDResNet, MultiView
 from crossd.inference import Accelerated, VoxelEvidence, WindowInferer
-from crossd.inference.attribution import log_odds
-from crossd.inference.view_evidence import view_evidence
+from crossd.inference.attribution import log_odds, view_evidence
 from crossd.networks.classifiers import CLASSIFIERS
 from crossd.networks.images_of_volumes import along_axis, directions, smear
 from torch import Tensor, nn

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from monai.visualize import OcclusionSensitivity
 from torch import Tensor, nn
 
 from crossd.errors import CrossDError, one_of
 from crossd.inference.backends import Accelerated
 from crossd.inference.evidence import WindowMap
-from crossd.inference.view_evidence import view_evidence
 from crossd.inference.window_inferer import WindowInferer
 from crossd.networks import MultiView
+from crossd.networks.images_of_volumes import smear
 
 METHODS = ("gradient", "occlusion", "views")
 CUBES = 8  # along each axis of a window, hidden one by one by "occlusion"
@@ -30,8 +31,8 @@ class VoxelEvidence:
     - `occlusion`: MONAI's `OcclusionSensitivity`. Of each of 8³ cubes of a window, the log-odds that are lost where it
       is background; one pass forward for each cube that is not background already.
 
-    - `views`: of `MultiView` alone, what its slices, its projections and the volume add (`crossd.inference.
-      view_evidence`). One pass forward and one backward.
+    - `views`: of `MultiView` alone, what its slices, its projections and the volume add (`view_evidence`). One pass
+      forward and one backward.
 
     All are measured in logits, with their sign: what is below 0 speaks against the class. Voxels that several windows
     cover have the mean over these.
@@ -149,3 +150,76 @@ def log_odds(logits: Tensor, exclusive: bool) -> Tensor:
         return logits
     own = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
     return logits - logits[:, None].masked_fill(own, -torch.inf).logsumexp(2)
+
+
+def view_evidence(
+    network: MultiView, window: Tensor, background: Tensor, score: Callable[[Tensor], Tensor]
+) -> dict[str, Tensor]:
+    r"""What each slice, each projection and the volume add: of each view a map `(channel, depth, height, width)`.
+
+    An image $i$ adds $\sum_f (f_i - f_b)\,\partial s/\partial f_i$ to the log-odds $s$ of a class, where $f_i$ are its
+    features and $f_b$ those of an image of background: what would be lost if it were background. Where images are
+    pooled by their mean and there are two classes, or each is by itself, all of them add up to what the volume has more
+    than an empty one; otherwise they do so to first order.
+
+    What an image adds is dealt to its pixels by $|(x - b)\,\partial s/\partial x|$, and from there to the voxels: of a
+    slice to those that are nearest to it, of a projection to all on the pixel's ray. So the sum stays.
+
+    Args:
+        network: in evaluation mode.
+        window: `(1, channel, depth, height, width)`.
+        background: intensity of what is empty, `(channel, 1, 1, 1)`, or of one channel for all.
+        score: logits `(1, classes)` → log-odds `(1,)`.
+    """
+    empty = background.expand(window.shape[1], 1, 1, 1).reshape(-1)
+    with torch.enable_grad():
+        images = {
+            view: [stack.detach().requires_grad_(True) for stack in stacks]
+            for view, stacks in network.images(window).items()
+        }
+        seen = network.seen(images)
+        said = score(network.answer(network.pooling(seen)))
+        of_features, of_pixels = _gradients(said, seen), _gradients(said, images, last=True)
+    found = {}
+    with torch.no_grad():
+        nothing = network.seen({view: [_filled(stack, empty) for stack in images[view]] for view in images})
+        for view, stacks in images.items():
+            found[view] = torch.zeros_like(window[0])
+            for number, stack in enumerate(stacks):
+                added = ((seen[view][number] - nothing[view][number]) * of_features[view][number]).sum(2)
+                deals = (stack - _filled(stack, empty)) * of_pixels[view][number]
+                placed = _dealt(added, deals.abs())
+                found[view] += _put_back(network, view, number, placed, window.shape[2:])[:, 0]
+    return found
+
+
+def _gradients(said: Tensor, found: dict[str, list[Tensor]], last: bool = False) -> dict[str, list[Tensor]]:
+    every = [stack for stacks in found.values() for stack in stacks]
+    gradients = iter(torch.autograd.grad(said.sum(), every, retain_graph=not last))
+    return {view: [next(gradients) for _ in stacks] for view, stacks in found.items()}
+
+
+def _filled(stack: Tensor, empty: Tensor) -> Tensor:
+    """One image of background, `(channel, 1, 1, *size)`."""
+    return empty.reshape(-1, *[1] * (stack.ndim - 1)).expand_as(stack[:, :1])
+
+
+def _dealt(added: Tensor, weights: Tensor) -> Tensor:
+    """What images add, `(channel, image)`, in proportion to weights `(channel, image, 1, *size)`, or evenly."""
+    flat = weights.flatten(2)
+    total = flat.sum(2, keepdim=True)
+    shares = torch.where(total > 0, flat / total.clamp(min=1e-30), 1 / flat.shape[2])
+    return (added.unsqueeze(2) * shares).reshape(weights.shape)
+
+
+def _put_back(network: MultiView, view: str, number: int, placed: Tensor, shape: Sequence[int]) -> Tensor:
+    """The pixels of the images along one axis or direction → `(channel, 1, depth, height, width)`."""
+    if view == "volume":
+        return placed[:, 0]
+    if view == "projections":
+        return smear(placed.sum(1), network.directions[number], shape, network.spacing)
+    axis = network.axes[number]
+    positions = torch.tensor(network.slice_positions(shape)[axis], device=placed.device)
+    away = (torch.arange(shape[axis], device=placed.device)[:, None] - positions).abs()
+    nearest = F.one_hot(away.argmin(1), len(positions)).to(placed)  # (voxel, slice)
+    return torch.tensordot(placed, nearest / nearest.sum(0), dims=([1], [1])).movedim(-1, 2 + axis)

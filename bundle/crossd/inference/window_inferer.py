@@ -16,9 +16,8 @@ from tqdm import tqdm
 
 from crossd.cards.background import background
 from crossd.errors import CrossDError
-from crossd.inference.aggregate import Aggregation
 from crossd.inference.backends import Accelerated
-from crossd.inference.evidence import WindowEvidence
+from crossd.inference.evidence import Aggregation, WindowEvidence
 from crossd.processes import rank
 
 
