@@ -56,20 +56,11 @@ def sample_images(source: str | Path, card: Mapping[str, Any], count: int) -> Te
     store = ImageStore([opened], len(seen["channels"]))
     records = sorted(opened.records, key=lambda record: record.label)
     names = [records[k].name for k in evenly(len(records), count)]
-    trials = dict(zip(names, try_images(store, [(0, name) for name in names]), strict=True))
-    bad = [f"{name} ({trial.error})" for name, trial in trials.items() if trial.error is not None]
-    if len(bad) == len(names):
-        raise CrossDError(
-            f"Some images must be readable, got none of {len(names)} of {source}; the first: {bad[0]}. Repair them."
-        )
-    if bad:
+    tried = try_images(store, [(0, name) for name in names])
+    if bad := [f"{name} ({why})" for _, name, why in tried.skipped if name in names]:
         logger.warning("%d of %d images cannot be read and are left out: %s", len(bad), len(names), "; ".join(bad))
     crop = CentreResizedCropd("image", size=seen["roi_size"][-1], share=1.0)
-    images = [
-        crop({"image": torch.from_numpy(store.read(0, name))})["image"]
-        for name, trial in trials.items()
-        if trial.error is None
-    ]
+    images = [crop({"image": torch.from_numpy(store.read(0, names[k]))})["image"] for k in tried.readable]
     mean, std = (torch.tensor(seen[name], dtype=torch.float32).reshape(1, -1, 1, 1) for name in ("mean", "std"))
     return (torch.stack(images) / 255 - mean) / std
 

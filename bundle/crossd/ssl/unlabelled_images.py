@@ -16,7 +16,7 @@ from crossd.data.images import ImageStore, ReadImage2Dd, open_source
 from crossd.data.images.chest_xray14 import TABLE, tables
 from crossd.data.images.decoding import decode, is_image, to_channels
 from crossd.data.images.sources import ImageRecord, ImageSource
-from crossd.data.images.store import Trial, limited, try_images
+from crossd.data.images.store import limited, try_images
 from crossd.data.images.trees import ImageTree, tree_of
 from crossd.data.splits import split_called
 from crossd.errors import CrossDError
@@ -133,18 +133,12 @@ def unlabelled_images(
         )
     keys = [keys[k] for k in limited([""] * len(keys), limit, seed)]
     store = ImageStore(sources, channels, cache_gb)
-    trials = try_images(store, keys, num_workers) if check_images else [Trial(None, None)] * len(keys)
-    skipped = [(str(sources[i].path), name, str(t.error)) for (i, name), t in zip(keys, trials, strict=True) if t.error]
-    skipped += [(str(source.path), *absent) for source in sources for absent in source.absent]
+    tried = try_images(store, keys, num_workers, check_images)
     items = [
-        {"image": (i, name), "case": f"{sources[i].path.name}/{name}"}
-        for (i, name), trial in zip(keys, trials, strict=True)
-        if not trial.error
+        {"image": (i, name), "case": f"{sources[i].path.name}/{name}"} for i, name in (keys[k] for k in tried.readable)
     ]
-    if not items:
-        raise CrossDError(f"Some images must be readable, got none of {len(keys)}; the first: {', '.join(skipped[0])}.")
-    logger.info("%d images, %d cannot be read", len(items), len(skipped))
-    return {"items": items, "store": store, "skipped": skipped}
+    logger.info("%d images, %d cannot be read", len(items), len(tried.skipped))
+    return {"items": items, "store": store, "skipped": tried.skipped}
 
 
 class ShorterSided(MapTransform):

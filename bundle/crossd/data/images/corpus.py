@@ -13,7 +13,7 @@ from crossd.data.images.class_folders import ClassFolderSource
 from crossd.data.images.lists import ListSource
 from crossd.data.images.npz import NpzSource
 from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, as_target, as_text, classes_of, task_of
-from crossd.data.images.store import ImageStore, Trial, limited, try_images, without_leaks
+from crossd.data.images.store import ImageStore, limited, try_images, without_leaks
 from crossd.data.images.trees import tree_of
 from crossd.data.spelling import refuse_spellings
 from crossd.data.splits import stratified_split
@@ -129,22 +129,9 @@ def read_corpus(
     chosen = limited(labels, limit_per_class, seed)
     every, labels = [every[k] for k in chosen], [labels[k] for k in chosen]
     store = ImageStore(sources, channels, cache_gb)
-    keys = [(i, record.name) for i, record in every]
-    trials = try_images(store, keys, num_workers) if check_images else [Trial(None, None)] * len(keys)
-
-    readable = [k for k, trial in enumerate(trials) if trial.error is None]
-    skipped = [
-        (str(sources[i].path), record.name, str(trial.error))
-        for (i, record), trial in zip(every, trials, strict=True)
-        if trial.error is not None
-    ]
-    skipped += [(str(source.path), *absent) for source in sources for absent in source.absent]
-    if not readable:
-        raise CrossDError(
-            f"Some images must be readable, got none of {len(every)}; the first: {', '.join(skipped[0])}. Repair them."
-        )
-    every, labels = [every[k] for k in readable], [labels[k] for k in readable]
-    digests = [trials[k].digest for k in readable]
+    tried = try_images(store, [(i, record.name) for i, record in every], num_workers, check_images)
+    digests, skipped = tried.digests, tried.skipped
+    every, labels = [every[k] for k in tried.readable], [labels[k] for k in tried.readable]
     index = {name: k for k, name in enumerate(class_names)}
     targets = [as_target([names[i][label] for label in sources[i].labels(record)], index, task) for i, record in every]
     splits: list[str | None] = _splits(every, [classes_of(t) for t in targets], digests, val_fraction, seed)

@@ -34,11 +34,18 @@ class ImageStore:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What came of reading an image: a digest of its values, or why it cannot be read."""
+class Tried:
+    """What came of reading images.
 
-    digest: str | None
-    error: str | None
+    Attributes:
+        readable: which they are, as numbers of those that were given.
+        digests: of the values of each of these; None where they were not read.
+        skipped: rows (source, image, reason) of the others, and of images that sources lack.
+    """
+
+    readable: list[int]
+    digests: list[str | None]
+    skipped: list[tuple[str, str, str]]
 
 
 class _Trials(Dataset):
@@ -56,28 +63,40 @@ class _Trials(Dataset):
             return None, f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def try_images(store: ImageStore, keys: Sequence[tuple[int, str]], num_workers: int = 0) -> list[Trial]:
+def try_images(store: ImageStore, keys: Sequence[tuple[int, str]], num_workers: int = 0, check: bool = True) -> Tried:
     """Read every image `(source, name)` once; those that can be read are kept while there is room.
 
-    Images of equal values have equal digests, whatever files they come from.
+    Images of equal values have equal digests, whatever files they come from. Without `check` none is read, and all
+    count as readable.
+
+    Raises:
+        CrossDError: when none can be read.
     """
+    absent = [(str(source.path), *missing) for source in store.sources for missing in source.absent]
+    if not check:
+        return Tried(list(range(len(keys))), [None] * len(keys), absent)
     of_key = _Trials(store, keys)
     images: Any = (of_key[index] for index in range(len(keys)))
     if num_workers:
         own = torch.Generator()  # so that the global one, which initialises networks, is not drawn from
         images = DataLoader(of_key, batch_size=None, num_workers=num_workers, collate_fn=_as_it_is, generator=own)
-    images = tqdm(images, desc="reading images", total=len(keys), disable=None)
-    trials = []
-    for key, (image, error) in zip(keys, images, strict=True):
+    tried = Tried([], [], [])
+    for number, (image, error) in enumerate(tqdm(images, desc="reading images", total=len(keys), disable=None)):
+        source, name = keys[number]
         if image is None:
-            trials.append(Trial(None, error))
+            tried.skipped.append((str(store.sources[source].path), name, error))
             continue
         if image.nbytes <= store.room:
-            store.kept[key] = image
+            store.kept[source, name] = image
             store.room -= image.nbytes
         digest = hashlib.blake2b(image.tobytes(), digest_size=16, key=str(image.shape).encode())
-        trials.append(Trial(digest.hexdigest(), None))
-    return trials
+        tried.readable.append(number)
+        tried.digests.append(digest.hexdigest())
+    if not tried.readable:
+        first = ", ".join(tried.skipped[0])
+        raise CrossDError(f"Some images must be readable, got none of {len(keys)}; the first: {first}. Repair them.")
+    tried.skipped.extend(absent)
+    return tried
 
 
 def _as_it_is(item: Any) -> Any:
