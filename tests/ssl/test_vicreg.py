@@ -9,8 +9,7 @@ from crossd.conv import CrossDConv
 from crossd.errors import CrossDError
 from crossd.networks.images_of_volumes import projections
 from crossd.ssl import ImagesEncoder, ImagesNetwork, VICReg
-from crossd.ssl.images_network import images_along
-from crossd.ssl.vicreg import covariance, variance
+from crossd.ssl.images_network import covariance, images_along, variance
 
 SMALL = {"spatial_dims": 2, "in_channels": 1, "depth": 10, "width": 4, "motion": "rotate", "view": "projection"}
 SMALL |= {"alignment": "rest"}
