@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from crossd.networks.resizing import interpolation, resize
+from crossd.networks.images_of_volumes import interpolation, resize
 
 
 @pytest.mark.parametrize(("length", "wanted"), [(28, 96), (96, 28), (97, 96), (5, 17), (31, 1), (1, 4)])

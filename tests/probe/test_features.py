@@ -25,9 +25,8 @@ def features(volumes, tmp_path):
     def make(options=TINY, **given):
         torch.manual_seed(1)
         frozen = frozen_network("none", ".", cases, {}, READING, options=options)
-        transform = preprocessing(frozen.input, **READING)
         given = {"cache_dir": str(tmp_path / "kept"), **given}
-        return FrozenFeatures(frozen.network, frozen.arguments, transform, frozen.input, READING, **given), frozen
+        return FrozenFeatures(frozen, READING, **given), frozen
 
     return cases, make
 
@@ -64,8 +63,7 @@ def test_random_predictors_that_nothing_asks_are_no_part_of_the_key(features, tm
     for name, value in frozen.network.named_parameters():
         if ".predictor." in name:
             value.data.normal_()
-    given = (frozen.arguments, read.preprocessing, frozen.input, READING, str(tmp_path / "kept"))
-    again = FrozenFeatures(frozen.network, *given)
+    again = FrozenFeatures(frozen, READING, str(tmp_path / "kept"))
     assert again._entry(cases[0]) == read._entry(cases[0])
 
 
@@ -113,8 +111,7 @@ def test_thick_slices_a_single_slice_and_several_channels(tmp_path):
     assert frozen.input["spacing"] == [10.0, 1.5, 1.5]
     assert frozen.input["channels"] == ["image_1", "image_2"]
     assert frozen.network.axes == [0]
-    transform = preprocessing(frozen.input, **READING)
-    found, failed = FrozenFeatures(frozen.network, frozen.arguments, transform, frozen.input, READING).of(cases)
+    found, failed = FrozenFeatures(frozen, READING).of(cases)
     assert failed == {}
     for one in found:
         assert {name: len(row) for name, row in one.views.items()} == frozen.network.pooling.feature_widths

@@ -15,7 +15,7 @@ from crossd.cards.rules import SEGMENTATION, SELF_SUPERVISED
 from crossd.checkpoints import Pretrained, read_card, read_checkpoint
 from crossd.checkpoints.find_weights import entry_of, weights_path
 from crossd.errors import CrossDError
-from crossd.networks.monai_encoders import MONAI_ENCODERS, encoder_arguments
+from crossd.networks.classifiers import MONAI_ENCODERS, encoder_arguments
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ import torch
 
 from crossd.cards.from_data import model_card
 from crossd.cards.rules import SELF_SUPERVISED
-from crossd.data import preprocessing
 from crossd.data.delimited import write_table
 from crossd.data.splits import stratified_split
 from crossd.errors import CrossDError, one_of
@@ -21,7 +20,7 @@ from crossd.inference.case_dataset import CaseDataset
 from crossd.networks import MultiView
 from crossd.options import Options
 from crossd.probe.features import FrozenFeatures
-from crossd.probe.frozen import Frozen, frozen_network
+from crossd.probe.frozen import READING, Frozen, frozen_of_options
 from crossd.probe.linear import Components
 from crossd.ssl.unlabelled_volumes import unlabelled_volumes
 from crossd.training.readable import readable_cases
@@ -29,8 +28,6 @@ from crossd.training.run_files import run_folder
 
 logger = logging.getLogger(__name__)
 TEACHING = ("slices", "projections")
-READING = ("series", "tilt", "volume")
-SHOWN = ("plane", "spacing", "intensity", "mean", "std")
 
 
 @dataclass(frozen=True)
@@ -78,20 +75,12 @@ def read_lesson(options: Options, bundle_root: str) -> Lesson:
         raise CrossDError("Distillation needs volumes, got none. Pass --volumes with a folder, a .csv, or a list.")
     for view in options.views:
         one_of("views", view, TEACHING)
-    reading = options(*READING)
     volumes = unlabelled_volumes(options.volumes, channels=None, series=options.series, tilt=options.tilt)
     found = _each_file(volumes or [])
-    frozen = frozen_network(
-        options.weights,
-        bundle_root,
-        [case for case in found if case["error"] is None] or found,
-        options(*SHOWN),
-        reading,
-        options.views,
-        options.network_options,
-        options.fill,
-    )
-    transform = preprocessing(frozen.input, **reading)
+    frozen = frozen_of_options(options, bundle_root, [case for case in found if case["error"] is None] or found)
+    kept = (options.cache_dir, options.cache_dir_gb, options.batch_size, options.device)
+    read = FrozenFeatures(frozen, options(*READING), *kept)
+    transform = read.preprocessing
     tried = readable_cases(
         {"train": found},
         transform,
@@ -101,9 +90,7 @@ def read_lesson(options: Options, bundle_root: str) -> Lesson:
         ("train",),
         options.cache_gb,
     )
-    kept = (options.cache_dir, options.cache_dir_gb, options.batch_size, options.device)
-    frozen_features = FrozenFeatures(frozen.network, frozen.arguments, transform, frozen.input, reading, *kept)
-    seen, failed = frozen_features.of(tried["train"], "what the 2D side gives")
+    seen, failed = read.of(tried["train"], "what the 2D side gives")
     if failed:
         raise CrossDError(f"Volumes must stay readable in a run, got {next(iter(failed.values()))}. Start it again.")
     items = [
@@ -122,7 +109,7 @@ def read_lesson(options: Options, bundle_root: str) -> Lesson:
     scale = float(components(rows).var(0).mean() ** 0.5)
     logger.info("%d volumes teach and %d validate, by %d components", *map(len, cases.values()), len(components.axes))
     card = _card(frozen, transform, items, options.volume_size, options.volumes)
-    return Lesson(frozen, frozen_features.network, transform, cases, tried["cache_rate"], components, scale, card)
+    return Lesson(frozen, read.network, transform, cases, tried["cache_rate"], components, scale, card)
 
 
 def _each_file(cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from crossd.networks import MultiView
-from crossd.networks.resizing import resize
+from crossd.networks.images_of_volumes import resize
 from crossd.probe.linear import Components
 
 MOMENTUM = 0.1  # torch's; with EfficientNet-Lite's 0.01 a run of a few dozen steps would keep the images' statistics

@@ -1,4 +1,4 @@
-"""Which network classifies: by name, of Cross-D or plain convolutions, from the arguments that a card holds."""
+"""Which network a name means: classifiers, and MONAI's networks whose encoders are pre-trained."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ CLASSIFIERS: dict[str, dict[str, type[FeatureMaps] | type[LiteFeatureMaps]]] = {
 """By the `name` of a card's network, and its `conv`; `MultiView` joins them in `crossd.networks`."""
 USUAL = "CrossDResNet"  # what a card without a name means
 OF_INPUT = ("spacing", "background")  # arguments that say what volumes look like, as the card's input does
+MONAI_ENCODERS = {"segresnet": "SegResNet", "unet": "UNet", "swinunetr": "SwinUNETR"}
+"""Class of `monai.networks.nets` by the name that `--encoder` takes."""
+_WIDTH = {"segresnet": ("init_filters", 8), "swinunetr": ("feature_size", 24)}  # argument that width is, and default
 
 
 def build_classifier(arguments: Mapping[str, Any]) -> Classifier:
@@ -110,3 +113,27 @@ def _named(network: str) -> dict[str, Any]:
         known |= {variant: of_lite, f"efficientnet-{variant}": of_lite}
     same = {name.lower(): name for name in known}
     return known[one_of("network", same.get(str(network).lower(), network), known)]
+
+
+def encoder_arguments(encoder: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the whole network, but dimensions and channels in and out.
+
+    Args:
+        encoder: of `MONAI_ENCODERS`.
+        options: of the pre-training: `width`, channels of the finest level, and any argument of the class. UNets have
+            five levels, each twice as wide as the one above, strides of 2 and batch norms unless these say otherwise.
+
+    >>> encoder_arguments("segresnet", {"width": 4, "blocks_down": [1, 1]})
+    {'init_filters': 4, 'blocks_down': [1, 1]}
+    >>> encoder_arguments("unet", {"width": 4, "norm": "instance"})
+    {'channels': [4, 8, 16, 32, 64], 'norm': 'instance', 'strides': [2, 2, 2, 2]}
+    """
+    one_of("encoder", encoder, MONAI_ENCODERS)
+    given = {name: value for name, value in options.items() if name != "width"}
+    if encoder == "unet":
+        channels = [options.get("width", 16) * 2**level for level in range(5)]
+        arguments: dict[str, Any] = {"channels": channels, "norm": "batch", **given}
+        arguments.setdefault("strides", [2] * (len(arguments["channels"]) - 1))
+        return arguments
+    name, default = _WIDTH[encoder]
+    return {name: options.get("width", default), **given}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -50,6 +52,7 @@ class LiteFeatureMaps(nn.Module):
     __jit_unused_properties__: ClassVar = ["feature_channels", "feature_strides", "num_features"]
     last_stage: ClassVar[str] = "act2"  # the module whose map is pooled
     after_stages: ClassVar[tuple[str, ...]] = ("conv_head", "bn2", "fc")  # what `feature_maps` does without
+    convolutions: ClassVar[Callable[..., AbstractContextManager]] = staticmethod(nullcontext)  # what it is built under
     stages: ClassVar = [["conv_stem", "bn1"], *([f"blocks.{i}"] for i in range(len(_STAGES))), ["conv_head", "bn2"]]
 
     def __init__(
@@ -59,35 +62,37 @@ class LiteFeatureMaps(nn.Module):
         num_classes: int,
         variant: str = "lite0",
         dropout: float | None = None,
+        **layer_options: Any,
     ) -> None:
         super().__init__()
         one_of("spatial_dims", spatial_dims, (2, 3))
         width, depth, _, usual = VARIANTS[one_of("variant", variant, VARIANTS)]
-        self.conv_stem = Conv[Conv.CONV, spatial_dims](in_channels, STEM, 3, stride=2, bias=False)
-        self.bn1 = lite_norm(spatial_dims, STEM)
-        self.act1 = nn.ReLU6(inplace=True)
-        self._channels = [_rounded(stage[3] * width) for stage in _STAGES]
-        stages: list[nn.Module] = []
-        entering = STEM
-        for index, (kernel, stride, expansion, _, repeats) in enumerate(_STAGES):
-            inner, channels = 0 < index < len(_STAGES) - 1, self._channels[index]
-            blocks: list[nn.Module] = []
-            for number in range(math.ceil(repeats * depth) if inner else repeats):  # the ends are not scaled
-                step = stride if number == 0 else 1
-                blocks.append(
-                    InvertedResidual(spatial_dims, entering, channels, kernel, step, expansion)
-                    if expansion > 1
-                    else DepthwiseSeparable(spatial_dims, entering, channels, kernel)
-                )
-                entering = channels
-            stages.append(nn.Sequential(*blocks))
-        self.blocks = nn.ModuleList(stages)
-        self.conv_head = Conv[Conv.CONV, spatial_dims](entering, WIDEST, 1, bias=False)
-        self.bn2 = lite_norm(spatial_dims, WIDEST)
-        self.act2 = nn.ReLU6()  # not in place: hooks of Grad-CAM look at it
-        self.avgpool = Pool[Pool.ADAPTIVEAVG, spatial_dims](1)
-        self.dropout = nn.Dropout(usual if dropout is None else dropout)
-        self.fc = nn.Linear(WIDEST, num_classes)
+        with self.convolutions(**layer_options):
+            self.conv_stem = Conv[Conv.CONV, spatial_dims](in_channels, STEM, 3, stride=2, bias=False)
+            self.bn1 = lite_norm(spatial_dims, STEM)
+            self.act1 = nn.ReLU6(inplace=True)
+            self._channels = [_rounded(stage[3] * width) for stage in _STAGES]
+            stages: list[nn.Module] = []
+            entering = STEM
+            for index, (kernel, stride, expansion, _, repeats) in enumerate(_STAGES):
+                inner, channels = 0 < index < len(_STAGES) - 1, self._channels[index]
+                blocks: list[nn.Module] = []
+                for number in range(math.ceil(repeats * depth) if inner else repeats):  # the ends are not scaled
+                    step = stride if number == 0 else 1
+                    blocks.append(
+                        InvertedResidual(spatial_dims, entering, channels, kernel, step, expansion)
+                        if expansion > 1
+                        else DepthwiseSeparable(spatial_dims, entering, channels, kernel)
+                    )
+                    entering = channels
+                stages.append(nn.Sequential(*blocks))
+            self.blocks = nn.ModuleList(stages)
+            self.conv_head = Conv[Conv.CONV, spatial_dims](entering, WIDEST, 1, bias=False)
+            self.bn2 = lite_norm(spatial_dims, WIDEST)
+            self.act2 = nn.ReLU6()  # not in place: hooks of Grad-CAM look at it
+            self.avgpool = Pool[Pool.ADAPTIVEAVG, spatial_dims](1)
+            self.dropout = nn.Dropout(usual if dropout is None else dropout)
+            self.fc = nn.Linear(WIDEST, num_classes)
         initialise(self)
 
     @property
@@ -197,17 +202,7 @@ class CrossDEfficientNetLite(LiteFeatureMaps):
     torch.Size([1, 5])
     """
 
-    def __init__(
-        self,
-        spatial_dims: int,
-        in_channels: int,
-        num_classes: int,
-        variant: str = "lite0",
-        dropout: float | None = None,
-        **layer_options: Any,
-    ) -> None:
-        with crossd_convs(**layer_options):
-            super().__init__(spatial_dims, in_channels, num_classes, variant, dropout)
+    convolutions = staticmethod(crossd_convs)
 
 
 class PlainEfficientNetLite(LiteFeatureMaps):

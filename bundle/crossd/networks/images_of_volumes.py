@@ -1,4 +1,4 @@
-"""What a 2D network sees of a volume: its slices, and its projections along any direction.
+"""What a 2D network sees of a volume: its slices, and its projections along any direction, of any size.
 
 The sum over depth of a 3D convolution is the 2D convolution of the projection, Σ_d (U ⋆ V) = (Σ_d U) ⋆ (Σ_d V): for one
 convolution without bias, of depth stride 1, with circular or K − 1 zeros of depth padding. That is the Fourier-slice
@@ -174,3 +174,48 @@ def _sampling(shape: Sequence[int], direction: Sequence[float], spacing: Sequenc
     extent = np.asarray(shape, dtype=float) * np.asarray(spacing, dtype=float)
     relative = turned * extent[None] / extent[:, None]
     return np.concatenate([relative[::-1, ::-1], np.zeros((3, 1))], axis=1)
+
+
+def resize(x: Tensor, size: int, spacing: Sequence[float]) -> Tensor:
+    """Interpolate to square pixels, or cubic voxels, the longest side `size` of them long.
+
+    By a matrix for each axis, in 2D and 3D, in every runtime: `torch.nn.functional.interpolate` shrinks volumes by
+    picking voxels, and its `antialias` is not in ONNX.
+
+    Args:
+        x: `(…, *spatial)`.
+        spacing: of pixels or voxels along `spatial`, any unit.
+
+    >>> resize(torch.rand(3, 1, 10, 10), 32, (2, 1)).shape
+    torch.Size([3, 1, 32, 16])
+    >>> resize(torch.rand(1, 1, 12, 90, 90), 48, (10, 1.5, 1.5)).shape
+    torch.Size([1, 1, 43, 48, 48])
+    """
+    axes, last = range(x.ndim - len(spacing), x.ndim), x.ndim - 1
+    extent = [int(x.shape[axis]) * float(step) for axis, step in zip(axes, spacing, strict=True)]
+    for axis, side in zip(axes, extent, strict=True):
+        length, wanted = int(x.shape[axis]), max(1, round(size * side / max(extent)))
+        if length != wanted:
+            weights = interpolation(length, wanted).to(x)
+            x = (x.movedim(axis, last) @ weights.T).movedim(last, axis)
+    return x
+
+
+def interpolation(length: int, wanted: int) -> Tensor:
+    """The matrix `(wanted, length)` that interpolates along an axis; its rows have the sum 1.
+
+    Each wanted pixel is the mean of the given ones under a triangle about its middle, which reaches to the middle of
+    the next pixel, given or wanted, whichever is further: that of `interpolate(mode="bilinear", antialias=True)`.
+
+    >>> interpolation(4, 2), interpolation(2, 4)
+    (tensor([[0.4286, 0.4286, 0.1429, 0.0000],
+            [0.0000, 0.1429, 0.4286, 0.4286]]), tensor([[1.0000, 0.0000],
+            [0.7500, 0.2500],
+            [0.2500, 0.7500],
+            [0.0000, 1.0000]]))
+    """
+    step = length / wanted
+    middles = (torch.arange(wanted, dtype=torch.float64) + 0.5) * step
+    away = (torch.arange(length, dtype=torch.float64) + 0.5 - middles[:, None]).abs()
+    weights = (1 - away / max(step, 1)).clamp(min=0)
+    return (weights / weights.sum(1, keepdim=True)).float()

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from crossd.errors import CrossDError, one_of
 from crossd.networks.classifiers import build_classifier
-from crossd.networks.images_of_volumes import KINDS, along_axis, projections, slice_indices, slices, square_axes
+from crossd.networks.images_of_volumes import KINDS, along_axis, projections, resize, slice_indices, slices, square_axes
 from crossd.networks.images_of_volumes import directions as looking_along
-from crossd.networks.resizing import resize
 from crossd.networks.tied import add_shared, check_twins, drop_shared, shared, tie, tie_again
 from crossd.networks.view_pooling import ViewPooling
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -27,6 +29,7 @@ class FeatureMaps(ResNet):
     __jit_unused_properties__: ClassVar = ["feature_channels", "feature_strides", "num_features"]
     last_stage: ClassVar[str] = "layer4"  # the module whose map is pooled
     after_stages: ClassVar[tuple[str, ...]] = ("fc",)  # what `feature_maps` does without
+    convolutions: ClassVar[Callable[..., AbstractContextManager]] = staticmethod(nullcontext)  # what it is built under
     stages: ClassVar = [["conv1", "bn1"], ["layer1"], ["layer2"], ["layer3"], ["layer4"]]  # from the input on
 
     def __init__(
@@ -39,22 +42,24 @@ class FeatureMaps(ResNet):
         conv1_t_size: int = 7,
         conv1_t_stride: int = 2,
         no_max_pool: bool = False,
+        **layer_options: Any,
     ) -> None:
         one_of("spatial_dims", spatial_dims, (2, 3))
         block, layers = STAGES[one_of("depth", depth, STAGES)]
-        super().__init__(
-            block,
-            layers,
-            [width * factor for factor in (1, 2, 4, 8)],
-            spatial_dims=spatial_dims,
-            n_input_channels=in_channels,
-            conv1_t_size=conv1_t_size,
-            conv1_t_stride=conv1_t_stride,
-            no_max_pool=no_max_pool,
-            shortcut_type="B",
-            num_classes=num_classes,
-            bias_downsample=False,
-        )
+        with self.convolutions(**layer_options):
+            super().__init__(
+                block,
+                layers,
+                [width * factor for factor in (1, 2, 4, 8)],
+                spatial_dims=spatial_dims,
+                n_input_channels=in_channels,
+                conv1_t_size=conv1_t_size,
+                conv1_t_stride=conv1_t_stride,
+                no_max_pool=no_max_pool,
+                shortcut_type="B",
+                num_classes=num_classes,
+                bias_downsample=False,
+            )
 
     @property
     def feature_channels(self) -> tuple[int, ...]:
@@ -161,22 +166,7 @@ class CrossDResNet(FeatureMaps):
     torch.Size([1, 5])
     """
 
-    def __init__(
-        self,
-        spatial_dims: int,
-        in_channels: int,
-        num_classes: int,
-        depth: int = 18,
-        width: int = 64,
-        conv1_t_size: int = 7,
-        conv1_t_stride: int = 2,
-        no_max_pool: bool = False,
-        **layer_options: Any,
-    ) -> None:
-        with crossd_convs(**layer_options):
-            super().__init__(
-                spatial_dims, in_channels, num_classes, depth, width, conv1_t_size, conv1_t_stride, no_max_pool
-            )
+    convolutions = staticmethod(crossd_convs)
 
 
 class PlainResNet(FeatureMaps):

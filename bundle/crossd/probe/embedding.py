@@ -11,18 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from crossd.data import find_cases, preprocessing
+from crossd.data import find_cases
 from crossd.data.delimited import write_table
 from crossd.errors import CrossDError, counted
 from crossd.files import replaced
 from crossd.options import Options
 from crossd.probe.features import FrozenFeatures, Seen
-from crossd.probe.frozen import VIEWS, frozen_network
+from crossd.probe.frozen import READING, SHOWN, VIEWS, frozen_network
 from crossd.training.run_files import run_folder
 
 logger = logging.getLogger(__name__)
-READING = ("series", "tilt", "volume")
-SHOWN = ("plane", "spacing", "intensity", "mean", "std")
 SUFFIXES = (".csv", ".parquet")
 
 
@@ -125,9 +123,7 @@ def embed(
             f"Some case must be readable, got none in {images}: {cases[0]['error'] if cases else 'no scan'}"
         )
     frozen = frozen_network(weights, bundle_root, readable, shown, reading, views, network_options, fill)
-    transform = preprocessing(frozen.input, **reading)
-    kept = (cache_dir, cache_dir_gb, batch_size, device)
-    read = FrozenFeatures(frozen.network, frozen.arguments, transform, frozen.input, reading, *kept)
+    read = FrozenFeatures(frozen, reading, cache_dir, cache_dir_gb, batch_size, device)
     seen, failed = read.of(cases)
     return _embeddings(cases, seen, failed)
 

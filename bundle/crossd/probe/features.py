@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,13 +16,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from crossd.conv import fold
+from crossd.data import preprocessing
 from crossd.data.cache import VolumeCache
 from crossd.errors import CrossDError, counted
 from crossd.files import digest
 from crossd.inference import Case, CaseDataset
 from crossd.inference.case_loader import one_ahead
 from crossd.inference.case_scope import case_figures
-from crossd.networks import MultiView
+from crossd.probe.frozen import Frozen
 from crossd.probe.trivial import trivial_features
 
 logger = logging.getLogger(__name__)
@@ -55,23 +56,20 @@ class FrozenFeatures:
     files, the preprocessing, the network's arguments and weights, and the code. A run that was killed so goes on.
 
     Args:
-        network: it is copied, folded and put into evaluation mode.
-        arguments: the `network` of its card.
-        preprocessing: of items, as `crossd.data.preprocessing` makes it.
-        card_input: `input` of the card.
+        frozen: its network is copied, folded and put into evaluation mode.
         reading: what else decides what is read: series, tilt, volume.
         cache_dir: folder that keeps the features; None: none does.
         cache_dir_gb: GiB that it may hold.
         batch_size: cases of one shape in a pass of the network.
         device: of torch.
+
+    Attributes:
+        preprocessing: from an item to what the network sees.
     """
 
     def __init__(
         self,
-        network: MultiView,
-        arguments: Mapping[str, Any],
-        preprocessing: Callable[[dict[str, Any]], Mapping[str, Any]],
-        card_input: Mapping[str, Any],
+        frozen: Frozen,
         reading: Mapping[str, Any],
         cache_dir: str | None = None,
         cache_dir_gb: float = 100,
@@ -80,15 +78,14 @@ class FrozenFeatures:
     ) -> None:
         if batch_size < 1:
             raise CrossDError(f"batch_size must be 1 case or more; got {batch_size}. Pass --batch_size 4.")
-        self.network: Any = fold(network).eval().to(device)
-        self.preprocessing, self.card_input = preprocessing, card_input
+        self.network: Any = fold(frozen.network).eval().to(device)
+        self.preprocessing, self.card_input = preprocessing(frozen.input, **reading), frozen.input
         self.batch_size, self.device = batch_size, torch.device(device)
         self.cache = None
         if cache_dir is not None:
-            about = {"network": dict(arguments), "weights": state_digest(self.network), "code": _code()}
-            self.cache = VolumeCache(
-                Compose([]), {**about, "input": dict(card_input), **reading}, cache_dir, cache_dir_gb
-            )
+            about = {"network": dict(frozen.arguments), "weights": state_digest(self.network), "code": _code()}
+            about |= {"input": dict(frozen.input), **reading}
+            self.cache = VolumeCache(Compose([]), about, cache_dir, cache_dir_gb)
 
     def of(
         self, cases: Sequence[Mapping[str, Any]], what: str = "features"

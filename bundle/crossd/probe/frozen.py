@@ -21,10 +21,13 @@ from crossd.files import sha256
 from crossd.inference import mean_background
 from crossd.inference.case_dataset import CaseDataset
 from crossd.networks import MultiView, build_classifier
+from crossd.options import Options
 
 logger = logging.getLogger(__name__)
 LOOKED_AT = 16  # cases whose spacing decides that of all
 VIEWS = ("slices", "projections", "volume")
+READING = ("series", "tilt", "volume")  # options of what is read
+SHOWN = ("plane", "spacing", "intensity", "mean", "std")  # options of the card's input
 _SIDE = ("spatial_dims", "in_channels", "num_classes")
 
 
@@ -95,6 +98,12 @@ def frozen_network(
         logger.info("%s\n%s", weights, report)
         about = {"weights": path.name if known is None else known.name, "sha256": sha256(path)}
     return Frozen(network.eval(), arguments, seen, about)
+
+
+def frozen_of_options(options: Options, bundle_root: str, cases: Sequence[Mapping[str, Any]]) -> Frozen:
+    """`frozen_network` as the options of probe.json and distill.json say."""
+    rest = options.views, options.network_options, options.fill
+    return frozen_network(options.weights, bundle_root, cases, options(*SHOWN), options(*READING), *rest)
 
 
 def _has_card(weights: str) -> bool:

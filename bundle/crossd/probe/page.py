@@ -15,8 +15,7 @@ from crossd.evaluation.evaluating import write_tables
 from crossd.evaluation.plots import plot_calibration, plot_confusion, plot_roc
 from crossd.files import write_whole
 from crossd.probe.choosing import Choice
-from crossd.probe.scoring import figure
-from crossd.probe.verdict import Finding
+from crossd.probe.verdict import Finding, figure
 from crossd.texts import escaped
 from crossd.version import __version__
 

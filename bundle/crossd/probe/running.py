@@ -11,25 +11,22 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from crossd.data import find_cases, preprocessing
+from crossd.data import find_cases
 from crossd.data.delimited import write_table
 from crossd.errors import CrossDError
 from crossd.evaluation import Predictions, evaluate
 from crossd.options import Options
 from crossd.probe.choosing import Candidate, Choice, Fit, Labelled, Recipe, each_and_all, patients_of_classes
 from crossd.probe.features import FrozenFeatures, Seen
-from crossd.probe.frozen import Frozen, frozen_network
+from crossd.probe.frozen import READING, Frozen, frozen_of_options
 from crossd.probe.labelled import column_features, labelled_cases, one_hot
 from crossd.probe.model_file import probe_card, probe_network, probe_scope, write_model
 from crossd.probe.page import write_page
-from crossd.probe.scoring import auc_ahead, figure, predictions_of
 from crossd.probe.trivial import KINDS
-from crossd.probe.verdict import Finding, verdict
+from crossd.probe.verdict import Finding, auc_ahead, figure, predictions_of, verdict
 from crossd.training.run_files import run_folder, write_datalist
 
 logger = logging.getLogger(__name__)
-READING = ("series", "tilt", "volume")
-SHOWN = ("plane", "spacing", "intensity", "mean", "std")
 
 
 @dataclass(frozen=True)
@@ -70,27 +67,9 @@ def run_probe(options: Options, bundle_root: str) -> str:
     )
     every = [*cases["train"], *cases["test"]]
     reading = options(*READING)
-    frozen = frozen_network(
-        options.weights,
-        bundle_root,
-        every,
-        options(*SHOWN),
-        reading,
-        options.views,
-        options.network_options,
-        options.fill,
-    )
-    read = FrozenFeatures(
-        frozen.network,
-        frozen.arguments,
-        preprocessing(frozen.input, **reading),
-        frozen.input,
-        reading,
-        options.cache_dir,
-        options.cache_dir_gb,
-        options.batch_size,
-        options.device,
-    )
+    frozen = frozen_of_options(options, bundle_root, every)
+    kept = (options.cache_dir, options.cache_dir_gb, options.batch_size, options.device)
+    read = FrozenFeatures(frozen, reading, *kept)
     every, seen = _readable(every, *read.of(every), folder, options.skip_unreadable)
     pools = _pools(options.unlabelled, read, reading)
     return _Probe(options, folder, cases["class_names"], frozen, every, seen, pools).run()

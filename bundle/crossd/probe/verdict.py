@@ -1,10 +1,17 @@
-"""What a probe found, in plain sentences: whether there is a signal, how sure that is, and what to try next."""
+"""What a probe found: figures with intervals by patient, and plain sentences on whether there is a signal."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
 
 from crossd.errors import counted
+from crossd.evaluation import Predictions, bootstrap_intervals
+from crossd.evaluation.metrics import class_aucs, nan_mean
 
 WIDE = 0.2  # an interval of the AUC that says little
 FEW = 50  # patients of the rarest class, below which more labels are the first thing to try
@@ -104,3 +111,38 @@ def _next(f: Finding, found: str) -> str:
     if found == "level":
         return "Next: ask whether size, shape or brightness is all there is to see; if not, fine-tune with train.json."
     return "Next: use model.pt with inference.json, and see whether fine-tuning with train.json is better."
+
+
+def predictions_of(
+    cases: Sequence[Mapping[str, Any]], probabilities: np.ndarray, targets: np.ndarray, names: Sequence[str], task: str
+) -> Predictions:
+    """Probabilities and targets `(cases, classes)` of cases, as `crossd.evaluation` takes them."""
+    called, patients, sources = ([str(case[key]) for case in cases] for key in ("case", "patient", "source"))
+    return Predictions(
+        called, patients, sources, torch.from_numpy(probabilities), torch.from_numpy(targets), list(names), task
+    )
+
+
+def figure(report: Mapping[str, Any], name: str = "auc") -> Figure:
+    """One of `crossd.evaluation.evaluate`."""
+    entry = report["metrics"][name]
+    return Figure(float("nan") if entry["value"] is None else entry["value"], entry["low"], entry["high"])
+
+
+def auc_ahead(one: Predictions, other: Predictions, samples: int = 1000, seed: int = 0) -> Figure:
+    """The AUC of one minus that of another on the same cases; the bootstrap draws patients for both together.
+
+    >>> cases = [{"case": str(i), "patient": str(i), "source": ""} for i in range(8)]
+    >>> targets = right = np.eye(2)[[0, 1] * 4]
+    >>> others = targets, ["a", "b"], "multiclass"
+    >>> str(auc_ahead(*(predictions_of(cases, rows, *others) for rows in (right, np.full((8, 2), 0.5)))))
+    '0.50 (95 % 0.50 to 0.50)'
+    """
+
+    def difference(drawn: np.ndarray) -> dict[str, float]:
+        chosen = torch.from_numpy(drawn)
+        aucs = [nan_mean(class_aucs(p.probabilities[chosen], p.targets[chosen])) for p in (one, other)]
+        return {"auc": aucs[0] - aucs[1]}
+
+    low, high = bootstrap_intervals(difference, one.patients, samples, seed)["auc"] or (None, None)
+    return Figure(difference(np.arange(len(one.cases)))["auc"], low, high)

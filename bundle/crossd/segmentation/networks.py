@@ -18,7 +18,7 @@ from crossd.checkpoints import TransferReport, load_pretrained
 from crossd.conv import crossd_convs
 from crossd.errors import CrossDError, one_of
 from crossd.networks import CrossDUNet
-from crossd.networks.monai_encoders import MONAI_ENCODERS
+from crossd.networks.classifiers import MONAI_ENCODERS
 from crossd.training.pretrained import PretrainedCheckpointLoader
 
 logger = logging.getLogger(__name__)

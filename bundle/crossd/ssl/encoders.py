@@ -18,7 +18,7 @@ from crossd.checkpoints import TransferReport, load_pretrained
 from crossd.conv import crossd_convs
 from crossd.errors import CrossDError, one_of, report_plainly
 from crossd.networks import CrossDResNet, PlainResNet
-from crossd.networks.monai_encoders import encoder_arguments
+from crossd.networks.classifiers import encoder_arguments
 from crossd.training.pretrained import PretrainedCheckpointLoader
 
 

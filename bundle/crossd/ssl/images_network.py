@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from crossd.conv import set_through_plane
 from crossd.errors import CrossDError, one_of
 from crossd.networks import build_classifier
-from crossd.networks.images_of_volumes import KINDS, directions, projections, turn
-from crossd.networks.resizing import resize
+from crossd.networks.images_of_volumes import KINDS, directions, projections, resize, turn
 from crossd.ssl.encoders import Encoder
 
 Direction = tuple[int, int, int]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from crossd.cli.main import main as crossd
-from crossd.data import preprocessing
 from crossd.data.sets import prepare_datalist
 from crossd.errors import CrossDError
 from crossd.evaluation.metrics import classification_metrics
@@ -74,15 +73,7 @@ def measure(network: Network, labels: Path, work: Path, seeds: Sequence[int]) ->
     parts = {"train": [case for case in found["train"] if case["split"] == "train"], "test": found["test"]}
     options = {"volume_size": SIZE} if "volume" in network.views else {}
     frozen = frozen_network(network.weights, str(work), parts["train"], SHOWN, READING, network.views, options)
-    read = FrozenFeatures(
-        frozen.network,
-        frozen.arguments,
-        preprocessing(frozen.input, **READING),
-        frozen.input,
-        READING,
-        str(work / "features"),
-        batch_size=8,
-    )
+    read = FrozenFeatures(frozen, READING, str(work / "features"), batch_size=8)
     names = found["class_names"]
     train, test = (_features(read, cases, f"{network.name}, {part}", names) for part, cases in parts.items())
     for seed in seeds:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from crossd.data import preprocessing
 from crossd.data.delimited import write_table
 from crossd.data.sets import prepare_datalist
 from crossd.probe.choosing import Labelled
@@ -72,15 +71,7 @@ def read_set(name: str, data: Path, work: Path) -> ProbeSet:
         "test": found["test"],
     }
     frozen = frozen_network(WEIGHTS, str(data), cases["train"], source.shown, READING)
-    read = FrozenFeatures(
-        frozen.network,
-        frozen.arguments,
-        preprocessing(frozen.input, **READING),
-        frozen.input,
-        READING,
-        str(work / "features"),
-        batch_size=2,
-    )
+    read = FrozenFeatures(frozen, READING, str(work / "features"), batch_size=2)
     parts = {
         split: _labelled(read, of_split, f"{name}, {split}", len(found["class_names"]))
         for split, of_split in cases.items()
