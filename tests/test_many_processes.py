@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crossd.report.page_file import pieces
+from crossd.report.run_pages import pieces
 
 from .configs import CONFIGS, csv_rows
 from .drivers import drive

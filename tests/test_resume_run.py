@@ -27,7 +27,7 @@ from crossd.inference import (
 from crossd.inference.case_dataset import case_key
 from crossd.processes import join_processes
 from crossd.report import ReportPage
-from crossd.report.page_file import pieces
+from crossd.report.run_pages import pieces
 from crossd.version import __version__
 from monai.data import MetaTensor
 from torch import Tensor, nn

@@ -9,7 +9,7 @@ import pytest
 import torch
 from crossd.data.transforms import OrientPlaned
 from crossd.inference import WindowInferer
-from crossd.report.planes import peak, planes_of
+from crossd.report.case_pictures import peak, planes_of
 from monai.data import MetaTensor
 from monai.transforms import Orientation
 from torch import Tensor

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from crossd.checkpoints import read_card
-from crossd.report.discretion import without_folders
 from crossd.report.model_facts import UNSTATED, model_facts
+from crossd.texts import without_folders
 
 from .made import CARD
 

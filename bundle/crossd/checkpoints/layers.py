@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from crossd.baselines import ACSConv
 from crossd.checkpoints.layouts import Source
 from crossd.conv import CrossDConv, embed_kernel, inflate_kernel
-from crossd.conv.tomographic import projection_residual, tomographic_kernel
+from crossd.conv.embed import projection_residual, tomographic_kernel
 
 CONVOLUTIONS = (CrossDConv, ACSConv, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)

@@ -15,8 +15,7 @@ from crossd.checkpoints.checkpoint_files import read_checkpoint, state_entries, 
 from crossd.checkpoints.find_weights import entry_of
 from crossd.checkpoints.layers import CONVOLUTIONS, TRANSPOSED, Plan, own_entries, plan_layer
 from crossd.checkpoints.layouts import efficientnet_names, into_part, recognise, without_wrapper
-from crossd.checkpoints.numbers import check_finite, check_kinds
-from crossd.checkpoints.transfer_report import TransferReport, shortened
+from crossd.checkpoints.transfer_report import TransferReport, check_finite, check_kinds, shortened
 from crossd.conv import CrossDConv
 from crossd.conv.embed import FILLS
 from crossd.errors import CrossDError, one_of

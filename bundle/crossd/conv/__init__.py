@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from crossd.conv.alignment import calibrate, set_alignment
+from crossd.conv.alignment import calibrate, random_through_plane, set_alignment, set_through_plane
 from crossd.conv.embed import embed_kernel, inflate_kernel
 from crossd.conv.factory import CrossDConv2d, CrossDConv3d, crossd_convs, register
 from crossd.conv.fold import fold
 from crossd.conv.layer import CrossDConv
-from crossd.conv.through_plane import random_through_plane, set_through_plane
 from crossd.conv.unseen import drop_unseen, unseen_penalty
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Choose and estimate the alignment of a network's kernels: which motion they get where it is not predicted."""
+"""How the kernels of a network stand: which motion they get where none is predicted, and what axis images hide."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from crossd.conv.layer import CrossDConv
 from crossd.errors import CrossDError, one_of
 from crossd.motion import ALIGNMENTS, motion_in_volume
+
+AXES = (0, 1, 2)
 
 
 def set_alignment(network: nn.Module, alignment: str) -> nn.Module:
@@ -90,3 +92,56 @@ def calibrate(network: nn.Module, images: Iterable[Tensor]) -> nn.Module:
 def _averages(layer: CrossDConv) -> bool:
     used = ("dynamic",) if layer.spatial_dims == 2 else ("dynamic", "running")
     return layer.predictor is not None and layer.alignment in used
+
+
+def set_through_plane(network: nn.Module, axis: int) -> nn.Module:
+    """Say which axis of `U` the images do not show, for every 2D `CrossDConv` in `network`, in place.
+
+    The published operator lets it always be depth. Told that an image is coronal, a layer reads `U` with its height as
+    the unseen axis, and so 2D training reaches the other directions too:
+
+    | through-plane | rows, columns of the image | image    |
+    |---------------|----------------------------|----------|
+    | 0             | height, width              | axial    |
+    | 1             | depth, width               | coronal  |
+    | 2             | depth, height              | sagittal |
+
+    Args:
+        network: a 2D network; layers of 3D ones stay as they are.
+        axis: of the table; a new layer has 0.
+
+    Returns:
+        The network.
+
+    Raises:
+        CrossDError: for another axis.
+
+    >>> layer = CrossDConv(2, 1, 1, 3, alignment="raw")
+    >>> torch.equal(set_through_plane(layer, 2).kernel(), layer.weight[..., 1])
+    True
+    """
+    one_of("axis", axis, AXES)
+    for module in network.modules():
+        if isinstance(module, CrossDConv) and module.spatial_dims == 2:
+            module.through_plane = axis
+    return network
+
+
+def random_through_plane(network: nn.Module, seed: int, step: int) -> int:
+    """Draw the axis of one training step and set it: the same for every layer, process and resumed run.
+
+    Args:
+        network: a 2D network, changed in place.
+        seed: of the run.
+        step: its number.
+
+    Returns:
+        The axis.
+
+    >>> sorted(random_through_plane(CrossDConv(2, 1, 1, 3), seed=0, step=step) for step in range(6))
+    [0, 0, 1, 1, 2, 2]
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + step // len(AXES))
+    axis = int(torch.randperm(len(AXES), generator=generator)[step % len(AXES)])  # each once in three steps
+    set_through_plane(network, axis)
+    return axis

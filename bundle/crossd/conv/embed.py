@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
-from crossd.conv.tomographic import tomographic_kernel
 from crossd.errors import CrossDError, one_of
 
 FILLS = ("centre", "mean", "tomographic")
@@ -24,7 +25,7 @@ def embed_kernel(kernel: Tensor, *, alignment: str = "dynamic", motion: str = "s
         fill: where a 2D kernel goes: `"centre"`, into the middle depth slice with zeros elsewhere (both views give the
             kernel back); `"mean"`, divided by `K` into every slice (I3D inflation: `view="projection"` gives it back);
             `"tomographic"`, so that projections along all axes are the kernel, as nearly as they can be
-            (`view="projection"` gives it back exactly; see `crossd.conv.tomographic`).
+            (`view="projection"` gives it back exactly; see `tomographic_kernel`).
 
     Returns:
         `(out, in, K, K, K)`, a new tensor.
@@ -57,7 +58,7 @@ def inflate_kernel(kernel: Tensor, mode: str = "mean", depth: int | None = None)
         mode: `"mean"`, the kernel divided by `depth` in every slice, which gives the 2D answer on a volume constant
             along depth; `"centre"`, the kernel in the middle slice (index `depth // 2`) and zeros elsewhere, which
             gives the 2D answer on every slice; `"tomographic"`, square and as deep as high, see
-            `crossd.conv.tomographic`.
+            `tomographic_kernel`.
         depth: slices of the result; the size of a square kernel when left out.
 
     Returns:
@@ -96,3 +97,53 @@ def inflate_kernel(kernel: Tensor, mode: str = "mean", depth: int | None = None)
     inflated = kernel.new_zeros(*kernel.shape[:2], depth, height, width)
     inflated[:, :, depth // 2] = kernel
     return inflated
+
+
+def tomographic_kernel(kernel: Tensor) -> Tensor:
+    r"""The 3D kernel whose three projections are the 2D kernel, as nearly as there is one; along depth exactly.
+
+    A network trained on images sees projections of volumes along any axis by the same kernel `k`, if those of `U` are
+    `k`: along depth `(height, width)`, along height `(depth, width)` and along width `(depth, height)`. All three exist
+    where each row of `k` sums to what the column of its number does; otherwise the third differs by the difference of
+    these sums, spread over depth.
+
+    $U = \arg\min \|\Sigma_h U - k\|^2 + \|\Sigma_w U - k\|^2$ subject to $\Sigma_d U = k$, and of these the one of
+    least norm: constrained linear least squares, whose solution is linear in `k`.
+
+    Args:
+        kernel: `(out, in, K, K)`, rows first.
+
+    Returns:
+        `(out, in, K, K, K)`, axes (depth, height, width), of the same dtype.
+
+    >>> kernel = torch.randn(4, 2, 3, 3, dtype=torch.float64)
+    >>> torch.allclose(tomographic_kernel(kernel).sum(2), kernel)
+    True
+    """
+    size = kernel.shape[-1]
+    solution = _solution(size).to(kernel.device)
+    return (kernel.double().flatten(2) @ solution.t()).unflatten(2, [size] * 3).to(kernel.dtype)
+
+
+def projection_residual(volume: Tensor) -> float:
+    """How far the projections along height and width are from the one along depth, relative to the norm of that.
+
+    >>> projection_residual(torch.ones(1, 1, 3, 3, 3))
+    0.0
+    """
+    seen = volume.double().sum(2)
+    off = (volume.double().sum(3) - seen).square().sum() + (volume.double().sum(4) - seen).square().sum()
+    return float((off / (2 * seen.square().sum()).clamp(min=1e-30)).sqrt())
+
+
+@lru_cache
+def _solution(size: int) -> Tensor:
+    """`(K³, K²)` in float64: from the entries of `k` to those of `U`."""
+    identity = torch.eye(size**3, dtype=torch.float64).unflatten(1, [size] * 3)
+    along_depth, along_height, along_width = (identity.sum(axis).flatten(1).t() for axis in (1, 2, 3))
+    others = torch.cat([along_height, along_width])
+    wanted = torch.eye(size**2, dtype=torch.float64)
+    spread = along_depth.t() / size  # the least solution of the constraint alone
+    free = torch.eye(size**3, dtype=torch.float64) - spread @ along_depth  # what leaves the depth projection as it is
+    left = torch.cat([wanted, wanted]) - others @ spread
+    return spread + torch.linalg.pinv(others @ free, rtol=1e-9) @ left

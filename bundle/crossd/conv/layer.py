@@ -106,7 +106,7 @@ class CrossDConv(nn.Module):
         self.motion = one_of("motion", motion, MOTIONS)
         self.view = one_of("view", view, VIEWS)
         self.momentum = momentum
-        self.through_plane = 0  # see crossd.conv.through_plane
+        self.through_plane = 0  # see crossd.conv.alignment
         if not 0 < max_angle <= torch.pi:
             raise CrossDError(f"`max_angle` is in radians, above 0 and at most π; got {max_angle}. The paper's is π/4.")
         if len(set(self.kernel_size)) != 1:

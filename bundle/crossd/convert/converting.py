@@ -9,8 +9,15 @@ import torch
 from torch import nn
 
 from crossd.conv import CrossDConv
-from crossd.convert.convolutions import TARGETS, check_plain, common_arguments, convert_convolution, convert_crossd
-from crossd.convert.twins import on_three_axes, to_twin
+from crossd.convert.layer_by_layer import (
+    TARGETS,
+    check_plain,
+    common_arguments,
+    convert_convolution,
+    convert_crossd,
+    on_three_axes,
+    to_twin,
+)
 from crossd.errors import CrossDError, one_of
 
 

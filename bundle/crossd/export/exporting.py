@@ -12,10 +12,9 @@ from pathlib import Path
 
 from crossd.bundle import bundle_root
 from crossd.errors import CrossDError, one_of
-from crossd.export.onnx_file import run_onnx, run_openvino, write_onnx, write_openvino
+from crossd.export.onnx_file import check_name, run_onnx, run_openvino, write_onnx, write_openvino, write_triton
 from crossd.export.torchscript import run_torchscript, write_torchscript
 from crossd.export.trained import Forward, Trained, differences
-from crossd.export.triton import check_name, write_triton
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def slice_indices(length: int, step: int, most: int) -> list[int]:
 def slices(x: Tensor, axis: int, step: int = 1, most: int = 1000) -> Tensor:
     """`(batch, channel, depth, height, width)` → `(batch, slice, channel, rows, columns)`, slices along `axis`.
 
-    Rows and columns are the two other axes in their order, as in `crossd.conv.through_plane`.
+    Rows and columns are the two other axes in their order, as in `crossd.conv.alignment`.
 
     >>> slices(torch.rand(2, 1, 4, 5, 6), axis=1, step=2).shape
     torch.Size([2, 3, 1, 4, 6])

@@ -19,11 +19,11 @@ from crossd.inference import Answer, Case, RunJournal, WindowInferer
 from crossd.inference.answer import Explanation
 from crossd.inference.case_dataset import reason
 from crossd.report.case_pictures import Pictures, pictures_of
-from crossd.report.discretion import without_folders
 from crossd.report.model_facts import model_facts
 from crossd.report.page_html import case_html, page
 from crossd.report.run_pages import RunPages
 from crossd.report.views import ClassView, MaskView, View
+from crossd.texts import without_folders
 
 MOST_SLICES = 101  # a JPEG has at most 65 535 rows
 

@@ -17,12 +17,12 @@ from crossd.inference import Case, CaseDataset
 from crossd.inference.case_dataset import reason
 from crossd.inference.case_scope import details_of, warning_of
 from crossd.inference.classification import predicted_classes
-from crossd.report.discretion import without_folders
 from crossd.serve.bundle_inference import Inference
 from crossd.serve.folder import Folder
 from crossd.serve.ledger import Ledger, Report
 from crossd.serve.outbox import Outbox
 from crossd.serve.series_versions import Version
+from crossd.texts import without_folders
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """A 2D network that is trained on slices and projections of volumes: two images of one volume are a pair of VICReg.
 
 The images of a step are all seen along one direction, and where that is an axis of the volume the kernels `U` are seen
-along the same one (`crossd.conv.through_plane`). So with `view="projection"` 2D training shapes U along all three.
+along the same one (`crossd.conv.alignment`). So with `view="projection"` 2D training shapes U along all three.
 """
 
 from __future__ import annotations
