@@ -1,0 +1,56 @@
+"""How a volume is best shown to frozen 2D weights; the protocol is scripts/benchmarks/transfer/PROTOCOL.md.
+
+python -m scripts.benchmarks.yardstick --data ../shared/data --work output/yardstick
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from crossd.errors import CrossDError
+from tqdm import tqdm
+
+from scripts.benchmarks.runs.lines import changing, read_lines, results_file, write_lines
+from scripts.benchmarks.yardstick.arms import features
+from scripts.benchmarks.yardstick.measuring import measure
+from scripts.benchmarks.yardstick.table import figure, tables
+from scripts.benchmarks.yardstick.tasks import TASKS, read_task
+from scripts.pages import update_page
+
+ROOT = Path(__file__).resolve().parents[3]
+KEY = ("task", "labels", "seed")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of the data; without it only tables and figure are made")
+    parser.add_argument("--work", type=Path, default=ROOT / "output" / "yardstick", help="volumes, features, networks")
+    parser.add_argument("--tasks", nargs="+", default=[*TASKS], choices=[*TASKS])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)), help="draws of few labels")
+    parser.add_argument("--results", default=str(ROOT / "docs" / "results" / "yardstick.jsonl.gz"))
+    parser.add_argument("--page", default=str(ROOT / "docs" / "results" / "yardstick.md"))
+    given = parser.parse_args()
+    try:
+        path = results_file(given.results)
+        for name in given.tasks if given.data is not None else []:
+            task = read_task(name, given.data.absolute(), given.work.absolute())
+            known = features(task, given.work.absolute())
+            for labels, seed in tqdm([("all", 0), *(("few", seed) for seed in given.seeds)], desc=name):
+                new = list(measure(task, known, labels, seed))
+                with changing(path):
+                    kept = [line for line in read_lines(path) if [line[key] for key in KEY] != [name, labels, seed]]
+                    write_lines(path, [*kept, *new])
+        lines = read_lines(path)
+        update_page(given.page, "yardstick", tables(lines))
+        figure(Path(given.page).with_suffix(".png"), lines)
+    except CrossDError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(tables(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""What each arm says of unused and of test cases, draw by draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from crossd.probe.choosing import Labelled, Recipe
+
+from scripts.benchmarks.transfer.tasks import Part, labelled_subset
+from scripts.benchmarks.transfer.tested import Tested, to_json
+from scripts.benchmarks.yardstick.arms import ARMS
+from scripts.benchmarks.yardstick.tasks import Task
+
+RECIPE = Recipe()
+
+
+def drawn(part: Labelled, fraction: float, seed: int) -> np.ndarray:
+    """The numbers of the cases that are labelled.
+
+    >>> part = Labelled({"a": np.zeros((20, 1))}, np.eye(2)[[0] * 10 + [1] * 10], list("abcdefghijklmnopqrst"))
+    >>> drawn(part, 0.2, seed=1).tolist(), len(drawn(part, 1, seed=0))
+    ([0, 6, 13, 15], 20)
+    """
+    labels = torch.from_numpy(part.targets.argmax(1))
+    return labelled_subset(Part(torch.arange(len(part)), labels, tuple(part.patients)), fraction, seed).images.numpy()
+
+
+def measure(task: Task, known: Mapping[str, Labelled], labels: str, seed: int) -> Iterator[dict[str, Any]]:
+    """A line for each arm: what it says of the unused and of the test cases.
+
+    Args:
+        task: of which `known` is `arms.features`.
+        labels: "few" or "all" of those that may be labelled.
+        seed: of the draw.
+    """
+    may = known["may"]
+    cases = drawn(may, task.fraction if labels == "few" else 1.0, seed)
+    rest = np.setdiff1d(np.arange(len(may)), cases)
+    parts = {"test": known["test"], **({"unused": may.take(rest)} if len(rest) else {})}
+    for arm, fit in RECIPE.fit(may.take(cases), ARMS).items():
+        line = {"task": task.name, "labels": labels, "seed": seed, "arm": arm, "cases": len(cases)}
+        line |= {"chosen": fit.choice.candidate.name, "C": fit.choice.strength}
+        for name, part in parts.items():
+            said = Tested(part.targets.argmax(1), fit.logits(part), tuple(part.patients))
+            line[name] = to_json(said)
+        yield line
