@@ -36,7 +36,7 @@ def auc(tested: Tested) -> float:
 
 
 def contrasts(runs: Runs) -> dict[str, dict[str, Difference]]:
-    """By contrast, its difference on each task, Holm over tasks, and that of the mean over tasks, Holm over contrasts."""
+    """By contrast, its difference on each task (Holm over tasks) and that of the mean over tasks (over contrasts)."""
     found: dict[str, dict[str, Difference]] = {}
     means = {}
     for name, (one, other) in CONTRASTS.items():

@@ -32,15 +32,14 @@ def write_moved_hippocampi(source: Path, folder: Path) -> Path:
     told = []
     for number, row in enumerate(rows):
         random = np.random.default_rng([number])
-        cube = nibabel.load(straight.parent / row["image"])  # type: ignore[attr-defined]
-        volume = np.asarray(nibabel.load(source / "images" / f"{row['patient']}.nii.gz").dataobj)  # type: ignore[attr-defined]
-        whole = nibabel.load(source / "images" / f"{row['patient']}.nii.gz")  # type: ignore[attr-defined]
+        paths = straight.parent / row["image"], source / "images" / f"{row['patient']}.nii.gz"
+        cube, whole = map(nibabel.nifti1.load, paths)
         to_voxel = np.linalg.inv(whole.affine) @ cube.affine
         middle = (to_voxel @ [*(np.array(cube.shape[:3]) / 2 - 0.5), 1])[:3]
         turn = Rotation.random(random_state=number).as_matrix()
         middle = middle + random.uniform(-MOVED, MOVED, 3)
         turned = affine_transform(
-            volume.astype(np.float32),
+            np.asarray(whole.dataobj, np.float32),
             turn,
             middle - turn @ np.full(3, SIDE / 2 - 0.5),
             output_shape=(SIDE,) * 3,
