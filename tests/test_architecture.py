@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 import warnings
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bundle" / "crossd"
@@ -71,6 +70,11 @@ SCRIPT_STEP = {name: step for step, names in enumerate(SCRIPTS_ARROW) for name i
 SCRIPT_MODULES = sorted(path for path in SCRIPTS.rglob("*.py") if path.read_text(encoding="utf-8"))
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
@@ -98,19 +102,17 @@ def imported(tree: ast.AST) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in MODULES if path.parent != PACKAGE or path.name != "__init__.py"], ids=name_of
-)
-def test_a_module_imports_only_from_its_left(path):
-    part = part_of(path)
-    assert part in STEP, f"{part} has no place in the arrow: add it to ARROW and say why it stands there"
-    for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
-        assert not name.startswith("."), f"{path} imports {name}: imports are absolute here"
-        root, _, rest = name.partition(".")
-        if root == "crossd":
-            other = place_of(rest)
-            assert other in STEP, f"{path} imports {name}, which is not in the arrow"
-            assert other == part or STEP[other] < STEP[part], f"{path} imports {name}, which is not on its left"
+def test_a_module_imports_only_from_its_left():
+    for path in [path for path in MODULES if path.parent != PACKAGE or path.name != "__init__.py"]:
+        part = part_of(path)
+        assert part in STEP, f"{part} has no place in the arrow: add it to ARROW and say why it stands there"
+        for name in imported(tree_of(path)):
+            assert not name.startswith("."), f"{path} imports {name}: imports are absolute here"
+            root, _, rest = name.partition(".")
+            if root == "crossd":
+                other = place_of(rest)
+                assert other in STEP, f"{path} imports {name}, which is not in the arrow"
+                assert other == part or STEP[other] < STEP[part], f"{path} imports {name}, which is not on its left"
 
 
 def script_part(dotted: str) -> str:
@@ -118,35 +120,37 @@ def script_part(dotted: str) -> str:
     return next((name for name in SCRIPT_STEP if f"{dotted}.".startswith(f"{name}.")), dotted)
 
 
-@pytest.mark.parametrize("path", SCRIPT_MODULES, ids=lambda path: path.relative_to(SCRIPTS).as_posix())
-def test_scripts_import_only_from_their_left(path):
+def test_scripts_import_only_from_their_left():
     """A topic takes from another only what stands in `runs`; the library never imports `scripts`, see below."""
-    part = script_part(".".join(path.relative_to(SCRIPTS).with_suffix("").parts).removesuffix(".__init__"))
-    assert part in SCRIPT_STEP or path.parent == SCRIPTS or path.name == "__init__.py", (
-        f"{part} has no place in the arrow: add it to SCRIPTS_ARROW"
-    )
-    for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
-        assert not name.startswith("."), f"{path} imports {name}: imports are absolute here"
-        root, _, rest = name.partition(".")
-        if root == "scripts":
-            other = script_part(rest)
-            assert part in SCRIPT_STEP, f"{path} imports {name}: a script for users imports the library alone"
-            assert other in SCRIPT_STEP, f"{path} imports {name}, which is not in the arrow"
-            assert other == part or SCRIPT_STEP[other] < SCRIPT_STEP[part], f"{path} imports {name}, not on its left"
+    for path in SCRIPT_MODULES:
+        part = script_part(".".join(path.relative_to(SCRIPTS).with_suffix("").parts).removesuffix(".__init__"))
+        assert part in SCRIPT_STEP or path.parent == SCRIPTS or path.name == "__init__.py", (
+            f"{part} has no place in the arrow: add it to SCRIPTS_ARROW"
+        )
+        for name in imported(tree_of(path)):
+            assert not name.startswith("."), f"{path} imports {name}: imports are absolute here"
+            root, _, rest = name.partition(".")
+            if root == "scripts":
+                other = script_part(rest)
+                assert part in SCRIPT_STEP, f"{path} imports {name}: a script for users imports the library alone"
+                assert other in SCRIPT_STEP, f"{path} imports {name}, which is not in the arrow"
+                assert other == part or SCRIPT_STEP[other] < SCRIPT_STEP[part], (
+                    f"{path} imports {name}, not on its left"
+                )
 
 
 def test_the_library_never_imports_scripts():
     for path in MODULES:
-        names = imported(ast.parse(path.read_text(encoding="utf-8")))
+        names = imported(tree_of(path))
         assert not [name for name in names if name.split(".")[0] == "scripts"], path
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_heavy_packages_are_imported_where_they_are_used(path):
-    top = ast.Module([node for node in ast.parse(path.read_text(encoding="utf-8")).body], [])
-    top.body = [node for node in top.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    heavy = [name for name in imported(top) if any(name == h or name.startswith(f"{h}.") for h in HEAVY)]
-    assert not heavy, f"{path} imports {', '.join(heavy)} when it is imported: move that into the function"
+def test_heavy_packages_are_imported_where_they_are_used():
+    for path in MODULES:
+        top = ast.Module([node for node in tree_of(path).body], [])
+        top.body = [node for node in top.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        heavy = [name for name in imported(top) if any(name == h or name.startswith(f"{h}.") for h in HEAVY)]
+        assert not heavy, f"{path} imports {', '.join(heavy)} when it is imported: move that into the function"
 
 
 ONE_PLACE = {  # what makes text that people see, and the only modules that may: `crossd.texts` is not passed by
@@ -158,13 +162,13 @@ ONE_PLACE = {  # what makes text that people see, and the only modules that may:
 }
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_nothing_is_shown_past_what_makes_it_printable(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    used = {name.split(".")[0] for name in imported(tree)}
-    used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "print"}
-    for name in used & set(ONE_PLACE):
-        assert name_of(path) in ONE_PLACE[name], f"{path} uses {name}: see crossd.texts and crossd.data.delimited"
+def test_nothing_is_shown_past_what_makes_it_printable():
+    for path in MODULES:
+        tree = tree_of(path)
+        used = {name.split(".")[0] for name in imported(tree)}
+        used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "print"}
+        for name in used & set(ONE_PLACE):
+            assert name_of(path) in ONE_PLACE[name], f"{path} uses {name}: see crossd.texts and crossd.data.delimited"
 
 
 def test_a_file_is_one_idea_and_short():

@@ -230,6 +230,7 @@ def assert_answers_of(bundle, scan, output_dir):
     return actual
 
 
+@pytest.mark.slow
 def test_it_runs_where_crossd_is_not_installed(zoo, scan, tmp_path):
     start = tmp_path / "start"
     start.mkdir()

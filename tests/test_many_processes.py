@@ -96,6 +96,7 @@ def expected_answers(folder: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["killed", "two", "elastic", "fewer"])
 def test_every_way_ends_as_the_run_that_was_left_alone(place: Path, runs: dict, name: str) -> None:
     assert runs["whole"] == [[2]]  # one case cannot be read
@@ -113,6 +114,7 @@ def test_every_way_ends_as_the_run_that_was_left_alone(place: Path, runs: dict, 
     assert not list((other / "journal").glob("report_*"))
 
 
+@pytest.mark.slow
 def test_they_were_killed_and_none_did_a_case_twice(place: Path, runs: dict) -> None:
     assert runs["killed"] == [[-9], [-9], [-9], [2]]
     assert runs["two"] == [[2, 0]]  # the first process says that a case failed

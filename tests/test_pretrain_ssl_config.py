@@ -223,6 +223,7 @@ def killed(data, folder, epochs=3, **moments):
     return kill_and_resume(folder, ["pretrain_ssl"], options, **moments)[0]
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_the_whole_run(data, tmp_path):
     assert killed(data, tmp_path, epochs=2, runs=1, kills=1, latest=4, seed=0) == 1
 

@@ -1,7 +1,7 @@
 """What the documentation shows is run: Python blocks, shell blocks, and the links between pages.
 
-A block is run unless the line above it is `<!-- not run: REASON -->`; by `make test-all` only where it is
-`<!-- slow -->`. In shell blocks, lines that install, clone, make or change folders are left out. A page has a copy of
+A block is run unless the line above it is `<!-- not run: REASON -->`; by `make test` those of the README that are not
+`<!-- slow -->`, by `make test-all` all. In shell blocks, lines that install, clone, make or change folders are left out. A page has a copy of
 the layout of the repository to itself, with what `workplace` provides; shell blocks run in this process.
 """
 
@@ -125,15 +125,14 @@ def run_page(page, workplace, slow):
             run_block("\n".join(line for line in block.code.splitlines() if not NOT_RUN.match(line)), workplace)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(map(runs, blocks(page)))], ids=name_of)
-def test_what_a_page_shows_runs(page, workplace):
-    run_page(page, workplace, slow=False)
+def test_what_the_readme_shows_runs(workplace):
+    run_page(ROOT / "README.md", workplace, slow=False)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("page", [page for page in PAGES if any(b.slow for b in blocks(page) if runs(b))], ids=name_of)
-def test_what_is_slow_runs_too(page, workplace):
+@pytest.mark.parametrize("page", [page for page in PAGES if any(map(runs, blocks(page)))], ids=name_of)
+def test_what_a_page_shows_runs(page, workplace):
     run_page(page, workplace, slow=True)
 
 

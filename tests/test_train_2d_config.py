@@ -76,6 +76,7 @@ def test_a_network_trained_on_volumes_is_used_on_images_with_its_weights(train, 
     assert made.parser.get_parsed_content("network_def").fc.out_features == 2
 
 
+@pytest.mark.slow
 def test_random_axes_take_part(train, tmp_path):
     # raw: the view is an index, so that what it does not show gets a gradient of exactly 0, which Adam cannot enlarge
     options = {**STEM, "alignment": "raw"}

@@ -223,15 +223,15 @@ def test_script_copy_and_pickle(spatial_dims, kernel_size, motion, alignment):
         ),
     ],
 )
-@pytest.mark.parametrize("spatial_dims", [2, 3])
+@pytest.mark.parametrize("spatial_dims", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_compiled_layer_trains_at_other_batch_and_image_sizes(spatial_dims, backend):
     """By both ways to convolve; torch.compile takes sizes for symbols from the second on."""
     torch._dynamo.reset()
     layer = CrossDConv(spatial_dims, 2, 4, 3, padding=1, alignment="dynamic")
     plain = copy.deepcopy(layer)
     compiled = torch.compile(layer, backend=backend, fullgraph=True)
-    sizes = ((2, 6), (3, 7), (2, 12), (5, 13), (1, 1))
-    for batch, size in sizes if backend != "inductor" else sizes[1:3]:
+    sizes = ((2, 6), (3, 7), (1, 1))
+    for batch, size in sizes if backend != "inductor" else sizes[:2]:
         x = torch.randn(batch, 2, *[size] * spatial_dims)
         for module, network in ((compiled, layer), (plain, plain)):
             network.zero_grad()

@@ -230,6 +230,7 @@ def test_splitting_many_images_takes_seconds_not_minutes():
     assert Counter(splits)["val"] == 1000
 
 
+@pytest.mark.slow
 def test_real_images(shared_data):
     names = ["mednist/medical_mnist.zip", "medmnist/breastmnist.npz", "medmnist/pneumoniamnist_reassembled.npz"]
     corpus = read_corpus([shared_data / name for name in names], limit_per_class=30)

@@ -35,6 +35,7 @@ def checkpoint(request, tmp_path_factory):
     return make_checkpoint(tmp_path_factory.mktemp("trained") / "m.pt", **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["torchscript", "onnx"])
 def test_it_gives_the_networks_logits_for_any_batch_of_windows(checkpoint, to, tmp_path):
     if not all(map(importlib.util.find_spec, FORMATS[to].packages)):

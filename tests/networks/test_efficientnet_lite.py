@@ -113,6 +113,7 @@ def test_onnx_knows_no_order_in_memory():
         torch.onnx.export(Ordered(), (torch.rand(1, 4, 5, 5, 5),), io.BytesIO(), dynamo=False)
 
 
+@pytest.mark.slow
 def test_encoder_of_a_unet_takes_its_classifiers_weights():
     classifier = CrossDEfficientNetLite(2, 1, 3)
     network = CrossDUNet(3, 1, 2, encoder="lite0").eval()

@@ -38,6 +38,7 @@ def listed(volumes):
     return (volumes / "labels.csv").read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_without_a_split_all_cases_are_measured_by_folds(run, caplog):
     caplog.set_level(logging.INFO, "crossd.probe")
     folder = run(columns=["age", "sex"], folds=3, strengths=[0.001, 0.1])

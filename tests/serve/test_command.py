@@ -31,6 +31,7 @@ def command(*arguments):
     return [sys.executable, "-m", "crossd.cli", "watch", *map(str, arguments)]
 
 
+@pytest.mark.slow
 def test_from_the_command_line_until_sigterm(incoming, sink, weights, tmp_path):
     make_series(incoming / PATIENT, seed=0)
     make_series(incoming / "damaged", seed=1)[0].write_bytes(b"")

@@ -32,6 +32,7 @@ def run(tmp_path, incoming, sink, weights, kills):
     return killed
 
 
+@pytest.mark.slow
 def test_killed_at_awkward_points(tmp_path, incoming, sink, weights):
     assert run(tmp_path, incoming, sink, weights, list(POINTS)) == [signal.SIGKILL] * len(POINTS)
     counts = sorted(len(times) for times in sink.received.values())

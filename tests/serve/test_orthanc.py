@@ -157,6 +157,7 @@ def settled(orthanc):
 BY_FOLDER, BY_NETWORK = 0, 1
 
 
+@pytest.mark.slow
 def test_by_network_series_come_and_reports_go_back(start, tmp_path, incoming):
     start_orthanc, start_watcher = start
     orthanc = start_orthanc(BY_NETWORK)

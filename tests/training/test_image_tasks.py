@@ -42,6 +42,7 @@ def trained_on(release, small, folder, **options):
     return read_card(folder / "model.pt"), json.loads((folder / "test" / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_chest_xray14_is_trained_on_and_tested_by_its_official_lists(small, release, tmp_path):
     card, report = trained_on(release, small, tmp_path, epochs=1)
     assert (card["task"], card["class_names"]) == ("multilabel", list(FINDINGS))

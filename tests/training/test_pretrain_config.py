@@ -186,6 +186,7 @@ def test_real_weights_learn_depth_from_random_axes_alone_and_load_into_volumes(r
     assert bool(volumes.conv_stem.weight.std(2).max() > 1e-4) is bool(overlay)
 
 
+@pytest.mark.slow
 def test_all_options_at_once(pretrain, tmp_path):
     pretrain(
         tmp_path,
@@ -214,6 +215,7 @@ def test_all_options_at_once(pretrain, tmp_path):
         assert torch.equal(best["model"]["fc.weight"], averaged)
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_the_result(pretrain, tmp_path):
     for workers in (0, 2):
         pretrain(tmp_path / str(workers), num_workers=workers, mixup=0.3, epochs=1)

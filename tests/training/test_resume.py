@@ -25,6 +25,7 @@ def test_killed_runs_on_volumes_end_as_the_whole_run(killed):
     assert partial > 0
 
 
+@pytest.mark.slow
 def test_killed_runs_on_images_end_as_the_whole_run(killed):
     assert killed("pretrain_2d", runs=1, kills=2, latest=3, seed=0)[0] >= 1
 

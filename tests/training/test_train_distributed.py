@@ -73,6 +73,7 @@ def runs(volumes, labels, tmp_path_factory):
     return folder, drive("process_driver.py", folder, steps)
 
 
+@pytest.mark.slow
 def test_weights_and_metrics_are_those_of_one_process(runs):
     folder, ended = runs
     assert ended[:2] == [[0], [0, 0]], (folder / "two.log").read_text()
@@ -84,6 +85,7 @@ def test_weights_and_metrics_are_those_of_one_process(runs):
     assert (folder / "one" / "datalist.csv").read_text() == (folder / "two" / "datalist.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bits(runs):
     folder, ended = runs
     assert ended[2][0] == -9
@@ -94,6 +96,7 @@ def test_a_killed_run_ends_with_the_same_bits(runs):
         assert all(torch.equal(value, two[name]) for name, value in one.items())
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_is_another_run(runs):
     folder, ended = runs
     assert ended[4] == [1]

@@ -106,6 +106,7 @@ def test_what_has_no_unseen_part_and_growth_are_refused():
         UnseenDecay(nn.CrossEntropyLoss(), CrossDConv(2, 1, 2, 3), factor=-1)
 
 
+@pytest.mark.slow
 def test_the_overlay_takes_part_in_pre_training(root, images, small, tmp_path):
     options = {"motion": "rotate", "view": "projection", "alignment": "rest", **STEM}
 

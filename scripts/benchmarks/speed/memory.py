@@ -66,10 +66,6 @@ def peak_memory(
         calls: how often it is called; once when the first call takes more than 5 seconds.
         timeout: seconds until it is given up.
         limit: bytes of address space that it may add; default: what the machine has available, at most 24 GiB.
-
-    >>> import time
-    >>> peak_memory(time.sleep, -1).reason
-    'ValueError: sleep length must be non-negative'
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["scripts.benchmarks.speed.contestants"])

@@ -123,6 +123,7 @@ def in_this_process(command, timeout, limit, **environment):
     return Watched(0, "", 0.0, 2**30, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [len(KINDS), pytest.param(600, marks=pytest.mark.slow)])
 @pytest.mark.timeout(1800)
 def test_a_campaign_finds_no_defect(count, monkeypatch):

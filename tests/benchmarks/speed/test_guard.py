@@ -28,6 +28,7 @@ def _cpu_time(monkeypatch):
     monkeypatch.setattr(calls, "time", SimpleNamespace(perf_counter=time.process_time))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", rows("guard"), ids=lambda row: row.name)
 def test_no_regression(row, root):
     documented = Results(root / "docs" / "performance")[row]
@@ -51,6 +52,7 @@ def _measured(row):
     return {name: Quartiles.of(values).median for name, values in ratios(take_turns(contestants, ROUNDS)).items()}
 
 
+@pytest.mark.slow
 def test_a_layer_twice_as_slow_is_seen(root, monkeypatch):
     """The guard itself: a convolution done six times fails it, however noisy the machine."""
     row = rows("guard")[0]

@@ -12,6 +12,7 @@ from scripts.benchmarks.speed.calls import prepare
 from scripts.benchmarks.speed.memory import available, peak_memory
 from scripts.benchmarks.speed.rows import Row
 
+pytestmark = pytest.mark.slow  # each is a process of its own
 MB = 10**6
 
 
