@@ -1,8 +1,9 @@
 """What the documentation shows is run: Python blocks, shell blocks, and the links between pages.
 
 A block is run unless the line above it is `<!-- not run: REASON -->`; by `make test` those of the README that are not
-`<!-- slow -->`, by `make test-all` all. In shell blocks, lines that install, clone, make or change folders are left out. A page has a copy of
-the layout of the repository to itself, with what `workplace` provides; shell blocks run in this process.
+`<!-- slow -->`, by `make test-all` all. In shell blocks, lines that install, clone, make or change folders are left
+out. A page has a copy of the layout of the repository to itself, with what `workplace` provides; shell blocks run in
+this process.
 """
 
 from __future__ import annotations

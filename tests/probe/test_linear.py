@@ -76,6 +76,16 @@ def test_a_class_that_is_not_there_gets_little_and_one_that_all_have_a_constant(
     np.testing.assert_allclose(never, -always)
 
 
+@pytest.mark.parametrize("features", [5, 60])
+def test_cases_that_are_all_alike_leave_the_shares_of_the_classes(features):
+    targets = np.eye(2)[[0, 0, 0, 1]]
+    (head,) = fit_heads(np.ones((4, features)), targets, [1.0], class_weights=None)
+    logits = head(np.ones((1, features)))[0]
+    assert np.exp(logits[1]) / np.exp(logits).sum() == pytest.approx(0.25, abs=1e-3)
+    alike = Components.fit(np.ones((4, features)), 3)
+    assert alike(np.ones((2, features))).tolist() == [[0.0], [0.0]]
+
+
 def test_scikit_learn_that_is_not_installed_is_said(monkeypatch):
     real = builtins.__import__
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from crossd.checkpoints.registry import PRETRAINED
 from crossd.cli.help import say
 from crossd.options.declared import Options
 from crossd.options.given import literal
-from crossd.options.option import Option
 from crossd.plan import misfits, read_plan, run_plan
 
 OF_DATA = ("plane", "spacing", "roi_size", "intensity")  # whoever says one of these knows the data
@@ -19,7 +18,7 @@ LOOKED_AT = ("images", "labels", "weights", "task", "classes", "series", "tilt",
 
 
 def planned(
-    values: Mapping[str, Any], options: Mapping[str, Option], plan: str | None, root: Path, configs: bool
+    values: Mapping[str, Any], start: str, names: Sequence[str], plan: str | None, root: Path, configs: bool
 ) -> dict[str, Any]:
     """The settings that a plan adds to what was typed.
 
@@ -28,7 +27,8 @@ def planned(
 
     Args:
         values: what was typed, by option.
-        options: of the command.
+        start: the weights where none were typed: a name, or an expression for the bundle's model.
+        names: of the options that a plan may set.
         plan: a file that `crossd plan` has written; None where there is none.
         root: of the bundle.
         configs: whether configs of the user's own change the command's.
@@ -36,16 +36,15 @@ def planned(
     Raises:
         CrossDError: for a plan that cannot be read, and as `crossd.plan.run_plan`.
     """
-    found = _made(values, root) if plan is None and not configs else {} if plan is None else read_plan(plan)
-    return {name: value for name, value in found.items() if name in options and name not in values}
+    found = _made(values, start, root) if plan is None and not configs else {} if plan is None else read_plan(plan)
+    return {name: value for name, value in found.items() if name in names and name not in values}
 
 
-def _made(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
+def _made(values: Mapping[str, Any], start: str, root: Path) -> dict[str, Any]:
     if values.get("labels") is None or any(name in values for name in OF_DATA):
         return {}
-    weights = values.get("weights")
     settings = run_plan(_options(values, root), str(root))
-    start = str(root / "models" / "model.pt") if weights is None else weights
+    start = values.get("weights") or (str(root / "models" / "model.pt") if start.startswith("$") else start)
     folder = Path(str(values["output_dir"])) / "plan"
     if start not in PRETRAINED and Path(start).is_file():
         wrong = misfits(base_card(start, str(root))["input"], settings)

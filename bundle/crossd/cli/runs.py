@@ -32,6 +32,7 @@ class Run:
         example: a command line.
         output_dir: its default, in the working directory; the config's own is in the bundle.
         planned: recipes that take the settings of a plan.
+        takes: which of them; None: all.
     """
 
     help: str
@@ -39,6 +40,7 @@ class Run:
     example: str
     output_dir: str = ""
     planned: tuple[str, ...] = ()
+    takes: tuple[str, ...] | None = None
 
 
 RUNS = {
@@ -53,6 +55,8 @@ RUNS = {
         {"probe": ("probe",)},
         "crossd probe data --labels data/labels.csv",
         "output/probe",
+        ("probe",),
+        ("plane", "intensity"),  # frozen weights see detail that the window of a training has no room for
     ),
     "train": Run(
         "train a classifier on your own volumes",
@@ -175,7 +179,11 @@ def run_config(run: Run, given: argparse.Namespace) -> int:
     if "output_dir" in declared(configs):
         values.setdefault("output_dir", str(Path(run.output_dir).absolute()))
     if recipe in run.planned:
-        values |= planned(values, declared(configs), getattr(given, "plan", None), root, bool(given.config))
+        options = declared(configs)
+        start = options["weights"].default
+        values |= planned(
+            values, start, run.takes or [*options], getattr(given, "plan", None), root, bool(given.config)
+        )
     say(f"the same as: {bundle_command(files, values)}")
 
     import monai.bundle

@@ -118,7 +118,9 @@ def fit_heads(
 
 
 def _directions(standard: Array) -> Array:
-    """Right singular vectors `(directions, features)` of centred rows, the largest first."""
+    """Right singular vectors `(directions, features)` of centred rows, the largest first; one where all are alike."""
+    if not standard.any():
+        return np.eye(1, standard.shape[1])
     if standard.shape[1] <= len(standard):
         _, singular, axes = np.linalg.svd(standard, full_matrices=False)
         return np.asarray(axes[singular**2 > LEAST_DIRECTION * singular[0] ** 2])

@@ -8,7 +8,9 @@ import math
 
 import pytest
 import torch
+import yaml
 from crossd.checkpoints import read_card, read_checkpoint, save_checkpoint
+from crossd.cli.main import main as crossd
 from crossd.data.sets import DATASETS, prepare_datalist
 from crossd.networks import CrossDResNet
 from crossd.training import model_card
@@ -121,6 +123,26 @@ def test_from_the_release_to_answers(name, root, release, rows, weights, tmp_pat
         shares = [float(answer[f"probability_{label}"]) for label in card["class_names"]]
         assert math.isclose(sum(shares), 1, abs_tol=1e-4)
         assert answer["predicted_class"] == card["class_names"][shares.index(max(shares))]
+
+
+@pytest.mark.parametrize(
+    "name", ["mosmed", *(pytest.param(name, marks=pytest.mark.slow) for name in ("brats21", "ixi"))]
+)
+def test_a_plan_is_made_for_it_and_a_probe_takes_it(name, release, rows, weights, tmp_path):
+    """`crossd plan` looks at the official layout as it is; `crossd probe` sees the cases as that says."""
+    labels = prepare_datalist(name, release(name), tmp_path / "data")
+    plan, probe = tmp_path / "plan", tmp_path / "probe"
+    assert crossd(["plan", "--labels", str(labels), "--output_dir", str(plan)]) == 0
+    settings = yaml.safe_load((plan / "plan.yaml").read_text())
+    assert {"plane", "spacing", "roi_size", "intensity", "epochs"} <= settings.keys()
+    assert settings["intensity"]["mode"] == ("window" if name == "mosmed" else "percentile")  # CT; MR has no unit
+    assert {row["reason"] for row in rows(plan / "cases.csv")} == {""}
+    small = ["--views", "['projections']", "--network_options", "{'image_size':16}", "--folds", "2", "--repeats", "1"]
+    command = ["probe", "--labels", str(labels), "--weights", str(weights), "--plan", str(plan / "plan.yaml")]
+    assert crossd([*command, "--output_dir", str(probe), *small]) == 0
+    card = read_card(probe / "model.pt")
+    assert card["input"]["intensity"]["mode"] == settings["intensity"]["mode"]
+    assert len(card["input"]["channels"]) == sum(column.startswith("image") for column in rows(labels)[0])
 
 
 @pytest.mark.parametrize("name", ["breastmnist", pytest.param("braintumormrimnist_224", marks=pytest.mark.slow)])
