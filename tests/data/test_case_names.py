@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from crossd.data.case_names import unique_names
+from crossd.data.names import unique_names
 from crossd.inference import CaseDataset
 
 

@@ -34,12 +34,12 @@ def refuses(allocate): raise CrossDError("A rule: 'ä' broke it. Remedy.")
 @task
 def fails(allocate): raise FileNotFoundError("no such thing")
 @task
-def tells(allocate, content):
+def tells(allocate, first):
     warnings.warn("odd", stacklevel=1)
     logging.getLogger("pydicom").warning("odder %s", 1)
     print("noise")
     array = allocate((2, 3), "<i2")
-    array[:] = [list(content), [4, 5, 6]]
+    array[:] = [first, [4, 5, 6]]
     return array
 @task
 def loaded(allocate): return numpy.array(["torch" in sys.modules, "monai" in sys.modules])
@@ -62,7 +62,7 @@ def ask(name, **options):
 
 def test_an_array_and_what_was_told(caplog):
     with pytest.warns(UserWarning, match=r"^odd$"):
-        array = ask("tells", content=b"\1\2\3")
+        array = ask("tells", first=[1, 2, 3])
     assert (array.dtype, array.tolist()) == (np.dtype("<i2"), [[1, 2, 3], [4, 5, 6]])
     array += 1  # it is this process's own
     assert [(record.name, record.message) for record in caplog.records] == [("pydicom", "odder 1")]

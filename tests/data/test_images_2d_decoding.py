@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from crossd.data.images.decoding import decode, to_channels
+from crossd.data.images.image_files import decode, to_channels
 from crossd.data.images.store import ImageStore
 from crossd.errors import CrossDError
 from PIL import Image

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from crossd.cards.rules import CLASSIFICATION, SEGMENTATION
-from crossd.data.case_names import safe_name, unique_names
 from crossd.data.delimited import Table, read_table
+from crossd.data.names import safe_name, unique_names
 from crossd.data.volume import VOLUME_SUFFIXES, split_volume
 from crossd.errors import CrossDError
 

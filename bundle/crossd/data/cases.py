@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crossd.data.case_names import unique_names
 from crossd.data.case_table import read_case_table, stem
 from crossd.data.dicom import Rejected, find_series
 from crossd.data.dicom.pixels import check_tilt
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.straightening import TILT
 from crossd.data.folders import files_below, is_dicomdir, natural, read_dicomdir, unusable
+from crossd.data.names import unique_names
 from crossd.data.volume import VOLUME_SUFFIXES, header_of, split_volume
 from crossd.errors import CrossDError, one_of
 

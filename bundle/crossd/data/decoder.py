@@ -46,17 +46,16 @@ _ONE_THREAD = {  # each thread takes addresses, and codecs use one
 }
 
 
-def decode(task: str, files: Sequence[str], room: int, content: bytes = b"", **arguments: Any) -> np.ndarray:
+def decode(task: str, files: Sequence[str], room: int, **arguments: Any) -> np.ndarray:
     """The array that a function of this package returns, run in the process that decodes.
 
     On Windows, where no open file can be handed over, it runs in this one.
 
     Args:
         task: the function, `module:name` below `crossd.data`. It takes `allocate`, which is to be called as
-            `numpy.empty` for the array that it returns, and `content` where there is any.
+            `numpy.empty` for the array that it returns.
         files: what it reads: named in messages, the first; and by their size a part of the time it may take.
         room: bytes of memory that it may take.
-        content: bytes for it.
         arguments: others, as plain JSON values.
 
     Raises:
@@ -65,12 +64,12 @@ def decode(task: str, files: Sequence[str], room: int, content: bytes = b"", **a
         Exception: what else the function raised, as the nearest kind that Python has.
     """
     if not hasattr(socket, "send_fds") or not hasattr(os, "fork"):
-        return function_of(task)(**arguments, **({"content": content} if content else {}), allocate=np.empty)
-    size = len(content) + sum(os.path.getsize(file) for file in set(files) if os.path.isfile(file))
+        return function_of(task)(**arguments, allocate=np.empty)
+    size = sum(os.path.getsize(file) for file in set(files) if os.path.isfile(file))
     seconds = SECONDS + size / 2**20
     request = {"task": task, "arguments": arguments, "room": room, "seconds": seconds}
     with _lock:
-        reply, array = _running().ask(request, content, files[0])
+        reply, array = _running().ask(request, files[0])
     for name, level, text in reply["logged"]:
         logging.getLogger(name).log(level, "%s", text)
     for text in reply["warnings"]:
@@ -101,13 +100,13 @@ class Decoder:
             )
         self.ready = False
 
-    def ask(self, request: dict[str, Any], content: bytes, name: str) -> tuple[dict[str, Any], np.ndarray | None]:
+    def ask(self, request: dict[str, Any], name: str) -> tuple[dict[str, Any], np.ndarray | None]:
         """Its reply, and the array where there is one."""
         try:
             self._wait_until_ready()
             self.socket.settimeout(request["seconds"])
-            send(self.socket, request, content)
-            reply, _, descriptor = receive(self.socket)
+            send(self.socket, request)
+            reply, descriptor = receive(self.socket)
         except TimeoutError:
             self.end()
             raise CrossDError(

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-HEAD = struct.Struct("!IQ")  # before each message: bytes of its JSON, and of what follows as it is
+HEAD = struct.Struct("!I")  # before each message: bytes of its JSON
 _ROOM = 2**31  # bytes of addresses for libraries that are still to be loaded: ITK takes one GiB
 _TAKES = 5.0  # seconds that the parent needs to see that time is over
 
@@ -35,28 +35,28 @@ def main() -> NoReturn:
     for stream in (0, 1, 2):  # what codecs say of a file, in its own words
         os.dup2(silence, stream)
     while True:
-        request, content, _ = receive(channel)
+        request, _ = receive(channel)
         signal.alarm(int(request["seconds"] + _TAKES) + 1)  # for a parent that is no longer there to watch
         _bound(request["room"])
-        reply, descriptor = _reply(request, content)
+        reply, descriptor = _reply(request)
         signal.alarm(0)
         send(channel, reply, descriptor=descriptor)
         if descriptor is not None:
             os.close(descriptor)
 
 
-def send(channel: socket.socket, message: Any, content: bytes = b"", descriptor: int | None = None) -> None:
-    """One message: JSON, bytes, and a file that is open here and will be there."""
+def send(channel: socket.socket, message: Any, descriptor: int | None = None) -> None:
+    """One message: JSON, and a file that is open here and will be there."""
     text = json.dumps(message).encode()
-    socket.send_fds(channel, [HEAD.pack(len(text), len(content))], [] if descriptor is None else [descriptor])
-    channel.sendall(text + content)
+    socket.send_fds(channel, [HEAD.pack(len(text))], [] if descriptor is None else [descriptor])
+    channel.sendall(text)
 
 
-def receive(channel: socket.socket) -> tuple[Any, bytes, int | None]:
+def receive(channel: socket.socket) -> tuple[Any, int | None]:
     """What `send` sent; EOFError where the other end is closed, TimeoutError where nothing comes in time."""
     head, descriptors, _, _ = socket.recv_fds(channel, HEAD.size, 1)
-    text, content = HEAD.unpack(head + _exactly(channel, HEAD.size - len(head)))
-    return json.loads(_exactly(channel, text)), _exactly(channel, content), next(iter(descriptors), None)
+    (size,) = HEAD.unpack(head + _exactly(channel, HEAD.size - len(head)))
+    return json.loads(_exactly(channel, size)), next(iter(descriptors), None)
 
 
 def _exactly(channel: socket.socket, count: int) -> bytes:
@@ -81,7 +81,7 @@ def function_of(task: str) -> Callable[..., np.ndarray]:
     return function
 
 
-def _reply(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], int | None]:
+def _reply(request: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
     """What the function gave or raised, and what it told of on the way."""
     shared: dict[int, int] = {}  # where arrays begin, and the file each lies in
     reply: dict[str, Any] = {"logged": []}
@@ -100,8 +100,7 @@ def _reply(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], int
         with warnings.catch_warnings(record=True) as warned:
             for kind in (UserWarning, RuntimeWarning):  # others are for who writes code
                 warnings.simplefilter("always", kind)
-            given = {"content": content} if content else {}
-            array = function_of(request["task"])(**request["arguments"], **given, allocate=allocate)
+            array = function_of(request["task"])(**request["arguments"], allocate=allocate)
             if array.ctypes.data not in shared or not array.flags.c_contiguous:
                 np.copyto(copy := allocate(array.shape, array.dtype), array)
                 array = copy

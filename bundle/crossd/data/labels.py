@@ -9,7 +9,7 @@ from typing import Any
 
 from crossd.data.case_table import NO_CLASS, LabelTable, case_names, missing_files, read_label_table, resolve_cell
 from crossd.data.class_counts import check_counts, class_counts, tell_counts
-from crossd.data.spelling import check_spelling, is_missing, several_spellings
+from crossd.data.names import check_spelling, is_missing, several_spellings
 from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split, with_validation
 from crossd.errors import CrossDError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from crossd.data.case_table import LabelTable, missing_files, read_label_table, resolve_cell
 from crossd.data.labels import listed_cases, split_cases
-from crossd.data.spelling import several_spellings
+from crossd.data.names import several_spellings
 from crossd.data.splits import SPLITS
 from crossd.errors import CrossDError
 

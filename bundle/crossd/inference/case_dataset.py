@@ -12,9 +12,9 @@ from typing import Any
 from monai.data import Dataset, MetaTensor
 from torch import Tensor
 
-from crossd.data.case_names import unique_names
 from crossd.data.content import source_files
 from crossd.data.dicom.series import Series
+from crossd.data.names import unique_names
 from crossd.errors import CrossDError
 from crossd.texts import printable
 

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from crossd.data.images import ImageStore, ReadImage2Dd, open_source
 from crossd.data.images.chest_xray14 import TABLE, tables
-from crossd.data.images.decoding import decode, is_image, to_channels
+from crossd.data.images.image_files import ImageTree, decode, is_image, to_channels, tree_of
 from crossd.data.images.sources import ImageRecord, ImageSource
 from crossd.data.images.store import limited, try_images
-from crossd.data.images.trees import ImageTree, tree_of
 from crossd.data.splits import split_called
 from crossd.errors import CrossDError
 from crossd.ssl.unlabelled_volumes import named_sources, training_array

@@ -15,8 +15,8 @@ from monai.transforms import Compose, MapTransform, SpatialPadd
 
 from crossd.cards.from_weights import is_none
 from crossd.data import find_cases, preprocessing
-from crossd.data.case_names import unique_names
 from crossd.data.delimited import read_table
+from crossd.data.names import unique_names
 from crossd.data.npz_arrays import load_small, npz_keys
 from crossd.errors import CrossDError
 

@@ -9,7 +9,7 @@ from typing import Any
 from crossd.cards.from_data import model_card
 from crossd.data.class_counts import class_counts, tell_counts, write_counts
 from crossd.data.delimited import write_table
-from crossd.data.images.decoding import CHANNELS
+from crossd.data.images.image_files import CHANNELS
 from crossd.errors import CrossDError
 from crossd.processes import rank
 from crossd.pseudo3d import Pseudo3D, window_grid

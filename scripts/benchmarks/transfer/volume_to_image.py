@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.checkpoints import read_card
-from crossd.data.images.trees import FolderTree
+from crossd.data.images.image_files import FolderTree
 from crossd.errors import CrossDError
 from crossd.files import sha256, write_whole
 from crossd.training.run_files import checkpoints

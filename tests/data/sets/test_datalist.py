@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from crossd.data.sets.datalist import with_fold, with_splits, write_datalist
+from crossd.data.sets.by_name import with_fold, with_splits, write_datalist
 from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase, differences
 from crossd.errors import CrossDError
 

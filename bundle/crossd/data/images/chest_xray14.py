@@ -8,9 +8,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from crossd.data.delimited import stream_table
-from crossd.data.images.decoding import decode, is_image
+from crossd.data.images.image_files import FolderTree, decode, is_image
 from crossd.data.images.sources import ImageRecord, ImageSource
-from crossd.data.images.trees import FolderTree
 from crossd.data.splits import check_patients
 from crossd.errors import CrossDError
 

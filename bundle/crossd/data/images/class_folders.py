@@ -8,9 +8,8 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from crossd.data.folders import hidden
-from crossd.data.images.decoding import decode, is_image
+from crossd.data.images.image_files import ImageTree, decode, is_image
 from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, check_same_classes
-from crossd.data.images.trees import ImageTree
 from crossd.data.splits import split_called, split_folders
 from crossd.errors import CrossDError
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from crossd.data.images.chest_xray14 import TABLE, ChestXray14Source, tables
 from crossd.data.images.class_folders import ClassFolderSource
+from crossd.data.images.image_files import tree_of
 from crossd.data.images.lists import ListSource
 from crossd.data.images.npz import NpzSource
 from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, as_target, as_text, classes_of, task_of
 from crossd.data.images.store import ImageStore, limited, try_images, without_leaks
-from crossd.data.images.trees import tree_of
-from crossd.data.spelling import refuse_spellings
+from crossd.data.names import refuse_spellings
 from crossd.data.splits import stratified_split
 from crossd.errors import CrossDError
 

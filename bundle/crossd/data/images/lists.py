@@ -10,9 +10,9 @@ import numpy as np
 
 from crossd.data.case_table import resolve_cell
 from crossd.data.delimited import stream_table
-from crossd.data.images.decoding import decode
+from crossd.data.images.image_files import decode
 from crossd.data.images.sources import ImageRecord, ImageSource, check_same_classes
-from crossd.data.spelling import is_missing, refuse_spellings
+from crossd.data.names import is_missing, refuse_spellings
 from crossd.data.splits import check_patients, split_called
 from crossd.errors import CrossDError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossd.data.images.decoding import to_channels
+from crossd.data.images.image_files import to_channels
 from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource
 from crossd.data.npz_arrays import medmnist_split, npz_keys
 from crossd.errors import CrossDError

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from crossd.data.images.decoding import CHANNELS
+from crossd.data.images.image_files import CHANNELS
 from crossd.data.images.sources import ImageSource
 from crossd.errors import CrossDError, one_of
 

@@ -12,8 +12,8 @@ import os
 import re
 from pathlib import Path
 
-from crossd.data.case_names import unique_names
 from crossd.data.cases import find_cases
+from crossd.data.names import unique_names
 from crossd.data.sets.facts import DatasetFacts, Found, ReleasedCase
 from crossd.data.splits import split_folders
 from crossd.errors import CrossDError

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossd.data.case_names import unique_names
+from crossd.data.names import unique_names
 from crossd.data.sets.array_files import ArrayFiles
 from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase
 from crossd.errors import CrossDError

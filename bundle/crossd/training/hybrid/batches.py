@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from crossd import processes
-from crossd.data.images.decoding import CHANNELS
+from crossd.data.images.image_files import CHANNELS
 from crossd.errors import CrossDError
 from crossd.training.randomness import SeededDataset, derive_seed
 
