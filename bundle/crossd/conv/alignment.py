@@ -128,15 +128,7 @@ def set_through_plane(network: nn.Module, axis: int) -> nn.Module:
 
 
 def random_through_plane(network: nn.Module, seed: int, step: int) -> int:
-    """Draw the axis of one training step and set it: the same for every layer, process and resumed run.
-
-    Args:
-        network: a 2D network, changed in place.
-        seed: of the run.
-        step: its number.
-
-    Returns:
-        The axis.
+    """Draw the axis of one training step, set it and return it: the same for every layer, process and resumed run.
 
     >>> sorted(random_through_plane(CrossDConv(2, 1, 1, 3), seed=0, step=step) for step in range(6))
     [0, 0, 1, 1, 2, 2]

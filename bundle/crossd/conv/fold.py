@@ -17,9 +17,6 @@ def fold(network: nn.Module) -> nn.Module:
 
     The result scripts, exports, and costs what the same network of plain convolutions costs.
 
-    Args:
-        network: a module; it is not changed.
-
     Returns:
         A deep copy with the same outputs.
 

@@ -47,11 +47,7 @@ def unseen_part(layer: CrossDConv, axes: Sequence[int] = (0,)) -> Tensor:
 
 
 def unseen_penalty(network: nn.Module, axes: Sequence[int] = (0,)) -> Tensor:
-    """Half the squared norm of all unseen parts: times a factor, a weight decay of them alone, to add to the loss.
-
-    Args:
-        network: any with Cross-D layers.
-        axes: see `unseen_part`.
+    """Half the squared norm of every `unseen_part`: times a factor, a weight decay of them alone, to add to the loss.
 
     Raises:
         CrossDError: for a network without Cross-D layers of `K > 1`.
@@ -71,10 +67,6 @@ def drop_unseen(network: nn.Module, axes: Sequence[int] = (0,)) -> nn.Module:
     Before 2D training an initialisation; at the transfer to volumes it takes away what is still as it was initialised.
     With axial images alone that leaves I3D's inflation of the 2D kernels (centre for `"slice"`, mean for
     `"projection"`).
-
-    Args:
-        network: changed.
-        axes: see `unseen_part`.
 
     Returns:
         The network; in 2D its answers at rest are those of before.

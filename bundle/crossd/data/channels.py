@@ -16,10 +16,6 @@ from crossd.errors import CrossDError
 def stack_channels(volumes: Sequence[Volume], names: Sequence[str]) -> torch.Tensor:
     """Resample later volumes by their affines onto the first (linear; 0 outside of them) and stack them.
 
-    Args:
-        volumes: of each channel.
-        names: what to call them in messages.
-
     Returns:
         `(channel, i, j, k)` on the grid of the first volume.
 

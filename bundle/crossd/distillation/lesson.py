@@ -60,10 +60,6 @@ def read_lesson(options: Options, bundle_root: str) -> Lesson:
     Every file is a grey volume of its own. Held-out volumes are never taken, see `crossd.ssl.unlabelled_volumes`. Of
     the patients `val_fraction` validate. `cases.csv` says which (case, source, split).
 
-    Args:
-        options: of distill.json.
-        bundle_root: of the bundle.
-
     Raises:
         CrossDError: without volumes or with one patient, for volumes that cannot be read, and for other views.
     """

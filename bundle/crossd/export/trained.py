@@ -115,12 +115,6 @@ def differences(
 ) -> list[tuple[tuple[int, ...], float]]:
     """The largest difference of logits for each batch, once all of them are within the tolerance.
 
-    Args:
-        network: what was exported, in evaluation mode.
-        exported: the same as loaded from its file.
-        volumes: batches of different sizes.
-        name: of the format, for messages.
-
     Returns:
         For each batch its shape and `max |exported - network|`.
 

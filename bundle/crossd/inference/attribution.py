@@ -67,13 +67,7 @@ class VoxelEvidence:
             )
 
     def __call__(self, image: Tensor, inferer: WindowInferer, class_index: int) -> WindowMap:
-        """The map of a volume `(channel, depth, height, width)` for a class.
-
-        Args:
-            image: as the network gets it.
-            inferer: places the windows, and says what background is and whether classes exclude each other.
-            class_index: whose log-odds are explained.
-        """
+        """The map of a volume `(channel, depth, height, width)` for a class, by the inferer's windows."""
         plan = inferer.plan(image[None])
         device = next((one.device for one in self.network.parameters()), image.device)
         background = torch.as_tensor(inferer.pad_value, dtype=torch.float32).reshape(-1, 1, 1, 1).to(device)

@@ -93,9 +93,6 @@ class CaseScope:
 
     What is missing is said once in the log: a card without a scope, of which every judgement is None, and a backend
     that gives no features, without which the figures of the input decide alone.
-
-    Args:
-        card: the model's.
     """
 
     def __init__(self, card: Mapping[str, Any]) -> None:

@@ -50,13 +50,7 @@ class WindowGradCAM:
         self.cam = GradCAM(plain, layer)
 
     def __call__(self, image: Tensor, inferer: WindowInferer, class_index: int) -> WindowMap:
-        """The map of a volume `(channel, depth, height, width)` for a class.
-
-        Args:
-            image: as the network gets it.
-            inferer: places the windows.
-            class_index: whose logit is explained.
-        """
+        """The map of a volume `(channel, depth, height, width)` for a class."""
         found: list[Tensor] = []
 
         def record(batch: Tensor) -> Tensor:

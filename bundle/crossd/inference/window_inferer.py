@@ -156,10 +156,6 @@ def inferer_from_card(card: Mapping[str, Any], **options: Any) -> WindowInferer:
     """The inferer of a model: window, what pads it, and what its logits mean, as its card says; the first process
     shows how far it is.
 
-    Args:
-        card: the model's.
-        options: further arguments of `WindowInferer`.
-
     >>> seen = {"roi_size": [64, 64, 64], "mean": 0.5, "std": 0.25}
     >>> inferer = inferer_from_card({"task": "multiclass", "negative_class": 0, "input": seen}, overlap=0.5)
     >>> inferer.roi_size, inferer.pad_value, inferer.activation

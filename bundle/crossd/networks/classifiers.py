@@ -93,10 +93,6 @@ def classifier_arguments(base: Mapping[str, Any], given: Mapping[str, Any]) -> d
 def input_arguments(network: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `OF_INPUT` that the network of a card takes, and that have a value.
 
-    Args:
-        network: as in a card.
-        values: by name.
-
     >>> input_arguments({"name": "CrossDEfficientNetLite"}, {"spacing": [5, 1, 1], "background": -1.0})
     {}
     """

@@ -115,10 +115,7 @@ class LiteFeatureMaps(nn.Module):
         return WIDEST
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
-        """What the last stage of each size gives, fine to coarse.
-
-        Args:
-            x: `(batch, in_channels, *spatial)`.
+        """What the last stage of each size gives for `(batch, in_channels, *spatial)`, fine to coarse.
 
         Returns:
             Five maps `(batch, channel, *size)` of the `feature_channels` and `feature_strides`.
@@ -141,14 +138,9 @@ class LiteFeatureMaps(nn.Module):
         return self._head(self.feature_maps(x)[4])
 
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and what the network makes of an input at each of its depths, from one pass.
+        """Logits, and from the same pass features `(batch, sum(feature_channels) + num_features)`.
 
-        Args:
-            x: `(batch, in_channels, *spatial)`.
-
-        Returns:
-            Logits `(batch, num_classes)`, as from `forward`; and features `(batch, sum(feature_channels) +
-            num_features)`: of each of the `feature_maps` and of `final_map` the mean over space, divided by its length.
+        They are of each of the `feature_maps` and of `final_map` the mean over space, divided by its length.
 
         >>> import torch
         >>> network = PlainEfficientNetLite(3, in_channels=1, num_classes=2).eval()

@@ -88,10 +88,7 @@ class FeatureMaps(ResNet):
         return self.feature_channels[-1]
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
-        """What the stem and the four stages give, fine to coarse.
-
-        Args:
-            x: `(batch, in_channels, *spatial)`.
+        """What the stem and the four stages give for `(batch, in_channels, *spatial)`, fine to coarse.
 
         Returns:
             Five maps `(batch, channel, *size)` of the `feature_channels`. Sides are those of `x` divided, rounded up,
@@ -109,14 +106,9 @@ class FeatureMaps(ResNet):
         return [stem, one, two, three, self.layer4(three)]
 
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and what the network makes of an input at each of its depths, from one pass.
+        """Logits `(batch, num_classes)`, and from the same pass features `(batch, channels of the four stages)`.
 
-        Args:
-            x: `(batch, in_channels, *spatial)`.
-
-        Returns:
-            Logits `(batch, num_classes)`, as from `forward`; and features `(batch, channels of the four stages)`: of
-            each stage the mean over space, divided by its length.
+        Of each stage they are the mean over space, divided by its length.
 
         >>> import torch
         >>> network = PlainResNet(3, in_channels=1, num_classes=2, depth=10, width=8).eval()

@@ -60,11 +60,7 @@ def plot_stored(path: Path, network: nn.Module, layer: str, count: int = 8) -> N
 
 
 def plot_motions(path: Path, network: nn.Module, motions: dict[str, Tensor]) -> None:
-    """How far each layer moves its kernel from rest: every image a dot, one row of dots per axis and layer.
-
-    Args:
-        motions: of `predicted_motions` for this network.
-    """
+    """How far each layer moves its kernel from rest: every image a dot, one row of dots per axis and layer."""
     layers = moving_layers(network)
     figure = _figure(8, 0.42 * len(motions) + 1.2)
     axes = figure.subplots()

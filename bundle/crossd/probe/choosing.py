@@ -150,9 +150,6 @@ class Recipe:
     ) -> dict[str, tuple[Array, list[Choice]]]:
         """Of each group probabilities `(cases, classes)`, each case's from a fit, and a choice, that has not seen its
         patient; and these choices.
-
-        Args:
-            done: called after each outer fold.
         """
         found: dict[str, tuple[Array, list[Choice]]] = {name: (np.zeros(cases.targets.shape), []) for name in groups}
         for training, held_out in self.parts(cases):

@@ -144,10 +144,6 @@ def run_embed(options: Options, bundle_root: str) -> Embeddings:
     """The run of `embed.json`: writes `embeddings.csv`, and `embeddings.parquet` where pyarrow is installed.
 
     What cannot be read is in `failed.csv`; the others are done, and the exit code is 2.
-
-    Args:
-        options: of the config.
-        bundle_root: of the bundle.
     """
     folder = run_folder(options.output_dir)
     if options.images is None:

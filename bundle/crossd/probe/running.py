@@ -51,10 +51,6 @@ def run_probe(options: Options, bundle_root: str) -> str:
     `choice.csv` (what cross-validation said of each candidate), and of the probe `metrics.json`, `metrics.csv`,
     `predictions.csv` and plots.
 
-    Args:
-        options: of the config.
-        bundle_root: of the bundle.
-
     Returns:
         The verdict, which is the last line of the log too.
 

@@ -23,13 +23,7 @@ MARKS = {"ok": "✓", "failed": "✕", "skipped": "–"}
 def page(
     title: str, date: str, total: int | None, view: View, facts: Mapping[str, str], notes: Sequence[str]
 ) -> tuple[str, str, str]:
-    """What stands before the cases, what stands after them, and what stands there until the run is over.
-
-    Args:
-        title: the model's name.
-        date: when the run started.
-        total: cases to come; None where nobody knows.
-    """
+    """What stands before the cases (`total`: how many come), after them, and there until the run is over."""
     css, js, skeleton = (_asset(f"page.{kind}").strip() for kind in ("css", "js", "html"))
     digest = base64.b64encode(hashlib.sha256(f"\n{js}\n".encode()).digest()).decode()
     columns = ["Case", "Status", *view.columns, "Notes"]

@@ -43,10 +43,6 @@ MASK_NOTE = (
 class ClassView:
     """What a page shows of a run that classifies.
 
-    Args:
-        class_names: of the model.
-        saliency: whether there are Grad-CAM maps.
-
     Attributes:
         kind: of the report, in a word.
         filter: what is chosen among `choices` to see some of the cases.
@@ -118,11 +114,7 @@ def _bar(value: float) -> str:
 
 
 class MaskView:
-    """What a page shows of a run that segments; attributes and methods are those of `ClassView`.
-
-    Args:
-        class_names: of the model, the background first.
-    """
+    """What a page shows of a run that segments; attributes and methods are those of `ClassView`."""
 
     kind = "Segmentation"
     filter = "Found"

@@ -25,9 +25,6 @@ class Node(NamedTuple):
 def parse_node(text: str, option: str = "--send") -> Node:
     """Read `AE@host:port`; without a host it is this machine, reached by loopback only.
 
-    Args:
-        option: where it was given, for the message.
-
     Raises:
         CrossDError: when it is not of this form.
 

@@ -36,9 +36,6 @@ class Peer(socket.socket):
     A PDU that declares too much is refused when its first six bytes are there; one that does not end in time, when the
     time is over. Whoever reads asks for the six bytes first and for no more than the rest then, as pynetdicom does.
 
-    Args:
-        accepted: is taken over.
-
     Attributes:
         came: when something came, by `time.monotonic`.
         progress: when something got on: 16 KiB came, or a whole message.
@@ -121,12 +118,7 @@ class Peer(socket.socket):
 
 
 class Messages(DIMSEServiceProvider):
-    """Those of one association: C-STORE and C-ECHO. Anything else ends it.
-
-    Args:
-        peer: told when something got on.
-        folder: of the files of large objects.
-    """
+    """Those of one association: C-STORE and C-ECHO. Anything else ends it."""
 
     def __init__(self, association: Association, peer: Peer, folder: Path) -> None:
         super().__init__(association)

@@ -95,9 +95,6 @@ class Received:
 
     An object with the UID of another one and other content takes its name, as corrections have it; the earlier one is
     kept as `<instance>.earlier-<digest>.dcm`.
-
-    Args:
-        folder: made when the first object comes.
     """
 
     def __init__(self, folder: Path) -> None:

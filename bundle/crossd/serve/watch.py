@@ -71,9 +71,6 @@ class Settings:
 def watch(settings: Settings, stop: threading.Event | None = None) -> int:
     """Watch until told to stop.
 
-    Args:
-        stop: ends it, after the volume at hand.
-
     Returns:
         How many series have no answer and reports no receiver; 0 when all is done.
 

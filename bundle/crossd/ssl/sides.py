@@ -202,9 +202,6 @@ def write_cases(output_dir: str | None, sides: Mapping[str, Any], images: Mappin
     """Write `cases.csv` (kind, case, source) of all that is trained on, and `skipped_images.csv` if need be.
 
     Of several processes the first does.
-
-    Args:
-        images: of `unlabelled_images`, for those that were skipped.
     """
     folder = run_folder(output_dir)
     if rank() == 0:

@@ -32,12 +32,7 @@ def places_off_first(
 
 
 def check_neighbours(places: Sequence[Sequence[float]], size: Sequence[int], name: str) -> None:
-    """Refuse slices that lie, by their places off the first, a whole image beside the one before them.
-
-    Args:
-        size: columns and rows of an image.
-        name: of the series, for the message.
-    """
+    """Refuse slices that lie, by their places off the first, a whole image beside the one before them."""
     moves = np.abs(np.diff(np.array(places)[:, :2], axis=0)) / np.array(size)
     if not len(moves) or moves.max() < 1:
         return

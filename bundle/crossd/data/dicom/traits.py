@@ -40,9 +40,6 @@ def split_by_traits(slices: list[Slice]) -> list[tuple[str, list[Slice]]]:
     slices, as two acquisitions do when the patient moved, have no common positions; a trait, or their order, splits
     them where it turns an uneven stack, or one that overlaps by half, into even ones that share their extent.
 
-    Args:
-        slices: of one orientation and matrix size.
-
     Returns:
         What tells a part from the others ("EchoTime 4.92"; empty for the only one), and its slices.
     """
