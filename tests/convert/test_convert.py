@@ -172,20 +172,21 @@ def test_whole_networks_run_train_copy_pickle_and_load(to: str, source: str) -> 
     network = build()
     before = _state(network)
     converted = convert(network, to=to)
-    x = torch.randn(2, channels, 16, 20, 24)
+    x = torch.randn(2, channels, 8, 16, 24)
     converted(x).square().mean().backward()
     assert all(p.grad is not None for p in converted.parameters() if p.requires_grad)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items()), "the source changed"
     assert network(x[:, :, 0]).dim() in (2, 4), "the source no longer takes images"
 
-    converted.eval()
+    converted.eval().requires_grad_(False)
     expected = converted(x)
     buffer = io.BytesIO()
     torch.save(converted, buffer)
     buffer.seek(0)
     torch.testing.assert_close(torch.load(buffer, weights_only=False)(x), expected)
     torch.testing.assert_close(copy.deepcopy(converted)(x), expected)
-    torch.testing.assert_close(torch.jit.script(converted)(x), expected)
+    with torch.jit.optimized_execution(False):
+        torch.testing.assert_close(torch.jit.script(converted)(x), expected)
     other = convert(build(), to=to).eval()
     other.load_state_dict(converted.state_dict())
     torch.testing.assert_close(other(x), expected)

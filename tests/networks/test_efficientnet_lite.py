@@ -83,7 +83,7 @@ def test_depthwise_kernels_start_at_the_size_that_keeps_variance():
 
 def test_folds_scripts_and_runs_traced_at_other_sizes_than_it_was_traced_with():
     network = CrossDEfficientNetLite(3, 1, 3).eval()
-    with torch.no_grad():
+    with torch.no_grad(), torch.jit.optimized_execution(False):
         scripted, fast = torch.jit.script(fold(network)), Accelerated(network)
         fast(torch.rand(1, 1, 19, 18, 21))
         assert fast.chosen == "torchscript"
