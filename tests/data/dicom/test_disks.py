@@ -85,13 +85,13 @@ def test_damaged_and_empty_dicomdirs(disk):
 
 
 def test_thousands_of_files(tmp_path, capfd):
-    """20 series of 50 slices, shuffled, without endings, with a bar to watch; under a millisecond or so each."""
+    """8 series of 50 slices, shuffled, without endings, with a bar to watch; under a millisecond or so each."""
     volume = np.zeros((4, 4, 50), dtype=np.int16)
     template = [
         file.read_bytes() for file in write_dicom_series(tmp_path / "one", volume, np.eye(4), series_uid="1.2.30")
     ]
     files = []
-    for number in range(20):
+    for number in range(8):
         folder = tmp_path / "disk" / f"{number % 4}" / f"{number}"
         folder.mkdir(parents=True)
         for k, content in enumerate(template):
@@ -99,7 +99,7 @@ def test_thousands_of_files(tmp_path, capfd):
             files[-1].write_bytes(content.replace(b"1.2.30", f"1.2.{10 + number}".encode()))
     started = time.process_time()
     series, rejected = find_series(files)
-    assert time.process_time() - started < 15
+    assert time.process_time() - started < 6
     assert rejected == []
-    assert [item.shape[2] for item in series] == [50] * 20
+    assert [item.shape[2] for item in series] == [50] * 8
     assert "reading headers: 100%" in capfd.readouterr().err

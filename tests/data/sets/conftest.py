@@ -52,7 +52,7 @@ def brats21_dicom(root: Path) -> None:
     for seed, subject in enumerate(SUBJECTS):
         for offset, series in enumerate(("FLAIR", "T1w", "T1wCE", "T2w")):
             folder = root / "train" / subject / series
-            write_dicom_series(folder, voxels(10 * seed + offset, (8, 8, 4)), np.diag([-1.0, -1, 1, 1]))
+            write_dicom_series(folder, voxels(10 * seed + offset, (8, 8, 2)), np.diag([-1.0, -1, 1, 1]))
             for number, file in enumerate(sorted(folder.iterdir()), start=1):
                 file.rename(folder / f"Image-{number}.dcm")
 

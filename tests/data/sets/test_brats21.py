@@ -37,11 +37,11 @@ def test_dicom_gives_the_same_cases(release, tmp_path, rows):
     listed = rows(prepare_datalist("brats21", root, tmp_path / "out", modalities="t2,t1"))
     assert {row["patient"] for row in listed} >= {"00000", "00019"}
     assert Path(listed[0]["image_1"]) == root / "train" / "00000" / "T2w"
-    assert read_volume([listed[0]["image_1"], listed[0]["image_2"]]).shape == (2, 8, 8, 4)
+    assert read_volume([listed[0]["image_1"], listed[0]["image_2"]]).shape == (2, 8, 8, 2)
 
 
 def test_bad_cases_can_be_kept(release, tmp_path, rows):
-    root = release("brats21-dicom")
+    root = release("brats21")
     listed = rows(prepare_datalist("brats21", root, tmp_path / "out", keep_excluded=True))
     assert {"00109", "00123"} <= {row["patient"] for row in listed}
 
