@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from crossd.data.images import ReadImage2Dd, read_corpus
-from crossd.data.images.held_out import read_held_out
+from crossd.data.images.corpus import read_held_out
 from crossd.data.splits import stratified_split
 from crossd.errors import CrossDError
 from PIL import Image

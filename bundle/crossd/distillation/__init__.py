@@ -1,7 +1,6 @@
 """Projection-consistency distillation: a 3D network learns, without labels, what frozen 2D views say of a volume."""
 
 from crossd.distillation.lesson import Lesson, read_lesson
-from crossd.distillation.measures import explained_metrics
-from crossd.distillation.student import PrepareVolumes, Student
+from crossd.distillation.student import PrepareVolumes, Student, explained_metrics
 
 __all__ = ["Lesson", "PrepareVolumes", "Student", "explained_metrics", "read_lesson"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from ignite.metrics import MeanSquaredError, Metric
 from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -124,3 +125,23 @@ def _padded(volume: Tensor, size: Sequence[int], background: float) -> Tensor:
     after = [wanted - side - first for wanted, side, first in zip(size, volume.shape[1:], before, strict=True)]
     sides = [pad for pair in zip(before[::-1], after[::-1], strict=True) for pad in pair]
     return F.pad(volume, sides, value=background)
+
+
+def explained_metrics() -> dict[str, Metric]:
+    """ignite metrics of predictions `(batch, component)` against components whose mean is 0.
+
+    Returns:
+        `val_explained`: 1 − Σ(error²) / Σ(component²), 1 for a perfect student and 0 for one that always says the mean;
+        and `val_loss`: the sum over components of the mean squared error.
+    """
+    error = MeanSquaredError(output_transform=_pred_and_label)
+    spread = MeanSquaredError(output_transform=_nothing_and_label)
+    return {"val_explained": 1 - error / spread, "val_loss": error}
+
+
+def _pred_and_label(output: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    return output["pred"].detach(), output["label"]
+
+
+def _nothing_and_label(output: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    return torch.zeros_like(output["label"]), output["label"]

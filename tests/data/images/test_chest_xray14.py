@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from crossd.data.images import open_source, read_corpus
 from crossd.data.images.chest_xray14 import FINDINGS, ChestXray14Source
-from crossd.data.images.held_out import read_held_out
+from crossd.data.images.corpus import read_held_out
 from crossd.errors import CrossDError
 
 

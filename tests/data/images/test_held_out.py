@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 from crossd.data.images import read_corpus
-from crossd.data.images.held_out import read_held_out
+from crossd.data.images.corpus import read_held_out
 from crossd.errors import CrossDError
 from PIL import Image
 

@@ -36,7 +36,7 @@ COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
 
 
 class ChestXray14Source(ImageSource):
-    """The images of `train_val_list.txt`; those of `test_list.txt` are held out, see `crossd.data.images.held_out`.
+    """The images of `train_val_list.txt`; those of `test_list.txt` are held out, see `crossd.data.images.corpus`.
 
     Source: Wang et al., "ChestX-ray8" (CVPR 2017), and the release by the NIH Clinical Center: `Data_Entry_2017.csv` or
     `Data_Entry_2017_v2020.csv` with the columns `Image Index`, `Finding Labels` (joined by `|`, or `No Finding`) and

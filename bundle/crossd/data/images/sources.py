@@ -35,7 +35,7 @@ class ImageSource(ABC):
     notes: list[str]  # what else was found there and is not used, for the log
     task: str = "multiclass"  # or "multilabel", where an image may have any number of labels
     absent: Sequence[tuple[str, str]] = ()  # names of images that should be there and are not, each with the reason
-    test_records: Sequence[ImageRecord] = ()  # which training never opens; see `crossd.data.images.held_out`
+    test_records: Sequence[ImageRecord] = ()  # which training never opens; see `crossd.data.images.corpus`
     test_absent: Sequence[tuple[str, str]] = ()
 
     @property
