@@ -14,8 +14,8 @@ import torch
 from crossd.baselines import ACSConv
 from crossd.conv import CrossDConv, fold
 from crossd.errors import CrossDError
-from crossd.networks import CrossDResNet
-from monai.networks.nets import resnet18
+from crossd.networks import CrossDEfficientNetLite, CrossDResNet, MultiView
+from monai.networks.nets import EfficientNetBN, resnet18
 from torch import Tensor, nn
 
 from scripts.benchmarks.speed import backends
@@ -69,6 +69,10 @@ def _volume(channels: int, classes: int, alignment: str = "running") -> CrossDRe
     return CrossDResNet(3, channels, classes, alignment=alignment)
 
 
+def _lite(spatial_dims: int, channels: int, classes: int) -> CrossDEfficientNetLite:
+    return CrossDEfficientNetLite(spatial_dims, channels, classes, alignment="rest")
+
+
 LAYERS: Mapping[str, Callable[[int, int, int], nn.Module]] = MappingProxyType(
     {
         "Conv2d": lambda channels, out, size: nn.Conv2d(channels, out, size, padding=size // 2, bias=False),
@@ -93,6 +97,15 @@ NETWORKS: Mapping[str, Callable[[int, int], nn.Module]] = MappingProxyType(
         "folded": lambda channels, classes: fold(_volume(channels, classes)),
         "running": _volume,
         "dynamic": lambda channels, classes: _volume(channels, classes, "dynamic"),
+        "lite0": lambda channels, classes: CrossDEfficientNetLite(2, channels, classes),
+        "lite0, folded": lambda channels, classes: fold(_lite(2, channels, classes)),
+        "lite0 3D, folded": lambda channels, classes: fold(_lite(3, channels, classes)),
+        "MONAI EfficientNet-B0": lambda channels, classes: EfficientNetBN(
+            "efficientnet-b0", pretrained=False, spatial_dims=3, in_channels=channels, num_classes=classes
+        ),
+        "MultiView, projections": lambda channels, classes: fold(
+            MultiView(3, channels, classes, {"name": "CrossDEfficientNetLite"}, views=["projections"])
+        ),
     }
 )
 KINDS: Mapping[str, Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(

@@ -82,6 +82,14 @@ def _resnet() -> list[Row]:
     ]
 
 
+def _lite() -> list[Row]:
+    views = ("MONAI EfficientNet-B0", "lite0 3D, folded", "MultiView, projections")
+    return [
+        *(Row("lite", "network", (3, 1000), ("lite0, folded", "lite0"), (8, 3, 224, 224), mode) for mode in PASSES),
+        *(Row("lite", "network", (1, 2), views, (1, 1, *[edge] * 3), "forward") for edge in (64, 128)),
+    ]
+
+
 def _volumes() -> list[Row]:
     shapes = [(batch, 1, edge, edge, edge) for edge in (96, 128) for batch in (1, 2, 8)]
     names = {  # a folded network is for inference
@@ -149,6 +157,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "stages": _stages,
     "ways": _ways,
     "resnet": _resnet,
+    "lite": _lite,
     "volumes": _volumes,
     "backends": _backends,
     "growth": _growth,

@@ -72,6 +72,20 @@ BOUNDS = (
     Bound(
         "ResNet-18 2D, peak memory / plain", "resnet", "network", "", "CrossDResNet-18", "ResNet-18", 1.3, memory=True
     ),
+    Bound("lite0 2D, forward / plain", "lite", "network", "forward", "lite0", "lite0, folded", 1.3),
+    Bound("lite0 2D, training step / plain", "lite", "network", "training", "lite0", "lite0, folded", 1.3),
+    Bound("lite0 2D, peak memory / plain", "lite", "network", "", "lite0", "lite0, folded", 1.2, memory=True),
+    Bound("lite0 3D / MONAI EfficientNet-B0", "lite", "network", "", "lite0 3D, folded", "MONAI EfficientNet-B0", 1.0),
+    Bound(
+        "lite0 3D / projections alone",
+        "lite",
+        "network",
+        "",
+        "lite0 3D, folded",
+        "MultiView, projections",
+        10,
+        at_least=True,
+    ),
     Bound("ResNet-18 3D, folded / MONAI", "volumes", "network", "forward", "folded", "MONAI ResNet-18", 1.02),
     Bound("ResNet-18 3D, eager backend / MONAI", "backends", "backend", "", "eager", "MONAI ResNet-18", 1.02),
     Bound("MONAI / automatic backend", "backends", "backend", "", "MONAI ResNet-18", "torchscript", 1.5, at_least=True),
