@@ -76,8 +76,9 @@ def _of_mean(drawn: Sequence[tuple[np.ndarray, list[float]]]) -> Difference:
     for gaps, _ in drawn:
         seeds = random.integers(gaps.shape[1], size=gaps.shape)
         total += np.nanmean(np.take_along_axis(gaps, seeds, 1), 1) / len(drawn)
+    total = total[~np.isnan(total)]  # a draw of patients may leave a class without any
     observed = float(np.mean([np.mean(values) for _, values in drawn]))
     low, high = np.quantile(total, [0.025, 0.975])
     sides = min(int((total <= 0).sum()), int((total >= 0).sum()))
-    p = min(1.0, 2 * (1 + sides) / (1 + samples))
+    p = min(1.0, 2 * (1 + sides) / (1 + len(total)))
     return Difference(observed, float(low), float(high), p, min(gaps.shape[1] for gaps, _ in drawn))

@@ -46,9 +46,9 @@ def write_moved_hippocampi(source: Path, folder: Path) -> Path:
             order=1,
             mode="mirror",
         )
-        path = folder / "images" / f"{row['case']}.nii.gz"
+        path = folder / row["image"]
         write_nifti(path, turned)
-        told.append([row["case"], f"images/{path.name}", row["label"], row["patient"], row["split"]])
+        told.append([path.name.removesuffix(".nii.gz"), row["image"], row["label"], row["patient"], row["split"]])
     return write(folder, told)
 
 
