@@ -34,7 +34,8 @@ def test_python_and_extras_are_those_of_the_project(root, project):
 
 def test_an_image_runs_the_command_as_no_root(root, project):
     lines = (root / "Dockerfile").read_text().splitlines()
-    assert 'ENTRYPOINT ["crossd"]' in lines and "crossd" in project["scripts"]
+    assert 'ENTRYPOINT ["crossd"]' in lines
+    assert "crossd" in project["scripts"]
     assert lines.index("USER 1000") > max(n for n, line in enumerate(lines) if line.startswith(("RUN", "COPY")))
 
 
