@@ -17,11 +17,7 @@ SHOWN = 4
 def check_kinds(state: Mapping[str, Tensor], current: Mapping[str, Tensor], where: str) -> None:
     """Refuse tensors that are no plain arrays of floating point numbers, before any of them is copied.
 
-    Args:
-        state: of the checkpoint.
-        current: of the network; an entry that holds no floating point numbers there, such as a counter of batches, may
-            hold whole numbers in the checkpoint.
-        where: the checkpoint, for messages.
+    What holds no floating point numbers in the network (`current`) either, as a counter of batches, may be whole.
 
     >>> check_kinds({"weight": torch.ones(2, dtype=torch.int64)}, {"weight": torch.ones(2)}, "a.pt: ")
     Traceback (most recent call last):

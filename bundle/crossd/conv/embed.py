@@ -108,13 +108,8 @@ def tomographic_kernel(kernel: Tensor) -> Tensor:
     these sums, spread over depth.
 
     $U = \arg\min \|\Sigma_h U - k\|^2 + \|\Sigma_w U - k\|^2$ subject to $\Sigma_d U = k$, and of these the one of
-    least norm: constrained linear least squares, whose solution is linear in `k`.
-
-    Args:
-        kernel: `(out, in, K, K)`, rows first.
-
-    Returns:
-        `(out, in, K, K, K)`, axes (depth, height, width), of the same dtype.
+    least norm: constrained linear least squares, whose solution is linear in `k`. `(out, in, K, K)`, rows first,
+    becomes `(out, in, K, K, K)`, axes (depth, height, width), of the same dtype.
 
     >>> kernel = torch.randn(4, 2, 3, 3, dtype=torch.float64)
     >>> torch.allclose(tomographic_kernel(kernel).sum(2), kernel)

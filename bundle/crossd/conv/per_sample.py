@@ -37,16 +37,7 @@ def convolve_per_sample(
     dilation: IntList,
     groups: int,
 ) -> Tensor:
-    """Convolve each sample with its own kernel, as one grouped convolution.
-
-    Args:
-        x: `(batch, in, *spatial)`, two or three spatial axes.
-        kernels: `(batch, out, in / groups, *kernel_size)`.
-        stride, padding, dilation: one value per spatial axis.
-        groups: of each sample's convolution.
-
-    Returns:
-        `(batch, out, *spatial_out)`.
+    """Convolve each sample with its own of the kernels `(batch, out, in / groups, *kernel_size)`, all at once.
 
     >>> import torch
     >>> x, kernels = torch.randn(2, 3, 8, 8), torch.randn(2, 5, 3, 3, 3)
@@ -70,16 +61,8 @@ def convolve_moved_input(
     """The same from the shared `U` and the motions: what the kernel sees is moved, and no kernel is made per sample.
 
     `Σ (M U)·x = Σ U·(Mᵀ x)`. It reads `U` once for the batch, where a batch of kernels would be written and read; in
-    images it needs `K` times as many products. So it pays where maps have few pixels (`docs/performance.md`).
-
-    Args:
-        x: `(batch, in, *spatial)`, two or three spatial axes.
-        weight: `U`, `(out, in, K, K, K)`.
-        matrix: motion matrices, `(batch, K² or K³, K³)`; see `crossd.motion`.
-        stride, padding, dilation: one value per spatial axis.
-
-    Returns:
-        `(batch, out, *spatial_out)`.
+    images it needs `K` times as many products. So it pays where maps have few pixels (`docs/performance.md`). `matrix`
+    holds motion matrices, `(batch, K² or K³, K³)`; see `crossd.motion`.
 
     >>> from crossd.motion import motion_matrix
     >>> x, weight = torch.randn(2, 4, 5, 5, 5), torch.randn(6, 4, 3, 3, 3)

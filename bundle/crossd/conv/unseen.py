@@ -22,15 +22,12 @@ from crossd.motion import motion_matrix, move_kernel, seen_from
 def unseen_part(layer: CrossDConv, axes: Sequence[int] = (0,)) -> Tensor:
     """`U` without what images see of it at rest.
 
-    For `view="slice"`, all but the visible slices; for `"projection"`, what has mean 0 along each of the axes.
+    For `view="slice"`, all but the visible slices; for `"projection"`, what has mean 0 along each of the axes. It is
+    differentiable, and the alignment of the layer is of no account.
 
     Args:
-        layer: 2D or 3D; its alignment is of no account.
         axes: the through-plane axes of the images: `(0,)` axial ones, `(0, 1, 2)` after training with
             `random_through_plane`.
-
-    Returns:
-        The shape of `layer.weight`, differentiable.
 
     >>> layer = CrossDConv(2, 1, 1, 3, motion="rotate", bias=False)
     >>> unseen_part(layer)[0, 0].abs().sum((1, 2)) > 1e-4

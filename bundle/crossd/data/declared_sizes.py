@@ -19,10 +19,7 @@ _CHUNK = 2**20
 def check_voxels(name: str, shape: Sequence[float], what: str = "declares") -> None:
     """Refuse a volume that is larger than any memory this is meant for: of more than `MAX_VOXELS` voxels.
 
-    Args:
-        name: of the file, for the message.
-        shape: voxels along each axis.
-        what: the verb of the message: what it does with that size.
+    `what` it does with that size is the verb of the message.
 
     >>> check_voxels("a.nii", (30000, 30000, 30000))
     Traceback (most recent call last):

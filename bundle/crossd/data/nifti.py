@@ -138,11 +138,7 @@ def _check_values(path: str, dtype: np.dtype) -> None:
 
 
 def axial_to_stored(volume: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> tuple[np.ndarray, np.ndarray]:
-    """The stored array and the affine of a volume whose depth slices are axial images.
-
-    Args:
-        volume: shape `(depth, height, width)`, SPL.
-        spacing: millimetres between voxels along (depth, height, width).
+    """The stored array and the affine of a volume `(depth, height, width)` whose depth slices are axial images, SPL.
 
     Returns:
         The array `(i, j, k) = (width, height, depth)`, and `voxel_to_world` of shape `(4, 4)`: millimetres in RAS,

@@ -86,13 +86,8 @@ WHOLE = (64, 64, 64)  # an example of what a model of whole volumes sees
 def examples(card_input: dict[str, Any], one_size: bool = False) -> list[Tensor]:
     """Noise of the intensities that the network sees: a window, and batches of other sizes, odd and uneven.
 
-    Args:
-        card_input: the entry `input` of a card; where it has no window, one of 48 voxels a side stands for it.
-        one_size: all volumes as large as the window.
-
-    Returns:
-        Volumes `(batch, channel, depth, height, width)`. Apart from the window none is larger than it, or than 48
-        voxels, by more than 3 voxels a side.
+    Of whole volumes a window of 48 voxels a side stands for it; with `one_size` all are as large as the window. Apart
+    from it none is larger than it, or than 48 voxels, by more than 3 voxels a side.
 
     >>> window = {"channels": ["ct"], "roi_size": [64, 64, 32], "mean": 0.5, "std": 0.25}
     >>> [tuple(volume.shape) for volume in examples(window)]

@@ -131,11 +131,9 @@ def _at_size(size: torch.Size, forward: Forward, otherwise: Forward) -> Forward:
 
 
 def accelerate(network: nn.Module, example_input: Tensor, backend: str = "auto") -> Accelerated:
-    """An `Accelerated` network whose backend is decided, and checked, with an example.
+    """An `Accelerated` network whose backend is decided, and checked, with an example `(batch, channel, *spatial)`.
 
-    Args:
-        network, backend: see `Accelerated`.
-        example_input: `(batch, channel, *spatial)`, on the network's device; what the network will see, noise at worst.
+    It lies on the network's device and is what the network will see, noise at worst.
 
     Raises:
         CrossDError: see `Accelerated`; also when the network's answer to the example is not finite.

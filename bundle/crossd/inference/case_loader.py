@@ -21,13 +21,8 @@ T = TypeVar("T")
 class PendingCases(Sampler[int]):
     """The cases of a data set that a journal has no answer for, in order; of several processes, this one's share.
 
-    Cases are dealt in blocks, so that those which are classified together in one process are so in several: the answers
-    are the same to the last bit, not only to rounding.
-
-    Args:
-        dataset: all cases.
-        journal: of the run.
-        block: cases in a turn; those that one pass of the network takes.
+    Cases are dealt in blocks of what one pass of the network takes, so that those which are classified together in one
+    process are so in several: the answers are the same to the last bit, not only to rounding.
 
     >>> import tempfile
     >>> dataset = CaseDataset([{"image": name} for name in "abcde"], dict)

@@ -28,13 +28,6 @@ def map_in_input_space(window_map: WindowMap, image: MetaTensor) -> tuple[np.nda
 
     A uniform map is the same on any grid. Otherwise the map is a sum of products of one function per axis, so
     on grids with parallel axes these functions are resampled, not the map.
-
-    Args:
-        window_map: of the windows of `image`.
-        image: the preprocessed `(channel, depth, height, width)`, as `to_input_space` takes it.
-
-    Returns:
-        The map `(i, j, k)` in the file's index order, float32, and the file's affine `(4, 4)`.
     """
     shape, affine = _file_grid(image)
     if window_map.uniform:
@@ -56,8 +49,7 @@ def to_input_space(values: Tensor, image: MetaTensor) -> tuple[np.ndarray, np.nd
 
     Args:
         values: the map `(depth, height, width)`, on the grid of `image`.
-        image: the preprocessed `(channel, depth, height, width)`; its meta holds `spatial_shape` and
-            `original_affine` of the file.
+        image: preprocessed; its meta holds `spatial_shape` and `original_affine` of the file.
 
     Returns:
         The map `(i, j, k)` in the file's index order, float32, and the file's affine `(4, 4)`.

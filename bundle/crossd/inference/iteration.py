@@ -35,13 +35,9 @@ def run_cases(evaluator: SupervisedEvaluator) -> None:
 def answer_cases(engine: SupervisedEvaluator, batch: list[Case], say: Callable[[Case], Said]) -> list[Said]:
     """The step of a task; a case for which it fails does not end the run.
 
-    Args:
-        engine: the evaluator, with `decollate=False`.
-        batch: of `collate_cases`.
-        say: what the network says of a case that was read; an exception says why it does not.
-
     Returns:
-        For each case what `say` returned and its "image", or `{"error": why}`. Postprocessing sees this dictionary.
+        For each case what `say` returned and its "image", or `{"error": why}` where it could not be read or `say`
+        raised an exception. Postprocessing sees this dictionary.
 
     Raises:
         CrossDError: when the first batch shows that the backend asked for by name cannot be used: no case after it
@@ -69,9 +65,7 @@ def precision(engine: SupervisedEvaluator) -> contextlib.AbstractContextManager[
 def classify_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[Said]:
     """`iteration_update` of MONAI's `SupervisedEvaluator` (with `decollate=False`) for batches of `collate_cases`.
 
-    Args:
-        engine: the evaluator; its `inferer` must be a `WindowInferer`.
-        batch: items of `CaseDataset`; those of `CaseLoader` are computed with the first one of their group.
+    The `inferer` must be a `WindowInferer`. Cases of `CaseLoader` are computed with the first one of their group.
 
     Returns:
         For each case `{"image", "pred": probabilities (classes,), "evidence": WindowEvidence}`; see `answer_cases`.

@@ -153,8 +153,7 @@ class WindowInferer(Inferer):
 
 
 def inferer_from_card(card: Mapping[str, Any], **options: Any) -> WindowInferer:
-    """The inferer of a model: window, what pads it, and what its logits mean, as its card says; the first process
-    shows how far it is.
+    """The inferer of a card: window, what pads it, what its logits mean; the first process shows how far it is.
 
     >>> seen = {"roi_size": [64, 64, 64], "mean": 0.5, "std": 0.25}
     >>> inferer = inferer_from_card({"task": "multiclass", "negative_class": 0, "input": seen}, overlap=0.5)

@@ -207,12 +207,9 @@ def patients_of_classes(targets: Array, patients: Sequence[str]) -> list[set[str
 def each_and_all(
     names: Sequence[str], pools: Mapping[str, Array] | None = None, components: int = 256
 ) -> list[Candidate]:
-    """A candidate for each set, and one for all together; and for the components of each where there is a pool.
+    """A candidate for each set, and one for all together; and for the components of each where there are pools.
 
-    Args:
-        names: of the sets.
-        pools: features of cases without labels, by set.
-        components: of them, at most.
+    Pools are features of cases without labels, by set.
 
     >>> [one.name for one in each_and_all(["slices", "volume"])]
     ['slices', 'volume', 'slices + volume']

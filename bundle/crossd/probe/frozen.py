@@ -115,12 +115,9 @@ def _has_card(weights: str) -> bool:
 def usual_spacing(
     cases: Sequence[Mapping[str, Any]], card_input: Mapping[str, Any], reading: Mapping[str, Any]
 ) -> list[float] | None:
-    """The median voxel of some of the cases, millimetres along (depth, height, width); None where none has a place.
+    """The median voxel of `LOOKED_AT` cases, millimetres along (depth, height, width); None where none has a place.
 
-    Args:
-        cases: of which `LOOKED_AT` are, evenly spread; those that cannot be read are passed over.
-        card_input: `input` of the card; its plane turns them.
-        reading: arguments of `crossd.data.preprocessing`.
+    They are spread evenly, and those that cannot be read are passed over.
     """
     look: Callable[[dict[str, Any]], Mapping[str, Any]] = preprocessing({**card_input, "spacing": None}, **reading)
     chosen = np.unique(np.linspace(0, len(cases) - 1, min(LOOKED_AT, len(cases))).round().astype(int))

@@ -71,7 +71,6 @@ def case_html(
 
     Args:
         number: of the case in the run, from 1.
-        name: what the case is called here.
         answer: with warnings and reason as they may be shown.
         key: by which another page finds it; see `crossd.report.run_pages`.
         named: whether `name` is what it is called elsewhere, and messages may hold names.

@@ -36,12 +36,7 @@ $sections
 
 
 def plain_page(title: str, verdict: str, sections: Mapping[str, str]) -> str:
-    """The page.
-
-    Args:
-        title: what it is of, as text.
-        verdict: in a sentence or two, as text.
-        sections: HTML by heading, in order; empty ones are left out.
+    """The page of a title, a verdict in a sentence or two, and sections of HTML by heading; empty ones are left out.
 
     >>> "<h1>1 &lt; 2</h1>" in plain_page("Sums", "1 < 2", {})
     True
@@ -56,11 +51,7 @@ def plain_page(title: str, verdict: str, sections: Mapping[str, str]) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], first: bool = False) -> str:
-    """Texts as a table.
-
-    Args:
-        first: whether its first row is what the page is about.
-    """
+    """Texts as a table; `first`: its first row is what the page is about."""
     head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in header)
     body = "".join(
         f"<tr{' class=first' if first and number == 0 else ''}>"
@@ -81,11 +72,7 @@ def facts(said: Mapping[str, str]) -> str:
 
 
 def pictures(shown: Iterable[tuple[str, str]]) -> str:
-    """Pictures side by side.
-
-    Args:
-        shown: of each the text below it, and its data URI.
-    """
+    """Pictures side by side: of each the text below it, and its data URI."""
     return (
         '<div class="plots">'
         + "".join(

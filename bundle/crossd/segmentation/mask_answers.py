@@ -21,10 +21,7 @@ from crossd.inference.iteration import Said, answer_cases, precision
 def segment_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[Said]:
     """`iteration_update` of MONAI's `SupervisedEvaluator` (with `decollate=False`) for batches of `collate_cases`.
 
-    Args:
-        engine: the evaluator; its `inferer` is MONAI's `SlidingWindowInferer`, or another that returns logits
-            `(1, classes, *spatial)`.
-        batch: items of `CaseDataset`.
+    The `inferer` is MONAI's `SlidingWindowInferer`, or another that returns logits `(1, classes, *spatial)`.
 
     Returns:
         For each case `{"image", "pred": class indices (i, j, k) of the input, "affine": its affine}`; see

@@ -31,14 +31,7 @@ class Complaints:
         self._said: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     def say(self, host: str, what: str, why: str, detail: str = "", level: int = logging.WARNING) -> None:
-        """Log it, unless the same was logged within the last minute.
-
-        Args:
-            host: who calls.
-            what: was done, without who.
-            why: the reason.
-            detail: what may differ from one to the next, such as AE titles; it does not make another complaint.
-        """
+        """Log it, unless the same was logged within the last minute; another `detail` makes no other complaint."""
         key, now = (host, what, why), time.monotonic()
         with self._lock:
             last, unsaid = self._said.get(key, (-math.inf, 0))

@@ -31,13 +31,10 @@ class Outbox:
     def put(
         self, file: Path, version: Version, volume: str, answer: Mapping[str, Any], earlier: Sequence[Report] = ()
     ) -> Report:
-        """Take over a report that inference wrote, under UIDs that do not depend on when.
+        """Take over a report that inference wrote, under UIDs that do not depend on when; its file stays.
 
         Args:
-            file: the report as it was written; it is left where it is.
-            version: what it is about.
-            volume: which part of the series.
-            answer: for the ledger.
+            volume: which part of the series of `version` it is about.
             earlier: reports on an earlier version, which it replaces (PredecessorDocumentsSequence, 0040,A360).
 
         Raises:

@@ -90,11 +90,7 @@ class PCRLHeads(nn.Module):
         self.restore = Conv[Conv.CONV, spatial_dims](channels[-1], out_channels, kernel_size=1)
 
     def forward(self, features: Sequence[Tensor], sub_crops: bool = False) -> ViewOutput:
-        """Outputs of one view.
-
-        Args:
-            features: `(batch, channel, …)`, coarse to fine; the last has the size of the image.
-            sub_crops: whether these are sub-crops, which are compared only, not restored.
+        """Outputs of one view, whose last feature map has the size of the image; sub-crops are not restored.
 
         Raises:
             CrossDError: in training for a batch of one.

@@ -129,14 +129,9 @@ class ImagesEncoder(Encoder):
 
 
 def images_along(x: Tensor, axis: int, positions: Sequence[int]) -> Tensor:
-    """One slice of each volume and its projections, along an axis.
+    """The slice of each volume at its position, then mean, maximum and standard deviation along an axis.
 
-    Args:
-        x: `(batch, channel, depth, height, width)`.
-        positions: of the slices.
-
-    Returns:
-        `(batch, 4, channel, rows, columns)`: the slice, then mean, maximum and standard deviation along the axis.
+    `(batch, channel, depth, height, width)` → `(batch, 4, channel, rows, columns)`.
 
     >>> images_along(torch.rand(2, 1, 4, 5, 6), axis=1, positions=[0, 4]).shape
     torch.Size([2, 4, 1, 4, 6])

@@ -121,8 +121,7 @@ class PCRLNetwork(nn.Module):
         Args:
             view_1, view_2: `(batch, channel, *roi_size)`.
             sub_crops: `(batch, crops, channel, *sub_roi_size)`; `(batch, 0)` for none.
-            target: view 1 before its intensities were changed.
-            epoch: by which β is annealed.
+            target, epoch: see `PCRLObjective`.
             seed: of the scales that are drawn. The same in all processes, which then agree on the heads in use.
 
         Returns:

@@ -150,11 +150,7 @@ class RestoredPlanes:
 def planes(restored: Tensor, target: Tensor) -> Tensor:
     """The middle planes of a restored case and of its target beside each other, white between them.
 
-    Args:
-        restored, target: `(1, channel, depth, height, width)` in [0, 1]; the first channel is shown.
-
-    Returns:
-        `(height, 2 · width + 1)` in [0, 1].
+    The first channel of both, `(1, channel, depth, height, width)` in [0, 1], as `(height, 2 · width + 1)`.
 
     >>> planes(torch.zeros(1, 1, 4, 6, 5), torch.ones(1, 1, 4, 6, 5)).shape
     torch.Size([6, 11])

@@ -33,13 +33,7 @@ def volume_sizes(
     sub_roi_size: Sequence[int] | None = None,
     sub_crop_sizes: Sizes | None = None,
 ) -> dict[str, Any]:
-    """The sizes of `GlobalAndSubCropsd`, those that are not given as shares of `roi_size`.
-
-    Args:
-        roi_size: of the views, `(depth, height, width)` in voxels.
-        crop_sizes: what is cut out and resized to it.
-        sub_roi_size: of sub-crops.
-        sub_crop_sizes: what is cut out and resized to that.
+    """The sizes of `GlobalAndSubCropsd`, `(depth, height, width)` in voxels; those not given are shares of `roi_size`.
 
     >>> volume_sizes([32, 32, 32])["crop_sizes"], volume_sizes([32, 32, 32])["sub_roi_size"]
     ([(32, 32, 32), (40, 40, 40)], (16, 16, 16))
@@ -138,9 +132,7 @@ class Side:
 def image_side(
     images: Mapping[str, Any] | None, windows: Mapping[str, Any], sizes: Mapping[str, Any], **views: Any
 ) -> Side | None:
-    """Images of `unlabelled_images`, unrolled by windows of `window_options`; None where there are none.
-
-    `sizes` are those of `image_sizes`, `views` further arguments of `ImageViewsd`.
+    """Images of `unlabelled_images`, by `window_options`, `image_sizes` and further arguments of `ImageViewsd`.
 
     Raises:
         CrossDError: when the windows do not fit the images, or the crops the windows.

@@ -54,12 +54,7 @@ def check_bits(path: str, dataset: Any) -> None:
 
 
 def disagreements(dataset: Any, groups: Sequence[Any]) -> list[str]:
-    """What a header says twice and differently of one frame, and which of both is used.
-
-    Args:
-        dataset: the header.
-        groups: functional groups of the frame, its own before those that it shares.
-    """
+    """What a header says twice and differently of one frame (`groups`: its own, then shared), and which is used."""
     told = []
     for sequence, name in _EITHER if groups else ():
         places = [*((None, [group]) for group in groups), (dataset, [])]

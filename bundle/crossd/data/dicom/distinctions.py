@@ -77,9 +77,7 @@ _OF_MAKERS = (
 def traits_of(dataset: Any, groups: Sequence[Any]) -> tuple[tuple[str, str], ...]:
     """Name and value of everything that a slice says and another one may say differently.
 
-    Args:
-        dataset: of the file.
-        groups: functional groups (PS3.3, C.7.6.16) of the frame, its own before those that are shared.
+    `groups` are the functional groups (PS3.3, C.7.6.16) of the frame, its own before those that are shared.
 
     >>> from pydicom.dataset import Dataset
     >>> dataset = Dataset()

@@ -63,12 +63,9 @@ def read_pixels(series: Series, notes: list[str] | None = None) -> np.ndarray:
     only the display defines, are inverted within BitsStored (0028,0101). Whoever decodes, what comes after is done
     here, so that no value depends on what was read or loaded before.
 
-    Args:
-        series: one of `find_series`.
-        notes: takes what pixels show that no header says.
-
     Returns:
-        float32, `(column index, row index, slice)`: a view of what is stored, so the column index runs fastest.
+        float32, `(column index, row index, slice)`: a view of what is stored, so the column index runs fastest. `notes`
+        takes what pixels show that no header says.
 
     Raises:
         CrossDError: a file whose pixels do not decode, or whose size is not that of the series.

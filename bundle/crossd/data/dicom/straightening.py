@@ -17,10 +17,7 @@ def places_off_first(
 ) -> tuple[tuple[float, float, float], ...]:
     """Where slices lie off the first one: columns and rows (in voxels), and height along the normal (in millimetres).
 
-    Args:
-        positions: ImagePositionPatient (0020,0032) of each slice.
-        orientation: ImageOrientationPatient (0020,0037).
-        spacing: PixelSpacing (0028,0030): between rows, between columns.
+    Positions and orientation are DICOM's; the spacing is that between rows, then between columns.
 
     >>> places_off_first([(0, 0, 0), (4, 3, 2)], (1, 0, 0, 0, 1, 0), (0.5, 2.0))
     ((0.0, 0.0, 0.0), (2.0, 6.0, 2.0))

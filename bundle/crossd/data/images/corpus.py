@@ -23,12 +23,9 @@ logger = logging.getLogger(__name__)
 
 
 def open_source(path: str | Path, image_root: str | None = None) -> ImageSource:
-    """The source that a path names, by what it is.
+    """The source that a path names: class folders, a `.zip` of them, a MedMNIST `.npz`, a `.csv` list, ChestX-ray14.
 
-    Args:
-        path: a folder of class folders, a `.zip` of one, a MedMNIST `.npz`, a `.csv` list of images, or ChestX-ray14's
-            folder or table.
-        image_root: where the names in a list start from, where that is not beside the list.
+    The names in a list start from `image_root`, where that is not beside the list.
     """
     path = Path(path).expanduser()
     kind = path.suffix.lower()
