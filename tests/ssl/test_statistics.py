@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from crossd.ssl import build_encoder, state_with_statistics
-from crossd.ssl.statistics import BATCHES, KeptTargets
+from crossd.ssl.progress import BATCHES, KeptTargets
 
 OPTIONS = {"depth": 10, "width": 2, "no_max_pool": True, "conv1_t_size": 3}
 

@@ -1,4 +1,4 @@
-"""The answers of a run, one line each the moment it is there: what a run that was ended goes on from."""
+"""What a run over cases goes on from: its settings, and its answers, one line each the moment it is there."""
 
 from __future__ import annotations
 
@@ -6,28 +6,75 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from crossd.errors import CrossDError
+from crossd.files import digest, lock, write_whole
 from crossd.inference.answer import KINDS, Answer
 from crossd.inference.case_dataset import Case, case_key
-from crossd.inference.run_record import RunRecord
 from crossd.options import changes, refuse_changes
 from crossd.processes import on_first, rank, was_restarted
+from crossd.version import __version__
 
 logger = logging.getLogger(__name__)
 
 
+class RunRecord:
+    """`run.json` of a `RunJournal`: its settings, how often it was started, and whether it came to its end."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], weights: str | Path | None = None) -> None:
+        self.folder = folder
+        self._given = dict(settings)
+        self._weights = weights
+        self._lock = ExitStack()
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Those given, the digest of the weights and the version of this package, as they are stored."""
+        weights = {} if self._weights is None else {"weights": digest(str(self._weights))}
+        stored = {**self._given, **weights, "crossd_version": __version__}
+        return dict(json.loads(json.dumps(stored, default=str)))
+
+    def read(self) -> dict[str, Any] | None:
+        """What an earlier run has stored: `{"settings", "starts", "finished"}`; None where there was none."""
+        try:
+            said = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+            return {
+                "settings": dict(said["settings"]),
+                "starts": int(said["starts"]),
+                "finished": bool(said["finished"]),
+            }
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, starts: int, finished: bool) -> None:
+        """Store, whole or not at all."""
+        content = {"settings": self.settings, "starts": starts, "finished": finished}
+        write_whole(self.folder / "run.json", json.dumps(content, indent=1))
+
+    def unlock(self) -> None:
+        """Let others write into the folder."""
+        self._lock.close()
+
+    def lock(self) -> None:
+        """Let no other process write into the folder, until `unlock` or the end of this one; refused where one does."""
+        self.unlock()
+        try:
+            self._lock = lock(self.folder / "lock")
+        except BlockingIOError as error:
+            raise CrossDError(
+                f"One run at a time writes into an output_dir, got {self.folder.parent}, into which another one writes "
+                "now: wait for it, or choose another --output_dir"
+            ) from error
+
+
 @dataclass(frozen=True)
 class Line:
-    """Where an answer stands: in the line behind `offset` bytes of the file `part`.
-
-    Attributes:
-        start: which start of the run wrote it, counted from 1.
-        key: `case_key` of what was read.
-        files: those of the case in `output_dir`.
-    """
+    """Where an answer stands: in the line behind `offset` bytes of the file `part`, of a start counted from 1."""
 
     part: Path
     offset: int

@@ -9,7 +9,7 @@ from crossd.ssl.images_network import ImagesEncoder, ImagesNetwork, VICReg
 from crossd.ssl.joint import JointBatches, JointDataset
 from crossd.ssl.pcrl import PCRLObjective, ViewOutput, annealing, similarity
 from crossd.ssl.pcrl_network import PCRLIteration, PCRLNetwork
-from crossd.ssl.progress import PretrainingProgress, RestoredPlanes, TermTable
+from crossd.ssl.progress import PretrainingProgress, RestoredPlanes, TermTable, state_with_statistics
 from crossd.ssl.sides import (
     Side,
     image_side,
@@ -20,6 +20,5 @@ from crossd.ssl.sides import (
     window_options,
     write_cases,
 )
-from crossd.ssl.statistics import state_with_statistics
 from crossd.ssl.unlabelled_images import image_preprocessing, unlabelled_images
 from crossd.ssl.unlabelled_volumes import unlabelled_volumes, volume_preprocessing
