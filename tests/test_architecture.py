@@ -32,7 +32,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"ssl", "segmentation"},  # runs of their own, by the parts of training: how they are resumed, seeded and shared
     {"report", "export", "pictures"},
     {"plan"},
-    {"case_run", "probe"},  # the inference of a bundle, and a regression on frozen features: parts of all of these
+    {"case_run", "probe", "folds"},  # the inference of a bundle, a regression on frozen features, a cross-validation
     {"serve", "distillation"},  # its log tells reasons as the report does, without names
     {"cli"},
 ]

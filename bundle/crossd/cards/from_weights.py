@@ -171,6 +171,11 @@ def monai_encoder(weights: str | None) -> dict[str, Any] | None:
 
 def _of_classifier(card: dict[str, Any], path: Path) -> dict[str, Any]:
     """The card as that of a classifier: of a self-supervised encoder's, what a classifier takes over."""
+    if card["network"].get("name") == "Ensemble":
+        raise CrossDError(
+            f"Training starts from one network; {path} is an ensemble of {card['network'].get('count')}. Pass one of "
+            "its members, such as fold_0/model.pt beside it."
+        )
     if card["task"] != SELF_SUPERVISED:
         return card
     if card.get("encoder") != "crossd":

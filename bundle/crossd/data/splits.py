@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -179,6 +180,36 @@ def with_validation(
     logger.info("No case has split 'val': %d of %d training cases validate", made.count("val"), len(train))
     new = dict(zip(train, made, strict=True))
     return [new.get(i, split) for i, split in enumerate(splits)]
+
+
+def stratified_folds(patients: Sequence[str], kinds: Sequence[str], folds: int, seed: int = 0) -> list[int]:
+    """The fold of each case, 0 to `folds - 1`: no patient is in two, and kinds are shared out alike.
+
+    Args:
+        patients: patient of each case.
+        kinds: class of each case, or its combination of classes.
+        folds: 2 or more; no more than patients.
+        seed: of the shuffle.
+
+    Source: scikit-learn's `StratifiedGroupKFold`.
+
+    >>> folds = stratified_folds(list("aabbccdd"), ["x"] * 4 + ["y"] * 4, 2)
+    >>> folds[0::2] == folds[1::2], sorted(folds[0:4]), sorted(folds[4:8])
+    (True, [0, 0, 1, 1], [0, 0, 1, 1])
+    """
+    try:
+        from sklearn.model_selection import StratifiedGroupKFold
+    except ImportError as error:
+        raise CrossDError(
+            f"Folds are made by scikit-learn, which is not installed ({error}). Run: pip install scikit-learn"
+        ) from error
+    found = np.zeros(len(patients), dtype=int)
+    made = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")  # a rare combination of labels
+        for fold, (_, held_out) in enumerate(made.split(found, list(kinds), list(patients))):
+            found[held_out] = fold
+    return [int(fold) for fold in found]
 
 
 ONE_SPLIT = "Give all cases of a patient the same split, or drop the column 'split' to have it made by patient."

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monai.engines import SupervisedEvaluator
+from torch import Tensor
 
 from crossd.errors import CrossDError, one_of
 from crossd.inference import case_scope
@@ -20,6 +21,7 @@ from crossd.inference.evidence import WindowMap
 from crossd.inference.input_space import map_in_input_space, save_map
 from crossd.inference.saliency import METHODS, WindowGradCAM
 from crossd.inference.window_inferer import WindowInferer
+from crossd.networks.ensemble import members_said
 
 EVIDENCE = {
     "windows": "mean probability of {} over the windows that cover a voxel",
@@ -36,8 +38,8 @@ class Classification:
     - Its tables, `predictions.csv` and `.json`, say of each case `probabilities` by class (probability_<class> in the
       CSV) and `predicted_class`; several of them (multilabel: probability of at least 0.5) are joined by ";". Where the
       card has a scope they say `scope` ("inside" or "outside" of what training cases look like) and `unlike` (the share
-      of validation cases that are less unlike). The JSON has the number of `windows`, the `evidence_class` and the
-      `evidence_method`, too.
+      of validation cases that are less unlike), and where the network is an `Ensemble`, `disagreement`. The JSON has
+      the number of `windows`, the `evidence_class` and the `evidence_method`, too.
     - `evidence/<case>.nii.gz`: where the answer came from, in the input's own space. The mean probability of the
       windows covering each voxel (`windows`); where that is the same everywhere, as of one window, what each voxel
       adds to the log-odds by `VoxelEvidence` (`gradient`, `occlusion`, or of `MultiView` `views`). Its header says
@@ -75,6 +77,8 @@ class Classification:
         self.saliency = None if saliency is None else one_of("saliency", saliency, METHODS)
         self.saliency_layer = saliency_layer
         self.columns = [*(f"probability_{name}" for name in self.classes), "predicted_class", *case_scope.COLUMNS]
+        self.network: Mapping[str, Any] = card.get("network", {})
+        self.columns += ["disagreement"] if self.network.get("name") == "Ensemble" else []
         self.scope = CaseScope(card)
 
     def start(self, engine: SupervisedEvaluator) -> None:
@@ -96,7 +100,10 @@ class Classification:
         """Those of `columns`."""
         chances = answer.details["probabilities"]
         values = [f"{chances[name]:.6f}" if chances else "" for name in self.classes]
-        return [*values, answer.details["predicted_class"] or "", *case_scope.cells_of(answer.details)]
+        cells = [*values, answer.details["predicted_class"] or "", *case_scope.cells_of(answer.details)]
+        spread = answer.details.get("disagreement")
+        further = self.columns[len(cells) :]  # of an ensemble
+        return [*cells, *("" if spread is None else f"{spread:.6f}" for _ in further)]
 
     def explain(self, case: Case, said: Mapping[str, Any]) -> Explanation:
         """The maps of what `classify_cases` said of a case."""
@@ -130,12 +137,14 @@ class Classification:
         if "error" in said:
             return Answer.without(case, said["error"], files, nothing)
         assert case.image is not None  # it was read
-        judgement = self.scope(case.image, said["evidence"].features)
+        features, members = members_said(self.network, said["evidence"].features)
+        judgement = self.scope(case.image, features)
         probabilities: list[float] = said["pred"].tolist()
         details = {
             "probabilities": dict(zip(self.classes, probabilities, strict=True)),
             "predicted_class": ";".join(predicted_classes(probabilities, self.card)),
             **case_scope.details_of(judgement),
+            **({} if members is None else {"disagreement": disagreement(members, self.multilabel)}),
             "windows": len(said["evidence"]),
             "evidence_class": explanation.shown,
             "evidence_method": explanation.method,
@@ -158,6 +167,19 @@ class Classification:
                 details={**details, **dict.fromkeys(("evidence_class", "evidence_method"))},
             )
         return replace(answer, files={**files, **written})
+
+
+def disagreement(members: Tensor, multilabel: bool = False) -> float:
+    """The standard deviation of the members' probabilities `(member, classes)` of the class that their mean says.
+
+    Of a multilabel model it is that of the class on which they differ most.
+
+    >>> import torch
+    >>> round(disagreement(torch.tensor([[0.9, 0.1], [0.5, 0.5]])), 4)
+    0.2
+    """
+    spread = members.std(0, correction=0)
+    return float(spread.max() if multilabel else spread[members.mean(0).argmax()])
 
 
 def evidence_meaning(details: Mapping[str, Any]) -> str:

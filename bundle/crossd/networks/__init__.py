@@ -12,6 +12,7 @@ from crossd.networks.classifiers import (
     input_arguments,
 )
 from crossd.networks.efficientnet_lite import CrossDEfficientNetLite, PlainEfficientNetLite
+from crossd.networks.ensemble import Ensemble
 from crossd.networks.multi_view import MultiView
 from crossd.networks.resnet import STAGES, CrossDResNet, PlainResNet
 from crossd.networks.unet import CrossDUNet
@@ -22,6 +23,7 @@ __all__ = [
     "CrossDEfficientNetLite",
     "CrossDResNet",
     "CrossDUNet",
+    "Ensemble",
     "MultiView",
     "PlainEfficientNetLite",
     "PlainResNet",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 CLASSIFIERS["MultiView"] = {"crossd": MultiView}  # type: ignore[dict-item]
+CLASSIFIERS["Ensemble"] = {"crossd": Ensemble}  # type: ignore[dict-item]
 
 
 def register() -> None:

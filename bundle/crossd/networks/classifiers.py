@@ -16,7 +16,7 @@ CLASSIFIERS: dict[str, dict[str, type[FeatureMaps] | type[LiteFeatureMaps]]] = {
     "CrossDResNet": {"crossd": CrossDResNet, "plain": PlainResNet},
     "CrossDEfficientNetLite": {"crossd": CrossDEfficientNetLite, "plain": PlainEfficientNetLite},
 }
-"""By the `name` of a card's network, and its `conv`; `MultiView` joins them in `crossd.networks`."""
+"""By the `name` of a card's network, and its `conv`; `MultiView` and `Ensemble` join them in `crossd.networks`."""
 USUAL = "CrossDResNet"  # what a card without a name means
 OF_INPUT = ("spacing", "background")  # arguments that say what volumes look like, as the card's input does
 MONAI_ENCODERS = {"segresnet": "SegResNet", "unet": "UNet", "swinunetr": "SwinUNETR"}

@@ -15,6 +15,10 @@ CHANGES = compared(
     Option("affine_prob", "number", 0.5, "probability of a small rotation, scaling and shift"),
     Option("intensity_prob", "number", 0.3, "probability of each change of contrast, brightness, noise"),
 )
+FOLDS = (
+    Option("folds", "integer", None, "cross-validation by patient, and a model of all folds; null: one training"),
+    Option("repeats", "integer", 1, "of the cross-validation, each parted anew"),
+)
 
 TRAIN = (
     Option("images", "path", None, "folder that the paths in labels start from; null: the folder of labels"),
@@ -35,6 +39,7 @@ TRAIN = (
     shared.SPLIT_SEED,
     Option("allow_untested", "switch", False, "whether a class may be without test cases; false: an error"),
     shared.SKIP_UNREADABLE,
+    *FOLDS,
     shared.TRAINABLE,
     *compared(Option("head_epochs", "integer", 0, "first epochs, in which the head is trained alone")),
     *shared.EPOCHS,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crossd.errors import CrossDError
+from crossd.data.splits import stratified_folds
 from crossd.probe.linear import ClassWeights, Components, Linear, fit_heads
 
 Array = np.ndarray
@@ -161,17 +160,10 @@ class Recipe:
 
     def parts(self, cases: Labelled) -> Iterator[tuple[Array, Array]]:
         """Training and held-out cases of each fold: no patient is in both, classes are shared out alike."""
-        try:
-            from sklearn.model_selection import StratifiedGroupKFold
-        except ImportError as error:
-            raise CrossDError(
-                f"A probe is chosen by scikit-learn, which is not installed ({error}). Run: pip install scikit-learn"
-            ) from error
         kinds = [" ".join(map(str, np.flatnonzero(target))) for target in cases.targets]
-        folds = StratifiedGroupKFold(self.fold_count(cases), shuffle=True, random_state=self.seed)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The least populated class")  # a rare combination of labels
-            yield from folds.split(np.zeros(len(cases)), kinds, list(cases.patients))
+        folds = np.array(stratified_folds(cases.patients, kinds, self.fold_count(cases), self.seed))
+        for fold in range(int(folds.max()) + 1):
+            yield np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
 
     def fold_count(self, cases: Labelled) -> int:
         """As many as are asked for, or as the rarest class has patients; 2 at least."""

@@ -11,8 +11,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from crossd.data.delimited import write_table
-from crossd.evaluation.evaluating import write_tables
-from crossd.evaluation.plots import plot_calibration, plot_confusion, plot_roc
+from crossd.evaluation.evaluating import write_report
 from crossd.files import write_whole
 from crossd.probe.choosing import Choice
 from crossd.probe.verdict import Finding, figure
@@ -22,7 +21,7 @@ from crossd.version import __version__
 if TYPE_CHECKING:
     from crossd.probe.running import Contest
 
-PLOTS = {"roc": plot_roc, "confusion": plot_confusion, "calibration": plot_calibration}
+PLOTS = ("roc", "confusion", "calibration")
 FIGURES = ("auc", "balanced_accuracy", "accuracy")
 WHAT = {
     "probe": "frozen network",
@@ -79,7 +78,7 @@ def write_page(
     """Write `report.html`, and beside it the probe's tables and plots, `results.csv` and `choice.csv`.
 
     Args:
-        folder: is there.
+        folder: made if need be.
         said: the verdict.
         contests: the probe's first.
         choice: of the model that is written.
@@ -88,9 +87,7 @@ def write_page(
     """
     probe = contests["probe"]
     predictions, report = probe.predictions, probe.report
-    write_tables(folder, {"verdict": said, **about, **report}, predictions)
-    for name, plot in PLOTS.items():
-        plot(folder / f"{name}.png", predictions)
+    write_report(folder, {"verdict": said, **about, **report}, predictions)
     results = [_row(name, contest) for name, contest in contests.items()]
     results.append(["majority", "always the commonest class", 0.5, None, None, *_chance(report)])
     header = ["features", "what", *(f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high"))]

@@ -1,0 +1,76 @@
+"""What the folds said of the cases that they had not seen: one table, and figures whose intervals know of patients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from crossd.data.delimited import read_table
+from crossd.evaluation import Predictions, bootstrap_intervals, evaluate
+from crossd.evaluation.metrics import class_aucs, nan_mean
+
+
+def read_predictions(path: Path, class_names: Sequence[str], task: str) -> Predictions:
+    """What a `predictions.csv` of an evaluation holds."""
+    rows = read_table(path, needed=[f"probability_{name}" for name in class_names]).rows
+    chances = [[float(row[f"probability_{name}"]) for name in class_names] for row in rows]
+    said = [[row["label"]] if task == "multiclass" else row["label"].split(";") for row in rows]
+    return Predictions(
+        *([row[column] for row in rows] for column in ("case", "patient", "source")),
+        torch.tensor(chances, dtype=torch.float64),
+        torch.tensor([[int(name in labels) for name in class_names] for labels in said]),
+        list(class_names),
+        task,
+    )
+
+
+def pooled(parts: Sequence[Predictions]) -> tuple[Predictions, list[int]]:
+    """All of them as one, and of each row which part it is from."""
+    joined = {
+        name: [value for part in parts for value in getattr(part, name)] for name in ("cases", "patients", "sources")
+    }
+    tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("probabilities", "targets")}
+    return replace(parts[0], **joined, **tensors), [k for k, part in enumerate(parts) for _ in part.cases]
+
+
+def judged(
+    predictions: Predictions, folds: Sequence[int], repeats: int = 1, samples: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """The report of `crossd.evaluation.evaluate` on out-of-fold predictions, and the AUC within folds.
+
+    Every row was said by a model that had not seen its patient. The bootstrap draws patients, each with all its rows of
+    all repeats, so that repeats make no interval narrower than the patients allow. `auc` compares cases of different
+    folds, whose models may differ in scale; `auc_within_folds`, the mean of the folds' AUCs, does not.
+
+    Args:
+        predictions: of all folds, a row for each case and repeat.
+        folds: of each row.
+        repeats: how many rows a case has.
+
+    Source: Forman and Scholz, "Apples-to-apples in cross-validation studies", SIGKDD Explorations 12 (2010).
+    """
+    report = evaluate(predictions, samples, seed)
+    of_fold = np.asarray(folds)
+
+    def within(drawn: np.ndarray) -> dict[str, float]:
+        parts = [torch.from_numpy(drawn[of_fold[drawn] == fold]) for fold in np.unique(of_fold)]
+        aucs = [nan_mean(class_aucs(predictions.probabilities[p], predictions.targets[p])) for p in parts if len(p)]
+        return {"auc": nan_mean(aucs)}
+
+    value = within(np.arange(len(of_fold)))["auc"]
+    low, high = bootstrap_intervals(within, predictions.patients, samples, seed)["auc"] or (None, None)
+    counts = {name: count // repeats for name, count in report["cases_per_class"].items()}
+    figure = {"value": None if np.isnan(value) else value, "low": low, "high": high}
+    return {
+        **report,
+        "cases": len({*predictions.cases}),
+        "cases_per_class": counts,
+        "folds": len({*folds}),
+        "repeats": repeats,
+        "metrics": {"auc_within_folds": figure, **report["metrics"]},
+    }

@@ -1,0 +1,157 @@
+"""The cross-validation of train.json: one fold after the other by the same config, resumed fold by fold."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crossd.callers import caller_of
+from crossd.data import read_labels
+from crossd.data.delimited import write_table
+from crossd.errors import CrossDError, counted
+from crossd.evaluation.evaluating import summary, write_report
+from crossd.folds.joining import fitted_temperature, join_models
+from crossd.folds.parting import parted, write_parts
+from crossd.folds.pooling import judged, pooled, read_predictions
+from crossd.options import Options, literal
+from crossd.processes import process_count
+from crossd.training.run_files import run_folder, write_datalist
+
+logger = logging.getLogger(__name__)
+ENTRY = "@cross_validation"  # in the `run` of train.json; what follows it trains
+DONE = Path("evaluation", "predictions.csv")  # of a fold: written when it is trained and measured
+
+
+def in_folds(options: Options, bundle_root: str) -> None:
+    """Cross-validate where `folds` is a number, in place of the rest of the `run`; otherwise nothing is done.
+
+    Each fold is the run that this config is, with cases and folder of its own: `fold_0` and so on below `output_dir`,
+    each with its `evaluation`. A fold that is done is not trained again, one that was ended goes on, unless `resume` is
+    false. Into `output_dir` go `model.pt`, an `Ensemble` of all folds; `out_of_fold/`, the report on what each fold
+    said of its test cases, with `folds.csv`; and `datalist.csv`.
+
+    Args:
+        options: of the config that is being run.
+        bundle_root: of the bundle, whose evaluate.json measures the folds.
+
+    Raises:
+        CrossDError: without labels, in several processes, and as training and `parted`.
+    """
+    from monai.bundle import ConfigParser
+
+    parser = caller_of(ConfigParser)
+    if options.folds is None or parser is None:
+        return
+    wrong = [
+        *(["no labels"] if options.labels is None else []),
+        *([f"{process_count()} processes"] if process_count() > 1 else []),
+        *(f"{name}.json" for name in parser["options::config"] if name != "train"),
+    ]
+    if wrong:
+        raise CrossDError(
+            f"Folds are parts of labelled volumes, each trained by train.json in one process; got {', '.join(wrong)}. "
+            "Leave --folds out, or pass --labels FILE.csv to train.json alone."
+        )
+    run, config = parser["run"], copy.deepcopy(parser.get())
+    rest = run[run.index(ENTRY) + 1 :]
+    for number in range(len(run) - len(rest), len(run)):
+        parser[f"run::{number}"] = None
+    _CrossValidation(options, {**config, "run": rest, "folds": None}, bundle_root).run()
+
+
+class _CrossValidation:
+    def __init__(self, options: Options, config: Mapping[str, Any], bundle_root: str) -> None:
+        self.options, self.config, self.bundle_root = options, config, Path(bundle_root)
+        self.folder = run_folder(options.output_dir).absolute()
+        self.cases = read_labels(
+            options.images,
+            options.labels,
+            task=options.task,
+            classes=options.classes,
+            split_fractions=None,
+            allow_untested=True,
+        )
+        self.names = self.cases["class_names"]
+
+    def run(self) -> None:
+        """All folds, then what they are together."""
+        o = self.options
+        folds = parted(self.cases, o.folds, o.repeats, o.split_fractions, o.split_seed)
+        folders = [self.folder / f"fold_{number}" for number in range(len(folds))]
+        if not o.resume:
+            for folder in folders:
+                (folder / DONE).unlink(missing_ok=True)
+        for number, (folder, cases) in enumerate(zip(folders, folds, strict=True)):
+            logger.info("fold %d of %d: %s", number, len(folds), folder)
+            labels = folder / Path(o.labels).with_suffix(".csv").name
+            write_parts(labels, cases, self.names)
+            self._fold(folder, labels)
+        self._join(folders)
+
+    def _fold(self, folder: Path, labels: Path) -> None:
+        own = {"labels": str(labels), "output_dir": str(folder), "classes": list(self.names), "task": self.options.task}
+        config = {**copy.deepcopy(self.config), **{name: literal(value) for name, value in own.items()}}
+        training = _Prepared({**config, "allow_untested": True})
+        training.run(slice(0, -1))  # what refuses other settings than those that a fold was started with
+        if (folder / DONE).is_file():
+            logger.info("%s is done", folder.name)
+            return
+        training.run(slice(-1, None))
+        del training
+        gc.collect()  # the cases that it holds in memory
+        _Prepared(config, self.bundle_root / "configs" / "evaluate.json", split="test").run(slice(-1, None))
+        gc.collect()
+
+    def _join(self, folders: list[Path]) -> None:
+        o = self.options
+        parts = [read_predictions(folder / DONE, self.names, o.task) for folder in folders]
+        predictions, folds = pooled(parts)
+        report = judged(predictions, folds, o.repeats)
+        out = self.folder / "out_of_fold"
+        write_report(out, report, predictions, {"fold": folds})
+        rows = [_row(folder) for folder in folders]
+        write_table(out / "folds.csv", ["fold", "cases", "patients", *_COLUMNS], rows)
+        temperature = fitted_temperature(predictions)
+        figures = {name: report["metrics"][name] for name in ("auc", "auc_within_folds", "balanced_accuracy")}
+        metrics = {**figures, "temperature": temperature}
+        join_models([folder / "model.pt" for folder in folders], self.folder / "model.pt", metrics, temperature)
+        every = [*self.cases["train"], *self.cases["val"]]
+        listed = [*({**case, "split": "train"} for case in every), *self.cases["test"]]
+        write_datalist(self.folder / "datalist.csv", listed, self.names)
+        logger.info("out of fold, %s:\n%s\nwritten to %s", counted(len(folders), "fold"), summary(report), out)
+
+
+_FIGURES = ("auc", "balanced_accuracy", "accuracy")
+_COLUMNS = [f"{name}{end}" for name in _FIGURES for end in ("", "_low", "_high")] + ["majority_rate"]
+
+
+def _row(folder: Path) -> list[Any]:
+    report = json.loads((folder / DONE).with_name("metrics.json").read_text(encoding="utf-8"))
+    figures = [report["metrics"][name][of] for name in _FIGURES for of in ("value", "low", "high")]
+    return [folder.name, report["cases"], report["patients"], *figures, report["majority_rate"]]
+
+
+class _Prepared:
+    """A config of which entries of the `run` can be run, once what it initialises is done."""
+
+    def __init__(self, config: Mapping[str, Any], overlay: Path | None = None, **values: Any) -> None:
+        from monai.bundle import ConfigParser
+        from monai.bundle.utils import merge_kv
+
+        self.parser = ConfigParser(copy.deepcopy(dict(config)))
+        changes = {} if overlay is None else ConfigParser.load_config_file(str(overlay))
+        for name, value in {**changes, **values}.items():
+            merge_kv(self.parser, name, value)
+        self._parse("initialize", slice(None))
+
+    def run(self, which: slice) -> None:
+        self._parse("run", which)
+
+    def _parse(self, name: str, which: slice) -> None:
+        for number in range(len(self.parser[name]))[which]:
+            self.parser.get_parsed_content(f"{name}::{number}")
