@@ -133,6 +133,7 @@ def test_a_run_in_folds_resumes_and_its_ensemble_predicts(volumes, tmp_path, mon
     content = read_checkpoint(tmp_path / "out" / "model.pt")
     assert all(torch.equal(content["model"][f"members.0.{name}"], value) for name, value in before.items())
     assert content["card"]["data"] == "labels.csv"
+    assert content["card"]["scope"]["cases"] == [10, 14]  # of the first fold, whose test cases it has not seen either
     run("inference", images=volumes / "images", weights=tmp_path / "out" / "model.pt", output_dir=tmp_path / "said")
     said_by_it = csv_rows(tmp_path / "said" / "predictions.csv")
     assert all(0 <= float(row["disagreement"]) < 0.5 and row["scope"] for row in said_by_it)

@@ -47,7 +47,7 @@ def fitted_temperature(predictions: Predictions) -> float:
 def join_models(paths: Sequence[Path], path: Path, metrics: Mapping[str, Any], temperature: float = 1.0) -> None:
     """Write the model whose members are trained ones, as a checkpoint with its card, whole or not at all.
 
-    Its scope is the first member's, whose features it gives.
+    Its scope is the first member's, whose features it gives; in a cross-validation its test cases set the limits too.
 
     Args:
         paths: the `model.pt` of runs that differ in their cases alone.

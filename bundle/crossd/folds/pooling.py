@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +17,26 @@ from crossd.evaluation.metrics import class_aucs, nan_mean
 def read_predictions(path: Path, class_names: Sequence[str], task: str) -> Predictions:
     """What a `predictions.csv` of an evaluation holds."""
     rows = read_table(path, needed=[f"probability_{name}" for name in class_names]).rows
-    chances = [[float(row[f"probability_{name}"]) for name in class_names] for row in rows]
+    values = [[float(row[f"probability_{name}"]) for name in class_names] for row in rows]
     said = [[row["label"]] if task == "multiclass" else row["label"].split(";") for row in rows]
-    return Predictions(
-        *([row[column] for row in rows] for column in ("case", "patient", "source")),
-        torch.tensor(chances, dtype=torch.float64),
-        torch.tensor([[int(name in labels) for name in class_names] for labels in said]),
-        list(class_names),
-        task,
-    )
+    cases, patients, sources = ([row[column] for row in rows] for column in ("case", "patient", "source"))
+    targets = torch.tensor([[int(name in labels) for name in class_names] for labels in said])
+    chances = torch.tensor(values, dtype=torch.float64)
+    return Predictions(cases, patients, sources, chances, targets, list(class_names), task)
 
 
 def pooled(parts: Sequence[Predictions]) -> tuple[Predictions, list[int]]:
     """All of them as one, and of each row which part it is from."""
-    joined = {
-        name: [value for part in parts for value in getattr(part, name)] for name in ("cases", "patients", "sources")
-    }
-    tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("probabilities", "targets")}
-    return replace(parts[0], **joined, **tensors), [k for k, part in enumerate(parts) for _ in part.cases]
+    joined = Predictions(
+        [case for part in parts for case in part.cases],
+        [patient for part in parts for patient in part.patients],
+        [source for part in parts for source in part.sources],
+        torch.cat([part.probabilities for part in parts]),
+        torch.cat([part.targets for part in parts]),
+        parts[0].class_names,
+        parts[0].task,
+    )
+    return joined, [number for number, part in enumerate(parts) for _ in part.cases]
 
 
 def judged(

@@ -24,6 +24,7 @@ from crossd.training.run_files import run_folder, write_datalist
 
 logger = logging.getLogger(__name__)
 ENTRY = "@cross_validation"  # in the `run` of train.json; what follows it trains
+UNSEEN = "${**@readable, 'val': [*@readable['val'], *@readable['test']]}"  # more cases set the limits of the scope
 DONE = Path("evaluation", "predictions.csv")  # of a fold: written when it is trained and measured
 
 
@@ -96,7 +97,7 @@ class _CrossValidation:
     def _fold(self, folder: Path, labels: Path) -> None:
         own = {"labels": str(labels), "output_dir": str(folder), "classes": list(self.names), "task": self.options.task}
         config = {**copy.deepcopy(self.config), **{name: literal(value) for name, value in own.items()}}
-        training = _Prepared({**config, "allow_untested": True})
+        training = _Prepared({**config, "allow_untested": True, "scope_cases": UNSEEN})
         training.run(slice(0, -1))  # what refuses other settings than those that a fold was started with
         if (folder / DONE).is_file():
             logger.info("%s is done", folder.name)

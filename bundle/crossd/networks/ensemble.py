@@ -80,8 +80,9 @@ class Ensemble(nn.Module):
 
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, and from the same pass the first member's features and what each says, see `members_said`."""
-        first, features = self.members[0].with_features(x)
-        said = torch.stack([first, *(member(x) for member in list(self.members)[1:])], 1)
+        member: Any = self.members[0]
+        first, features = member.with_features(x)
+        said = torch.stack([first, *(other(x) for other in list(self.members)[1:])], 1)
         scaled = said / self.temperatures[:, None]  # type: ignore[index]
         chances = scaled.softmax(2) if self.exclusive else scaled.sigmoid()
         return self.joined(said), torch.cat([features, chances.flatten(1)], 1)
