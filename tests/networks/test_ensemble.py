@@ -19,17 +19,15 @@ def made(member=PLAIN, exclusive=True, count=3):
     torch.manual_seed(0)
     sizes = {"spatial_dims": 3, "in_channels": 1, "num_classes": 2}
     network = build_classifier({"name": "Ensemble", **sizes, "member": member, "count": count, "exclusive": exclusive})
-    network.temperatures.copy_(torch.linspace(0.5, 2, count))
     return network.eval()
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
 @torch.no_grad()
-def test_its_probabilities_are_the_mean_of_the_calibrated_ones(exclusive):
+def test_its_probabilities_are_the_mean_of_its_members(exclusive):
     network, volumes = made(exclusive=exclusive), torch.randn(2, 1, 12, 12, 12)
     kind = torch.softmax if exclusive else lambda logits, _: logits.sigmoid()
-    said = zip(network.members, network.temperatures, strict=True)
-    each = torch.stack([kind(member(volumes) / temperature, 1) for member, temperature in said], 1)
+    each = torch.stack([kind(member(volumes), 1) for member in network.members], 1)
     logits, features = network.with_features(volumes)
     torch.testing.assert_close(kind(logits, 1), each.mean(1))
     torch.testing.assert_close(network(volumes), logits)

@@ -15,7 +15,7 @@ from crossd.data import read_labels
 from crossd.data.delimited import write_table
 from crossd.errors import CrossDError, counted
 from crossd.evaluation.evaluating import summary, write_report
-from crossd.folds.joining import fitted_temperature, join_models
+from crossd.folds.joining import join_models
 from crossd.folds.parting import parted, write_parts
 from crossd.folds.pooling import judged, pooled, read_predictions
 from crossd.options import Options, literal
@@ -24,7 +24,6 @@ from crossd.training.run_files import run_folder, write_datalist
 
 logger = logging.getLogger(__name__)
 ENTRY = "@cross_validation"  # in the `run` of train.json; what follows it trains
-UNSEEN = "${**@readable, 'val': [*@readable['val'], *@readable['test']]}"  # more cases set the limits of the scope
 DONE = Path("evaluation", "predictions.csv")  # of a fold: written when it is trained and measured
 
 
@@ -97,7 +96,7 @@ class _CrossValidation:
     def _fold(self, folder: Path, labels: Path) -> None:
         own = {"labels": str(labels), "output_dir": str(folder), "classes": list(self.names), "task": self.options.task}
         config = {**copy.deepcopy(self.config), **{name: literal(value) for name, value in own.items()}}
-        training = _Prepared({**config, "allow_untested": True, "scope_cases": UNSEEN})
+        training = _Prepared({**config, "allow_untested": True})
         training.run(slice(0, -1))  # what refuses other settings than those that a fold was started with
         if (folder / DONE).is_file():
             logger.info("%s is done", folder.name)
@@ -117,10 +116,8 @@ class _CrossValidation:
         write_report(out, report, predictions, {"fold": folds})
         rows = [_row(folder) for folder in folders]
         write_table(out / "folds.csv", ["fold", "cases", "patients", *_COLUMNS], rows)
-        temperature = fitted_temperature(predictions)
-        figures = {name: report["metrics"][name] for name in ("auc", "auc_within_folds", "balanced_accuracy")}
-        metrics = {**figures, "temperature": temperature}
-        join_models([folder / "model.pt" for folder in folders], self.folder / "model.pt", metrics, temperature)
+        metrics = {name: report["metrics"][name] for name in ("auc", "auc_within_folds", "balanced_accuracy")}
+        join_models([folder / "model.pt" for folder in folders], self.folder / "model.pt", metrics)
         every = [*self.cases["train"], *self.cases["val"]]
         listed = [*({**case, "split": "train"} for case in every), *self.cases["test"]]
         write_datalist(self.folder / "datalist.csv", listed, self.names)

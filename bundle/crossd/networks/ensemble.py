@@ -20,8 +20,7 @@ class Ensemble(nn.Module):
     r"""Several classifiers with weights of their own, and one answer.
 
     The logits are those of the mean $p = \frac1n \sum_i p_i$ of the members' probabilities, $\log p$, or for classes
-    that do not exclude each other $\log\frac{p}{1-p}$; so all that takes a classifier's logits takes these. $p_i$ is
-    the softmax (sigmoid) of the member's logits divided by its entry of `temperatures`.
+    that do not exclude each other $\log\frac{p}{1-p}$; so all that takes a classifier's logits takes these.
 
     Args:
         spatial_dims, in_channels, num_classes: of each member.
@@ -35,7 +34,7 @@ class Ensemble(nn.Module):
         CrossDError: for fewer than 1 or more than 100 members.
 
     Source: Lakshminarayanan, Pritzel, Blundell, "Simple and scalable predictive uncertainty estimation using deep
-    ensembles", NeurIPS 2017; temperatures: Guo et al., "On calibration of modern neural networks", ICML 2017.
+    ensembles", NeurIPS 2017.
 
     >>> network = Ensemble(3, in_channels=1, num_classes=2, member={"depth": 10, "width": 4}, count=3).eval()
     >>> volumes = torch.rand(2, 1, 16, 16, 16)
@@ -59,7 +58,6 @@ class Ensemble(nn.Module):
         sizes = {"spatial_dims": spatial_dims, "in_channels": in_channels, "num_classes": num_classes}
         self.members = nn.ModuleList(build_classifier({**member, **sizes}) for _ in range(count))
         self.exclusive = exclusive
-        self.register_buffer("temperatures", torch.ones(count))
         first = self.members[0]
         if hasattr(first, "joins"):  # what is around the parts of each member is traced for one size of volumes
             self.joins = ()
@@ -73,7 +71,6 @@ class Ensemble(nn.Module):
 
     def joined(self, logits: Tensor) -> Tensor:
         """The members' logits `(batch, member, classes)` → those of the ensemble `(batch, classes)`."""
-        logits = logits / self.temperatures[:, None]  # type: ignore[index]
         if self.exclusive:
             return F.log_softmax(logits, 2).logsumexp(1) - math.log(len(self.members))
         return F.logsigmoid(logits).logsumexp(1) - F.logsigmoid(-logits).logsumexp(1)
@@ -83,8 +80,7 @@ class Ensemble(nn.Module):
         member: Any = self.members[0]
         first, features = member.with_features(x)
         said = torch.stack([first, *(other(x) for other in list(self.members)[1:])], 1)
-        scaled = said / self.temperatures[:, None]  # type: ignore[index]
-        chances = scaled.softmax(2) if self.exclusive else scaled.sigmoid()
+        chances = said.softmax(2) if self.exclusive else said.sigmoid()
         return self.joined(said), torch.cat([features, chances.flatten(1)], 1)
 
 

@@ -25,7 +25,7 @@ FOR_OTHERS = ("_meta_", "_desc_", "network")
 # Parts of a config that an overlay has no use for, of evaluation and of masks; an overlay cannot take a key away.
 LEFT_OVER = (
     *("lr_scheduler", "settings", "validate_images::evaluator"),
-    *("one_hot", "activation", "cross_validation", "scope_cases", "input", "network_arguments", "validate::sampler"),
+    *("one_hot", "activation", "cross_validation", "input", "network_arguments", "validate::sampler"),
 )
 
 
