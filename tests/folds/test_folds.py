@@ -71,9 +71,9 @@ def test_repeats_make_no_interval_narrower():
     rng = np.random.default_rng(0)
     targets = np.tile([0, 1], 20)
     chances, patients = 0.3 + 0.3 * rng.random(40) + 0.1 * targets, [f"p{i}" for i in range(40)]
-    once = judged(said(chances, targets, patients), [0] * 40, samples=200)
+    once = judged(said(chances, targets, patients), [0] * 40, samples=100)
     names = [*patients, *patients]
-    twice = judged(said(np.tile(chances, 2), np.tile(targets, 2), names), [0] * 40 + [1] * 40, 2, samples=200)
+    twice = judged(said(np.tile(chances, 2), np.tile(targets, 2), names), [0] * 40 + [1] * 40, 2, samples=100)
     assert twice["metrics"]["auc_within_folds"] == once["metrics"]["auc_within_folds"]
     assert twice["cases_per_class"] == once["cases_per_class"] == {"a": 20, "b": 20}
 
