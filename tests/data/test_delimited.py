@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,26 @@ def test_lines_are_those_of_the_file_also_after_cells_of_several_lines(tmp_path:
         table.refuse("Cells must be letters", [(1, "one"), (2, "two")], "Write letters.")
     with pytest.raises(CrossDError, match=r"A list has the columns b, c, d: '.*a\.csv' lacks c, d\. Add them, or take"):
         read_table(path, "A list", needed=["b", "c", "d"])
+
+
+def test_excel_says_what_the_same_csv_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["image", " Label ", "age", "scanned"], ["ä.nii", "x, y", 61, datetime(2024, 5, 31)], [], ["b", 1.0]):
+        book.active.append(row)
+    book.active["H1"] = None  # a cell that was cleared
+    book.create_sheet("notes").append(["not", "read"])
+    book.save(tmp_path / "a.xlsx")
+    (tmp_path / "a.csv").write_text('image,Label,age,scanned\nä.nii,"x, y",61,2024-05-31\n\nb,1,,\n')
+    excel, text = (read_table(tmp_path / name) for name in ("a.xlsx", "a.csv"))
+    assert (excel.columns, excel.rows, excel.lines) == (text.columns, text.rows, text.lines)
+    assert excel.widths == (4, 4)
+    (tmp_path / "b.xlsx").write_bytes(b"image,label")
+    with pytest.raises(CrossDError, match=r"labels ending in .xlsx must be an Excel workbook: '.*b.xlsx' is not"):
+        read_table(tmp_path / "b.xlsx", "labels")
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(CrossDError, match=r"read by openpyxl, which is not installed, .* or save it as CSV \(UTF-8\)"):
+        read_table(tmp_path / "a.xlsx", "labels")
 
 
 def test_an_empty_file_has_no_columns(tmp_path: Path) -> None:

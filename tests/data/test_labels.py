@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from crossd.data.case_table import read_label_table
 from crossd.data.labels import read_labels
 from crossd.errors import CrossDError
 
@@ -335,3 +336,21 @@ def test_paths_of_windows(write, folder):
         with pytest.raises(CrossDError) as caught:
             read_labels(None, write(GOOD.replace("a.nii.gz", path)))
         assert f"line 2: {path} (on a drive of Windows, which this machine has not" in str(caught.value)
+
+
+def test_the_columns_of_a_clinic_are_named(tmp_path):
+    """Its own names, further columns, and a column of our name that is meant otherwise."""
+    rows = [f"m{i // 2};{i}.nii;{'ill' if i % 2 else 'well'};7\n" for i in range(8)]
+    for case in range(8):
+        (tmp_path / f"{case}.nii").touch()
+    (tmp_path / "t.csv").write_text("".join(["MRN;Scan;Diagnosis;label\n", *rows]))
+    named = {"image": "Scan", "label": "Diagnosis", "patient": "MRN"}
+    found = read_labels(None, tmp_path / "t.csv", split_fractions=None, columns=named)
+    assert found["class_names"] == ["ill", "well"]
+    assert [case["patient"] for case in found["train"]] == [f"m{i // 2}" for i in range(8)]
+    two = {"image": ["Scan", "MRN"], "label": "Diagnosis"}
+    table = read_label_table(tmp_path / "t.csv", "multiclass", columns=two)
+    assert table.image_columns == ("image_1", "image_2")
+    assert table.columns == ("image_2", "image_1", "label")
+    with pytest.raises(CrossDError, match=r"must be in the table, got --label 'Group', and in .*t.csv 'MRN', 'Scan'"):
+        read_labels(None, tmp_path / "t.csv", columns={"label": "Group"})

@@ -41,9 +41,9 @@ def listed(volumes):
 @pytest.mark.slow
 def test_without_a_split_all_cases_are_measured_by_folds(run, caplog):
     caplog.set_level(logging.INFO, "crossd.probe")
-    folder = run(columns=["age", "sex"], folds=3, strengths=[0.001, 0.1])
+    folder = run(covariates=["age", "sex"], folds=3, strengths=[0.001, 0.1])
     results = {row["features"]: row for row in rows(folder / "results.csv")}
-    assert list(results) == ["probe", "trivial", "histogram", "shape", "voxels", "columns", "majority"]
+    assert list(results) == ["probe", "trivial", "histogram", "shape", "voxels", "covariates", "majority"]
     assert float(results["voxels"]["auc"]) > 0.8
     assert float(results["majority"]["accuracy"]) == 0.5
     metrics = json.loads((folder / "metrics.json").read_text())

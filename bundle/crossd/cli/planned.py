@@ -14,7 +14,10 @@ from crossd.options.given import literal
 from crossd.plan import misfits, read_plan, run_plan
 
 OF_DATA = ("plane", "spacing", "roi_size", "intensity")  # whoever says one of these knows the data
-LOOKED_AT = ("images", "labels", "weights", "task", "classes", "series", "tilt", "volume", "device")
+LOOKED_AT = (
+    *("images", "labels", "image", "label", "patient", "weights"),
+    *("task", "classes", "series", "tilt", "volume", "device"),
+)
 
 
 def planned(

@@ -219,7 +219,7 @@ def _read(option: Option, value: Any) -> Any:
     if (
         isinstance(value, list)
         and len(value) == 1
-        and (value[0][:1] == "[" or value[0].lower() in NO_VALUE or "text" in option.kinds)
+        and (value[0][:1] == "[" or value[0].lower() in NO_VALUE or {"text", "texts"} & {*option.kinds})
     ):
         value = value[0]
     return value if option.kinds == ("any",) else option.parse(value)

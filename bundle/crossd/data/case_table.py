@@ -6,8 +6,8 @@ import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from crossd.errors import CrossDError
 OWN_COLUMNS = ("case", "label", "patient", "split")
 MASK_COLUMNS = ("case", "mask", "patient", "split")  # of segmentation, where a label map is the label
 TASKS = (*CLASSIFICATION, SEGMENTATION)
+Columns = Mapping[str, str | Sequence[str] | None]
 NO_CLASS = "none"  # what a multilabel `label` says of a case that has none of the classes
 
 
@@ -156,7 +157,9 @@ class LabelTable(Table):
     class_columns: tuple[str, ...]  # the 0/1 columns; empty where there is a column `label`
 
 
-def read_label_table(path: str | Path, task: str, classes: Sequence[str] | None = None) -> LabelTable:
+def read_label_table(
+    path: str | Path, task: str, classes: Sequence[str] | None = None, columns: Columns | None = None
+) -> LabelTable:
     """Read a labels.csv and check its columns (not yet its values).
 
     Columns: `image` (or `image_1 … image_n`, one per channel), `label`, optionally `case`, `patient` and `split`. For
@@ -165,6 +168,7 @@ def read_label_table(path: str | Path, task: str, classes: Sequence[str] | None 
 
     Args:
         classes: where they are known, the 0/1 columns; others are then further columns.
+        columns: what the table calls `image` (several: one per channel), `label` and `patient`; None: that.
 
     Raises:
         CrossDError: for an unknown task, a file that is missing, is no CSV or has no rows, for missing or doubled
@@ -175,7 +179,7 @@ def read_label_table(path: str | Path, task: str, classes: Sequence[str] | None 
         raise CrossDError(f"task must be 'multiclass' or 'multilabel', got {task!r}. Example: --task multiclass.")
     if not path.is_file():
         raise CrossDError(f"labels must be a CSV file, got {path}, which is not there. Pass --labels FILE.csv.")
-    table = read_table(path, "labels")
+    table = _renamed(read_table(path, "labels"), columns or {})
     images, of_classes = _check_columns(path, list(table.columns), task, classes)
     if not table.rows:
         raise CrossDError(f"labels must have a row for each case, got none in {path} after the header. Add the cases.")
@@ -183,6 +187,25 @@ def read_label_table(path: str | Path, task: str, classes: Sequence[str] | None 
     wrong = [(i, f"{width} values") for i, width in enumerate(table.widths) if width != count]
     table.refuse(f"A row must have a value for each of the {count} columns", wrong, "Quote values that hold commas.")
     return LabelTable(**vars(table), image_columns=images, class_columns=of_classes)
+
+
+def _renamed(table: Table, columns: Columns) -> Table:
+    """The table with our names for its columns; one that had our name before is left out."""
+    new: dict[str, str] = {}
+    for name, given in columns.items():
+        theirs = [given] if isinstance(given, str) else list(given or ())
+        if absent := table.lacking(theirs):
+            raise CrossDError(
+                f"A column must be in the table, got --{name} {absent[0]!r}, and in {table.path} "
+                f"{', '.join(map(repr, table.columns))}. Correct it."
+            )
+        new |= {one: name if len(theirs) == 1 else f"{name}_{i}" for i, one in enumerate(theirs, 1)}
+    taken = {*new.values(), *(("image",) if "image_1" in new.values() else ())}
+    kept = {name: new.get(name, name) for name in table.columns if name in new or name not in taken}
+    rows = tuple({mine: row[name] for name, mine in kept.items()} for row in table.rows)
+    names = tuple(new.get(name, name) for name in table.columns if name in kept)
+    gone = len(table.columns) - len(names)
+    return replace(table, columns=names, rows=rows, widths=tuple(width - gone for width in table.widths))
 
 
 def _check_columns(
@@ -221,5 +244,6 @@ def _refuse_nearly(path: Path, others: Sequence[str], absent: Sequence[str]) -> 
         if near or (plain in ("patientid", "subject", "subjectid") and "patient" in absent):
             raise CrossDError(
                 f"A column that looks like one that is read must be it, got {name!r} in {path}, and no "
-                f"{near[0] if near else 'patient'!r}. Rename it to that, or to something else."
+                f"{near[0] if near else 'patient'!r}. Rename it to that, or to something else; label and patient are "
+                "named by --label and --patient too."
             )

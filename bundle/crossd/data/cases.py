@@ -67,7 +67,7 @@ def find_cases(
     path = Path(header_of(str(path)))
     if not path.exists():
         raise CrossDError(f"The path of the images must exist: '{path}' does not. Check it; quote it if it has blanks.")
-    if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
+    if path.is_file() and path.suffix.lower() in (".csv", ".tsv", ".xlsx"):
         return read_case_table(path)
     one_of("tilt", tilt, TILT)
     if not path.is_file():  # a pipe is not opened

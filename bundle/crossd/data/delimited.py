@@ -1,4 +1,4 @@
-"""Tables in text files, separated by comma, semicolon or tab: read as they were written, each row with its line."""
+"""Tables, text separated by comma, semicolon or tab or Excel's: read as they were written, each row with its line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, time
 from pathlib import Path
 
 from crossd.errors import CrossDError
@@ -42,8 +43,11 @@ def read_table(
 ) -> Table:
     """Read a table, separated by what its first line has most of; the byte order mark of spreadsheets is passed over.
 
+    Of an Excel file (`.xlsx`) the first sheet is read, by openpyxl: the values that formulas had when it was saved,
+    dates as 2024-05-31, whole numbers without a point.
+
     Args:
-        path: of the file, in UTF-8.
+        path: of the file, text in UTF-8 or `.xlsx`.
         what: it is, for the message.
         lower: names of columns in lower case, so that `Split` is `split`.
         needed: columns that it must have.
@@ -93,6 +97,11 @@ def _read(
 
 def _lines(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:
     """The header, then the lines with any text, each with its number."""
+    if path.suffix.lower() == ".xlsx":
+        for number, row in enumerate(_sheet(path, what), 1):
+            if number == 1 or any(row):
+                yield number, row
+        return
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
@@ -107,6 +116,36 @@ def _lines(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:
         raise CrossDError(
             f"{what} must be a readable CSV in UTF-8: '{path}' is not ({error}). Save it as CSV (UTF-8)."
         ) from error
+
+
+def _sheet(path: Path, what: str) -> Iterator[list[str]]:
+    """The rows of the first sheet as text, without the empty cells that a spreadsheet keeps at its right."""
+    try:
+        from openpyxl import load_workbook
+    except ImportError as error:
+        raise CrossDError(
+            f"{what} in Excel's format is read by openpyxl, which is not installed, got {path}. Run `pip install "
+            "crossd[xls]`, or save it as CSV (UTF-8)."
+        ) from error
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+        rows = [[unguarded(_text(cell)) for cell in row] for row in book.worksheets[0].iter_rows(values_only=True)]
+        book.close()
+    except Exception as error:  # of zip, XML and openpyxl
+        raise CrossDError(
+            f"{what} ending in .xlsx must be an Excel workbook: '{path}' is not ({error}). Save it again, or as CSV."
+        ) from error
+    width = max((i + 1 for i, name in enumerate(rows[0]) if name), default=0) if rows else 0
+    for row in rows or [[]]:
+        yield row if any(row[width:]) else [*row[:width], *[""] * (width - len(row))]
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, datetime) and cell.time() == time():
+        return str(cell.date())
+    return "" if cell is None else str(cell).strip()
 
 
 def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:

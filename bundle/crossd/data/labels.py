@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crossd.data.case_table import NO_CLASS, LabelTable, case_names, missing_files, read_label_table, resolve_cell
+from crossd.data.case_table import (
+    NO_CLASS,
+    Columns,
+    LabelTable,
+    case_names,
+    missing_files,
+    read_label_table,
+    resolve_cell,
+)
 from crossd.data.class_counts import check_counts, class_counts, tell_counts
 from crossd.data.names import check_spelling, is_missing, several_spellings
 from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split, with_validation
@@ -26,13 +34,14 @@ def read_labels(
     seed: int = 0,
     recorded_splits: str | Path | None = None,
     allow_untested: bool = False,
+    columns: Columns | None = None,
 ) -> dict[str, Any]:
     """Read, check and split the cases of a labels.csv, and tell how many of each class are in each split.
 
     Args:
         images: folder that relative image paths start from; the folder of `labels` where it is None.
-        labels: the CSV file (columns: see `read_label_table`). None gives no cases, so that a config can be looked at
-            without data.
+        labels: the table, CSV or .xlsx (columns: see `read_label_table`). None gives no cases, so that a config can be
+            looked at without data.
         task: `"multiclass"` (one class per case) or `"multilabel"` (any number; `label` separated by `;`, `none` for a
             case without any, or one 0/1 column per class).
         classes: the classes in their order; other labels are then refused. Found in the file where it is None (numbers
@@ -44,6 +53,7 @@ def read_labels(
         recorded_splits: `datalist.csv` of the run whose model is evaluated. Given, nothing is split anew: where the
             file has no column `split` its cases take the recorded one, and cases that are not recorded are test cases.
         allow_untested: a class may be without test cases where other classes have some.
+        columns: what the table calls `image`, `label` and `patient`; see `read_label_table`.
 
     Returns:
         `{"task", "class_names", "channels", "train", "val", "test"}`: the number of image columns, and the cases, each
@@ -58,7 +68,7 @@ def read_labels(
     """
     if labels is None:
         return {"task": task, "class_names": None, "channels": None, **{split: [] for split in SPLITS}}
-    table = read_label_table(labels, task, classes)
+    table = read_label_table(labels, task, classes, columns)
     names, targets = _targets(table, task, classes)
     folder = Path(images) if images is not None else table.path.parent
     cases = listed_cases(table, folder.absolute())

@@ -75,6 +75,7 @@ class _CrossValidation:
             classes=options.classes,
             split_fractions=None,
             allow_untested=True,
+            columns=options("image", "label", "patient"),
         )
         self.names = self.cases["class_names"]
 
@@ -96,6 +97,7 @@ class _CrossValidation:
     def _fold(self, folder: Path, labels: Path) -> None:
         own = {"labels": str(labels), "output_dir": str(folder), "classes": list(self.names), "task": self.options.task}
         config = {**copy.deepcopy(self.config), **{name: literal(value) for name, value in own.items()}}
+        config |= dict.fromkeys(("image", "label", "patient"))  # it has our columns
         training = _Prepared({**config, "allow_untested": True})
         training.run(slice(0, -1))  # what refuses other settings than those that a fold was started with
         if (folder / DONE).is_file():

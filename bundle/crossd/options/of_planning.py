@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crossd.options.of_training import LABELS
+from crossd.options.of_training import COLUMNS, LABELS
 from crossd.options.option import Option
 from crossd.options.shared import DEVICE, SERIES, START, TASK, TILT, VOLUME
 
 PLAN = (
     Option("images", "path", None, "a folder of volumes, or the one that the paths in labels start from"),
     replace(LABELS, help="table of cases as for training; null: every volume below images, without classes"),
+    *COLUMNS,
     Option("output_dir", "path", "$@bundle_root + '/output_plan'", "receives plan.yaml, report.html and cases.csv"),
     replace(
         START,

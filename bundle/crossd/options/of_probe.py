@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crossd.options.of_training import LABELS
+from crossd.options.of_training import COLUMNS, LABELS
 from crossd.options.option import Option
 from crossd.options.shared import (
     BOOTSTRAP_SAMPLES,
@@ -59,13 +59,14 @@ FROZEN = (
 PROBE = (
     Option("images", "path", None, "folder that the paths in labels start from; null: the folder of labels"),
     LABELS,
+    *COLUMNS,
     Option("output_dir", "path", "$@bundle_root + '/output_probe'", "receives model.pt, report.html and tables"),
     replace(TASK, default="multiclass"),
     Option("classes", "texts", None, "class names in order; null: found in labels"),
     Option("negative_class", ("index", "text"), None, "class that means nothing found; null: there is none"),
     Option("allow_untested", "switch", False, "whether a class may be without test cases; false: an error"),
     SKIP_UNREADABLE,
-    Option("columns", "texts", None, "columns of labels that are a baseline of their own, as ['age','sex']"),
+    Option("covariates", "texts", None, "columns of labels that are a baseline of their own, as age,sex"),
     Option("unlabelled", "path", None, "volumes without labels: folder or CSV, for principal components; null: none"),
     Option("components", "integer", 256, "principal components of the unlabelled volumes, at most"),
     Option("folds", "integer", 5, "folds of the cross-validations that choose and that measure"),

@@ -49,7 +49,7 @@ _SEGMENTATION = (
 # What a classifier has and masks have not.
 _OF_CLASSIFIERS = (
     *("task", "negative_class", "trainable", "class_weights", "label_smoothing", "aggregate", "top_k"),
-    *("allow_untested", "head_epochs", "fill", "folds", "repeats"),
+    *("allow_untested", "head_epochs", "fill", "folds", "repeats", "image", "label", "patient"),
 )
 _REPLACED = {option.name: option for option in TRAIN if option.name not in _OF_CLASSIFIERS}
 TRAIN_SEGMENTATION = tuple({**_REPLACED, **{option.name: option for option in _SEGMENTATION}}.values())

@@ -7,7 +7,12 @@ from dataclasses import replace
 from crossd.options import shared
 from crossd.options.option import Option, compared
 
-LABELS = Option("labels", "path", None, "table of cases: image (or image_1, …), label, case, patient, split")
+LABELS = Option("labels", "path", None, "table of cases, CSV or .xlsx: image (image_1, …), label, case, patient, split")
+COLUMNS = (
+    Option("image", "texts", None, "what labels call the column image; several: one per channel"),
+    Option("label", "text", None, "what labels call the column label; null: label"),
+    Option("patient", "text", None, "what labels call the column patient; null: patient, where it is there"),
+)
 CHANGES = compared(
     Option(
         "flip_axes", "integers", [2], "axes mirrored at random (0 depth, 1 height, 2 width); [] if classes are sides"
@@ -23,6 +28,7 @@ FOLDS = (
 TRAIN = (
     Option("images", "path", None, "folder that the paths in labels start from; null: the folder of labels"),
     LABELS,
+    *COLUMNS,
     Option("output_dir", "path", "$@bundle_root + '/output'", "receives model.pt, datalist.csv and checkpoints"),
     replace(shared.START, default=shared.BUNDLE_MODEL, optional=True),
     shared.FILL,

@@ -150,6 +150,13 @@ def _list(item: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
     return parse
 
 
+def _texts(value: Any) -> list[str]:
+    """A list of names; `age,sex` is one too."""
+    if isinstance(value, str) and value[:1] not in ("[", "("):
+        return [part.strip() or _fail() for part in value.split(",")]
+    return _list(_text)(value)
+
+
 def _mapping(value: Any) -> dict[str, Any]:
     value = ast.literal_eval(value) if isinstance(value, str) else value
     return dict(value) if isinstance(value, dict) else _fail()
@@ -173,7 +180,7 @@ KINDS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "index": (lambda value: value if type(value) is int else _fail(), "a number counted from 0"),
     "integers": (_list(_integer), "a list of whole numbers, as in [64,64,64]"),
     "numbers": (_list(_number), "a list of numbers, as in [0.5,1]"),
-    "texts": (_list(_text), "a list of names, as in ['a','b']"),
+    "texts": (_texts, "names, as in a,b or ['a','b']"),
     "paths": (_list(_path), "a list of paths, as in ['a','b']"),
     "lists": (_list(_list(_integer)), "a list of sizes, as in [[16,16,16]]"),
     "mapping": (_mapping, "names and values, as in {'a':1}"),

@@ -74,7 +74,12 @@ def run_plan(options: Options, bundle_root: str) -> list[Setting]:
 def _cases(options: Options, reading: Mapping[str, Any]) -> dict[str, Any]:
     if options.labels:
         return read_labels(
-            options.images, options.labels, task=options.task, classes=options.classes, allow_untested=True
+            options.images,
+            options.labels,
+            task=options.task,
+            classes=options.classes,
+            allow_untested=True,
+            columns=options("image", "label", "patient"),
         )
     cases = find_cases(options.images, reading["series"], reading["tilt"])
     return {"all": [case for case in cases if not case.get("skipped")]}

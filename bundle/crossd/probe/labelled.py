@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from crossd.data import read_labels
-from crossd.data.case_table import read_label_table, resolve_cell
+from crossd.data.case_table import Columns, read_label_table, resolve_cell
 from crossd.errors import CrossDError, counted
 from crossd.probe.choosing import patients_of_classes
 
@@ -25,6 +25,7 @@ def labelled_cases(
     classes: Sequence[str] | None = None,
     allow_untested: bool = False,
     folds: int = 5,
+    columns: Columns | None = None,
 ) -> dict[str, Any]:
     """What `crossd.data.read_labels` says of a labels.csv, without a split of its own; "train" has those of "val" too.
 
@@ -37,15 +38,23 @@ def labelled_cases(
     if folds < 2:
         raise CrossDError(f"Cross-validation needs 2 folds or more, got {folds}. Pass --folds 5.")
     if task == "multiclass" and classes is None:
-        _refuse_numbers(labels)
-    found = read_labels(images, labels, task=task, classes=classes, split_fractions=None, allow_untested=allow_untested)
+        _refuse_numbers(labels, columns)
+    found = read_labels(
+        images,
+        labels,
+        task=task,
+        classes=classes,
+        split_fractions=None,
+        allow_untested=allow_untested,
+        columns=columns,
+    )
     found["train"] = [*found["train"], *found.pop("val")]
     _check_classes(found, labels, folds)
     return found
 
 
-def _refuse_numbers(labels: str) -> None:
-    table = read_label_table(labels, "multiclass")
+def _refuse_numbers(labels: str, columns: Columns | None) -> None:
+    table = read_label_table(labels, "multiclass", columns=columns)
     said = [row["label"] for row in table.rows if row["label"]]
     try:
         numbers = {float(label.replace(",", ".")) for label in said}
@@ -90,25 +99,31 @@ def one_hot(labels: Sequence[int | Sequence[int]], classes: int) -> np.ndarray:
 
 
 def column_features(
-    columns: Sequence[str], images: str | None, labels: str, task: str, classes: Sequence[str], cases: Sequence[Any]
+    covariates: Sequence[str],
+    images: str | None,
+    labels: str,
+    task: str,
+    classes: Sequence[str],
+    cases: Sequence[Any],
+    columns: Columns | None = None,
 ) -> np.ndarray:
     """Columns of a labels.csv as features `(cases, features)`: numbers as they are, texts as 0 and 1 for each value.
 
     Raises:
         CrossDError: for a column that is not there, and for cells without a value.
     """
-    table = read_label_table(labels, task, classes)
-    if absent := table.lacking(columns):
+    table = read_label_table(labels, task, classes, columns)
+    if absent := table.lacking(covariates):
         raise CrossDError(
             f"Columns of a baseline must be in the labels, got no {', '.join(map(repr, absent))} in {labels}, which "
-            f"has {', '.join(map(repr, table.columns))}. Correct --columns."
+            f"has {', '.join(map(repr, table.columns))}. Correct --covariates."
         )
-    empty = [(i, f"no {name}") for i, row in enumerate(table.rows) for name in columns if not row[name]]
+    empty = [(i, f"no {name}") for i, row in enumerate(table.rows) for name in covariates if not row[name]]
     table.refuse("Every case needs a value in the columns of the baseline", empty, "Fill it, or leave out the column.")
     folder = (Path(images) if images is not None else Path(labels).parent).absolute()
     rows = {tuple(resolve_cell(folder, row[name]) for name in table.image_columns): row for row in table.rows}
     of_case = [rows[tuple(case["image"])] for case in cases]
-    return np.concatenate([_numbers([row[name] for row in of_case]) for name in columns], 1)
+    return np.concatenate([_numbers([row[name] for row in of_case]) for name in covariates], 1)
 
 
 def _numbers(cells: Sequence[str]) -> np.ndarray:

@@ -29,7 +29,7 @@ WHAT = {
     "histogram": "grey values: their histogram",
     "shape": "size and shape of the foreground",
     "voxels": "6 × 6 × 6 mean voxels",
-    "columns": "columns of the table",
+    "covariates": "covariates: columns of the table",
 }
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">

@@ -59,7 +59,8 @@ def run_probe(options: Options, bundle_root: str) -> str:
     """
     folder = run_folder(options.output_dir)
     cases = labelled_cases(
-        options.images, options.labels, options.task, options.classes, options.allow_untested, options.folds
+        *(options.images, options.labels, options.task, options.classes, options.allow_untested, options.folds),
+        options("image", "label", "patient"),
     )
     every = [*cases["train"], *cases["test"]]
     reading = options(*READING)
@@ -137,11 +138,12 @@ class _Probe:
         self.groups = {"probe": each_and_all([*seen[0].views], pools, options.components), "trivial": trivial}
         self.groups |= {one.name: [one] for one in trivial[: len(KINDS)]}
         sets = {**rows_of([one.views for one in seen]), **rows_of([one.trivial for one in seen])}
-        if options.columns:
-            sets["columns"] = column_features(
-                options.columns, options.images, str(options.labels), options.task, names, cases
+        if options.covariates:
+            sets["covariates"] = column_features(
+                *(options.covariates, options.images, str(options.labels), options.task, names, cases),
+                options("image", "label", "patient"),
             )
-            self.groups["columns"] = [Candidate(("columns",))]
+            self.groups["covariates"] = [Candidate(("covariates",))]
         self.labelled = Labelled(
             sets, one_hot([case["label"] for case in cases], len(names)), [case["patient"] for case in cases]
         )
@@ -180,7 +182,7 @@ class _Probe:
 
     def _finding(self, contests: Mapping[str, Contest]) -> Finding:
         probe = contests["probe"]
-        beside = {name: one for name, one in contests.items() if name in ("trivial", "columns")}
+        beside = {name: one for name, one in contests.items() if name in ("trivial", "covariates")}
         best = max(beside, key=lambda name: figure(beside[name].report).value)
         trivial = beside[best]
         training = self.labelled.take(self.training)
