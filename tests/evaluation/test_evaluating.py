@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from crossd.errors import CrossDError
 from crossd.evaluation import EvaluationReport, Predictions, evaluate
-from crossd.evaluation.evaluating import summary
+from crossd.evaluation.evaluating import summary, write_by_patient
 from crossd.evaluation.metrics import class_aucs
 from crossd.evaluation.plots import roc_points
 from ignite.engine import Engine
@@ -35,6 +36,23 @@ def test_report(task):
         assert entry["low"] <= entry["value"] <= entry["high"] or name == "calibration_error", name
         assert entry["high"] > entry["low"], name
     assert report["metrics"]["auc"]["low"] > 0.5
+
+
+def test_scans_of_a_patient_are_averaged_where_they_have_one_label(tmp_path):
+    said = made_up()
+    write_by_patient(tmp_path / "none", said, 100)  # neighbours are of one patient, and of other classes
+    write_by_patient(tmp_path / "none", replace(said, patients=said.cases), 100)
+    assert not (tmp_path / "none").exists()
+    order = [*range(0, 30, 3), *range(1, 30, 3), *range(2, 30, 3)]  # by class: now they are of one
+    alike = replace(said, probabilities=said.probabilities[order], targets=said.targets[order])
+    write_by_patient(tmp_path / "all", alike, 100)
+    rows = csv_rows(tmp_path / "all" / "predictions.csv")
+    assert [row["case"] for row in rows] == [f"p{i}" for i in range(15)]
+    means = alike.probabilities.reshape(15, 2, 3).mean(1)
+    assert [float(row["probability_a"]) for row in rows] == pytest.approx(means[:, 0].tolist(), abs=1e-6)
+    report = json.loads((tmp_path / "all" / "metrics.json").read_text())
+    assert (report["cases"], report["cases_per_class"]) == (15, {"a": 5, "b": 5, "c": 5})
+    assert report["metrics"]["accuracy"]["value"] == (means.argmax(1) == torch.arange(15) // 5).float().mean()
 
 
 def test_a_class_without_cases_is_not_defined():

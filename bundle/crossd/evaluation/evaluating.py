@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from crossd.data.class_counts import FEW
 from crossd.data.delimited import write_table
 from crossd.errors import CrossDError, counted
+from crossd.evaluation.by_patient import by_patient
 from crossd.evaluation.metrics import Predictions, bootstrap_intervals, classification_metrics, majority_rate, predicted
 from crossd.evaluation.plots import plot_calibration, plot_confusion, plot_roc
 from crossd.files import write_whole
@@ -80,28 +81,12 @@ def _of_one_patient(predictions: Predictions) -> set[str]:
     return found
 
 
-def write_report(
-    folder: Path, report: dict[str, Any], predictions: Predictions, beside: Mapping[str, Sequence[Any]] | None = None
-) -> None:
-    """Write the tables and plots of what `evaluate` returned and was given; the folder is made if need be.
-
-    Args:
-        beside: further columns of `predictions.csv`, by name.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    write_tables(folder, report, predictions, beside or {})
-    plot_roc(folder / "roc.png", predictions)
-    plot_confusion(folder / "confusion.png", predictions)
-    plot_calibration(folder / "calibration.png", predictions)
-
-
-def write_tables(
-    folder: Path, report: dict[str, Any], predictions: Predictions, beside: Mapping[str, Sequence[Any]]
-) -> None:
-    """Write `metrics.json`, `metrics.csv` and `predictions.csv`; see `write_report`."""
+def write_tables(folder: Path, report: dict[str, Any], predictions: Predictions) -> None:
+    """Write `metrics.json`, `metrics.csv` and `predictions.csv` of what `evaluate` returned and was given."""
     write_whole(folder / "metrics.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    rates = [(name, {"value": report[name]}) for name in ("majority_rate", "chance_balanced_accuracy")]
-    figures = [*report["metrics"].items(), *rates]
+    beside = [("majority_rate", {"value": report["majority_rate"]})]
+    beside += [("chance_balanced_accuracy", {"value": report["chance_balanced_accuracy"]})]
+    figures = [*report["metrics"].items(), *beside]
     rows = [[name, *(entry.get(of) for of in ("value", "low", "high"))] for name, entry in figures]
     write_table(folder / "metrics.csv", ["metric", "value", "low", "high"], rows)
     p = predictions
@@ -109,9 +94,7 @@ def write_tables(
     said = zip(p.cases, p.sources, p.patients, p.answers(p.targets), decided, strict=True)
     chances = [[f"{probability:.6f}" for probability in case] for case in p.probabilities.tolist()]
     header = ["case", "source", "patient", "label", "predicted", *(f"probability_{name}" for name in p.class_names)]
-    further = zip(*beside.values(), strict=True) if beside else [()] * len(p.cases)
-    rows = [[*row, *of, *more] for row, of, more in zip(said, chances, further, strict=True)]
-    write_table(folder / "predictions.csv", [*header, *beside], rows)
+    write_table(folder / "predictions.csv", header, [[*row, *of] for row, of in zip(said, chances, strict=True)])
 
 
 def summary(report: dict[str, Any]) -> str:
@@ -192,5 +175,20 @@ class EvaluationReport:
             cases, patients, sources, torch.stack(probabilities), torch.stack(targets), self.class_names, self.task
         )
         report = {**self.about, **evaluate(predictions, self.samples, self.seed)}
-        write_report(self.output_dir, report, predictions)
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        write_tables(self.output_dir, report, predictions)
+        plot_roc(self.output_dir / "roc.png", predictions)
+        plot_confusion(self.output_dir / "confusion.png", predictions)
+        plot_calibration(self.output_dir / "calibration.png", predictions)
         logger.info("%s\nwritten to %s", summary(report), self.output_dir)
+        write_by_patient(self.output_dir / "by_patient", predictions, self.samples, self.seed)
+
+
+def write_by_patient(folder: Path, predictions: Predictions, samples: int = 1000, seed: int = 0) -> None:
+    """Where patients have several scans of one label, write the tables of `by_patient`'s rows into a folder."""
+    joined = by_patient(predictions)
+    if joined is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        report = evaluate(joined, samples, seed)
+        write_tables(folder, report, joined)
+        logger.info("by patient, the mean of the probabilities of all scans:\n%s", summary(report))

@@ -12,6 +12,7 @@ from torch import Tensor
 from crossd.checkpoints import read_checkpoint, save_checkpoint
 from crossd.errors import CrossDError
 
+OF_ONE = ("calibration", "operating_point")  # entries of a card that are of one member's validation cases
 logger = logging.getLogger(__name__)
 
 
@@ -46,5 +47,6 @@ def join_models(paths: Sequence[Path], path: Path, metrics: Mapping[str, Any]) -
     own = {name: value for name, value in first["network"].items() if name not in sizes}
     network = {"name": "Ensemble", **sizes, "member": own, "count": len(paths)}
     network["exclusive"] = first["task"] != "multilabel"
-    save_checkpoint(path, state, {**first, "network": network, "metrics": dict(metrics)})
+    of_all = {name: value for name, value in first.items() if name not in OF_ONE}
+    save_checkpoint(path, state, {**of_all, "network": network, "metrics": dict(metrics)})
     logger.info("the model of all %d is %s (%.1f MB)", len(paths), path, path.stat().st_size / 1e6)

@@ -12,9 +12,9 @@ from typing import Any
 
 from crossd.callers import caller_of
 from crossd.data import read_labels
-from crossd.data.delimited import write_table
+from crossd.data.delimited import read_table, write_table
 from crossd.errors import CrossDError, counted
-from crossd.evaluation.evaluating import summary, write_report
+from crossd.evaluation.evaluating import summary, write_by_patient, write_tables
 from crossd.folds.joining import join_models
 from crossd.folds.parting import parted, write_parts
 from crossd.folds.pooling import judged, pooled, read_predictions
@@ -115,7 +115,12 @@ class _CrossValidation:
         predictions, folds = pooled(parts)
         report = judged(predictions, folds, o.repeats)
         out = self.folder / "out_of_fold"
-        write_report(out, report, predictions, {"fold": folds})
+        out.mkdir(exist_ok=True)
+        write_tables(out, report, predictions)
+        said = read_table(out / "predictions.csv")
+        numbered = ([*row.values(), fold] for row, fold in zip(said.rows, folds, strict=True))
+        write_table(out / "predictions.csv", [*said.columns, "fold"], numbered)
+        write_by_patient(out / "by_patient", predictions)
         rows = [_row(folder) for folder in folders]
         write_table(out / "folds.csv", ["fold", "cases", "patients", *_COLUMNS], rows)
         metrics = {name: report["metrics"][name] for name in ("auc", "auc_within_folds", "balanced_accuracy")}

@@ -11,7 +11,8 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from crossd.data.delimited import write_table
-from crossd.evaluation.evaluating import write_report
+from crossd.evaluation.evaluating import write_tables
+from crossd.evaluation.plots import plot_calibration, plot_confusion, plot_roc
 from crossd.files import write_whole
 from crossd.probe.choosing import Choice
 from crossd.probe.verdict import Finding, figure
@@ -21,7 +22,7 @@ from crossd.version import __version__
 if TYPE_CHECKING:
     from crossd.probe.running import Contest
 
-PLOTS = ("roc", "confusion", "calibration")
+PLOTS = {"roc": plot_roc, "confusion": plot_confusion, "calibration": plot_calibration}
 FIGURES = ("auc", "balanced_accuracy", "accuracy")
 WHAT = {
     "probe": "frozen network",
@@ -78,7 +79,7 @@ def write_page(
     """Write `report.html`, and beside it the probe's tables and plots, `results.csv` and `choice.csv`.
 
     Args:
-        folder: made if need be.
+        folder: is there.
         said: the verdict.
         contests: the probe's first.
         choice: of the model that is written.
@@ -87,7 +88,9 @@ def write_page(
     """
     probe = contests["probe"]
     predictions, report = probe.predictions, probe.report
-    write_report(folder, {"verdict": said, **about, **report}, predictions)
+    write_tables(folder, {"verdict": said, **about, **report}, predictions)
+    for name, plot in PLOTS.items():
+        plot(folder / f"{name}.png", predictions)
     results = [_row(name, contest) for name, contest in contests.items()]
     results.append(["majority", "always the commonest class", 0.5, None, None, *_chance(report)])
     header = ["features", "what", *(f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high"))]
