@@ -134,6 +134,9 @@ def test_a_run_in_folds_resumes_and_its_ensemble_predicts(volumes, tmp_path, mon
     said_by_it = csv_rows(tmp_path / "said" / "predictions.csv")
     assert all(0 <= float(row["disagreement"]) < 0.5 and row["scope"] for row in said_by_it)
 
+    run("train", "evaluate", output_dir=tmp_path / "out", split="train", bootstrap_samples=100)
+    assert (tmp_path / "out" / "evaluation" / "metrics.json").is_file()
+
     refused(lambda: run("train", **{**given, "epochs": 3}), "epochs was 2 and is 3")
     refused(
         lambda: run("train", **{**given, "weights": tmp_path / "out" / "model.pt", "output_dir": tmp_path / "new"}),

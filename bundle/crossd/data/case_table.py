@@ -71,7 +71,8 @@ def _checked_images(path: Path, columns: Sequence[str]) -> tuple[str, ...]:
     if not images:
         raise CrossDError(
             "A list of cases needs a column 'image', or columns 'image_1', 'image_2', … without gaps, one per channel: "
-            f"'{path}' has {', '.join(map(repr, columns)) or 'no header'}. Rename its columns."
+            f"'{path}' has {', '.join(map(repr, columns)) or 'no header'}. Rename its columns; "
+            "classifiers are trained with --image NAME too."
         )
     return images
 
@@ -226,7 +227,7 @@ def _check_columns(
     if "label" in header:
         return images, ()
     if task == "multiclass" or not others:
-        hint = "Add it; for one 0/1 column per class pass --task multilabel."
+        hint = "Add it, or say what it is called: --label NAME; for a 0/1 column per class pass --task multilabel."
         raise CrossDError(f"labels need a column 'label', got {header} in {path}. {hint}")
     missing = [str(name) for name in classes or () if str(name) not in others]
     if missing:
@@ -244,6 +245,6 @@ def _refuse_nearly(path: Path, others: Sequence[str], absent: Sequence[str]) -> 
         if near or (plain in ("patientid", "subject", "subjectid") and "patient" in absent):
             raise CrossDError(
                 f"A column that looks like one that is read must be it, got {name!r} in {path}, and no "
-                f"{near[0] if near else 'patient'!r}. Rename it to that, or to something else; label and patient are "
-                "named by --label and --patient too."
+                f"{near[0] if near else 'patient'!r}. Rename it to that, or to something else; or say what it is "
+                "called, as by --patient."
             )

@@ -16,7 +16,7 @@ OF_ONE = ("calibration", "operating_point")  # entries of a card that are of one
 logger = logging.getLogger(__name__)
 
 
-def join_models(paths: Sequence[Path], path: Path, metrics: Mapping[str, Any]) -> None:
+def join_models(paths: Sequence[Path], path: Path, entries: Mapping[str, Any]) -> None:
     """Write the model whose members are trained ones, as a checkpoint with its card, whole or not at all.
 
     Its scope is the first member's, whose features it gives.
@@ -24,7 +24,7 @@ def join_models(paths: Sequence[Path], path: Path, metrics: Mapping[str, Any]) -
     Args:
         paths: the `model.pt` of runs that differ in their cases alone.
         path: of the new one.
-        metrics: entry of its card.
+        entries: of its card, in place of the first member's.
 
     Raises:
         CrossDError: for models of other networks, classes or input than each other.
@@ -48,5 +48,5 @@ def join_models(paths: Sequence[Path], path: Path, metrics: Mapping[str, Any]) -
     network = {"name": "Ensemble", **sizes, "member": own, "count": len(paths)}
     network["exclusive"] = first["task"] != "multilabel"
     of_all = {name: value for name, value in first.items() if name not in OF_ONE}
-    save_checkpoint(path, state, {**of_all, "network": network, "metrics": dict(metrics)})
+    save_checkpoint(path, state, {**of_all, "network": network, **entries})
     logger.info("the model of all %d is %s (%.1f MB)", len(paths), path, path.stat().st_size / 1e6)

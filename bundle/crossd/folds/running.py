@@ -124,7 +124,8 @@ class _CrossValidation:
         rows = [_row(folder) for folder in folders]
         write_table(out / "folds.csv", ["fold", "cases", "patients", *_COLUMNS], rows)
         metrics = {name: report["metrics"][name] for name in ("auc", "auc_within_folds", "balanced_accuracy")}
-        join_models([folder / "model.pt" for folder in folders], self.folder / "model.pt", metrics)
+        of_all = {"data": Path(o.labels).name, "metrics": metrics}
+        join_models([folder / "model.pt" for folder in folders], self.folder / "model.pt", of_all)
         every = [*self.cases["train"], *self.cases["val"]]
         listed = [*({**case, "split": "train"} for case in every), *self.cases["test"]]
         write_datalist(self.folder / "datalist.csv", listed, self.names)
