@@ -266,6 +266,19 @@ def test_grey_levels_that_are_said_to_be_colours(tmp_path, files, edit):
     )
 
 
+@pytest.mark.parametrize(("mode", "upside_down"), [("0", False), ("1", True), ("2", True)])
+def test_reversed_rows_of_a_research_sequence_are_told(tmp_path, files, mode, upside_down):
+    """GE's epi_pepolar: no attribute of the standard says it, but two private ones do."""
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        block = dataset.private_block(0x0019, "GEMS_ACQU_01", create=True)
+        block.add_new(0x9C, "LO", "research/ABCD/epi_pepolar")
+        block.add_new(0xB3, "DS", mode)
+        dataset.save_as(file)
+    read_volume(tmp_path)
+    assert ("such a volume is upside down" in told(tmp_path)) == upside_down
+
+
 def test_one_uid_of_two_patients(files, edit):
     for file in files[:2]:
         edit(file, PatientID="another")

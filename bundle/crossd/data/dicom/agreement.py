@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from crossd.data.dicom.values import as_numbers, attribute
+from crossd.data.dicom.values import as_numbers, attribute, private
 from crossd.errors import CrossDError
 
 _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
@@ -71,5 +71,11 @@ def disagreements(dataset: Any, groups: Sequence[Any]) -> list[str]:
     if photometric not in _GREY:
         told.append(
             f"PhotometricInterpretation (0028,0004) is '{photometric}', with one value a pixel: read as grey levels."
+        )
+    sequence, mode = (private(dataset, 0x0019, "GEMS_ACQU_01", element) for element in (0x9C, 0xB3))
+    if "epi_pepolar" in str(sequence) and mode not in (None, "", 0):
+        told.append(
+            "GE's sequence epi_pepolar stores rows of reversed polarity in reversed order, and no attribute of the "
+            "standard says so: such a volume is upside down."
         )
     return told
