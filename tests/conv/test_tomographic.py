@@ -6,7 +6,7 @@ import pytest
 import torch
 from crossd import CrossDConv, CrossDError, convert, embed_kernel, load_pretrained
 from crossd.conv import inflate_kernel
-from crossd.conv.embed import projection_residual, tomographic_kernel
+from crossd.conv.inflation import projection_residual, tomographic_kernel
 from scipy.optimize import minimize
 from torch import nn
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from crossd.checkpoints.layouts import efficientnet_names, recognise, without_wrapper
+from crossd.checkpoints.parameter_names import efficientnet_names, recognise, without_wrapper
 from crossd.checkpoints.registry import PRETRAINED
 from crossd.networks import STAGES
 

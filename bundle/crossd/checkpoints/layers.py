@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from crossd.baselines import ACSConv
-from crossd.checkpoints.layouts import Source
+from crossd.checkpoints.parameter_names import Source
 from crossd.conv import CrossDConv, embed_kernel, inflate_kernel
-from crossd.conv.embed import projection_residual, tomographic_kernel
+from crossd.conv.inflation import projection_residual, tomographic_kernel
 
 CONVOLUTIONS = (CrossDConv, ACSConv, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from crossd.checkpoints.checkpoint_files import read_checkpoint, state_entries, unwrap
 from crossd.checkpoints.find_weights import entry_of
 from crossd.checkpoints.layers import CONVOLUTIONS, TRANSPOSED, Plan, own_entries, plan_layer
-from crossd.checkpoints.layouts import efficientnet_names, into_part, recognise, without_wrapper
+from crossd.checkpoints.parameter_names import efficientnet_names, into_part, recognise, without_wrapper
 from crossd.checkpoints.transfer_report import TransferReport, check_finite, check_kinds, shortened
 from crossd.conv import CrossDConv
-from crossd.conv.embed import FILLS
+from crossd.conv.inflation import FILLS
 from crossd.errors import CrossDError, one_of
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from crossd.conv.embed import embed_kernel
+from crossd.conv.inflation import embed_kernel
 from crossd.conv.layer import CrossDConv
 from crossd.errors import CrossDError
 from crossd.motion import motion_matrix, move_kernel, seen_from

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from crossd.data.dicom.headers import DICOM_SUFFIXES, DICOMDIR
-from crossd.data.dicom.objects import Rejected
+from crossd.data.dicom.non_scans import Rejected
 from crossd.data.volume import VOLUME_SUFFIXES
 from crossd.errors import CrossDError
 

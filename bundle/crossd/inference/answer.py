@@ -14,7 +14,7 @@ from typing import IO, Any
 from crossd.data.delimited import line
 from crossd.files import replaced
 from crossd.inference.case_dataset import Case
-from crossd.inference.evidence import WindowMap
+from crossd.inference.window_map import WindowMap
 from crossd.version import __version__
 
 KINDS = ("evidence", "saliency", "mask", "structured_report")

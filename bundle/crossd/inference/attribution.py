@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from crossd.errors import CrossDError, one_of
 from crossd.inference.backends import Accelerated
-from crossd.inference.evidence import WindowMap
 from crossd.inference.window_inferer import WindowInferer
+from crossd.inference.window_map import WindowMap
 from crossd.networks import MultiView
 from crossd.networks.images_of_volumes import smear
 

@@ -17,10 +17,10 @@ from crossd.inference.attribution import METHODS as WITHIN
 from crossd.inference.attribution import VoxelEvidence
 from crossd.inference.case_dataset import Case, reason
 from crossd.inference.case_scope import CaseScope
-from crossd.inference.evidence import WindowMap
 from crossd.inference.input_space import map_in_input_space, save_map
 from crossd.inference.saliency import METHODS, WindowGradCAM
 from crossd.inference.window_inferer import WindowInferer
+from crossd.inference.window_map import WindowMap
 from crossd.networks.ensemble import members_said
 
 EVIDENCE = {

@@ -16,7 +16,7 @@ from torch import Tensor
 from crossd.data.resampling import parallel_grids, resample_axis
 from crossd.data.volume import NIFTI_SUFFIXES
 from crossd.files import replaced
-from crossd.inference.evidence import WindowMap
+from crossd.inference.window_map import WindowMap
 
 SLAB = 2**24  # voxels resampled at a time: the sampling grid takes 12 bytes for each, whatever the volume's size
 

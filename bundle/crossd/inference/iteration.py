@@ -13,8 +13,8 @@ from monai.engines.utils import IterationEvents
 
 from crossd.errors import CrossDError
 from crossd.inference.case_dataset import Case, CaseGroup, reason
-from crossd.inference.evidence import WindowEvidence
 from crossd.inference.window_inferer import WindowInferer
+from crossd.inference.window_map import WindowEvidence
 
 Said = dict[str, Any]
 

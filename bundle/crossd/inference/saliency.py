@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from crossd.errors import one_of
 from crossd.inference.backends import Accelerated
-from crossd.inference.evidence import WindowMap, coverage
 from crossd.inference.window_inferer import WindowInferer
+from crossd.inference.window_map import WindowMap, coverage
 
 METHODS = ("gradcam",)
 

@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from crossd.cards.background import background
 from crossd.errors import CrossDError
+from crossd.inference.aggregation import Aggregation
 from crossd.inference.backends import Accelerated
-from crossd.inference.evidence import Aggregation, WindowEvidence
+from crossd.inference.window_map import WindowEvidence
 from crossd.processes import rank
 
 

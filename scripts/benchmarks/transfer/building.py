@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from crossd.checkpoints import load_pretrained, read_checkpoint
-from crossd.checkpoints.layouts import recognise, without_wrapper
+from crossd.checkpoints.parameter_names import recognise, without_wrapper
 from crossd.convert import convert
 from crossd.errors import CrossDError, one_of
 from crossd.networks import STAGES, CrossDResNet

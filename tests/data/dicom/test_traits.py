@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from crossd.data import find_series, write_dicom_series
-from crossd.data.dicom.objects import Label
+from crossd.data.dicom.non_scans import Label
 from crossd.data.dicom.pixels import read_pixels
 from crossd.data.dicom.slices import Slice
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from crossd.data.dicom.headers import read_slices
-from crossd.data.dicom.objects import Label, Rejected, count_kinds
+from crossd.data.dicom.non_scans import Label, Rejected, count_kinds
 from crossd.data.dicom.selection import SeriesFilter
 from crossd.data.dicom.series import Series, stack
 from crossd.data.dicom.slices import SAME_POSITION, Slice, count_duplicates, slice_distances

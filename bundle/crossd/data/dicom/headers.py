@@ -12,7 +12,7 @@ from crossd.data import decoder
 from crossd.data.dicom.agreement import check_bits, disagreements
 from crossd.data.dicom.distinctions import traits_of
 from crossd.data.dicom.mosaics import mosaic_of
-from crossd.data.dicom.objects import Label, Rejected, check_is_image, kind_of_object, needs_pixels, no_scan
+from crossd.data.dicom.non_scans import Label, Rejected, check_is_image, kind_of_object, needs_pixels, no_scan
 from crossd.data.dicom.slices import Slice
 from crossd.data.dicom.structure import (
     BoundedReader,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from crossd.data.dicom.objects import Label
+from crossd.data.dicom.non_scans import Label
 from crossd.errors import CrossDError
 
 _MOST_LISTED = 20

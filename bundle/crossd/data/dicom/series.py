@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossd.data.dicom.objects import Label
+from crossd.data.dicom.non_scans import Label
 from crossd.data.dicom.slices import SPACING_TOLERANCE, Slice, count_duplicates, slice_distances, uneven, usual_gap
 from crossd.data.dicom.straightening import check_neighbours, places_off_first
 from crossd.errors import CrossDError

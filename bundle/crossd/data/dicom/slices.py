@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossd.data.dicom.objects import Label
+from crossd.data.dicom.non_scans import Label
 
 # Two slices nearer than this fraction of a pixel are at one position: decimal strings round to far less.
 SAME_POSITION = 0.01
