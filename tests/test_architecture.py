@@ -21,14 +21,15 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"baselines"},
     {"cards.gaussian"},
     {"cards.scope"},
-    {"cards.scope_entry"},  # an entry of a card, so that the rules may read it
+    {"cards.scope_entry", "cards.operating_point"},  # entries of a card, so that the rules may read them
     {"cards.rules"},  # what a checkpoint's card must be; the rest of cards reads checkpoints
     {"convert", "checkpoints"},
     {"networks"},
     {"cards"},
     {"data"},
     {"inference"},
-    {"training", "evaluation"},
+    {"evaluation"},
+    {"training"},  # its end says how well it is calibrated
     {"ssl", "segmentation"},  # runs of their own, by the parts of training: how they are resumed, seeded and shared
     {"report", "export", "pictures"},
     {"plan"},

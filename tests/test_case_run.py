@@ -108,7 +108,7 @@ def test_one_row_per_case_good_or_bad(tmp_path: Path) -> None:
     case_run = run(tmp_path, CASES)
     table = {row["case"]: row for row in rows(tmp_path)}
     assert list(rows(tmp_path)[0]) == [
-        *("case", "source", "probability_healthy", "probability_aneurysm", "predicted_class"),
+        *("case", "source", "probability_healthy", "probability_aneurysm", "predicted_class", "threshold"),
         *("scope", "unlike", "status", "reason"),
     ]
     assert list(table) == list(CASES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import monai.bundle
 import pytest
@@ -65,6 +66,20 @@ def test_it_prints_the_command_that_it_runs(ran, capsys):
         assert read == {"images": "my data", "labels": "l.csv", "roi_size": [8, 16, 16], "epochs": 2, "resume": True}
 
 
+def test_runs_are_named_by_their_folders_and_two_are_compared(ran, monkeypatch, tmp_path, capsys):
+    compared = []
+    monkeypatch.setattr(
+        "crossd.evaluation.comparing.compare", lambda *given: compared.append(given) or "The runs\nare not told apart"
+    )
+    assert main(["evaluate", "a", "b", "--split", "all"]) == 0
+    assert [Path(call["output_dir"]).name.strip("'\"") for call in ran] == ["a", "b"]
+    assert {call["split"] for call in ran} == {"all"}
+    assert compared == [(Path("a/evaluation"), Path("b/evaluation"), Path("b/comparison"), 1000)]
+    assert "The runs\nare not told apart\nwritten to b/comparison" in capsys.readouterr().out
+    assert main(["evaluate", "a"]) == 0
+    assert len(compared) == 1
+
+
 @pytest.mark.parametrize("folder", ["2024", "1e3", "a,b", "$x", "@y", "%z", "a#b", "$import os", "True"])
 def test_a_folder_of_any_name_is_a_folder(ran, folder):
     for words in (["predict", folder], ["predict", "--images", folder]):
@@ -106,6 +121,8 @@ def test_recipes_presets_and_configs_of_ones_own(ran, tmp_path):
         ("train --epochs half", "`epochs` must be a whole number; got 'half'. Pass --epochs 50."),
         ("predict a --images b", "Images are given once; got 'a' and --images. Leave one out."),
         ("train --config mosmd", "'mosmd'"),
+        ("evaluate a b c", "One run is evaluated, or two of classification are compared; got 3 of classification."),
+        ("evaluate a --output_dir b", "A run is named once; got a and --output_dir b. Leave one out."),
     ],
 )
 def test_what_is_not_known_ends_with_the_nearest(command, said, ran, capsys):

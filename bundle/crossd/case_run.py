@@ -69,7 +69,8 @@ class CaseRun:
         self.structured_reports = structured_reports
         self.page = page
         model = {"weights": None if weights is None else str(weights)} | {
-            key: task.card.get(key) for key in ("crossd_version", "data", "task", "class_names", "negative_class")
+            key: task.card.get(key)
+            for key in ("crossd_version", "data", "task", "class_names", "negative_class", "operating_point")
         }
         self.tables = AnswerTables(self.folder, task.stem, task.columns, task.cells, model)
         self.counts: Counter[str] = Counter()

@@ -22,7 +22,7 @@ from crossd.data import preprocessing, read_labels
 from crossd.errors import CrossDError
 from crossd.files import write_whole
 from crossd.inference import inferer_from_card, network_from_card
-from crossd.training.scope import measured_scope
+from crossd.training.scope import measured_scope, seen_cases
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +38,9 @@ def update_scope(repository: Path, labels: str) -> None:
     network = network_from_card(card).eval()
     crossd.load_pretrained(network, weights, strict_head=True)
     cases = read_labels(None, labels, task=card["task"], classes=card["class_names"])
-    scope = measured_scope(card, network, cases, preprocessing(card["input"]), inferer_from_card(card), progress=True)
+    scope = measured_scope(
+        seen_cases(card, network, cases, preprocessing(card["input"]), inferer_from_card(card), progress=True)
+    )
     described = json.loads(metadata.read_text(encoding="utf-8"))
     described["card"]["scope"] = entry_of_scope(scope)
     check_card(described["card"], str(metadata))

@@ -47,10 +47,17 @@ def test_cases_of_a_plain_file(write, folder):
         "image": [str(folder / "a.nii.gz")],
         "label": 0,
         "patient": "a",
+        "columns": {},
         "split": cases[0]["split"],
     }
     assert [case["label"] for case in cases] == [0, 1] * 4
     assert min(len(found[split]) for split in ("train", "val", "test")) > 0
+
+
+def test_further_columns_come_along(write, folder):
+    lines = [f"{line},{'age' if row == 0 else row}" for row, line in enumerate(GOOD.splitlines())]
+    cases = sorted(all_cases(read_labels(folder, write("\n".join(lines)))), key=lambda case: case["case"])
+    assert [case["columns"] for case in cases] == [{"age": str(row)} for row in range(1, 9)]
 
 
 def test_paths_start_from_the_file_when_no_folder_is_given_and_may_be_absolute(write, folder, monkeypatch):

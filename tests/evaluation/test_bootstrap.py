@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from crossd.errors import CrossDError
-from crossd.evaluation.metrics import bootstrap_intervals
+from crossd.evaluation.bootstrap import bootstrap_intervals
 
 
 def test_coverage_of_a_mean():

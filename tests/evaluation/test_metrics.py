@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from crossd.cards.operating_point import OperatingPoint
+from crossd.errors import CrossDError
+from crossd.evaluation import Predictions, evaluate
 from crossd.evaluation.metrics import calibration, class_aucs, classification_metrics, majority_rate
 from crossd.evaluation.validation import NegativeLogLikelihood, PresentClassAUC
 
@@ -19,7 +23,7 @@ NAMES = ["a", "b", "c"]
 
 
 def test_multiclass_by_hand():
-    metrics = classification_metrics(PROBABILITIES, TARGETS, NAMES, "multiclass")
+    metrics = classification_metrics(Predictions.of(PROBABILITIES, TARGETS, NAMES, "multiclass"))
     assert metrics["auc_a"] == pytest.approx(4 / 6)  # 0.75 beats all three, 0.12 beats 0.05 only
     assert metrics["auc_b"] == pytest.approx(6 / 6)  # 0.35, 0.65 and 0.85 all beat 0.15 and 0.13
     assert math.isnan(metrics["auc_c"])  # no case of c
@@ -43,7 +47,7 @@ def test_multiclass_by_hand():
 def test_multilabel_by_hand():
     probabilities = torch.tensor([[0.9, 0.4], [0.6, 0.6], [0.2, 0.7], [0.1, 0.1]])
     targets = torch.tensor([[1, 1], [0, 1], [1, 0], [0, 0]])
-    metrics = classification_metrics(probabilities, targets, ["x", "y"], "multilabel")
+    metrics = classification_metrics(Predictions.of(probabilities, targets, ["x", "y"], "multilabel"))
     assert metrics["auc_x"] == pytest.approx(3 / 4)  # 0.9 beats both, 0.2 beats 0.1
     assert metrics["auc_y"] == pytest.approx(2 / 4)  # 0.4 and 0.6 beat 0.1 only
     assert metrics["accuracy"] == pytest.approx(4 / 8)
@@ -68,18 +72,17 @@ def test_auc_counts_ordered_pairs():
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
 def test_a_perfect_classifier(task):
     targets = torch.eye(3).repeat(4, 1)
-    metrics = classification_metrics(targets.clone(), targets, NAMES, task)
+    metrics = classification_metrics(Predictions.of(targets.clone(), targets, NAMES, task))
     for name, value in metrics.items():
-        assert value == (0 if name in ("brier", "calibration_error") else 1), name
+        assert value == pytest.approx(0 if name in ("brier", "calibration_error", "loss") else 1, abs=1e-6), name
 
 
 def test_calibrated_probabilities_have_no_error():
     rng = np.random.default_rng(0)
     probability = torch.as_tensor(rng.uniform(0, 1, 40000))
     targets = torch.as_tensor(rng.uniform(0, 1, 40000)) < probability
-    metrics = classification_metrics(
-        torch.stack([1 - probability, probability], 1), torch.stack([~targets, targets], 1), ["n", "p"], "multiclass"
-    )
+    said, true = torch.stack([1 - probability, probability], 1), torch.stack([~targets, targets], 1)
+    metrics = classification_metrics(Predictions.of(said, true, ["n", "p"], "multiclass"))
     assert metrics["calibration_error"] < 0.01
     assert metrics["brier"] == pytest.approx(1 / 3, abs=0.01)  # 2 * E[p (1 - p)]
 
@@ -123,3 +126,67 @@ def test_negative_log_likelihood():
     metric.reset()
     metric(torch.tensor([[1.0, 0.0]]), torch.tensor([[0, 1]]))
     assert math.isfinite(metric.aggregate())
+
+
+def test_two_classes_are_told_once_and_as_scikit_learn_has_them():
+    """At a threshold of its own, with ties: what is said, its counts and its curves."""
+    from sklearn import metrics as reference
+
+    rng = np.random.default_rng(3)
+    ill = rng.integers(0, 2, 60)
+    chance = np.clip(np.round(rng.normal(0.35 + 0.2 * ill, 0.2), 1), 0.05, 0.95)
+    said, true = (torch.from_numpy(np.stack([1 - one, one], 1)) for one in (chance, ill))
+    point = OperatingPoint("multiclass", ("well", "ill"), 0, {"ill": 0.35})
+    found = classification_metrics(
+        replace(Predictions.of(said, true, ["well", "ill"], "multiclass"), operating_point=point)
+    )
+    decided = (chance >= 0.35).astype(int)
+    assert not [name for name in found if name.endswith(("_well", "_ill"))]
+    expected = {
+        "auc": reference.roc_auc_score(ill, chance),
+        "average_precision": reference.average_precision_score(ill, chance),
+        "sensitivity": reference.recall_score(ill, decided),
+        "specificity": reference.recall_score(ill, decided, pos_label=0),
+        "ppv": reference.precision_score(ill, decided),
+        "npv": reference.precision_score(ill, decided, pos_label=0),
+        "f1": reference.f1_score(ill, decided),
+        "balanced_accuracy": reference.balanced_accuracy_score(ill, decided),
+        "accuracy": reference.accuracy_score(ill, decided),
+        "mcc": reference.matthews_corrcoef(ill, decided),
+        "brier": 2 * reference.brier_score_loss(ill, chance),
+        "loss": reference.log_loss(ill, chance),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+def test_several_classes_as_scikit_learn_has_them():
+    from sklearn import metrics as reference
+
+    rng = np.random.default_rng(4)
+    label = rng.integers(0, 3, 50)
+    said = rng.dirichlet([1, 1, 1], 50) + np.eye(3)[label] * 0.3
+    said /= said.sum(1, keepdims=True)
+    point = OperatingPoint("multiclass", tuple(NAMES), thresholds={"b": 0.2})
+    predictions = Predictions.of(torch.from_numpy(said), torch.eye(3)[torch.from_numpy(label)], NAMES, "multiclass")
+    found = classification_metrics(replace(predictions, operating_point=point))
+    assert found["auc"] == pytest.approx(reference.roc_auc_score(label, said, multi_class="ovr"))
+    assert found["average_precision"] == pytest.approx(reference.average_precision_score(np.eye(3)[label], said))
+    assert found["f1"] == pytest.approx(reference.f1_score(label, said.argmax(1), average="macro"))
+    assert found["mcc"] == pytest.approx(reference.matthews_corrcoef(label, said.argmax(1)))
+    assert found["ppv_c"] == pytest.approx(reference.precision_score(label == 2, said.argmax(1) == 2))
+    assert found["sensitivity_at_threshold_b"] == pytest.approx(reference.recall_score(label == 1, said[:, 1] >= 0.2))
+
+
+def test_predictive_values_elsewhere_are_those_of_a_sample_with_that_prevalence():
+    rng = np.random.default_rng(5)
+    ill = np.repeat([0, 1], [900, 100])  # one in ten, as is asked for
+    chance = np.clip(rng.normal(0.4 + 0.2 * ill, 0.2), 0, 1)
+    made = Predictions.of(*(torch.from_numpy(np.stack([1 - one, one], 1)) for one in (chance, ill)), "ab", "multiclass")
+    found = classification_metrics(made, prevalence=0.1)
+    assert (found["ppv_at_prevalence"], found["npv_at_prevalence"]) == pytest.approx((found["ppv"], found["npv"]))
+    rare = classification_metrics(made, prevalence=0.01)
+    assert rare["ppv_at_prevalence"] < found["ppv"]
+    with pytest.raises(CrossDError, match=r"prevalence is a share between 0 and 1 .* got 1\.5 .*--prevalence 0\.05"):
+        evaluate(made, 100, prevalence=1.5)
+    with pytest.raises(CrossDError, match=r"got 0\.1 for the classes a, b, c"):
+        evaluate(Predictions.of(PROBABILITIES, TARGETS, NAMES, "multiclass"), 100, prevalence=0.1)

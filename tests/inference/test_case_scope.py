@@ -15,7 +15,7 @@ from crossd.data import preprocessing
 from crossd.errors import CrossDError
 from crossd.inference import WindowInferer, inferer_from_card, network_from_card
 from crossd.inference.case_scope import CaseScope
-from crossd.training.scope import measured_scope
+from crossd.training.scope import measured_scope, seen_cases
 from monai.data import MetaTensor
 
 from .. import configs
@@ -51,7 +51,7 @@ def made(tmp_path_factory):
     torch.manual_seed(0)
     network = network_from_card(CARD).eval()
     cases = {"train": every[:30], "val": every[30:]}
-    scope = measured_scope(CARD, network, cases, preprocessing(CARD["input"]), inferer_from_card(CARD))
+    scope = measured_scope(seen_cases(CARD, network, cases, preprocessing(CARD["input"]), inferer_from_card(CARD)))
     save_checkpoint(folder / "model.pt", network, card={**CARD, "scope": entry_of_scope(scope)})
     save_checkpoint(folder / "old.pt", network, card=CARD)
     return folder

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from crossd.probe.verdict import Figure, Finding, signal, verdict
+from crossd.evaluation.figure import Figure
+from crossd.probe.verdict import Finding, signal, verdict
 
 GOOD, CHANCE = Figure(0.9, 0.84, 0.95), Figure(0.55, 0.45, 0.66)
 BASE = Finding(GOOD, "shape", Figure(0.8, 0.7, 0.88), Figure(0.1, 0.02, 0.18), 120, "ill", 60, "the test cases")

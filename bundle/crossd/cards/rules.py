@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from crossd.cards.operating_point import check_operating_point
 from crossd.cards.scope_entry import check_scope
 from crossd.errors import CrossDError
 
@@ -36,10 +37,11 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     the names of classes and channels; `input` with `channels`, `plane`, `spacing` (millimetres, three numbers or null),
     `roi_size` (voxels, three; of a classifier null too, the whole volume), `intensity` (`mode`, and `lower` < `upper`
     unless that is "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Where they are
-    there, `crossd_version`, `data`, `encoder` and `intended_use` are texts, `metrics` and `pseudo_3d` (here and in
-    `input`) dictionaries of numbers, `finding_codes` lists of three texts by class, and `scope` what
-    `crossd.cards.scope.Scope` writes; of a classifier's `network`, `depth`, `width` and the stem's size and stride are
-    positive whole numbers, and `motion`, `view` and `conv` are texts. Further entries are kept.
+    there, `crossd_version`, `data`, `encoder` and `intended_use` are texts, `metrics`, `calibration` and `pseudo_3d`
+    (here and in `input`) dictionaries of numbers, `finding_codes` lists of three texts by class, and `scope` and
+    `operating_point` what `crossd.cards.scope.Scope` and `crossd.cards.operating_point.OperatingPoint` write; of a
+    classifier's `network`, `depth`, `width` and the stem's size and stride are positive whole numbers, and `motion`,
+    `view` and `conv` are texts. Further entries are kept.
 
     Args:
         where: what it was found in, for messages.
@@ -150,6 +152,7 @@ def _check_further(card: Any, rule: _Rule) -> None:
         rule(name, card.get(name), isinstance(card.get(name, ""), str | None), "a text")
     for name, value in (
         ("metrics", card.get("metrics")),
+        ("calibration", card.get("calibration")),
         ("pseudo_3d", card.get("pseudo_3d")),
         ("input.pseudo_3d", card["input"].get("pseudo_3d")),
     ):
@@ -160,6 +163,8 @@ def _check_further(card: Any, rule: _Rule) -> None:
     rule("finding_codes", codes, kept, "[code value, coding scheme, meaning] by class")
     if card.get("scope") is not None:
         check_scope(card["scope"], rule)
+    if card.get("operating_point") is not None:
+        check_operating_point(card["operating_point"], card["class_names"], rule)
 
 
 def _is_number(value: Any) -> bool:

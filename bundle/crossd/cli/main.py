@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from crossd.cli import tools, watching
+from crossd.cli import judging, tools, watching
 from crossd.cli.demo import add_demo
 from crossd.cli.help import nearest, say
 from crossd.cli.runs import RUNS, add_run
@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     commands = program.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, run in RUNS.items():
         add_run(commands, name, run)
+    judging.add_runs(commands.choices["evaluate"])
     for add in (tools.add_prepare, tools.add_export, tools.add_pretrained, add_demo, watching.add_watch):
         add(commands)
     tools.add_completion(commands, program)

@@ -70,12 +70,12 @@ RUNS = {
         ("classification",),
     ),
     "evaluate": Run(
-        "judge a trained model on its test patients",
+        "judge a trained model on its test patients, or compare two",
         {
             "classification": ("train", "evaluate"),
             "segmentation": ("train", "train_segmentation", "evaluate_segmentation"),
         },
-        "crossd evaluate --output_dir output/run",
+        "crossd evaluate output/run",
         "output/train",
     ),
     "predict": Run(
@@ -119,7 +119,7 @@ def add_run(commands: Any, name: str, run: Run) -> None:
     """
     parser = add_command(commands, name, run.help, run.example, argument_default=argparse.SUPPRESS)
     options = {option.name: option for configs in run.recipes.values() for option in ordered_options(configs)}
-    if "images" in options:
+    if "images" in options and name != "evaluate":  # which is about runs
         parser.add_argument("folder", nargs="?", metavar="IMAGES", help="the same as --images")
     if len(run.recipes) > 1:
         parser.add_argument(
@@ -211,7 +211,7 @@ def _values(configs: Sequence[str], given: argparse.Namespace) -> dict[str, Any]
     return {name: _read(options[name], value) for name, value in typed.items()}
 
 
-_OWN = ("command", "run", "recipe", "config", "bundle", "folder", "plan")
+_OWN = ("command", "run", "recipe", "config", "bundle", "folder", "plan", "runs")
 
 
 def _read(option: Option, value: Any) -> Any:

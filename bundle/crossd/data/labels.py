@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from crossd.data.case_table import (
+    MASK_COLUMNS,
     NO_CLASS,
+    OWN_COLUMNS,
     Columns,
     LabelTable,
     case_names,
@@ -57,8 +59,9 @@ def read_labels(
 
     Returns:
         `{"task", "class_names", "channels", "train", "val", "test"}`: the number of image columns, and the cases, each
-        `{"case", "source", "image": [path per channel], "label", "patient", "split"}`. The label is a class index, or
-        for multilabel a list of 0 and 1. Without a column `patient` each case is a patient of its own.
+        `{"case", "source", "image": [path per channel], "label", "patient", "split", "columns"}`. The label is a class
+        index, or for multilabel a list of 0 and 1; `columns` has what else stands in the row, by name. Without a column
+        `patient` each case is a patient of its own.
 
     Raises:
         CrossDError: naming every wrong row: missing image files, doubled images or case names, labels that are empty
@@ -109,8 +112,16 @@ def listed_cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:
         (i, f"{key[0]}, also on line {first[key]}") for i, key in enumerate(keys) if first[key] != table.lines[i]
     ]
     table.refuse("Every image may be listed once", doubled, "Drop the other rows.")
+    own = {*table.image_columns, *table.class_columns, *OWN_COLUMNS, *MASK_COLUMNS}
+    further = [name for name in table.columns if name not in own]
     return [
-        {"case": name, "source": key[0], "image": list(key), "patient": row.get("patient") or name}
+        {
+            "case": name,
+            "source": key[0],
+            "image": list(key),
+            "patient": row.get("patient") or name,
+            "columns": {column: row[column] for column in further},
+        }
         for name, key, row in zip(case_names(table, paths, folder), keys, table.rows, strict=True)
     ]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from crossd.evaluation.metrics import Predictions
+from crossd.evaluation.predictions import Predictions
 
 
 def by_patient(predictions: Predictions) -> Predictions | None:
@@ -35,4 +35,5 @@ def by_patient(predictions: Predictions) -> Predictions | None:
         sources=[predictions.sources[one[0]] for one in rows.values()],
         probabilities=torch.stack([predictions.probabilities[one].mean(0) for one in rows.values()]),
         targets=torch.stack([targets[one[0]] for one in rows.values()]),
+        columns=[predictions.columns[one[0]] for one in rows.values()] if predictions.columns else (),
     )

@@ -1,131 +1,77 @@
-"""The evaluation of a classifier on a set of cases: what is computed, its tables, and the handler that writes them."""
+"""The evaluation of a classifier on a set of cases: what is computed, and the handler that writes it."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from crossd.data.class_counts import FEW
-from crossd.data.delimited import write_table
-from crossd.errors import CrossDError, counted
+from crossd.cards.operating_point import OperatingPoint
+from crossd.errors import CrossDError
 from crossd.evaluation.by_patient import by_patient
-from crossd.evaluation.metrics import Predictions, bootstrap_intervals, classification_metrics, majority_rate, predicted
-from crossd.evaluation.plots import plot_calibration, plot_confusion, plot_roc
-from crossd.files import write_whole
+from crossd.evaluation.intervals import with_intervals
+from crossd.evaluation.metrics import majority_rate
+from crossd.evaluation.plots import write_plots
+from crossd.evaluation.predictions import Predictions
+from crossd.evaluation.subgroups import check_column, subgroup_table
+from crossd.evaluation.tables import summary, write_tables
+
+logger = logging.getLogger(__name__)
 
 
-def evaluate(predictions: Predictions, samples: int = 1000, seed: int = 0) -> dict[str, Any]:
+def evaluate(
+    predictions: Predictions, samples: int = 1000, seed: int = 0, prevalence: float | None = None
+) -> dict[str, Any]:
     """Metrics with 95 % bootstrap intervals over patients, and what a classifier that learned nothing would reach.
 
     Args:
         predictions: of the cases to evaluate on.
         samples: bootstrap draws.
         seed: of the draws.
+        prevalence: of the positive class where the model is to be used, for PPV and NPV there.
 
     Returns:
-        JSON-able: `task`, `classes`, `cases`, `patients`, `cases_per_class`, `majority_rate` (accuracy of always giving
-        the commonest class), `chance_balanced_accuracy`, and `metrics`: for each of `classification_metrics` its
-        `value`, `low` and `high`, None where it is not defined.
+        JSON-able: `task`, `classes`, `positive_class` (of two that exclude each other), `operating_point` (in words),
+        `thresholds`, `cases`, `patients`, `cases_per_class`, `majority_rate` (accuracy of always giving the commonest
+        class), `chance_balanced_accuracy`, `prevalence`, and `metrics`, those of `with_intervals`.
 
     Raises:
-        CrossDError: when there are no cases.
+        CrossDError: when there are no cases, and for a prevalence that is none, or of no class.
     """
     p = predictions
     if not p.cases:
         raise CrossDError(
             "An evaluation needs cases, got none. Choose another --split, or give --labels that has cases in it."
         )
-    values = classification_metrics(p.probabilities, p.targets, p.class_names, p.task)
-    intervals = bootstrap_intervals(
-        lambda drawn: classification_metrics(p.probabilities[drawn], p.targets[drawn], p.class_names, p.task),
-        p.patients,
-        samples,
-        seed,
-    )
-    metrics = {}
-    single = _of_one_patient(p)
-    for name, value in values.items():
-        low, high = (None, None) if np.isnan(value) or name in single else intervals[name] or (None, None)
-        metrics[name] = {"value": None if np.isnan(value) else value, "low": low, "high": high}
+    positive = p.point.positive
+    if prevalence is not None and (positive is None or not 0 < prevalence < 1):
+        raise CrossDError(
+            f"prevalence is a share between 0 and 1 of the one class that is looked for, got {prevalence} for the "
+            f"classes {', '.join(p.class_names)}. Example, of a model of two classes: --prevalence 0.05."
+        )
     return {
         "task": p.task,
         "classes": list(p.class_names),
+        "positive_class": None if positive is None else p.class_names[positive],
+        "operating_point": p.point.words,
+        "thresholds": dict(p.point.thresholds or {}),
         "cases": len(p.cases),
         "patients": len(set(p.patients)),
         "cases_per_class": dict(zip(p.class_names, p.targets.sum(0).long().tolist(), strict=True)),
         "majority_rate": majority_rate(p.targets, p.task),
         "chance_balanced_accuracy": 0.5 if p.task == "multilabel" else 1 / len(p.class_names),
+        "prevalence": prevalence,
         "interval": f"95 % percentile bootstrap over patients, {samples} draws",
-        "metrics": metrics,
+        "metrics": with_intervals(p, samples, seed, prevalence),
     }
 
 
-def _of_one_patient(predictions: Predictions) -> set[str]:
-    """The metrics of classes that rest on one patient with the class, or without it: their intervals say nothing."""
-    found = set()
-    for name, target in zip(predictions.class_names, predictions.targets.T, strict=True):
-        with_it, without = (
-            len({patient for patient, one in zip(predictions.patients, target.tolist(), strict=True) if one == wanted})
-            for wanted in (1, 0)
-        )
-        found |= {f"sensitivity_{name}"} if with_it < 2 else set()
-        found |= {f"specificity_{name}"} if without < 2 else set()
-        found |= {f"auc_{name}"} if min(with_it, without) < 2 else set()
-    return found
-
-
-def write_tables(folder: Path, report: dict[str, Any], predictions: Predictions) -> None:
-    """Write `metrics.json`, `metrics.csv` and `predictions.csv` of what `evaluate` returned and was given."""
-    write_whole(folder / "metrics.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    beside = [("majority_rate", {"value": report["majority_rate"]})]
-    beside += [("chance_balanced_accuracy", {"value": report["chance_balanced_accuracy"]})]
-    figures = [*report["metrics"].items(), *beside]
-    rows = [[name, *(entry.get(of) for of in ("value", "low", "high"))] for name, entry in figures]
-    write_table(folder / "metrics.csv", ["metric", "value", "low", "high"], rows)
-    p = predictions
-    decided = p.answers(predicted(p.probabilities, p.task))
-    said = zip(p.cases, p.sources, p.patients, p.answers(p.targets), decided, strict=True)
-    chances = [[f"{probability:.6f}" for probability in case] for case in p.probabilities.tolist()]
-    header = ["case", "source", "patient", "label", "predicted", *(f"probability_{name}" for name in p.class_names)]
-    write_table(folder / "predictions.csv", header, [[*row, *of] for row, of in zip(said, chances, strict=True)])
-
-
-def summary(report: dict[str, Any]) -> str:
-    """The report as a table of text.
-
-    >>> metrics = {"auc": {"value": 0.9, "low": 0.8, "high": 0.95}}
-    >>> report = {"cases": 10, "patients": 8, "majority_rate": 0.6, "chance_balanced_accuracy": 0.5, "metrics": metrics}
-    >>> print(summary(report))
-    10 cases of 8 patients
-    auc                            0.900  (95 % 0.800 to 0.950)
-    majority-class rate            0.600
-    chance of balanced accuracy    0.500
-    """
-    lines = [f"{counted(report['cases'], 'case')} of {counted(report['patients'], 'patient')}"]
-    for name, entry in report["metrics"].items():
-        value = "not defined" if entry["value"] is None else f"{entry['value']:.3f}"
-        interval = "" if entry["low"] is None else f"  (95 % {entry['low']:.3f} to {entry['high']:.3f})"
-        lines.append(f"{name:<30} {value}{interval}")
-    lines.append(f"{'majority-class rate':<30} {report['majority_rate']:.3f}")
-    lines.append(f"{'chance of balanced accuracy':<30} {report['chance_balanced_accuracy']:.3f}")
-    few = [f"{name!r} ({count})" for name, count in report.get("cases_per_class", {}).items() if count < FEW]
-    if few:
-        lines.append(f"fewer than {FEW} cases of {', '.join(few)}: their figures say little")
-    return "\n".join(lines)
-
-
-logger = logging.getLogger(__name__)
-
-
 class EvaluationReport:
-    """Writes `metrics.json`, `metrics.csv`, `predictions.csv`, `roc.png`, `confusion.png` and `calibration.png`.
+    """Writes `metrics.json`, `metrics.csv`, `predictions.csv`, and a picture for each of `crossd.evaluation.plots`.
 
     The engine's output holds for each case `pred`, its probabilities `(classes,)`, and `label`, 0 or 1 `(classes,)`;
     the batch holds `case`, `patient` and `source`, where known.
@@ -136,6 +82,10 @@ class EvaluationReport:
         task: `"multiclass"` or `"multilabel"`.
         about: further entries of `metrics.json`, what was evaluated on what.
         samples, seed: of the bootstrap, see `evaluate`.
+        card: of the model, whose operating point decides; None: the most probable class.
+        prevalence: see `evaluate`.
+        cases: items by whose `columns` groups are made.
+        by: columns for which `subgroups.csv` is written, see `subgroup_table`.
     """
 
     def __init__(
@@ -146,6 +96,10 @@ class EvaluationReport:
         about: dict[str, Any] | None = None,
         samples: int = 1000,
         seed: int = 0,
+        card: Mapping[str, Any] | None = None,
+        prevalence: float | None = None,
+        cases: Sequence[Mapping[str, Any]] = (),
+        by: Sequence[str] | None = None,
     ) -> None:
         if output_dir is None:
             raise CrossDError("An evaluation needs a folder for its report, got none. Pass --output_dir DIR.")
@@ -155,6 +109,12 @@ class EvaluationReport:
         self.about = about or {}
         self.samples = samples
         self.seed = seed
+        self.point = OperatingPoint.of({**(card or {}), "class_names": self.class_names, "task": task})
+        self.prevalence = prevalence
+        self.cases = cases
+        self.by = by or []
+        for column in self.by:
+            check_column((item.get("columns", {}) for item in cases), column)
         self._rows: list[tuple[str, str, str, torch.Tensor, torch.Tensor]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -172,16 +132,26 @@ class EvaluationReport:
     def _write(self, engine: Engine) -> None:
         cases, patients, sources, probabilities, targets = zip(*self._rows, strict=True)
         predictions = Predictions(
-            cases, patients, sources, torch.stack(probabilities), torch.stack(targets), self.class_names, self.task
+            *(cases, patients, sources, torch.stack(probabilities), torch.stack(targets)),
+            *(self.class_names, self.task, self.point),
+            self._columns(cases),
         )
-        report = {**self.about, **evaluate(predictions, self.samples, self.seed)}
+        report = {**self.about, **evaluate(predictions, self.samples, self.seed, self.prevalence)}
+        tables = {column: subgroup_table(predictions, column, self.samples, self.seed) for column in self.by}
+        report |= {"subgroups": tables} if tables else {}
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        write_tables(self.output_dir, report, predictions)
-        plot_roc(self.output_dir / "roc.png", predictions)
-        plot_confusion(self.output_dir / "confusion.png", predictions)
-        plot_calibration(self.output_dir / "calibration.png", predictions)
+        self.write(report, predictions)
         logger.info("%s\nwritten to %s", summary(report), self.output_dir)
         write_by_patient(self.output_dir / "by_patient", predictions, self.samples, self.seed)
+
+    def _columns(self, names: Sequence[str]) -> list[Mapping[str, str]]:
+        known = {str(item.get("case")): item.get("columns", {}) for item in self.cases}
+        return [known.get(name, {}) for name in names]
+
+    def write(self, report: Mapping[str, Any], predictions: Predictions) -> None:
+        """Write what was found; the folder is there."""
+        write_tables(self.output_dir, report, predictions)
+        write_plots(self.output_dir, predictions)
 
 
 def write_by_patient(folder: Path, predictions: Predictions, samples: int = 1000, seed: int = 0) -> None:

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from monai.metrics import compute_confusion_matrix_metric, compute_roc_auc, get_confusion_matrix
 from monai.metrics.calibration import calibration_binning
 from torch import Tensor
 
-from crossd.errors import CrossDError
+from crossd.evaluation.predictions import Predictions
 
 BINS = 10  # of the calibration error and its plot: 0.1 wide, few enough for the test sets of medical studies
 NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a classifier said of some cases, and what is true.
-
-    Attributes:
-        cases, patients, sources: one of each per case.
-        probabilities, targets: `(cases, classes)`; targets are 0 or 1.
-        class_names: one per class.
-        task: `"multiclass"` or `"multilabel"`.
-    """
-
-    cases: Sequence[str]
-    patients: Sequence[str]
-    sources: Sequence[str]
-    probabilities: Tensor
-    targets: Tensor
-    class_names: Sequence[str]
-    task: str
-
-    def answers(self, values: Tensor) -> list[str]:
-        """Rows of 0 and 1 `(cases, classes)` as class names; several are joined by `;`, none is `none`."""
-        said = [[name for name, one in zip(self.class_names, row, strict=True) if one] for row in values.tolist()]
-        return [";".join(names) or "none" for names in said]
+COUNTED = {  # of MONAI, by our name
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "precision",
+    "npv": "negative predictive value",
+    "f1": "f1 score",
+}
 
 
 def class_aucs(probabilities: Tensor, targets: Tensor) -> list[float]:
@@ -67,15 +47,20 @@ def nan_mean(values: Sequence[float]) -> float:
     return sum(defined) / len(defined) if defined else NAN
 
 
-def predicted(probabilities: Tensor, task: str) -> Tensor:
-    """What is decided, 0 or 1 `(cases, classes)`: the most probable class, or (multilabel) each class of 0.5 and more.
+def average_precision(probability: Tensor, target: Tensor) -> float:
+    """Area under the precision-recall curve by steps, of `(cases,)`; nan without a positive case.
 
-    >>> predicted(torch.tensor([[0.5, 0.3, 0.2]]), "multiclass").tolist()
-    [[1, 0, 0]]
+    That of scikit-learn, in a twentieth of the time, for it is computed in every draw of the bootstrap.
+
+    >>> average_precision(torch.tensor([0.9, 0.8, 0.8, 0.1]), torch.tensor([1, 0, 1, 0]))
+    0.8333333333333333
     """
-    if task == "multilabel":
-        return (probabilities >= 0.5).long()
-    return torch.nn.functional.one_hot(probabilities.argmax(1), probabilities.shape[1])
+    if not target.sum():
+        return NAN
+    values, place = probability.unique(return_inverse=True)
+    counts = [torch.bincount(place, of, len(values)).flip(0).cumsum(0) for of in (target.double(), None)]
+    recall = counts[0] / counts[0][-1]
+    return float((recall.diff(prepend=recall.new_zeros(1)) * counts[0] / counts[1]).sum())
 
 
 def calibration(probabilities: Tensor, targets: Tensor, task: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,56 +82,100 @@ def calibration(probabilities: Tensor, targets: Tensor, task: str) -> tuple[Tens
     return mean[0], rate[0], count[0]
 
 
-def classification_metrics(
-    probabilities: Tensor, targets: Tensor, class_names: Sequence[str], task: str
-) -> dict[str, float]:
+def calibration_error(probabilities: Tensor, targets: Tensor, task: str) -> float:
+    """The expected calibration error, see `calibration`; multilabel: its mean over classes."""
+    mean, rate, count = calibration(probabilities, targets.long(), task)
+    return float((((mean - rate).abs() * count).nansum(1) / count.sum(1)).mean())
+
+
+def negative_log_likelihood(probabilities: Tensor, targets: Tensor, task: str) -> float:
+    """Mean over cases of `-log p` of the true class; multilabel: mean binary cross-entropy.
+
+    Probabilities are held at 1e-7 and more, so that one certain error does not make it infinite.
+    """
+    probabilities = probabilities.double().clamp(1e-7, 1 - 1e-7)
+    right = targets * probabilities.log()
+    if task == "multilabel":
+        return float(-(right + (1 - targets) * (1 - probabilities).log()).mean())
+    return float(-right.sum(1).mean())
+
+
+def classification_metrics(predictions: Predictions, prevalence: float | None = None) -> dict[str, float]:
     """All metrics of a set of cases; nan where one is not defined (a class that is missing, say).
 
-    - `auc`, `auc_<class>`: one against the rest; `auc` is their mean over the classes that are defined.
-    - `accuracy`: cases that are right; multilabel: (case, class) decisions that are right.
+    Names and definitions are those of Metrics Reloaded (Maier-Hein et al., Nature Methods 2024). What is decided
+    follows the operating point. Of two classes that exclude each other figures are those of the positive class, under
+    the plain name; of others there are those of each class against the rest, `<name>_<class>`, and of `auc`,
+    `average_precision` and `f1` their mean over the classes that are defined.
+
+    - `auc` (AUROC), `average_precision`; `sensitivity`, `specificity`, `ppv`, `npv`, `f1`; with a prevalence
+      `ppv_at_prevalence` and `npv_at_prevalence`, by Bayes' rule; of classes that exclude each other and are more than
+      two, `sensitivity_at_threshold_<class>` and `specificity_at_threshold_<class>` where there are thresholds.
     - `balanced_accuracy`: mean sensitivity over the classes present; multilabel: mean (sensitivity + specificity) / 2.
-    - `sensitivity_<class>`, `specificity_<class>`.
-    - `calibration_error`: expected calibration error, see `calibration`; multilabel: its mean over classes.
+    - `accuracy`: cases that are right; multilabel: (case, class) decisions that are right.
+    - `mcc`: Matthews correlation coefficient, of several classes by Gorodkin 2004; multilabel: mean over classes.
+    - `calibration_error`: expected calibration error, see `calibration_error`.
     - `brier`: mean over cases of the squared error summed over classes (Brier 1950: 0 best, 2 worst); multilabel: mean
       squared error (0 best, 1 worst).
+    - `loss`: `negative_log_likelihood`.
 
-    Args:
-        probabilities: `(cases, classes)`.
-        targets: `(cases, classes)`, 0 or 1.
-        class_names: one for each class.
-        task: `"multiclass"` or `"multilabel"`.
-
-    >>> values = classification_metrics(torch.tensor([[0.8, 0.2], [0.4, 0.6]]), torch.eye(2), ["a", "b"], "multiclass")
-    >>> {name: round(value, 3) for name, value in values.items() if "_" not in name}
-    {'auc': 1.0, 'accuracy': 1.0, 'brier': 0.2}
+    >>> said = torch.tensor([[0.8, 0.2], [0.4, 0.6]])
+    >>> values = classification_metrics(Predictions.of(said, torch.eye(2), ["a", "b"], "multiclass"))
+    >>> {name: round(values[name], 3) for name in ("auc", "sensitivity", "brier")}
+    {'auc': 1.0, 'sensitivity': 1.0, 'brier': 0.2}
     """
-    probabilities, targets = probabilities.double(), targets.long()
-    decided = predicted(probabilities, task)
-    aucs = class_aucs(probabilities, targets)
-    confusion = get_confusion_matrix(decided, targets).sum(0)  # (classes, [tp, fp, tn, fn])
-    sensitivity = compute_confusion_matrix_metric("sensitivity", confusion).tolist()
-    specificity = compute_confusion_matrix_metric("specificity", confusion).tolist()
-    squares = (probabilities - targets).square()
-    if task == "multilabel":
-        accuracy = (decided == targets).double().mean()
-        balanced = nan_mean([(a + b) / 2 for a, b in zip(sensitivity, specificity, strict=True)])
-        brier = squares.mean()
-    else:
-        accuracy = (decided == targets).all(1).double().mean()
-        balanced = nan_mean(sensitivity)
-        brier = squares.sum(1).mean()
-    mean, rate, count = calibration(probabilities, targets, task)
-    errors = ((mean - rate).abs() * count).nansum(1) / count.sum(1)
-    metrics = {
-        "auc": nan_mean(aucs),
-        "balanced_accuracy": balanced,
-        "accuracy": float(accuracy),
-        "calibration_error": float(errors.mean()),
-        "brier": float(brier),
+    p, task, several = predictions, predictions.task, predictions.task == "multilabel"
+    probabilities, targets, decided, shown = p.probabilities.double(), p.targets.long(), p.decided, [*p.shown.values()]
+    seen = probabilities[:, shown], targets[:, shown]
+    confusion = get_confusion_matrix(decided[:, shown], seen[1]).sum(0)  # (classes, [tp, fp, tn, fn])
+    by_class = {
+        "auc": class_aucs(*seen),
+        "average_precision": [average_precision(*pair) for pair in zip(*(part.T for part in seen), strict=True)],
+        **{name: compute_confusion_matrix_metric(of, confusion).tolist() for name, of in COUNTED.items()},
     }
-    for name, auc, a, b in zip(class_names, aucs, sensitivity, specificity, strict=True):
-        metrics |= {f"auc_{name}": auc, f"sensitivity_{name}": a, f"specificity_{name}": b}
-    return metrics
+    both = [*zip(by_class["sensitivity"], by_class["specificity"], strict=True)]
+    if prevalence is not None:
+        values = [_at_prevalence(a, b, prevalence) for a, b in both]
+        by_class |= {"ppv_at_prevalence": [a for a, _ in values], "npv_at_prevalence": [b for _, b in values]}
+    alone = p.point.positive is not None
+    halves = [(a + b) / 2 for a, b in both] if several else both[0] if alone else by_class["sensitivity"]
+    right, squares = decided == targets, (probabilities - targets).square()
+    found = {
+        "balanced_accuracy": nan_mean(halves),
+        "accuracy": float((right if several else right.all(1)).double().mean()),
+        "mcc": _matthews(decided.double(), targets.double(), several),
+        "calibration_error": calibration_error(probabilities, targets, task),
+        "brier": float(squares.mean() if several else squares.sum(1).mean()),
+        "loss": negative_log_likelihood(probabilities, targets, task),
+    }
+    if alone:
+        return {**{name: values[0] for name, values in by_class.items()}, **found}
+    found = {**{name: nan_mean(by_class[name]) for name in ("auc", "average_precision", "f1")}, **found}
+    for index, name in enumerate(p.shown):
+        found |= {f"{of}_{name}": values[index] for of, values in by_class.items()}
+        limit = None if several else (p.point.thresholds or {}).get(name)
+        if limit is not None:
+            yes, true = probabilities[:, index] >= limit, targets[:, index] == 1
+            found[f"sensitivity_at_threshold_{name}"] = float(yes[true].double().mean())
+            found[f"specificity_at_threshold_{name}"] = float((~yes[~true]).double().mean())
+    return found
+
+
+def _at_prevalence(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
+    """PPV and NPV by Bayes' rule."""
+    true, false = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    without, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
+    return true / (true + false) if true + false else NAN, without / (without + missed) if without + missed else NAN
+
+
+def _matthews(decided: Tensor, targets: Tensor, several: bool) -> float:
+    """The correlation of answers and truth `(cases, classes)`, all columns together or each by itself; 0 where one of
+    them is always the same, as scikit-learn has it."""
+    if several:
+        return nan_mean([_matthews(a[:, None], b[:, None], False) for a, b in zip(decided.T, targets.T, strict=True)])
+    a, b = decided - decided.mean(0), targets - targets.mean(0)
+    size = float((a.square().sum() * b.square().sum()).sqrt())
+    return float((a * b).sum()) / size if size > 1e-12 else 0.0
 
 
 def majority_rate(targets: Tensor, task: str) -> float:
@@ -157,54 +186,3 @@ def majority_rate(targets: Tensor, task: str) -> float:
     """
     rates = targets.double().mean(0)
     return float(torch.maximum(rates, 1 - rates).mean() if task == "multilabel" else rates.max())
-
-
-def bootstrap_intervals(
-    statistic: Callable[[np.ndarray], dict[str, float]],
-    patients: Sequence[str],
-    samples: int = 1000,
-    seed: int = 0,
-) -> dict[str, tuple[float, float] | None]:
-    """95 % percentile intervals of every value that `statistic` returns.
-
-    Patients are drawn with replacement, each with all of its cases, since the cases of one patient are alike. Draws in
-    which a value is nan (a class was not drawn) say nothing about it; where they are more than half, the interval is
-    None. So it is for a single patient, of whom nothing is known about others.
-
-    Source: Efron, Tibshirani, "An introduction to the bootstrap", 1993, section 13.3.
-
-    Args:
-        statistic: from the indices of the drawn cases to named values.
-        patients: patient of each case.
-        samples: how many draws.
-        seed: of the draws.
-
-    Raises:
-        CrossDError: for less than 100 samples.
-
-    >>> bootstrap_intervals(lambda drawn: {"constant": 2.0}, ["a", "b"])
-    {'constant': (2.0, 2.0)}
-    """
-    if samples < 100:
-        raise CrossDError(f"A 95 % interval needs at least 100 bootstrap samples, got {samples}. Pass 1000, say.")
-    members: dict[str, list[int]] = {}
-    for case, patient in enumerate(patients):
-        members.setdefault(patient, []).append(case)
-    groups = [np.array(cases) for cases in members.values()]
-    if len(groups) == 1:
-        return dict.fromkeys(statistic(groups[0]))
-    random = np.random.default_rng(seed)
-    draws: dict[str, list[float]] = {}
-    for _ in range(samples):
-        chosen = random.integers(len(groups), size=len(groups))
-        for name, value in statistic(np.concatenate([groups[group] for group in chosen])).items():
-            draws.setdefault(name, []).append(value)
-    return {name: _percentiles(np.array(values)) for name, values in draws.items()}
-
-
-def _percentiles(values: np.ndarray) -> tuple[float, float] | None:
-    defined = values[~np.isnan(values)]
-    if len(defined) < len(values) / 2:
-        return None
-    low, high = np.quantile(defined, [0.025, 0.975])
-    return float(low), float(high)

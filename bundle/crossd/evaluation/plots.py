@@ -1,99 +1,182 @@
-"""ROC curves, the confusion matrix and the calibration of a classifier as PNG files.
+"""The curves and the confusion matrix of a classifier as PNG files.
 
 Drawn on matplotlib's `Figure`, not through pyplot: no display is needed and the user's own backend stays as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from crossd.evaluation.metrics import Predictions, calibration, class_aucs, predicted
-
-
-def roc_points(probability: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """False and true positive rates `(points,)` at every threshold, from (0, 0) to (1, 1).
-
-    Equal probabilities are one step, so the area under the line is the AUC.
-
-    Args:
-        probability, target: `(cases,)`; both 0 and 1 are among the targets.
-
-    >>> false, true = roc_points(torch.tensor([0.9, 0.8, 0.8, 0.1]), torch.tensor([1, 0, 1, 0]))
-    >>> false.tolist(), true.tolist()
-    ([0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0])
-    """
-    order = probability.argsort(descending=True)
-    probability, target = probability[order], target[order].double()
-    last = torch.cat([probability[1:] != probability[:-1], torch.tensor([True])])
-    zero = torch.zeros(1, dtype=torch.float64)
-    true = torch.cat([zero, target.cumsum(0)[last] / target.sum()])
-    false = torch.cat([zero, (1 - target).cumsum(0)[last] / (1 - target).sum()])
-    return false, true
+from crossd.evaluation.figure import Figure
+from crossd.evaluation.metrics import average_precision, calibration, class_aucs
+from crossd.evaluation.predictions import Predictions
+from crossd.evaluation.tables import title
 
 
 def plot_roc(path: Path, predictions: Predictions) -> None:
     """One curve per class against the rest; classes of which there are no cases or only cases are left out."""
+    from sklearn.metrics import roc_curve
+
     figure, axes = _figure(1, "false positive rate", "true positive rate")
-    aucs = class_aucs(predictions.probabilities, predictions.targets)
-    for index, (name, auc) in enumerate(zip(predictions.class_names, aucs, strict=True)):
-        if auc == auc:
-            false, true = roc_points(predictions.probabilities[:, index], predictions.targets[:, index])
-            axes[0].plot(false.tolist(), true.tolist(), label=f"{name} (AUC {auc:.3f})")
+    for name, probability, target in _classes(predictions):
+        false, true, cuts = roc_curve(target, probability, drop_intermediate=False)
+        auc = class_aucs(probability[:, None], target[:, None])[0]
+        axes[0].plot(false, true, label=f"{name} (AUROC {auc:.3f})")
+        limit = predictions.point.limits.get(name)
+        if limit is not None:
+            at = int((cuts >= limit).sum()) - 1
+            axes[0].plot(false[at], true[at], "o", color=axes[0].lines[-1].get_color(), label=f"from {limit:.3f} on")
     axes[0].plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance")
     axes[0].legend(loc="lower right")
     figure.savefig(path)
 
 
+def plot_precision_recall(path: Path, predictions: Predictions) -> None:
+    """Likewise precision (PPV) against recall (sensitivity); dotted what chance reaches, the share of the class."""
+    from sklearn.metrics import precision_recall_curve
+
+    figure, axes = _figure(1, "recall (sensitivity)", "precision (PPV)")
+    for name, probability, target in _classes(predictions):
+        precision, recall, _ = precision_recall_curve(target, probability)
+        area = average_precision(probability, target)
+        (line,) = axes[0].plot(recall, precision, drawstyle="steps-post", label=f"{name} (AP {area:.3f})")
+        axes[0].axhline(float(target.double().mean()), color=line.get_color(), linestyle=":")
+    axes[0].set_ylim(-0.02, 1.02)
+    axes[0].legend(loc="lower left")
+    figure.savefig(path)
+
+
+def plot_decision(path: Path, predictions: Predictions) -> None:
+    """Net benefit by the threshold from which one acts, of the model and of acting on everybody or nobody.
+
+    Source: Vickers, Elkin, "Decision curve analysis", Medical Decision Making 2006.
+    """
+    figure, axes = _figure(1, "threshold probability", "net benefit")
+    cuts = np.linspace(0.01, 0.99, 99)
+    highest = 0.0
+    for name, probability, target in _classes(predictions):
+        (line,) = axes[0].plot(cuts, net_benefit(probability, target, cuts), label=name)
+        everybody = net_benefit(torch.ones_like(probability), target, cuts)
+        axes[0].plot(cuts, everybody, color=line.get_color(), linestyle="--", label=f"all are {name}")
+        highest = max(highest, float(target.double().mean()))
+    axes[0].axhline(0, color="grey", linestyle=":", label="nobody")
+    axes[0].set_ylim(-0.05 - 0.2 * highest, 0.05 + 1.1 * highest)
+    axes[0].legend(loc="upper right")
+    figure.savefig(path)
+
+
+def net_benefit(probability: Tensor, target: Tensor, cuts: np.ndarray) -> np.ndarray:
+    """True positives minus false positives times the odds of the threshold, per case.
+
+    Args:
+        probability, target: `(cases,)`.
+        cuts: thresholds in (0, 1).
+
+    >>> net_benefit(torch.tensor([0.9, 0.4, 0.1]), torch.tensor([1, 0, 1]), np.array([0.25, 0.5])).round(3).tolist()
+    [0.222, 0.333]
+    """
+    yes, true = probability.numpy()[:, None] >= cuts, target.numpy()[:, None] == 1
+    return ((yes & true).sum(0) - (yes & ~true).sum(0) * cuts / (1 - cuts)) / len(target)
+
+
 def plot_confusion(path: Path, predictions: Predictions) -> None:
     """Counts of true (rows) against predicted classes (columns); multilabel: one such 2 x 2 table per class."""
-    decided = predicted(predictions.probabilities, predictions.task)
-    targets = predictions.targets.long()
+    from sklearn.metrics import confusion_matrix
+
+    decided, targets, names = predictions.decided, predictions.targets.long(), list(predictions.class_names)
     if predictions.task == "multilabel":
         tables = [
-            (name, ["no", "yes"], _counts(targets[:, i], decided[:, i], 2))
-            for i, name in enumerate(predictions.class_names)
+            (name, ["no", "yes"], confusion_matrix(targets[:, i], decided[:, i], labels=[0, 1]))
+            for i, name in enumerate(names)
         ]
     else:
-        names = list(predictions.class_names)
-        tables = [("", names, _counts(targets.argmax(1), decided.argmax(1), len(names)))]
+        tables = [("", names, confusion_matrix(targets.argmax(1), decided.argmax(1), labels=range(len(names))))]
     figure, axes = _figure(len(tables), "predicted", "true")
-    for axis, (title, names, counts) in zip(axes, tables, strict=True):
-        axis.imshow((counts / counts.sum(1, keepdim=True).clamp(min=1)).tolist(), cmap="Blues", vmin=0, vmax=1)
-        axis.set_title(title)
-        axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
-        axis.set_yticks(range(len(names)), names)
-        for row, column in torch.cartesian_prod(torch.arange(len(names)), torch.arange(len(names))).tolist():
-            axis.text(
-                column, row, int(counts[row, column]), ha="center", va="center", color="black", backgroundcolor="white"
-            )
+    for axis, (name, shown, counts) in zip(axes, tables, strict=True):
+        axis.imshow(counts / counts.sum(1, keepdims=True).clip(min=1), cmap="Blues", vmin=0, vmax=1)
+        axis.set_title(name)
+        axis.set_xticks(range(len(shown)), shown, rotation=30, ha="right")
+        axis.set_yticks(range(len(shown)), shown)
+        for (row, column), count in np.ndenumerate(counts):
+            axis.text(column, row, int(count), ha="center", va="center", color="black", backgroundcolor="white")
     figure.savefig(path)
 
 
 def plot_calibration(path: Path, predictions: Predictions) -> None:
-    """Observed rate against probability per bin, with the number of cases; on the diagonal where calibrated."""
-    mean, rate, count = calibration(predictions.probabilities, predictions.targets, predictions.task)
-    names: Sequence[str] = predictions.class_names if predictions.task == "multilabel" else ["predicted class"]
+    """Observed rate against probability per bin, with the number of cases; on the diagonal where calibrated.
+
+    Of two classes that exclude each other it is the probability of the positive one, of several that of the predicted
+    one, and of others that of each.
+    """
+    p, shown = predictions, [*predictions.shown.values()]
+    alone = p.task == "multilabel" or p.point.positive is not None
+    names = [*p.shown] if alone else ["predicted class"]
+    seen = (p.probabilities[:, shown], p.targets[:, shown], "multilabel" if alone else p.task)
     figure, axes = _figure(1, "probability", "observed rate")
     axes[0].plot([0, 1], [0, 1], color="grey", linestyle=":", label="calibrated")
-    for row, name in enumerate(names):
-        filled = count[row] > 0
-        axes[0].plot(mean[row][filled].tolist(), rate[row][filled].tolist(), marker="o", label=name)
-        for x, y, n in zip(
-            mean[row][filled].tolist(), rate[row][filled].tolist(), count[row][filled].tolist(), strict=True
-        ):
+    for name, *row in zip(names, *calibration(*seen), strict=True):
+        mean, rate, count = (values[row[2] > 0].tolist() for values in row)
+        axes[0].plot(mean, rate, marker="o", label=name)
+        for x, y, n in zip(mean, rate, count, strict=True):
             axes[0].annotate(f"{n:.0f}", (x, y), textcoords="offset points", xytext=(4, 4), fontsize="small")
     axes[0].legend(loc="upper left")
     figure.savefig(path)
 
 
-def _counts(rows: Tensor, columns: Tensor, size: int) -> Tensor:
-    """How often each pair of indices occurs `(size, size)`."""
-    return torch.bincount(rows * size + columns, minlength=size * size).reshape(size, size)
+def plot_two(path: Path, runs: Mapping[str, Predictions], found: Mapping[str, tuple[float, float, Figure]]) -> None:
+    """Two runs in one picture: their ROC curves where one class is told, and their differences with intervals.
+
+    Args:
+        runs: by name.
+        found: what `crossd.evaluation.comparing.differences` returned.
+    """
+    from sklearn.metrics import roc_curve
+
+    figure, axes = _figure(2, "false positive rate", "true positive rate")
+    for run, predictions in runs.items():
+        for name, probability, target in _classes(predictions):
+            false, true, _ = roc_curve(target, probability)
+            axes[0].plot(false, true, label=run if len(predictions.shown) == 1 else f"{run}, {name}")
+    axes[0].plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance")
+    axes[0].legend(loc="lower right")
+    for row, (_, _, change) in enumerate(found.values()):
+        if change.low is not None and change.high is not None:
+            axes[1].plot([change.low, change.high], [row, row], color="tab:blue")
+        axes[1].plot(change.value, row, "o", color="tab:blue")
+    axes[1].axvline(0, color="grey", linestyle=":")
+    axes[1].set_yticks(range(len(found)), [title(name) for name in found])
+    axes[1].invert_yaxis()
+    axes[1].set(xlabel=" minus ".join(reversed([*runs])), ylabel="")
+    figure.savefig(path)
+
+
+PLOTS = {
+    "roc": plot_roc,
+    "precision_recall": plot_precision_recall,
+    "calibration": plot_calibration,
+    "decision": plot_decision,
+    "confusion": plot_confusion,
+}
+
+
+def write_plots(folder: Path, predictions: Predictions) -> None:
+    """Write `<name>.png` for each of `PLOTS`."""
+    for name, plot in PLOTS.items():
+        plot(folder / f"{name}.png", predictions)
+
+
+def _classes(predictions: Predictions) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Name, probabilities and targets of each shown class that some cases are of, and some are not."""
+    for name, index in predictions.shown.items():
+        target = predictions.targets[:, index].long()
+        if 0 < int(target.sum()) < len(target):
+            yield name, predictions.probabilities[:, index].double(), target
 
 
 def _figure(panels: int, x: str, y: str) -> tuple[Any, list[Any]]:

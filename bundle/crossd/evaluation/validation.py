@@ -10,7 +10,7 @@ from monai.handlers import IgniteMetricHandler, from_engine
 from monai.metrics import CumulativeIterationMetric
 from torch import Tensor
 
-from crossd.evaluation.metrics import class_aucs, nan_mean
+from crossd.evaluation.metrics import class_aucs, nan_mean, negative_log_likelihood
 
 
 class _OverAllCases(CumulativeIterationMetric):
@@ -40,9 +40,7 @@ class PresentClassAUC(_OverAllCases):
 
 
 class NegativeLogLikelihood(_OverAllCases):
-    """Mean over cases of `-log p` of the true class; multilabel: mean binary cross-entropy.
-
-    Probabilities are held at 1e-7 and more, so that one certain error does not make it infinite.
+    """`negative_log_likelihood` over all cases of a validation.
 
     >>> metric = NegativeLogLikelihood("multiclass")
     >>> _ = metric(torch.tensor([[0.5, 0.5]]), torch.tensor([[1, 0]]))
@@ -55,12 +53,7 @@ class NegativeLogLikelihood(_OverAllCases):
         self.task = task
 
     def aggregate(self, *_: Any, **__: Any) -> float:
-        probabilities, targets = self._all_cases()
-        probabilities = probabilities.double().clamp(1e-7, 1 - 1e-7)
-        right = targets * probabilities.log()
-        if self.task == "multilabel":
-            return float(-(right + (1 - targets) * (1 - probabilities).log()).mean())
-        return float(-right.sum(1).mean())
+        return negative_log_likelihood(*self._all_cases(), self.task)
 
 
 def engine_metrics(

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from crossd.data.delimited import read_table
 from crossd.evaluation import Predictions, bootstrap_intervals, evaluate
 from crossd.evaluation.metrics import class_aucs, nan_mean
-
-
-def read_predictions(path: Path, class_names: Sequence[str], task: str) -> Predictions:
-    """What a `predictions.csv` of an evaluation holds."""
-    rows = read_table(path, needed=[f"probability_{name}" for name in class_names]).rows
-    values = [[float(row[f"probability_{name}"]) for name in class_names] for row in rows]
-    said = [[row["label"]] if task == "multiclass" else row["label"].split(";") for row in rows]
-    cases, patients, sources = ([row[column] for row in rows] for column in ("case", "patient", "source"))
-    targets = torch.tensor([[int(name in labels) for name in class_names] for labels in said])
-    chances = torch.tensor(values, dtype=torch.float64)
-    return Predictions(cases, patients, sources, chances, targets, list(class_names), task)
 
 
 def pooled(parts: Sequence[Predictions]) -> tuple[Predictions, list[int]]:

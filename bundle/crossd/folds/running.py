@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from crossd.callers import caller_of
+from crossd.cards.operating_point import OperatingPoint
+from crossd.checkpoints import read_card
 from crossd.data import read_labels
 from crossd.data.delimited import read_table, write_table
 from crossd.errors import CrossDError, counted
-from crossd.evaluation.evaluating import summary, write_by_patient, write_tables
+from crossd.evaluation.evaluating import write_by_patient
+from crossd.evaluation.tables import read_predictions, summary, write_tables
 from crossd.folds.joining import join_models
 from crossd.folds.parting import parted, write_parts
-from crossd.folds.pooling import judged, pooled, read_predictions
+from crossd.folds.pooling import judged, pooled
 from crossd.options import Options, literal
 from crossd.processes import process_count
 from crossd.training.run_files import run_folder, write_datalist
@@ -125,6 +128,10 @@ class _CrossValidation:
         write_table(out / "folds.csv", ["fold", "cases", "patients", *_COLUMNS], rows)
         metrics = {name: report["metrics"][name] for name in ("auc", "auc_within_folds", "balanced_accuracy")}
         of_all = {"data": Path(o.labels).name, "metrics": metrics}
+        if o.operating_point is not None:
+            chances, true = predictions.probabilities.numpy(), predictions.targets.numpy()
+            point = OperatingPoint.of(read_card(folders[0] / "model.pt")).chosen(chances, true, o.operating_point)
+            of_all["operating_point"] = point.entry()
         join_models([folder / "model.pt" for folder in folders], self.folder / "model.pt", of_all)
         every = [*self.cases["train"], *self.cases["val"]]
         listed = [*({**case, "split": "train"} for case in every), *self.cases["test"]]

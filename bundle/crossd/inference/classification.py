@@ -10,6 +10,7 @@ from typing import Any
 from monai.engines import SupervisedEvaluator
 from torch import Tensor
 
+from crossd.cards.operating_point import OperatingPoint
 from crossd.errors import CrossDError, one_of
 from crossd.inference import case_scope
 from crossd.inference.answer import Answer, Explanation
@@ -36,7 +37,8 @@ class Classification:
     """What `CaseRun` does with what `classify_cases` says.
 
     - Its tables, `predictions.csv` and `.json`, say of each case `probabilities` by class (probability_<class> in the
-      CSV) and `predicted_class`; several of them (multilabel: probability of at least 0.5) are joined by ";". Where the
+      CSV) and `predicted_class`; several of them (multilabel) are joined by ";". What is said follows the operating
+      point of the card, whose `threshold` stands beside it (multilabel: of each class, joined by ";"). Where the
       card has a scope they say `scope` ("inside" or "outside" of what training cases look like) and `unlike` (the share
       of validation cases that are less unlike), and where the network is an `Ensemble`, `disagreement`. The JSON has
       the number of `windows`, the `evidence_class` and the `evidence_method`, too.
@@ -76,7 +78,9 @@ class Classification:
         self.evidence = one_of("evidence", evidence, ("auto", *EVIDENCE))
         self.saliency = None if saliency is None else one_of("saliency", saliency, METHODS)
         self.saliency_layer = saliency_layer
-        self.columns = [*(f"probability_{name}" for name in self.classes), "predicted_class", *case_scope.COLUMNS]
+        self.threshold = ";".join(f"{limit:.6f}" for limit in OperatingPoint.of(card).limits.values())
+        chances = (f"probability_{name}" for name in self.classes)
+        self.columns = [*chances, "predicted_class", "threshold", *case_scope.COLUMNS]
         self.network: Mapping[str, Any] = card.get("network", {})
         self.columns += ["disagreement"] if self.network.get("name") == "Ensemble" else []
         self.scope = CaseScope(card)
@@ -100,7 +104,8 @@ class Classification:
         """Those of `columns`."""
         chances = answer.details["probabilities"]
         values = [f"{chances[name]:.6f}" if chances else "" for name in self.classes]
-        cells = [*values, answer.details["predicted_class"] or "", *case_scope.cells_of(answer.details)]
+        said = answer.details["predicted_class"] or ""
+        cells = [*values, said, self.threshold if said else "", *case_scope.cells_of(answer.details)]
         spread = answer.details.get("disagreement")
         further = self.columns[len(cells) :]  # of an ensemble
         return [*cells, *("" if spread is None else f"{spread:.6f}" for _ in further)]
@@ -202,17 +207,15 @@ def _written(window_map: WindowMap, kind: str, case: Case, folder: Path, about: 
 
 
 def predicted_classes(probabilities: Sequence[float], card: Mapping[str, Any]) -> list[str]:
-    """The classes that a model says: the most probable one; of a multilabel model all of at least 0.5.
+    """The classes that a model says: what the card's operating point decides.
 
     >>> predicted_classes([0.5, 0.3, 0.5], {"class_names": ["a", "b", "c"]})
     ['a']
     >>> predicted_classes([0.5, 0.3, 0.5], {"class_names": ["a", "b", "c"], "task": "multilabel"})
     ['a', 'c']
     """
-    names = list(card["class_names"])
-    if card.get("task") == "multilabel":
-        return [name for name, value in zip(names, probabilities, strict=True) if value >= 0.5]
-    return [names[max(range(len(names)), key=probabilities.__getitem__)]]
+    (answer,) = OperatingPoint.of(card).decide([probabilities])
+    return [name for name, one in zip(card["class_names"], answer.tolist(), strict=True) if one]
 
 
 def fixed_class(card: Mapping[str, Any], wanted: str | None = None) -> str | None:

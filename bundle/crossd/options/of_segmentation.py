@@ -48,7 +48,16 @@ _SEGMENTATION = (
 )
 # What a classifier has and masks have not.
 _OF_CLASSIFIERS = (
-    *("task", "negative_class", "trainable", "class_weights", "label_smoothing", "aggregate", "top_k"),
+    *(
+        "task",
+        "negative_class",
+        "operating_point",
+        "trainable",
+        "class_weights",
+        "label_smoothing",
+        "aggregate",
+        "top_k",
+    ),
     *("allow_untested", "head_epochs", "fill", "folds", "repeats", "image", "label", "patient"),
 )
 _REPLACED = {option.name: option for option in TRAIN if option.name not in _OF_CLASSIFIERS}

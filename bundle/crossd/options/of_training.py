@@ -24,6 +24,13 @@ FOLDS = (
     Option("folds", "integer", None, "cross-validation by patient, and a model of all folds; null: one training"),
     Option("repeats", "integer", 1, "of the cross-validation, each parted anew"),
 )
+OPERATING_POINT = Option(
+    "operating_point",
+    "text",
+    "youden",
+    "threshold, on validation: youden, sensitivity:X, specificity:X or costs:X",
+    optional=True,
+)
 
 TRAIN = (
     Option("images", "path", None, "folder that the paths in labels start from; null: the folder of labels"),
@@ -41,6 +48,7 @@ TRAIN = (
         "name or index of the class that means nothing found; null: there is none",
         optional=True,
     ),
+    OPERATING_POINT,
     Option("split_fractions", "numbers", [0.7, 0.15, 0.15], "shares of train, val, test where labels have no split"),
     shared.SPLIT_SEED,
     Option("allow_untested", "switch", False, "whether a class may be without test cases; false: an error"),
@@ -89,6 +97,8 @@ EVALUATED = (
 )
 EVALUATE = (
     *EVALUATED,
+    Option("prevalence", "number", None, "share with the finding where the model is used, for PPV and NPV there"),
+    Option("by", "texts", None, "further columns of labels, as sex or age, whose groups are told apart"),
     replace(shared.TASK, default="$@base['task']", help="task of the model; default: as its card says"),
     Option("classes", "texts", "$@base['class_names']", "class names; default: as the model's card says"),
     Option(

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 from crossd.data.delimited import write_table
-from crossd.evaluation.evaluating import write_tables
-from crossd.evaluation.plots import plot_calibration, plot_confusion, plot_roc
+from crossd.evaluation.figure import Figure
+from crossd.evaluation.plots import PLOTS, write_plots
+from crossd.evaluation.tables import write_tables
 from crossd.files import write_whole
 from crossd.probe.choosing import Choice
-from crossd.probe.verdict import Finding, figure
-from crossd.texts import escaped
-from crossd.version import __version__
+from crossd.probe.verdict import Finding
+from crossd.report.plain_page import bullets, facts, pictures, plain_page, png_uri, table
 
 if TYPE_CHECKING:
     from crossd.probe.running import Contest
 
-PLOTS = {"roc": plot_roc, "confusion": plot_confusion, "calibration": plot_calibration}
 FIGURES = ("auc", "balanced_accuracy", "accuracy")
 WHAT = {
     "probe": "frozen network",
@@ -32,33 +28,6 @@ WHAT = {
     "voxels": "6 × 6 × 6 mean voxels",
     "covariates": "covariates: columns of the table",
 }
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="generator" content="crossd $version">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>Probe: $title</title>
-<style>
-$css
-</style>
-</head>
-<body>
-<header><p class="kind">Probe of $title</p>
-<h1>$verdict</h1>
-<p class="use">For research; not a medical device.</p></header>
-<main>
-<section><h2>What was reached</h2>$results</section>
-<section><h2>The data and the model</h2><dl class="facts">$facts</dl></section>
-<section><h2>The frozen network, case by case</h2><div class="plots">$plots</div></section>
-<section><h2>What cross-validation said of each candidate</h2>$choice</section>
-<footer><ul>$notes</ul></footer>
-</main>
-</body>
-</html>
-""")
 NOTES = (
     "Intervals are 95 %, by bootstrap over patients. Every figure is of cases that neither trained nor chose what says "
     "them; the model in model.pt is fitted on all training cases.",
@@ -89,15 +58,14 @@ def write_page(
     probe = contests["probe"]
     predictions, report = probe.predictions, probe.report
     write_tables(folder, {"verdict": said, **about, **report}, predictions)
-    for name, plot in PLOTS.items():
-        plot(folder / f"{name}.png", predictions)
+    write_plots(folder, predictions)
     results = [_row(name, contest) for name, contest in contests.items()]
     results.append(["majority", "always the commonest class", 0.5, None, None, *_chance(report)])
     header = ["features", "what", *(f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high"))]
     write_table(folder / "results.csv", header, results)
     scores = sorted(choice.scores.items(), key=lambda item: -item[1])
     write_table(folder / "choice.csv", ["candidate", "score"], scores)
-    facts = {
+    said_of = {
         "Cases": f"{report['cases']} measured, of {report['patients']} patients",
         "Classes": ", ".join(f"{name} ({count})" for name, count in report["cases_per_class"].items()),
         **about,
@@ -105,24 +73,21 @@ def write_page(
         "Chosen in the fits that were measured": _counted(probe.choices),
         "Ahead of the trivial baseline": f"AUC {finding.ahead}",
     }
-    values = {
-        "version": __version__,
-        "title": escaped(" or ".join(report["classes"])),
-        "css": (files("crossd.report") / "page.css").read_text() + (files("crossd.probe") / "page.css").read_text(),
-        "verdict": escaped(said),
-        "results": _table(["", "AUC", "balanced accuracy", "accuracy"], map(_shown, results)),
-        "facts": "".join(
-            f"<div><dt>{escaped(term)}</dt><dd>{escaped(text)}</dd></div>" for term, text in facts.items()
+    sections = {
+        "What was reached": table(["", "AUC", "balanced accuracy", "accuracy"], map(_shown, results), first=True),
+        "The data and the model": facts(said_of),
+        "The frozen network, case by case": pictures((name, png_uri(folder / f"{name}.png")) for name in PLOTS),
+        "What cross-validation said of each candidate": table(
+            ["candidate", "score"], ([name, f"{score:.3f}"] for name, score in scores), first=True
         ),
-        "plots": "".join(_plot(folder / f"{name}.png", name) for name in PLOTS),
-        "choice": _table(["candidate", "score"], ([name, f"{score:.3f}"] for name, score in scores)),
-        "notes": "".join(f"<li>{escaped(note)}</li>" for note in NOTES),
+        "Notes": bullets(NOTES),
     }
-    write_whole(folder / "report.html", _PAGE.substitute(values))
+    title = f"Probe of {' or '.join(report['classes'])}"
+    write_whole(folder / "report.html", plain_page(title, said, sections))
 
 
 def _row(name: str, contest: Contest) -> list[Any]:
-    cells = [figure(contest.report, of) for of in FIGURES]
+    cells = [Figure.of(contest.report, of) for of in FIGURES]
     return [name, WHAT.get(name, name), *(value for one in cells for value in (one.value, one.low, one.high))]
 
 
@@ -143,17 +108,3 @@ def _counted(choices: Sequence[Choice]) -> str:
     return "; ".join(
         name if len(choices) == 1 else f"{name} ({count} of {len(choices)})" for name, count in said.items()
     )
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in header)
-    body = "".join(
-        f"<tr{' class=first' if number == 0 else ''}>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>"
-        for number, row in enumerate(rows)
-    )
-    table = f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="wide-table">{table}</div>'
-
-
-def _plot(path: Path, name: str) -> str:
-    return f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'

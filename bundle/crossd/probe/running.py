@@ -15,6 +15,8 @@ from crossd.data import find_cases
 from crossd.data.delimited import write_table
 from crossd.errors import CrossDError
 from crossd.evaluation import Predictions, evaluate
+from crossd.evaluation.comparing import differences
+from crossd.evaluation.figure import Figure
 from crossd.options import Options
 from crossd.probe.choosing import Candidate, Choice, Fit, Labelled, Recipe, each_and_all, patients_of_classes
 from crossd.probe.features import FrozenFeatures, Seen
@@ -23,7 +25,7 @@ from crossd.probe.labelled import column_features, labelled_cases, one_hot
 from crossd.probe.model_file import probe_card, probe_network, probe_scope, write_model
 from crossd.probe.page import write_page
 from crossd.probe.trivial import KINDS
-from crossd.probe.verdict import Finding, auc_ahead, figure, predictions_of, verdict
+from crossd.probe.verdict import Finding, predictions_of, verdict
 from crossd.training.run_files import run_folder, write_datalist
 
 logger = logging.getLogger(__name__)
@@ -183,16 +185,18 @@ class _Probe:
     def _finding(self, contests: Mapping[str, Contest]) -> Finding:
         probe = contests["probe"]
         beside = {name: one for name, one in contests.items() if name in ("trivial", "covariates")}
-        best = max(beside, key=lambda name: figure(beside[name].report).value)
+        best = max(beside, key=lambda name: Figure.of(beside[name].report).value)
         trivial = beside[best]
         training = self.labelled.take(self.training)
         each = [len(who) for who in patients_of_classes(training.targets, training.patients)]
         names = [*dict.fromkeys(choice.candidate.name for choice in trivial.choices)]
+        both = trivial.predictions, probe.predictions
+        _, _, ahead = differences(*both, samples=self.options.bootstrap_samples)["auc"]
         return Finding(
-            auc=figure(probe.report),
+            auc=Figure.of(probe.report),
             trivial=names[0] if len(names) == 1 else "chosen in each fold",
-            trivial_auc=figure(trivial.report),
-            ahead=auc_ahead(probe.predictions, trivial.predictions, self.options.bootstrap_samples),
+            trivial_auc=Figure.of(trivial.report),
+            ahead=ahead,
             patients=probe.report["patients"],
             rarest=self.names[int(np.argmin(each))],
             fewest=min(each),

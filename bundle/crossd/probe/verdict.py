@@ -10,24 +10,11 @@ import numpy as np
 import torch
 
 from crossd.errors import counted
-from crossd.evaluation import Predictions, bootstrap_intervals
-from crossd.evaluation.metrics import class_aucs, nan_mean
+from crossd.evaluation import Predictions
+from crossd.evaluation.figure import Figure
 
 WIDE = 0.2  # an interval of the AUC that says little
 FEW = 50  # patients of the rarest class, below which more labels are the first thing to try
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure with its 95 % interval, where there is one."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-    def __str__(self) -> str:
-        interval = "no interval" if self.low is None else f"95 % {self.low:.2f} to {self.high:.2f}"
-        return f"{self.value:.2f} ({interval})"
 
 
 @dataclass(frozen=True)
@@ -121,28 +108,3 @@ def predictions_of(
     return Predictions(
         called, patients, sources, torch.from_numpy(probabilities), torch.from_numpy(targets), list(names), task
     )
-
-
-def figure(report: Mapping[str, Any], name: str = "auc") -> Figure:
-    """One of `crossd.evaluation.evaluate`."""
-    entry = report["metrics"][name]
-    return Figure(float("nan") if entry["value"] is None else entry["value"], entry["low"], entry["high"])
-
-
-def auc_ahead(one: Predictions, other: Predictions, samples: int = 1000, seed: int = 0) -> Figure:
-    """The AUC of one minus that of another on the same cases; the bootstrap draws patients for both together.
-
-    >>> cases = [{"case": str(i), "patient": str(i), "source": ""} for i in range(8)]
-    >>> targets = right = np.eye(2)[[0, 1] * 4]
-    >>> others = targets, ["a", "b"], "multiclass"
-    >>> str(auc_ahead(*(predictions_of(cases, rows, *others) for rows in (right, np.full((8, 2), 0.5)))))
-    '0.50 (95 % 0.50 to 0.50)'
-    """
-
-    def difference(drawn: np.ndarray) -> dict[str, float]:
-        chosen = torch.from_numpy(drawn)
-        aucs = [nan_mean(class_aucs(p.probabilities[chosen], p.targets[chosen])) for p in (one, other)]
-        return {"auc": aucs[0] - aucs[1]}
-
-    low, high = bootstrap_intervals(difference, one.patients, samples, seed)["auc"] or (None, None)
-    return Figure(difference(np.arange(len(one.cases)))["auc"], low, high)

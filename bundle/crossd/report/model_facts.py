@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.bundle import own_metadata
+from crossd.cards.operating_point import OperatingPoint
 from crossd.version import __version__
 
 _METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy"}
@@ -40,6 +41,7 @@ def model_facts(
         "Says": f"a mask of {', '.join(classes[1:])}" if segments else f"{rule}: {', '.join(named)}",
         "Input": _input(card.get("input") or {}),
         "Trained on": _text(card.get("data")),
+        "Operating point": _operating_point(card),
         "Scope": _scope(card.get("scope")),
         "Measured": _metrics(own.get("eval_metrics") if own else card.get("metrics")),
         "Intended use": str(own.get("intended_use") or UNSTATED),
@@ -61,6 +63,11 @@ def _input(seen: dict[str, Any]) -> str:
     grey = {"window": f"grey values {limits}", "percentile": f"grey values from percentile {limits}"}
     parts += [grey.get(intensity["mode"], "full range of grey values")] if intensity.get("mode") else []
     return ", ".join(parts)
+
+
+def _operating_point(card: Mapping[str, Any]) -> str:
+    entry = card.get("operating_point")
+    return f"{OperatingPoint.of(card).words} ({entry['rule']}, {entry['cases']} validation cases)" if entry else ""
 
 
 def _scope(scope: Any) -> str:

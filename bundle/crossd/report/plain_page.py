@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 
 from crossd.texts import escaped
@@ -71,16 +73,18 @@ def facts(said: Mapping[str, str]) -> str:
     )
 
 
-def pictures(shown: Iterable[tuple[str, str]]) -> str:
-    """Pictures side by side: of each the text below it, and its data URI."""
-    return (
-        '<div class="plots">'
-        + "".join(
-            f'<figure><img alt="{escaped(name)}" src="{uri}"><figcaption>{escaped(name)}</figcaption></figure>'
-            for name, uri in shown
-        )
-        + "</div>"
-    )
+def pictures(shown: Iterable[tuple[str, *tuple[str, ...]]]) -> str:
+    """Pictures side by side: of each the text below it, and its data URI, or several that belong together."""
+    figures = []
+    for name, *uris in shown:
+        images = "".join(f'<img alt="{escaped(name)}" src="{uri}">' for uri in uris)
+        figures.append(f"<figure><div>{images}</div><figcaption>{escaped(name)}</figcaption></figure>")
+    return f'<div class="plots">{"".join(figures)}</div>'
+
+
+def png_uri(path: Path) -> str:
+    """A PNG file as a data URI."""
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def bullets(lines: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from crossd.cards.from_weights import base_card, trained_card
 from crossd.training.augmenting import augmentation
 from crossd.training.averaging import WeightAverage, averaged_copy
 from crossd.training.batches import PrepareImages, batch_items
+from crossd.training.card_writer import CardWriter
 from crossd.training.curves import Curves
 from crossd.training.distributed import distributed_network, training_sampler, validation_sampler
 from crossd.training.head_first import HeadFirst
@@ -17,5 +18,4 @@ from crossd.training.progress import TrainingProgress, check_resume
 from crossd.training.randomness import SeededDataset, SeedEpochs
 from crossd.training.readable import readable_cases
 from crossd.training.schedule import epoch_schedule
-from crossd.training.scope import ScopeWriter
 from crossd.training.trainable import set_trainable

@@ -84,17 +84,20 @@ def digest(cases: Iterable[Mapping[str, Any]]) -> str:
 def write_datalist(path: Path, cases: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> None:
     """Write what a run is trained, validated and tested on as a labels.csv with a split, in one step.
 
-    Columns: case, image (or image_1 …, absolute), label (or mask, absolute), patient, split. Several labels are joined
-    by `;`, none is `none`. Beside it `classes.csv` says how many cases of each class are in each split.
+    Columns: case, image (or image_1 …, absolute), label (or mask, absolute), patient, split, and what else the labels
+    had. Several labels are joined by `;`, none is `none`. Beside it `classes.csv` says how many cases of each class are
+    in each split.
     """
     channels = max((len(case["image"]) for case in cases), default=1)
     images = ["image"] if channels == 1 else [f"image_{i + 1}" for i in range(channels)]
+    further = list(dict.fromkeys(name for case in cases for name in case.get("columns", ())))
     answer = "mask" if any("mask" in case for case in cases) else "label"
     rows = []
     for case in cases:
         said = case["mask"] if answer == "mask" else _names(case["label"], class_names)
-        rows.append([case["case"], *case["image"], said, case["patient"], case["split"]])
-    write_table(path, ["case", *images, answer, "patient", "split"], rows)
+        others = [case.get("columns", {}).get(name, "") for name in further]
+        rows.append([case["case"], *case["image"], said, case["patient"], case["split"], *others])
+    write_table(path, ["case", *images, answer, "patient", "split", *further], rows)
     if answer == "label":
         write_counts(path.with_name("classes.csv"), counts_of(cases, class_names))
 

@@ -13,6 +13,7 @@ from crossd.cli.main import main as crossd
 from crossd.data.sets import prepare_datalist
 from crossd.errors import CrossDError
 from crossd.evaluation.metrics import classification_metrics
+from crossd.evaluation.predictions import Predictions
 from crossd.probe.choosing import Candidate, Labelled, Recipe
 from crossd.probe.features import FrozenFeatures
 from crossd.probe.frozen import frozen_network
@@ -103,4 +104,4 @@ def _features(read: FrozenFeatures, cases: Sequence[Mapping[str, Any]], what: st
 
 def _auc(logits: np.ndarray, cases: Labelled, names: Sequence[str]) -> float:
     said, targets = torch.from_numpy(RECIPE.probabilities(logits)), torch.from_numpy(cases.targets)
-    return round(classification_metrics(said, targets, names, "multiclass")["auc"], 5)
+    return round(classification_metrics(Predictions.of(said, targets, names, "multiclass"))["auc"], 5)

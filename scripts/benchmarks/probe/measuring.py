@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from crossd.evaluation.metrics import classification_metrics
+from crossd.evaluation.predictions import Predictions
 from crossd.probe.choosing import Labelled, Recipe, each_and_all
 from crossd.probe.frozen import VIEWS
 from crossd.probe.trivial import KINDS
@@ -55,5 +56,5 @@ def measure(found: ProbeSet, fraction: float, seed: int) -> Iterator[dict[str, A
 
 def _figures(logits: np.ndarray, cases: Labelled, names: Sequence[str]) -> dict[str, float]:
     probabilities, targets = torch.from_numpy(RECIPE.probabilities(logits)), torch.from_numpy(cases.targets)
-    values = classification_metrics(probabilities, targets, names, "multiclass")
+    values = classification_metrics(Predictions.of(probabilities, targets, names, "multiclass"))
     return {name: round(values[name], 5) for name in FIGURES}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from crossd.evaluation import classification_metrics, majority_rate
+from crossd.evaluation import Predictions, classification_metrics, majority_rate
 
 from scripts.benchmarks.runs.grid import PAPER, Block, Cell
 from scripts.benchmarks.runs.statistics import Difference, with_correction
@@ -45,7 +45,7 @@ def metrics_of(tested: Tested) -> dict[str, float]:
     """AUC, balanced accuracy and accuracy of a run."""
     targets = torch.nn.functional.one_hot(torch.from_numpy(tested.labels), tested.logits.shape[1])
     names = [str(index) for index in range(targets.shape[1])]
-    every = classification_metrics(torch.from_numpy(tested.probabilities), targets, names, "multiclass")
+    every = classification_metrics(Predictions.of(torch.from_numpy(tested.probabilities), targets, names, "multiclass"))
     auc = float(weighted_aucs(tested, np.ones((1, len(tested.labels))))[0])  # of the logits: probabilities have ties
     return {**{name: every[name] for name in METRICS}, "auc": auc}
 

@@ -1,0 +1,205 @@
+"""The page of an evaluation: how good the model is in a sentence, and below it what a reviewer asks for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from crossd.data.delimited import read_table
+from crossd.errors import CrossDError, counted
+from crossd.evaluation.evaluating import EvaluationReport
+from crossd.evaluation.figure import Figure
+from crossd.evaluation.plots import PLOTS
+from crossd.evaluation.predictions import Predictions
+from crossd.evaluation.tables import groups_named, title
+from crossd.files import write_whole
+from crossd.report.case_pictures import pictures_of
+from crossd.report.checklist import checklist
+from crossd.report.model_facts import model_facts
+from crossd.report.plain_page import bullets, facts, pictures, plain_page, png_uri, table
+from crossd.training.card_writer import calibration_words
+from crossd.training.run_files import newest_checkpoint
+
+SHOWN = 10  # cases of each kind
+CURVES = {
+    "roc": "ROC curve; the point is the threshold",
+    "precision_recall": "Precision and recall; dotted: the share of the class",
+    "calibration": "Calibration, with the number of cases",
+    "decision": "Decision curve: net benefit of acting from a probability on",
+}
+WIDE = 0.2  # an interval of the AUC that says little
+NOTES = (
+    "Intervals are 95 %, by bootstrap over patients; calibration and threshold come from validation cases, not from "
+    "these.",
+    "Sensitivity is the share of positive cases that are found, specificity that of negative ones that are left alone; "
+    "PPV and NPV hold for the share of positive cases here, or for the prevalence that is named.",
+    "AUROC and average precision do not depend on a threshold. The Brier score sums over classes: 0 is best, 2 worst. "
+    "ECE compares the probability of the answer with how often it is right, in bins of 0.1.",
+    "Net benefit: cases rightly acted on, less those wrongly acted on, weighted by the odds of the threshold.",
+)
+
+logger = logging.getLogger(__name__)
+
+
+class EvaluationPage(EvaluationReport):
+    """`EvaluationReport` that writes `evaluation.html` too.
+
+    Args:
+        dataset: of the cases, with `data`, their items, and preprocessed volumes as `image`.
+        card: of the model.
+        others: of `EvaluationReport`.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        class_names: Sequence[str],
+        task: str,
+        dataset: Any,
+        card: Mapping[str, Any],
+        **others: Any,
+    ) -> None:
+        super().__init__(output_dir, class_names, task, card=card, cases=dataset.data, **others)
+        self.card = card
+        self.dataset = dataset
+
+    def write(self, report: Mapping[str, Any], predictions: Predictions) -> None:
+        """Tables, plots and page."""
+        super().write(report, predictions)
+        groups = [
+            table([column, "cases", "patients", *map(title, groups_named(report)), ""], map(_group, rows))
+            for column, rows in report.get("subgroups", {}).items()
+        ]
+        wrong, right = extremes(predictions)
+        plots = {name: png_uri(self.output_dir / f"{name}.png") for name in PLOTS}
+        sections = {
+            "What was reached": table(["figure", "value", "95 % interval"], _figures(report), first=True),
+            f"Answers: {report['operating_point']}": pictures([("Cases by truth and answer", plots.pop("confusion"))]),
+            "Curves": pictures((CURVES[name], uri) for name, uri in plots.items()),
+            "In groups of cases": "".join(groups),
+            "The worst errors": self._cases(predictions, wrong),
+            "The most certain hits": self._cases(predictions, right),
+            "The model and the data": facts(self._facts(report)),
+            "Draft for CLAIM 2024 and TRIPOD+AI": "".join(
+                f"<h3>{section}</h3>{facts(items)}" for section, items in self._draft(report).items()
+            ),
+            "How to read this": bullets(NOTES),
+        }
+        name = " or ".join(report["classes"])
+        write_whole(self.output_dir / "evaluation.html", plain_page(f"Evaluation of {name}", verdict(report), sections))
+
+    def _cases(self, predictions: Predictions, rows: Sequence[int]) -> str:
+        """Middle slices of cases, with what was said of them."""
+        if not rows:
+            return bullets(["There are none."])
+        place = {str(item.get("case")): number for number, item in enumerate(self.dataset.data)}
+        truth, answers = predictions.answers(predictions.targets), predictions.answers(predictions.decided)
+        shown: list[tuple[str, *tuple[str, ...]]] = []
+        for row in rows:
+            case = predictions.cases[row]
+            chances = zip(predictions.class_names, predictions.probabilities[row].tolist(), strict=True)
+            words = ", ".join(f"{name} {chance:.3f}" for name, chance in chances)
+            try:
+                volume = self.dataset[place[case]]["image"]
+                drawn, _ = pictures_of(volume, {}, self.card["input"], 1)
+            except (CrossDError, KeyError, RuntimeError) as error:  # the figures are worth more than a picture
+                logger.warning("no picture of %s: %s", case, error)
+                continue
+            shown.append((f"{case}: is {truth[row]}, said {answers[row]} ({words})", *(one.grey for one in drawn)))
+        return pictures(shown)
+
+    def _facts(self, report: Mapping[str, Any]) -> dict[str, str]:
+        counts = ", ".join(f"{name} ({count})" for name, count in report["cases_per_class"].items())
+        said = {"Cases": f"{report['cases']} of {counted(report['patients'], 'patient')}: {counts}"}
+        calibration = self.card.get("calibration")
+        if calibration:
+            said["Calibration"] = f"{calibration_words(calibration)}, on {calibration['cases']} validation cases"
+        return said | model_facts(self.card, weights=report.get("weights"))
+
+    def _draft(self, report: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        folder = Path(str(report.get("weights"))).parent
+        counts = folder / "classes.csv"
+        rows = read_table(counts).rows if counts.is_file() else []
+        try:
+            settings = (newest_checkpoint(folder) or {}).get("settings")
+        except CrossDError:
+            settings = None
+        by_class = {row["class"]: {split: row[split] for split in row if split != "class"} for row in rows}
+        return checklist(self.card, report, settings, by_class)
+
+
+def verdict(report: Mapping[str, Any]) -> str:
+    """How good the model is, in a few sentences.
+
+    >>> figure = {"value": 0.9, "low": 0.8, "high": 0.95}
+    >>> metrics = {"auc": figure, "accuracy": figure}
+    >>> verdict({"cases": 10, "patients": 8, "majority_rate": 0.6, "metrics": metrics, "splits": ["test"]})[:83]
+    'AUROC 0.90 (95 % 0.80 to 0.95) on 10 test cases of 8 patients. 90 % of the answers '
+    """
+    auc, accuracy = Figure.of(report), Figure.of(report, "accuracy")
+    where = f"{report['cases']} {'/'.join(report.get('splits', []))} cases".replace("  ", " ")
+    where = f"on {where} of {counted(report['patients'], 'patient')}"
+    start = f"AUROC {auc} {where}." if auc.value == auc.value else f"No AUROC {where}: they are of one class."
+    low, high = ("" if end is None else f"{100 * end:.0f}" for end in (accuracy.low, accuracy.high))
+    interval = f" (95 % {low} to {high} %)" if low else ""
+    right = (
+        f"{100 * accuracy.value:.0f} % of the answers are right{interval}; always giving the commonest one would be "
+        f"right in {100 * report['majority_rate']:.0f} %."
+    )
+    if auc.low is None or auc.high is None:
+        sure = "There are too few patients for an interval."
+    elif auc.low <= 0.5:
+        sure = "That is not told from chance."
+    else:
+        sure = f"The interval is {auc.high - auc.low:.2f} wide" + (": not sure." if auc.high - auc.low > WIDE else ".")
+    return f"{start} {right} {sure}"
+
+
+def extremes(predictions: Predictions, count: int = SHOWN) -> tuple[list[int], list[int]]:
+    """The wrong answers that the truth surprises most, and the right ones that it surprises least.
+
+    >>> chances = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
+    >>> targets = torch.tensor([[1, 0], [0, 1], [1, 0], [0, 1]])
+    >>> extremes(Predictions.of(chances, targets, ["a", "b"], "multiclass"))
+    ([2, 1], [0, 3])
+    """
+    surprise = _surprise(predictions)
+    hit = (predictions.decided == predictions.targets.long()).all(1)
+    order = surprise.argsort(stable=True).tolist()
+    wrong = [row for row in reversed(order) if not hit[row]]
+    return wrong[:count], [row for row in order if hit[row]][:count]
+
+
+def _surprise(predictions: Predictions) -> Tensor:
+    """Negative log-likelihood of each case."""
+    chances, targets = predictions.probabilities.double().clamp(1e-7, 1 - 1e-7), predictions.targets
+    logs = targets * chances.log()
+    if predictions.task == "multilabel":
+        logs = logs + (1 - targets) * (1 - chances).log()
+    return -logs.sum(1)
+
+
+def _figures(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    rows = [(_called(name, report), *_cells(entry)) for name, entry in report["metrics"].items()]
+    rows.append((title("majority_rate"), f"{report['majority_rate']:.3f}", ""))
+    return [*rows, (title("chance_balanced_accuracy"), f"{report['chance_balanced_accuracy']:.3f}", "")]
+
+
+def _called(name: str, report: Mapping[str, Any]) -> str:
+    return title(name).replace("that prevalence", f"a prevalence of {report['prevalence']}")
+
+
+def _cells(entry: Mapping[str, Any]) -> tuple[str, str]:
+    value = "not defined" if entry["value"] is None else f"{entry['value']:.3f}"
+    return value, "" if entry["low"] is None else f"{entry['low']:.3f} to {entry['high']:.3f}"
+
+
+def _group(entry: Mapping[str, Any]) -> list[str]:
+    cells = [_cells(value) for value in entry.values() if isinstance(value, dict)]
+    shown = [f"{value} ({interval})" if interval else value for value, interval in cells]
+    few = f"few: {', '.join(entry['few'])}; says little" if entry["few"] else ""
+    return [entry["group"], str(entry["cases"]), str(entry["patients"]), *shown, few]
