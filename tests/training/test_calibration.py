@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from crossd.evaluation.metrics import calibration_error, class_aucs
-from crossd.inference.evidence import WindowEvidence
+from crossd.inference.window_map import WindowEvidence
 from crossd.training.calibration import calibrated, case_probabilities, fit_temperature
 
 

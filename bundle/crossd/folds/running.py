@@ -10,19 +10,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monai.data import Dataset
+
 from crossd.callers import caller_of
 from crossd.cards.operating_point import OperatingPoint
 from crossd.checkpoints import read_card
-from crossd.data import read_labels
+from crossd.data import preprocessing, read_labels
 from crossd.data.delimited import read_table, write_table
 from crossd.errors import CrossDError, counted
 from crossd.evaluation.evaluating import write_by_patient
-from crossd.evaluation.tables import read_predictions, summary, write_tables
+from crossd.evaluation.tables import read_predictions, summary
 from crossd.folds.joining import join_models
 from crossd.folds.parting import parted, write_parts
 from crossd.folds.pooling import judged, pooled
 from crossd.options import Options, literal
 from crossd.processes import process_count
+from crossd.report.evaluation_page import EvaluationPage
 from crossd.training.run_files import run_folder, write_datalist
 
 logger = logging.getLogger(__name__)
@@ -119,7 +122,12 @@ class _CrossValidation:
         report = judged(predictions, folds, o.repeats)
         out = self.folder / "out_of_fold"
         out.mkdir(exist_ok=True)
-        write_tables(out, report, predictions)
+        card = read_card(folders[0] / "model.pt")
+        volumes = Dataset(
+            [*self.cases["train"], *self.cases["val"]], preprocessing(card["input"], **o("series", "tilt", "volume"))
+        )
+        page = EvaluationPage(str(out), self.names, o.task, volumes, {**card, "data": Path(o.labels).name})
+        page.write({**report, "splits": ["out-of-fold"], "weights": str(folders[0] / "model.pt")}, predictions)
         said = read_table(out / "predictions.csv")
         numbered = ([*row.values(), fold] for row, fold in zip(said.rows, folds, strict=True))
         write_table(out / "predictions.csv", [*said.columns, "fold"], numbered)
@@ -130,7 +138,7 @@ class _CrossValidation:
         of_all = {"data": Path(o.labels).name, "metrics": metrics}
         if o.operating_point is not None:
             chances, true = predictions.probabilities.numpy(), predictions.targets.numpy()
-            point = OperatingPoint.of(read_card(folders[0] / "model.pt")).chosen(chances, true, o.operating_point)
+            point = OperatingPoint.of(card).chosen(chances, true, o.operating_point)
             of_all["operating_point"] = point.entry()
         join_models([folder / "model.pt" for folder in folders], self.folder / "model.pt", of_all)
         every = [*self.cases["train"], *self.cases["val"]]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from crossd.evaluation.metrics import calibration_error, negative_log_likelihood
-from crossd.inference.evidence import WindowEvidence
+from crossd.inference.window_map import WindowEvidence
 
 COLDEST, HOTTEST = 0.05, 20.0
 HEAD = ("fc.weight", "fc.bias")

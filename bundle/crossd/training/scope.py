@@ -14,7 +14,7 @@ from tqdm import tqdm
 from crossd.cards.scope import Scope
 from crossd.inference import Accelerated, CaseDataset, WindowInferer
 from crossd.inference.case_scope import case_figures
-from crossd.inference.evidence import WindowEvidence
+from crossd.inference.window_map import WindowEvidence
 
 MOST = 2000  # cases of each kind, evenly spread
 MANY = 100  # cases, from which it pays to prepare TorchScript
