@@ -111,6 +111,14 @@ def test_the_map_is_the_same_for_a_padded_volume() -> None:
 
 
 @torch.no_grad()
+@torch.no_grad()
+def test_mirror_images_count_as_much_as_the_volume() -> None:
+    torch.manual_seed(0)
+    network, volume = small_network(), torch.rand(1, 1, 8, 9, 10)
+    said = [network(one).softmax(1)[0] for one in (volume, volume.flip(2), volume.flip(4))]
+    torch.testing.assert_close(WindowInferer(None, flips=(0, 2))(volume, network)[0], torch.stack(said).mean(0))
+
+
 def test_sigmoid_treats_each_class_by_itself() -> None:
     network, volumes = small_network(), torch.randn(2, 1, 16, 16, 16)
     result = WindowInferer(16, activation="sigmoid")(volumes, network)
@@ -136,6 +144,8 @@ def test_windows_go_to_the_networks_device_and_type() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"flips": [0, 3]}, r"flips must be different axes of 0, 1 and 2, got \[0, 3\]"),
+        ({"flips": [1, 1]}, "flips must be different axes"),
         ({"overlap": 1.0}, "overlap must lie in 0 <= overlap < 1, got 1.0"),
         ({"overlap": (0.5, -0.1, 0.5)}, "overlap must lie in"),
         ({"sw_batch_size": 0}, "sw_batch_size must be at least 1 window, got 0"),

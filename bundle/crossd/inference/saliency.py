@@ -60,6 +60,7 @@ class WindowGradCAM:
 
         every = copy.copy(inferer)
         every.skip_background = every.progress = False
+        every.flips = ()
         device = next(self.plain.parameters()).device
         windows = every.windows(image[None].to(device), record)
         shares = [

@@ -41,6 +41,8 @@ class WindowInferer(Inferer):
         negative_class: index of the class that means "absent"; see `Aggregation`.
         skip_background: give all windows of a volume that hold only `pad_value` the answer of the first of them, as
             the network says the same to the same window. The aggregate and the map are those of all windows.
+        flips: axes (0 depth, 1 height, 2 width); the probabilities of a window are the mean of its own and of those of
+            its mirror image along each. Only where a mirror image is of the same class.
         progress: show a bar over the windows of each volume, on a terminal.
 
     Raises:
@@ -67,6 +69,7 @@ class WindowInferer(Inferer):
         negative_class: int | None = None,
         progress: bool = False,
         skip_background: bool = False,
+        flips: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         overlaps = (overlap,) if isinstance(overlap, (int, float)) else tuple(overlap)
@@ -76,6 +79,10 @@ class WindowInferer(Inferer):
             raise CrossDError(f"sw_batch_size must be at least 1 window, got {sw_batch_size}")
         if activation not in ("softmax", "sigmoid"):
             raise CrossDError(f"activation must be 'softmax' or 'sigmoid', got {activation!r}: choose one of these")
+        flips = tuple(flips or ())
+        if len({*flips}) < len(flips) or not {*flips} <= {0, 1, 2}:
+            raise CrossDError(f"flips must be different axes of 0, 1 and 2, got {[*flips]}: [0, 1, 2] are all")
+        self.flips = flips
         self.roi_size = roi_size
         self.overlap = overlap
         self.sw_batch_size = sw_batch_size
@@ -119,7 +126,10 @@ class WindowInferer(Inferer):
             else:
                 logits, features = network(windows, *args, **kwargs), None
             many = [None] * len(batch) if features is None else features.detach().float().cpu().unbind()
-            answers += zip(self._probabilities(logits, len(batch)).unbind(), many, strict=True)
+            said = [self._probabilities(logits, len(batch))]
+            for axis in self.flips:
+                said.append(self._probabilities(network(windows.flip(axis + 2), *args, **kwargs), len(batch)))
+            answers += zip(torch.stack(said).mean(0).unbind(), many, strict=True)
         in_order = iter(answers)
         return [plan.evidence([next(in_order) for _ in plan.distinct], self.aggregation) for plan in plans]
 

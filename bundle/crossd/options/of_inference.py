@@ -52,6 +52,7 @@ INFERENCE = (
         Option("saliency", "choice", None, "gradcam: a Grad-CAM map per case too; null: none", choices=("gradcam",)),
         Option("saliency_layer", "text", None, "layer that Grad-CAM looks at; null: the last stage"),
         Option("skip_background", "switch", False, "leave out windows of background only"),
+        shared.FLIPS,
     ),
     *(replace(option, compared=option.name != "sw_batch_size") for option in (*shared.WINDOWS, *shared.AGGREGATE)),
     BACKEND,

@@ -97,6 +97,7 @@ EVALUATED = (
 )
 EVALUATE = (
     *EVALUATED,
+    shared.FLIPS,
     Option("prevalence", "number", None, "share with the finding where the model is used, for PPV and NPV there"),
     Option("by", "texts", None, "further columns of labels, as sex or age, whose groups are told apart"),
     replace(shared.TASK, default="$@base['task']", help="task of the model; default: as its card says"),

@@ -39,6 +39,9 @@ AGGREGATE = (
     ),
     Option("top_k", "integer", 3, "windows that aggregate top_k averages"),
 )
+FLIPS = Option(
+    "flips", "integers", None, "axes whose mirror images are asked too, 0 depth, 1 height, 2 width; null: none"
+)
 
 # How volumes and images are seen
 PLANE = Option("plane", "choice", "$@base['input']['plane']", "plane in which depth slices lie", choices=PLANES)
