@@ -95,6 +95,8 @@ def volumes(tmp_path_factory):
 def test_what_has_no_folds_says_so(volumes, tmp_path):
     given = {**SMALL, "images": volumes / "images", "output_dir": tmp_path, "folds": 2}
     refused(lambda: run("train", **given), "each trained by train.json in one process; got no labels. Leave --folds")
+    hybrid = {"volumes": given.pop("images"), "labels": volumes / "labels.csv", **given}
+    refused(lambda: run("train", "train_hybrid", **hybrid), "in one process; got train_hybrid.json. Leave --folds out")
 
 
 @pytest.mark.slow
