@@ -10,21 +10,3 @@ from crossd.data.preprocessing import preprocessing
 from crossd.data.reading import LoadImageVolumed, read_volume
 from crossd.data.segmentations import read_segmentations
 from crossd.data.transforms import CheckChannelsd, OrientPlaned, ScaleToUnitd
-
-__all__ = [
-    "CheckChannelsd",
-    "LoadImageVolumed",
-    "LoadMaskd",
-    "OrientPlaned",
-    "Rejected",
-    "ScaleToUnitd",
-    "Series",
-    "find_cases",
-    "find_series",
-    "preprocessing",
-    "read_labels",
-    "read_mask",
-    "read_segmentations",
-    "read_volume",
-    "write_dicom_series",
-]

@@ -2,5 +2,3 @@
 
 from crossd.distillation.lesson import Lesson, read_lesson
 from crossd.distillation.student import PrepareVolumes, Student, explained_metrics
-
-__all__ = ["Lesson", "PrepareVolumes", "Student", "explained_metrics", "read_lesson"]

@@ -17,22 +17,6 @@ from crossd.networks.multi_view import MultiView
 from crossd.networks.resnet import STAGES, CrossDResNet, PlainResNet
 from crossd.networks.unet import CrossDUNet
 
-__all__ = [
-    "STAGES",
-    "Classifier",
-    "CrossDEfficientNetLite",
-    "CrossDResNet",
-    "CrossDUNet",
-    "Ensemble",
-    "MultiView",
-    "PlainEfficientNetLite",
-    "PlainResNet",
-    "build_classifier",
-    "classifier_arguments",
-    "input_arguments",
-    "register",
-]
-
 CLASSIFIERS["MultiView"] = {"crossd": MultiView}  # type: ignore[dict-item]
 CLASSIFIERS["Ensemble"] = {"crossd": Ensemble}  # type: ignore[dict-item]
 

@@ -4,5 +4,3 @@ from __future__ import annotations
 
 from crossd.pictures.kernels import animate_kernels, plot_motions, plot_stored
 from crossd.pictures.motions import predicted_motions
-
-__all__ = ["animate_kernels", "plot_motions", "plot_stored", "predicted_motions"]

@@ -6,5 +6,3 @@ beside trivial baselines, and writes a model for `inference.json`; `embed` gives
 
 from crossd.probe.embedding import Embeddings, embed, run_embed
 from crossd.probe.running import run_probe
-
-__all__ = ["Embeddings", "embed", "run_embed", "run_probe"]

@@ -2,5 +2,3 @@
 
 from crossd.pseudo3d.transforms import Pseudo3D, Pseudo3Dd
 from crossd.pseudo3d.windows import pseudo_3d, pseudo_3d_inverse, window_grid
-
-__all__ = ["Pseudo3D", "Pseudo3Dd", "pseudo_3d", "pseudo_3d_inverse", "window_grid"]

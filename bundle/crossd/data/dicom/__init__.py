@@ -4,5 +4,3 @@ from crossd.data.dicom.grouping import find_series
 from crossd.data.dicom.non_scans import Rejected
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.writing import write_dicom_series
-
-__all__ = ["Rejected", "Series", "find_series", "write_dicom_series"]

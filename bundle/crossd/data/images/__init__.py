@@ -3,5 +3,3 @@
 from crossd.data.images.corpus import open_source, read_corpus
 from crossd.data.images.store import ImageStore
 from crossd.data.images.transforms import CentreResizedCropd, RandResizedCropd, ReadImage2Dd
-
-__all__ = ["CentreResizedCropd", "ImageStore", "RandResizedCropd", "ReadImage2Dd", "open_source", "read_corpus"]

@@ -1,5 +1,3 @@
 """The public data sets known by name, one module each: the published layout in, labels.csv (and volumes) out."""
 
 from crossd.data.sets.by_name import DATASETS, prepare_datalist
-
-__all__ = ["DATASETS", "prepare_datalist"]
