@@ -53,7 +53,7 @@ def test_kernels_are_what_the_layer_convolves_with_strongest_first():
 
 
 def test_pictures_are_written(network, tmp_path):
-    images = torch.randn(4, 1, 16, 16)
+    images = torch.randn(2, 1, 16, 16)
     motions = predicted_motions(network, [images])
     plot_stored(tmp_path / "stored.png", network, "conv1")
     plot_motions(tmp_path / "motions.png", network, motions)
@@ -63,7 +63,7 @@ def test_pictures_are_written(network, tmp_path):
         assert colours
         assert len(colours) > 50
     moving = Image.open(tmp_path / "moving.gif")
-    assert moving.n_frames == 4
+    assert moving.n_frames == 2
 
 
 def test_refusals(network, tmp_path):
