@@ -22,10 +22,7 @@ class ViewPooling(nn.Module):
         in_channels: of the volumes, each of which was seen as a volume of its own.
         stacks: how many axes or directions each view looks along.
         kinds: of projections; each keeps features of its own.
-        pooling: of the images of a view: `"mean"`, `"max"`, or `"attention"` (Ilse et al., ICML 2018, 128 wide).
-        axes_apart: whether features of each axis are kept, instead of their mean.
-        channels: of the volumes' features: `"mean"`, `"concatenate"`, or `"differences"`: concatenated, and the
-            differences of neighbours with them, as between two phases of a heart.
+        pooling, axes_apart, channels: see `crossd.MultiView`.
 
     Attributes:
         feature_widths: features of each view.

@@ -61,16 +61,12 @@ def frozen_network(
     """Build a `MultiView` with frozen weights, for cases that are seen whole.
 
     Args:
-        weights: name of the registry, a checkpoint file (of images, of volumes, or of a `MultiView`), or `"none"`:
-            random ones.
-        bundle_root: of a bundle, whose model may be meant.
+        weights, bundle_root, views, fill: see `crossd.probe.embed`; checkpoints may be of a `MultiView`.
         cases: to be seen; their number of files is that of channels.
         given: entries of the card's `input` that are to be others than those that belong to the weights; None: those.
             The usual spacing of the cases is taken where none is given.
         reading: series, tilt and volume, as for `crossd.data.preprocessing`.
-        views: what is looked at.
         options: further arguments of `MultiView`.
-        fill: what becomes of plain 2D kernels; see `crossd.load_pretrained`.
 
     Raises:
         CrossDError: as `crossd.pretrained` and `crossd.load_pretrained`; for options that `MultiView` has not, and
