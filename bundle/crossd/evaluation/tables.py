@@ -21,6 +21,7 @@ TITLES = {
     "ppv": "PPV (precision)",
     "npv": "NPV",
     "ppv_at_prevalence": "PPV at that prevalence",
+    "auc_within_folds": "AUROC within folds",
     "npv_at_prevalence": "NPV at that prevalence",
     "sensitivity": "Sensitivity (recall)",
     "f1": "F1 score",
