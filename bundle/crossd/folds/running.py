@@ -20,7 +20,7 @@ from crossd.data.delimited import read_table, write_table
 from crossd.errors import CrossDError, counted
 from crossd.evaluation.evaluating import write_by_patient
 from crossd.evaluation.tables import read_predictions, summary
-from crossd.folds.joining import join_models
+from crossd.folds.joining import OF_ONE, join_models
 from crossd.folds.parting import parted, write_parts
 from crossd.folds.pooling import judged, pooled
 from crossd.options import Options, literal
@@ -122,11 +122,16 @@ class _CrossValidation:
         report = judged(predictions, folds, o.repeats)
         out = self.folder / "out_of_fold"
         out.mkdir(exist_ok=True)
-        card = read_card(folders[0] / "model.pt")
-        volumes = Dataset(
-            [*self.cases["train"], *self.cases["val"]], preprocessing(card["input"], **o("series", "tilt", "volume"))
-        )
-        page = EvaluationPage(str(out), self.names, o.task, volumes, {**card, "data": Path(o.labels).name})
+        first = read_card(folders[0] / "model.pt")
+        metrics = {name: report["metrics"][name] for name in ("auc", "auc_within_folds", "balanced_accuracy")}
+        of_all: dict[str, Any] = {"data": Path(o.labels).name, "metrics": metrics}
+        if o.operating_point is not None:
+            chances, true = predictions.probabilities.numpy(), predictions.targets.numpy()
+            of_all["operating_point"] = OperatingPoint.of(first).chosen(chances, true, o.operating_point).entry()
+        card = {**{name: value for name, value in first.items() if name not in OF_ONE}, **of_all}
+        look = preprocessing(card["input"], **o("series", "tilt", "volume"))
+        volumes = Dataset([*self.cases["train"], *self.cases["val"]], look)
+        page = EvaluationPage(str(out), self.names, o.task, volumes, card)
         page.write({**report, "splits": ["out-of-fold"], "weights": str(folders[0] / "model.pt")}, predictions)
         said = read_table(out / "predictions.csv")
         numbered = ([*row.values(), fold] for row, fold in zip(said.rows, folds, strict=True))
@@ -134,12 +139,6 @@ class _CrossValidation:
         write_by_patient(out / "by_patient", predictions)
         rows = [_row(folder) for folder in folders]
         write_table(out / "folds.csv", ["fold", "cases", "patients", *_COLUMNS], rows)
-        metrics = {name: report["metrics"][name] for name in ("auc", "auc_within_folds", "balanced_accuracy")}
-        of_all = {"data": Path(o.labels).name, "metrics": metrics}
-        if o.operating_point is not None:
-            chances, true = predictions.probabilities.numpy(), predictions.targets.numpy()
-            point = OperatingPoint.of(card).chosen(chances, true, o.operating_point)
-            of_all["operating_point"] = point.entry()
         join_models([folder / "model.pt" for folder in folders], self.folder / "model.pt", of_all)
         every = [*self.cases["train"], *self.cases["val"]]
         listed = [*({**case, "split": "train"} for case in every), *self.cases["test"]]

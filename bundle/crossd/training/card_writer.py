@@ -108,7 +108,9 @@ class CardWriter:
             return state, entries
         evidence, targets = [one.evidence for one in seen], _targets(seen, card)
         temperature = 1.0
-        if "calibration" not in card:
+        if min(targets.sum(0).min(), (1 - targets).sum(0).min()) < FEWEST:
+            logger.warning("a temperature needs %d validation cases of each class: none is fitted", FEWEST)
+        elif "calibration" not in card:
             state, entries["calibration"] = calibrated(state, evidence, targets, card["task"])
             temperature = entries["calibration"]["temperature"]
             logger.info("calibrated on %d validation cases: %s", len(seen), calibration_words(entries["calibration"]))
