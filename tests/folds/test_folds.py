@@ -125,6 +125,9 @@ def test_a_run_in_folds_resumes_and_its_ensemble_predicts(volumes, tmp_path, mon
         split = {row["case"]: row["split"] for row in csv_rows(tmp_path / "out" / f"fold_{number}" / "datalist.csv")}
         assert {split[row["case"]] for row in out if row["fold"] == str(number)} == {"test"}
     assert len(csv_rows(tmp_path / "out" / "out_of_fold" / "folds.csv")) == 2
+    page = (tmp_path / "out" / "out_of_fold" / "evaluation.html").read_text()
+    assert "out-of-fold cases" in page
+    assert page.count("data:image/jpeg") > 5  # slices of errors and hits
     report = json.loads((tmp_path / "out" / "out_of_fold" / "metrics.json").read_text())
     assert (report["cases"], report["folds"], report["majority_rate"]) == (24, 2, 0.5)
 
