@@ -42,6 +42,8 @@ def test_scans_of_a_patient_are_averaged_where_they_have_one_label(tmp_path):
     said = made_up()
     write_by_patient(tmp_path / "none", said, 100)  # neighbours are of one patient, and of other classes
     write_by_patient(tmp_path / "none", replace(said, patients=said.cases), 100)
+    twice = [*range(30), *range(30)]  # of two repeats
+    write_by_patient(tmp_path / "none", replace(said, patients=said.cases).take(twice), 100)
     assert not (tmp_path / "none").exists()
     order = [*range(0, 30, 3), *range(1, 30, 3), *range(2, 30, 3)]  # by class: now they are of one
     alike = replace(said, probabilities=said.probabilities[order], targets=said.targets[order])

@@ -26,7 +26,9 @@ def by_patient(predictions: Predictions) -> Predictions | None:
     for row, patient in enumerate(predictions.patients):
         rows.setdefault(patient, []).append(row)
     targets = predictions.targets
-    if len(rows) == len(predictions.cases) or any(not (targets[one] == targets[one[0]]).all() for one in rows.values()):
+    if len(rows) == len({*predictions.cases}) or any(
+        not (targets[one] == targets[one[0]]).all() for one in rows.values()
+    ):
         return None
     return replace(
         predictions,
