@@ -83,14 +83,14 @@ def test_volumes_without_labels(scans):
 def test_training_takes_a_plan_where_no_card_fits(scans, capsys):
     labels = {"labels": str(scans / "labels.csv"), "output_dir": str(scans / "run")}
     options = declared("train")
-    made = planned({**labels, "weights": "none", "epochs": 3}, options, None, own_root(), configs=False)
+    made = planned({**labels, "weights": "none", "epochs": 3}, "$the bundle", options, None, own_root(), configs=False)
     assert made["roi_size"] == [8, 40, 40]
     assert "epochs" not in made  # which was typed
     assert f"settings are those of {scans / 'run' / 'plan' / 'plan.yaml'}" in capsys.readouterr().out
-    assert planned({**labels, "spacing": None}, options, None, own_root(), configs=False) == {}
-    assert planned(labels, options, None, own_root(), configs=True) == {}
+    assert planned({**labels, "spacing": None}, "$the bundle", options, None, own_root(), configs=False) == {}
+    assert planned(labels, "$the bundle", options, None, own_root(), configs=True) == {}
     shipped = {**labels, "weights": str(own_root() / "models" / "model.pt")}
-    assert planned(shipped, options, None, own_root(), configs=False)["spacing"] == [5.0, 2.0, 2.0]
+    assert planned(shipped, "$the bundle", options, None, own_root(), configs=False)["spacing"] == [5.0, 2.0, 2.0]
     assert "does not fit these cases: its intensities are scaled by range, not by window" in capsys.readouterr().out
 
 

@@ -10,14 +10,19 @@ from typing import Any
 import torch
 
 from crossd.networks import build_classifier, classifier_arguments
-from crossd.plan.proposal import Setting
+from crossd.plan.proposal import EPOCHS, Setting
 from crossd.training import set_trainable
+
+
+MINUTES = 5.0  # of a training on a CPU, of which a cross-validation is several
 
 
 def with_duration(
     settings: Sequence[Setting], base: Mapping[str, Any], classes: int, training: int, device: Any
 ) -> list[Setting]:
     """The settings, of which that of epochs says how long they take; as they are where there are no epochs.
+
+    On a CPU there are no more epochs than `MINUTES` have room for, and never fewer than the least of `propose`.
 
     Args:
         settings: of `propose`.
@@ -34,12 +39,23 @@ def with_duration(
     network = build_classifier({**classifier_arguments(base["network"], {}), **sizes}).to(device)
     set_trainable(network, of.get("trainable", "all")).train()
     images = torch.zeros(of["batch_size"], channels, *of["roi_size"], device=device)
-    steps = -(-training // of["batch_size"]) * of["epochs"]
-    said = _said(min(_step(network, images) for _ in range(2)) * steps)
-    return [
-        replace(one, reason=f"{one.reason}; about {said} on this machine") if one.name == "epochs" else one
-        for one in settings
-    ]
+    epoch = min(_step(network, images) for _ in range(2)) * -(-training // of["batch_size"])
+    return [_timed(one, epoch, images.is_cuda) if one.name == "epochs" else one for one in settings]
+
+
+def _timed(epochs: Setting, seconds: float, gpu: bool) -> Setting:
+    """
+    >>> short = _timed(Setting("epochs", 200, "400 steps"), 6.0, gpu=False)
+    >>> short.value, short.reason
+    (50, '400 steps; about 5 minutes on this CPU, which has no time for 200: more may be better')
+    >>> _timed(Setting("epochs", 50, "100 steps"), 6.0, gpu=True).reason
+    '100 steps; about 5 minutes on this machine'
+    """
+    most = epochs.value if gpu else max(EPOCHS[0], min(epochs.value, int(60 * MINUTES / seconds)))
+    said = f"{epochs.reason}; about {_said(most * seconds)} on this {'machine' if most == epochs.value else 'CPU'}"
+    if most == epochs.value:
+        return replace(epochs, reason=said)
+    return Setting(epochs.name, most, f"{said}, which has no time for {epochs.value}: more may be better")
 
 
 def _step(network: torch.nn.Module, images: torch.Tensor) -> float:
