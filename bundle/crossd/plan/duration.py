@@ -13,7 +13,6 @@ from crossd.networks import build_classifier, classifier_arguments
 from crossd.plan.proposal import EPOCHS, Setting
 from crossd.training import set_trainable
 
-
 MINUTES = 5.0  # of a training on a CPU, of which a cross-validation is several
 
 
