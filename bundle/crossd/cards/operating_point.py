@@ -75,7 +75,9 @@ class OperatingPoint:
     @property
     def words(self) -> str:
         """What is said when."""
-        return ", ".join(f"{name} from {limit:.3f} on" for name, limit in self.limits.items()) or "the most probable"
+        return (
+            ", ".join(f"{name} from {limit:.3f} on" for name, limit in self.limits.items()) or "the most probable class"
+        )
 
     def decide(self, probabilities: ArrayLike) -> np.ndarray:
         """Answers, 0 or 1 `(cases, classes)`, of probabilities `(cases, classes)`."""

@@ -18,7 +18,7 @@ from crossd.evaluation.figure import Figure
 from crossd.evaluation.metrics import class_aucs, classification_metrics, nan_mean
 from crossd.evaluation.plots import plot_two
 from crossd.evaluation.predictions import Predictions
-from crossd.evaluation.tables import read_predictions, title
+from crossd.evaluation.tables import TITLES, read_predictions
 
 FIGURES = ("auc", "average_precision", "balanced_accuracy", "sensitivity", "specificity", "brier", "loss")
 
@@ -120,7 +120,7 @@ def compare(one: Path, other: Path, output_dir: Path, samples: int = 1000) -> st
     a, b, change = found["auc"]
     clear = change.low is not None and change.high is not None and (change.low > 0 or change.high < 0)
     words = f"The second run is {'better' if change.value > 0 else 'worse'}" if clear else "The runs are not told apart"
-    lines = [f"{title(name):<28} {a:7.3f} {b:7.3f}  {change.signed}" for name, (a, b, change) in found.items()]
+    lines = [f"{TITLES[name]:<28} {a:7.3f} {b:7.3f}  {change.signed}" for name, (a, b, change) in found.items()]
     verdict = (
         f"{words}: AUROC {a:.3f} and {b:.3f}, difference {change.signed}, on the same "
         f"{counted(len(first.cases), 'case')} of {counted(len({*first.patients}), 'patient')}."

@@ -16,7 +16,7 @@ from torch import Tensor
 from crossd.evaluation.figure import Figure
 from crossd.evaluation.metrics import average_precision, calibration, class_aucs
 from crossd.evaluation.predictions import Predictions
-from crossd.evaluation.tables import title
+from crossd.evaluation.tables import TITLES
 
 
 def plot_roc(path: Path, predictions: Predictions) -> None:
@@ -150,7 +150,7 @@ def plot_two(path: Path, runs: Mapping[str, Predictions], found: Mapping[str, tu
             axes[1].plot([change.low, change.high], [row, row], color="tab:blue")
         axes[1].plot(change.value, row, "o", color="tab:blue")
     axes[1].axvline(0, color="grey", linestyle=":")
-    axes[1].set_yticks(range(len(found)), [title(name) for name in found])
+    axes[1].set_yticks(range(len(found)), [TITLES[name] for name in found])
     axes[1].invert_yaxis()
     axes[1].set(xlabel=" minus ".join(reversed([*runs])), ylabel="")
     figure.savefig(path)

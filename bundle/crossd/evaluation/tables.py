@@ -18,13 +18,18 @@ from crossd.files import write_whole
 TITLES = {
     "auc": "AUROC",
     "average_precision": "Average precision",
+    "sensitivity": "Sensitivity (recall)",
+    "specificity": "Specificity",
     "ppv": "PPV (precision)",
     "npv": "NPV",
+    "f1": "F1 score",
     "ppv_at_prevalence": "PPV at that prevalence",
     "auc_within_folds": "AUROC within folds",
     "npv_at_prevalence": "NPV at that prevalence",
-    "sensitivity": "Sensitivity (recall)",
-    "f1": "F1 score",
+    "sensitivity_at_threshold": "Sensitivity at its threshold",
+    "specificity_at_threshold": "Specificity at its threshold",
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
     "mcc": "Matthews correlation (MCC)",
     "calibration_error": "Expected calibration error (ECE)",
     "brier": "Brier score",
@@ -32,19 +37,7 @@ TITLES = {
     "majority_rate": "Accuracy of always the commonest class",
     "chance_balanced_accuracy": "Balanced accuracy of chance",
 }
-
-
-def title(name: str) -> str:
-    """What a figure is called on pages; that of one class of several names it.
-
-    >>> title("auc"), title("balanced_accuracy"), title("auc_ill")
-    ('AUROC', 'Balanced accuracy', 'AUROC: ill')
-    """
-    if name in TITLES:
-        return TITLES[name]
-    of = next((of for of in sorted(TITLES, key=len, reverse=True) if name.startswith(f"{of}_")), None)
-    found = f"{TITLES[of]}: {name.removeprefix(f'{of}_')}" if of else name.replace("_", " ")
-    return found[0].upper() + found[1:]
+"""What figures are called on pages."""
 
 
 def write_tables(folder: Path, report: Mapping[str, Any], predictions: Predictions) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from crossd.cards.operating_point import OperatingPoint
 from crossd.errors import counted
-from crossd.evaluation.tables import title
+from crossd.evaluation.tables import TITLES
 from crossd.report.model_facts import model_facts
 from crossd.version import __version__
 
@@ -90,7 +90,7 @@ def checklist(
             "Class imbalance": imbalance,
         },
         "Evaluation": {
-            "Metrics": f"{', '.join(map(title, report['metrics']))}.",
+            "Metrics": f"{', '.join(title for name, title in TITLES.items() if name in report['metrics'])}.",
             "Uncertainty": str(report["interval"]),
             "Internal test": f"{counted(report['cases'], 'case')} of {counted(report['patients'], 'patient')}"
             + (f", split {where}." if where else "."),

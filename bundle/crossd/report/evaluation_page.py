@@ -15,7 +15,7 @@ from crossd.evaluation.evaluating import EvaluationReport
 from crossd.evaluation.figure import Figure
 from crossd.evaluation.plots import PLOTS
 from crossd.evaluation.predictions import Predictions
-from crossd.evaluation.tables import groups_named, title
+from crossd.evaluation.tables import TITLES, groups_named
 from crossd.files import write_whole
 from crossd.report.case_pictures import pictures_of
 from crossd.report.checklist import checklist
@@ -34,7 +34,7 @@ CURVES = {
 WIDE = 0.2  # an interval of the AUC that says little
 NOTES = (
     "Intervals are 95 %, by bootstrap over patients; calibration and threshold come from validation cases, not from "
-    "these.",
+    "these. One of no width, as 1.000 to 1.000, says that the draws agree, not that nothing can go wrong.",
     "Sensitivity is the share of positive cases that are found, specificity that of negative ones that are left alone; "
     "PPV and NPV hold for the share of positive cases here, or for the prevalence that is named.",
     "AUROC and average precision do not depend on a threshold. The Brier score sums over classes: 0 is best, 2 worst. "
@@ -71,14 +71,18 @@ class EvaluationPage(EvaluationReport):
         """Tables, plots and page."""
         super().write(report, predictions)
         groups = [
-            table([column, "cases", "patients", *map(title, groups_named(report)), ""], map(_group, rows))
+            table(
+                [column, "cases", "patients", *(TITLES[name] for name in groups_named(report)), ""], map(_group, rows)
+            )
             for column, rows in report.get("subgroups", {}).items()
         ]
         wrong, right = extremes(predictions)
         plots = {name: png_uri(self.output_dir / f"{name}.png") for name in PLOTS}
         sections = {
-            "What was reached": table(["figure", "value", "95 % interval"], _figures(report), first=True),
-            f"Answers: {report['operating_point']}": pictures([("Cases by truth and answer", plots.pop("confusion"))]),
+            "What was reached": _figures(report),
+            f"Answers: {report['operating_point']}": pictures(
+                [("Cases by truth and answer", plots.pop("confusion"))], large=True
+            ),
             "Curves": pictures((CURVES[name], uri) for name, uri in plots.items()),
             "In groups of cases": "".join(groups),
             "The worst errors": self._cases(predictions, wrong),
@@ -183,14 +187,24 @@ def _surprise(predictions: Predictions) -> Tensor:
     return -logs.sum(1)
 
 
-def _figures(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    rows = [(_called(name, report), *_cells(entry)) for name, entry in report["metrics"].items()]
-    rows.append((title("majority_rate"), f"{report['majority_rate']:.3f}", ""))
-    return [*rows, (title("chance_balanced_accuracy"), f"{report['chance_balanced_accuracy']:.3f}", "")]
+def _figures(report: Mapping[str, Any]) -> str:
+    """The figures of all classes together, and of several each."""
+    metrics, rates = report["metrics"], ("majority_rate", "chance_balanced_accuracy")
+    rows = [(title, *_cells(metrics[name])) for name, title in TITLES.items() if name in metrics]
+    rows += [(TITLES[name], f"{report[name]:.3f}", "") for name in rates]
+    prevalence = f"a prevalence of {report['prevalence']}"
+    rows = [(title.replace("that prevalence", prevalence), *cells) for title, *cells in rows]
+    said = table(["figure", "value", "95 % interval"], rows, first=True)
+    own = [name for name in TITLES if f"{name}_{report['classes'][-1]}" in metrics]
+    if report["positive_class"] is None and own:
+        each = [[of, *(_cell(metrics.get(f"{name}_{of}")) for name in own)] for of in report["classes"]]
+        said += table(["class", *(TITLES[name] for name in own)], each)
+    return said
 
 
-def _called(name: str, report: Mapping[str, Any]) -> str:
-    return title(name).replace("that prevalence", f"a prevalence of {report['prevalence']}")
+def _cell(entry: Mapping[str, Any] | None) -> str:
+    value, interval = _cells(entry) if entry else ("", "")
+    return f"{value} ({interval})" if interval else value
 
 
 def _cells(entry: Mapping[str, Any]) -> tuple[str, str]:
@@ -199,7 +213,6 @@ def _cells(entry: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _group(entry: Mapping[str, Any]) -> list[str]:
-    cells = [_cells(value) for value in entry.values() if isinstance(value, dict)]
-    shown = [f"{value} ({interval})" if interval else value for value, interval in cells]
+    shown = [_cell(value) for value in entry.values() if isinstance(value, dict)]
     few = f"few: {', '.join(entry['few'])}; says little" if entry["few"] else ""
     return [entry["group"], str(entry["cases"]), str(entry["patients"]), *shown, few]

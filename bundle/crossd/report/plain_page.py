@@ -73,13 +73,13 @@ def facts(said: Mapping[str, str]) -> str:
     )
 
 
-def pictures(shown: Iterable[tuple[str, *tuple[str, ...]]]) -> str:
+def pictures(shown: Iterable[tuple[str, *tuple[str, ...]]], large: bool = False) -> str:
     """Pictures side by side: of each the text below it, and its data URI, or several that belong together."""
     figures = []
     for name, *uris in shown:
         images = "".join(f'<img alt="{escaped(name)}" src="{uri}">' for uri in uris)
         figures.append(f"<figure><div>{images}</div><figcaption>{escaped(name)}</figcaption></figure>")
-    return f'<div class="plots">{"".join(figures)}</div>'
+    return f'<div class="plots{" large" * large}">{"".join(figures)}</div>'
 
 
 def png_uri(path: Path) -> str:
