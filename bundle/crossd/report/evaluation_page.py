@@ -193,8 +193,8 @@ def _figures(report: Mapping[str, Any]) -> str:
     rows = [(title, *_cells(metrics[name])) for name, title in TITLES.items() if name in metrics]
     rows += [(TITLES[name], f"{report[name]:.3f}", "") for name in rates]
     prevalence = f"a prevalence of {report['prevalence']}"
-    rows = [(title.replace("that prevalence", prevalence), *cells) for title, *cells in rows]
-    said = table(["figure", "value", "95 % interval"], rows, first=True)
+    named = [(title.replace("that prevalence", prevalence), *cells) for title, *cells in rows]
+    said = table(["figure", "value", "95 % interval"], named, first=True)
     own = [name for name in TITLES if f"{name}_{report['classes'][-1]}" in metrics]
     if report["positive_class"] is None and own:
         each = [[of, *(_cell(metrics.get(f"{name}_{of}")) for name in own)] for of in report["classes"]]
