@@ -181,6 +181,7 @@ def test_the_network_takes_and_gives_what_the_metadata_says(zoo, offline):
     verify_net_in_out("network_def", device="cpu", bundle_root=str(zoo / NAME), **files)
 
 
+@pytest.mark.slow
 def test_it_exports_to_torchscript(zoo, offline, tmp_path):
     from monai.bundle import ckpt_export
 

@@ -16,6 +16,8 @@ from monai.bundle import ConfigParser
 from . import configs
 from .configs import csv_rows
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SHEARED = np.array([[-1, 0, 0, 0], [0, -1, 0.5, 0], [0, 0, 2, 0], [0, 0, 0, 1.0]])
 
 

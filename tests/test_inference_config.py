@@ -338,6 +338,7 @@ def test_metadata_follows_monais_schema(tmp_path: Path) -> None:
     assert metadata["network_data_format"]["inputs"]["image"]["spatial_shape"] == metadata["card"]["input"]["roi_size"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("series", ["mr_prostate_adc", "mr_positions/HFS"])
 def test_real_series_and_the_same_as_nifti_agree(tmp_path: Path, weights: str, shared_data: Path, series: str) -> None:
     """ITK writes the NIfTI, from the files that GDCM sorts: nothing of ours is on that side."""

@@ -118,6 +118,7 @@ def test_a_projected_shift_does_not_depend_on_the_depth_shift():
     torch.testing.assert_close(*matrices)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("motion", ["shift", "rotate"])
 @pytest.mark.parametrize("rows", ["slice", "projection", "volume"])
 def test_gradcheck(motion, rows):

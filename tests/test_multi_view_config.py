@@ -12,6 +12,8 @@ from crossd.errors import CrossDError
 
 from .commands import bundle
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SMALL = {"weights": "none", "network": "MultiView", "epochs": 1, "tensorboard": False, "resume": False}
 OPTIONS = "{'backbone':{'name':'CrossDResNet','depth':10,'width':4},'image_size':16,'volume_size':33}"
 

@@ -114,6 +114,7 @@ def test_masks_of_new_scans_and_a_reason_for_what_is_none(trained, root, volumes
     assert float(rows["c11"]["volume_ml_high"]) == pytest.approx((values == 4).sum() * 3 / 1000, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_ended_goes_on_as_it_would_have(train, tmp_path):
     options = {"epochs": 2, "affine_prob": 0, "crops": 1}
     train(**options)

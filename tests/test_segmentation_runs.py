@@ -26,6 +26,8 @@ from .configs import card_input, csv_rows
 from .test_many_processes import RESTARTED, ends_of, rows_of
 from .test_many_processes import step as step_of
 
+pytestmark = pytest.mark.slow  # whole runs
+
 ROOT = Path(__file__).resolve().parents[1]
 CASES, BAD = 9, "c4"
 NETWORK = {"name": "UNet", "channels": [4, 8], "strides": [2]}

@@ -61,6 +61,7 @@ def test_it_learns_and_tests_on_images_it_never_saw(train, tmp_path, conv):
     assert all(row["case"].startswith("test: ") for row in csv_rows(tmp_path / "out" / "test" / "predictions.csv"))
 
 
+@pytest.mark.slow
 def test_a_network_trained_on_volumes_is_used_on_images_with_its_weights(train, tmp_path):
     volume_network = CrossDResNet(3, 1, 3, depth=10, width=4, **STEM)
     seen = card_input(16, mean=0.4, std=0.2)

@@ -69,6 +69,7 @@ def test_a_run_leaves_a_model_its_cases_and_curves(trained, volumes):
     assert scope_of(card).cases == (splits.count("train"), splits.count("val"))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_it_had_its_scope_adds_it(train, tmp_path, caplog):
     train(tmp_path / "out", epochs=1)
     whole = read_checkpoint(tmp_path / "out" / "model.pt")
@@ -134,6 +135,7 @@ def test_the_model_runs_in_inference(trained, volumes, tmp_path):
         assert found[case] == pytest.approx(probability, abs=1e-5), case
 
 
+@pytest.mark.slow
 def test_fine_tuning_keeps_the_backbone_and_takes_the_settings_of_the_card(train, trained, volumes, tmp_path):
     text = (volumes / "labels.csv").read_text().replace("p0\n", "p0\n", 1).replace("c02.nii.gz,empty", "c02.nii.gz,odd")
     text = text.replace("c04.nii.gz,empty", "c04.nii.gz,odd").replace("c06.nii.gz,empty", "c06.nii.gz,odd")
@@ -177,6 +179,7 @@ def test_the_command_line_ends_with_the_message(volumes, tmp_path):
     assert all(f"/nowhere/c{case:02}.nii.gz" in last for case in range(24))
 
 
+@pytest.mark.slow
 def test_multilabel(train, tmp_path):
     lines = ["image,bright,heavy,split"]
     for case in range(24):
@@ -204,6 +207,7 @@ def test_two_channels_and_a_class_missing_in_validation(train, volumes, tmp_path
     assert 0 <= card["metrics"]["val_auc"] <= 1  # over a and b; c has no validation case
 
 
+@pytest.mark.slow
 def test_unreadable_cases(train, volumes, tmp_path):
     (tmp_path / "images").mkdir()
     for file in (volumes / "images").iterdir():
@@ -271,6 +275,7 @@ def test_a_dicom_folder_among_files(train, volumes, tmp_path):
     assert str(tmp_path / "series") in (tmp_path / "out" / "datalist.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_of_old_goes_on_under_its_settings_only(train, tmp_path, caplog):
     """It stored `none` for no weights, and not yet how files are read, amp and the number of processes."""
     train(tmp_path, epochs=1)

@@ -12,6 +12,8 @@ from crossd.data.phantoms import vessel_phantom
 from .configs import csv_rows, refused, run
 from .many_cases import make_model
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SMALL = {"depth": 10, "width": 2, "roi_size": [16, 16, 16], "batch_size": 2, "tensorboard": False, "num_workers": 0}
 
 

@@ -18,7 +18,7 @@ from crossd.errors import CrossDError, rule_broken
 from crossd.inference import network_from_card
 from crossd.segmentation import segmentation_network
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

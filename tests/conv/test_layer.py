@@ -214,6 +214,7 @@ def test_script_copy_and_pickle(spatial_dims, kernel_size, motion, alignment):
         torch.testing.assert_close(other(x), layer(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend",
     [

@@ -165,6 +165,7 @@ def test_conv3d_is_fresh_and_keeps_the_rest() -> None:
         assert torch.equal(converted.state_dict()[name], network.state_dict()[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("to", TARGETS)
 def test_whole_networks_run_train_copy_pickle_and_load(to: str, source: str) -> None:

@@ -8,6 +8,8 @@ import pytest
 from crossd.data import find_cases, preprocessing, read_volume
 from crossd.data.dicom.pixels import read_pixels
 
+pytestmark = pytest.mark.slow  # large scans
+
 CARD = {"channels": ["image"], "plane": "axial", "spacing": [4.0, 4.0, 4.0], "mean": 0.0, "std": 1.0}
 CARD |= {"intensity": {"mode": "percentile", "lower": 0.5, "upper": 99.5}}
 

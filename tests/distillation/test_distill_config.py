@@ -17,6 +17,8 @@ from crossd.probe.frozen import frozen_network
 from crossd.training import model_card
 from monai.bundle import ConfigWorkflow
 
+pytestmark = pytest.mark.slow  # whole runs
+
 FLAT = {"depth": 10, "width": 4, "view": "projection"}
 SEEN = {"channels": ["image"], "plane": "acquired", "spacing": None, "roi_size": [1, 32, 32]}
 SEEN |= {"intensity": {"mode": "range"}, "mean": 0.3, "std": 0.3}

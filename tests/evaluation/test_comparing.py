@@ -56,6 +56,7 @@ def write(folder, predictions):
     return folder
 
 
+@pytest.mark.slow
 def test_what_an_evaluation_wrote_is_compared_whatever_the_order_of_cases(runs, tmp_path):
     one = write(tmp_path / "one", runs[0])
     other = write(tmp_path / "other", runs[1].take(np.arange(80)[::-1]))

@@ -58,6 +58,7 @@ def test_it_says_what_it_found_and_writes_a_config(scans):
     assert rows["6"]["reason"]
 
 
+@pytest.mark.slow
 def test_what_was_looked_at_is_not_read_again(scans, monkeypatch):
     assert plan(scans) == 0
     before = (scans / "p" / "cases.csv").read_text()

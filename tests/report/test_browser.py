@@ -14,6 +14,8 @@ from PIL import Image
 
 from .made import CARD, EVIL, segment
 
+pytestmark = pytest.mark.slow  # opens Chromium
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 STROKE = CARD["class_names"][1]
 

@@ -15,6 +15,8 @@ from crossd.data import find_cases, read_volume, write_dicom_series
 from .made import run
 from .test_report_page import Page
 
+pytestmark = pytest.mark.slow  # whole runs
+
 NAME = "DOE JANE"
 
 

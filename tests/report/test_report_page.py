@@ -192,6 +192,7 @@ def size(folder: Path) -> int:
     return os.path.getsize(folder / "report.html")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_cases(tmp_path: Path) -> None:
     held: list[int] = []
 

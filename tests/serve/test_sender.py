@@ -14,6 +14,8 @@ from crossd.serve.series_versions import SeriesKey, Version
 
 from .made import CARD, Sink, make_series, until
 
+pytestmark = pytest.mark.slow  # waits for the network
+
 ANSWER = {"predicted": ["healthy"], "probabilities": {"healthy": 0.75, "aneurysm": 0.25}}
 
 

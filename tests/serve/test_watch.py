@@ -78,6 +78,7 @@ def test_each_series_gets_the_report_that_a_run_of_the_bundle_gives(
     assert PATIENT not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_second_start_sends_nothing(settings, sink, incoming):
     make_series(incoming / "a")
     assert watch(settings) == watch(settings) == 0

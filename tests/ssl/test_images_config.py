@@ -36,6 +36,7 @@ def pretrain(root, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_2d_network_for_volumes_and_goes_on_after_a_kill(pretrain, root):
     folder = pretrain("out")
     card, whole = read_card(folder / "model.pt"), read_checkpoint(folder / "model.pt")["model"]

@@ -18,6 +18,8 @@ from monai.fl.utils.exchange_object import ExchangeObject
 
 from ..configs import card_input
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SEEN = card_input(8)
 
 

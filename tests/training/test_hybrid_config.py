@@ -15,6 +15,8 @@ from ..commands import bundle
 from ..configs import csv_rows, refused, run, started
 from ..drivers import kill_and_resume
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SMALL = {"depth": 10, "width": 4, "batch_size": 4, "roi_size": [8, 8, 8], "tensorboard": False}
 HYBRID = {"image_size": 16, "images_per_volume": 2, "progress": False}
 STEM = {"conv1_t_size": 3, "no_max_pool": True}
@@ -140,7 +142,6 @@ def test_images_of_several_findings_and_switches_as_the_command_line_gives_them(
     assert not (tmp_path / "out" / "tensorboard").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_killed_run_ends_as_the_whole_run(images, volumes, tmp_path):
     options = {**SMALL, **HYBRID, "weights": "none", "epochs": 4, "network_options": STEM, "width": 2}
@@ -171,7 +172,6 @@ def test_what_is_missing_is_said(train, volumes, tmp_path):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(500)
 def test_two_processes_train_as_one(train, images, volumes, tmp_path):
     options = {**SMALL, **HYBRID, "batch_size": 2, "network_options": str(STEM), "epochs": 1, "weights": "none"}

@@ -21,6 +21,8 @@ from crossd.training.images import checked_windows
 from .. import configs
 from ..configs import csv_rows
 
+pytestmark = pytest.mark.slow  # whole runs
+
 STEM = {"conv1_t_size": 3, "no_max_pool": True}
 WINDOWS = {"kernel_size": 3, "stride": 2, "padding": 1}
 
@@ -42,7 +44,6 @@ def trained_on(release, small, folder, **options):
     return read_card(folder / "model.pt"), json.loads((folder / "test" / "metrics.json").read_text())
 
 
-@pytest.mark.slow
 def test_chest_xray14_is_trained_on_and_tested_by_its_official_lists(small, release, tmp_path):
     card, report = trained_on(release, small, tmp_path, epochs=1)
     assert (card["task"], card["class_names"]) == ("multilabel", list(FINDINGS))
@@ -56,7 +57,6 @@ def test_chest_xray14_is_trained_on_and_tested_by_its_official_lists(small, rele
     assert {"val_auc", "val_loss"} <= set(csv_rows(tmp_path / "metrics.csv")[0])
 
 
-@pytest.mark.slow
 def test_the_findings_of_chest_xray14_are_learnt(small, release, tmp_path):
     card, report = trained_on(release, small, tmp_path, epochs=8, learning_rate=0.01)
     assert card["metrics"]["val_auc"] > 0.9

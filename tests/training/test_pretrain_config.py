@@ -172,6 +172,7 @@ def test_pre_training_starts_from_a_2d_model_or_a_3d_one(pretrain, pretrained, t
     assert torch.equal(after["layer1.0.conv1.weight"], network.state_dict()["layer1.0.conv1.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", [[], ["random_axes_2d"]], ids=["axial", "random axes"])
 def test_real_weights_learn_depth_from_random_axes_alone_and_load_into_volumes(root, images, small, tmp_path, overlay):
     """I3D's kernels are constant along depth, and so is what axial projections change of them."""

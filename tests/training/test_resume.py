@@ -19,6 +19,7 @@ def killed(volumes, images, small, tmp_path):
     return lambda config, **moments: kill_and_resume(tmp_path, [config], options[config], **moments)
 
 
+@pytest.mark.slow
 def test_killed_runs_on_volumes_end_as_the_whole_run(killed):
     count, partial = killed("train", runs=1, kills=3, latest=2, seed=0)
     assert count >= 2

@@ -166,6 +166,7 @@ def verdict(report: Mapping[str, Any]) -> str:
 def extremes(predictions: Predictions, count: int = SHOWN) -> tuple[list[int], list[int]]:
     """The wrong answers that the truth surprises most, and the right ones that it surprises least.
 
+    >>> import torch
     >>> chances = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
     >>> targets = torch.tensor([[1, 0], [0, 1], [1, 0], [0, 1]])
     >>> extremes(Predictions.of(chances, targets, ["a", "b"], "multiclass"))

@@ -83,11 +83,13 @@ def _resnet() -> list[Row]:
 
 
 def _lite() -> list[Row]:
-    views = ("MONAI EfficientNet-B0", "lite0 3D, folded", "MultiView, projections")
-    return [
-        *(Row("lite", "network", (3, 1000), ("lite0, folded", "lite0"), (8, 3, 224, 224), mode) for mode in PASSES),
-        *(Row("lite", "network", (1, 2), views, (1, 1, *[edge] * 3), "forward") for edge in (64, 128)),
-    ]
+    names = ("lite0, folded", "lite0")
+    return [Row("lite", "network", (3, 1000), names, (8, 3, 224, 224), mode) for mode in PASSES]
+
+
+def _views() -> list[Row]:
+    names = ("MONAI EfficientNet-B0", "lite0 3D, folded", "MultiView, projections")
+    return [Row("views", "network", (1, 2), names, (1, 1, *[edge] * 3), "forward") for edge in (64, 128)]
 
 
 def _volumes() -> list[Row]:
@@ -158,6 +160,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "ways": _ways,
     "resnet": _resnet,
     "lite": _lite,
+    "views": _views,
     "volumes": _volumes,
     "backends": _backends,
     "growth": _growth,

@@ -75,10 +75,10 @@ BOUNDS = (
     Bound("lite0 2D, forward / plain", "lite", "network", "forward", "lite0", "lite0, folded", 1.3),
     Bound("lite0 2D, training step / plain", "lite", "network", "training", "lite0", "lite0, folded", 1.3),
     Bound("lite0 2D, peak memory / plain", "lite", "network", "", "lite0", "lite0, folded", 1.2, memory=True),
-    Bound("lite0 3D / MONAI EfficientNet-B0", "lite", "network", "", "lite0 3D, folded", "MONAI EfficientNet-B0", 1.0),
+    Bound("lite0 3D / MONAI EfficientNet-B0", "views", "network", "", "lite0 3D, folded", "MONAI EfficientNet-B0", 1.0),
     Bound(
         "lite0 3D / projections alone",
-        "lite",
+        "views",
         "network",
         "",
         "lite0 3D, folded",

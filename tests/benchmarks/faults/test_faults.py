@@ -20,6 +20,8 @@ from scripts.benchmarks.faults.sources import make_sources
 from scripts.benchmarks.faults.table import table
 from scripts.benchmarks.faults.watch import Watched, watch
 
+pytestmark = pytest.mark.slow  # whole runs
+
 KINDS = {kind for damages in DAMAGE.values() for kind in damages}
 CONFIG = Path(__file__).resolve().parents[3] / "configs" / "inference.json"
 
@@ -123,7 +125,6 @@ def in_this_process(command, timeout, limit, **environment):
     return Watched(0, "", 0.0, 2**30, "")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("count", [len(KINDS), pytest.param(600, marks=pytest.mark.slow)])
 @pytest.mark.timeout(1800)
 def test_a_campaign_finds_no_defect(count, monkeypatch):

@@ -98,6 +98,7 @@ def test_what_tells_frames_at_one_place_apart(tmp_path, volume, name, made):
     np.testing.assert_array_equal(read_pixels(series[0]) + 1, read_pixels(series[1]))
 
 
+@pytest.mark.slow
 def test_no_other_frames_are_decoded_than_those_of_the_volume(tmp_path, volume):
     """An object of a hundred volumes would be decoded a hundred times; and damage stays with its own volume."""
     file = enhanced(tmp_path, volume, echoes=2)

@@ -16,6 +16,8 @@ from crossd.networks import CrossDResNet
 from crossd.training import model_card
 from monai.bundle import ConfigWorkflow
 
+pytestmark = pytest.mark.slow  # whole runs
+
 DEFAULT = ("mosmed", "enhanced-medmnist")  # one channel, in place; several channels, from arrays
 RELEASES = (
     "brats21",
@@ -145,7 +147,7 @@ def test_a_plan_is_made_for_it_and_a_probe_takes_it(name, release, rows, weights
     assert len(card["input"]["channels"]) == sum(column.startswith("image") for column in rows(labels)[0])
 
 
-@pytest.mark.parametrize("name", ["breastmnist", pytest.param("braintumormrimnist_224", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["breastmnist", "braintumormrimnist_224"])
 def test_sets_of_images_are_trained_on_and_tested(name, root, made, weights, tmp_path, monkeypatch):
     """A MedMNIST set with its official split, and a file of Enhanced-MedMNIST without one."""
     if name == "breastmnist":
