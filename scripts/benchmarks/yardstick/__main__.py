@@ -15,7 +15,7 @@ from tqdm import tqdm
 from scripts.benchmarks.runs.lines import changing, read_lines, results_file, write_lines
 from scripts.benchmarks.yardstick.arms import features
 from scripts.benchmarks.yardstick.measuring import measure
-from scripts.benchmarks.yardstick.table import figure, tables
+from scripts.benchmarks.yardstick.table import figure, short, tables
 from scripts.benchmarks.yardstick.tasks import TASKS, read_task
 from scripts.pages import update_page
 
@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)), help="draws of few labels")
     parser.add_argument("--results", default=str(ROOT / "docs" / "results" / "yardstick.jsonl.gz"))
     parser.add_argument("--page", default=str(ROOT / "docs" / "results" / "yardstick.md"))
+    parser.add_argument("--summary", default=str(ROOT / "docs" / "results.md"), help="page that gets the short tables")
     given = parser.parse_args()
     try:
         path = results_file(given.results)
@@ -44,6 +45,7 @@ def main() -> int:
                     write_lines(path, [*kept, *new])
         lines = read_lines(path)
         update_page(given.page, "yardstick", tables(lines))
+        update_page(given.summary, "yardstick", short(lines))
         figure(Path(given.page).with_suffix(".png"), lines)
     except CrossDError as error:
         print(f"error: {error}", file=sys.stderr)

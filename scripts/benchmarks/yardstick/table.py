@@ -12,8 +12,6 @@ from scripts.benchmarks.yardstick.arms import ARMS
 from scripts.benchmarks.yardstick.contrasts import CONTRASTS, Runs, auc, contrasts, runs_of
 from scripts.benchmarks.yardstick.tasks import TASKS
 
-SHOWN = {"few": "unused", "all": "test"}
-
 
 def tables(lines: Sequence[Mapping[str, Any]]) -> str:
     """Markdown: arms by tasks at few labels, on unused and on test cases, and at all labels; then the contrasts."""
@@ -22,11 +20,20 @@ def tables(lines: Sequence[Mapping[str, Any]]) -> str:
         runs = runs_of(lines, labels, part)
         if runs:
             text += [f"AUC with {labels} labels, {part} cases:", "", *_arms(runs), ""]
-    text += ["| contrast | task | difference (95 %) | p | p, Holm |", "|---|---|---|---|---|"]
+    return "\n".join([*text, *_contrasts(lines)])
+
+
+def short(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: arms by tasks at few labels on unused cases, and the contrasts."""
+    return "\n".join([*_arms(runs_of(lines, "few", "unused")), "", *_contrasts(lines)])
+
+
+def _contrasts(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    text = ["| contrast | task | difference (95 %) | p | p, Holm |", "|---|---|---|---|---|"]
     for name, by_task in contrasts(runs_of(lines, "few", "unused")).items():
-        one, other = CONTRASTS[name]
-        text += [f"| {name}: {one} − {other} | {task} | {difference.cells()} |" for task, difference in by_task.items()]
-    return "\n".join(text)
+        what = " − ".join(CONTRASTS[name])
+        text += [f"| {name}: {what} | {task} | {difference.cells()} |" for task, difference in by_task.items()]
+    return text
 
 
 def _arms(runs: Runs) -> list[str]:
