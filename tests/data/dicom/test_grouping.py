@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from crossd.data import find_series, write_dicom_series
 from crossd.data.dicom import pixels as dicom_pixels
+from crossd.data.dicom.headers import read_slices
 from crossd.data.dicom.pixels import read_pixels
 from crossd.errors import CrossDError
 
@@ -331,3 +332,13 @@ def test_plain_slices_run_no_codec(only, by_gdcm, tmp_path, volume, axial, monke
 
     monkeypatch.setattr(dicom_pixels, "decode", refuse)
     np.testing.assert_array_equal(read_pixels(series), by_gdcm(series.files))
+
+
+@pytest.mark.parametrize("target", ["/nowhere/x.img", "x.img"])
+def test_links_to_nowhere_and_in_a_circle_end_no_run(tmp_path, target):
+    """Beside a header whose voxels they were, and under a name of DICOM."""
+    (tmp_path / "x.img").symlink_to(target)
+    (tmp_path / "y.dcm").symlink_to(tmp_path / "y.dcm" if target == "x.img" else target)
+    assert read_slices(tmp_path / "x.img") == []
+    with pytest.raises(CrossDError, match=r"A DICOM file must have a readable header: '.*y\.dcm' has not \("):
+        read_slices(tmp_path / "y.dcm")

@@ -51,6 +51,7 @@ def read_slices(path: str | os.PathLike[str]) -> list[Slice] | Rejected:
 
     path = str(path)
     named = path.lower().endswith(DICOM_SUFFIXES)
+    whole = False  # a link to nowhere cannot be opened
     try:
         whole = has_preamble(path)
         if not whole and not named and not first_elements(path):
