@@ -123,5 +123,5 @@ def test_a_run_is_train_2d_and_is_done_once(root, checkpoint, tmp_path):
     written = tmp_path / "out" / "test" / "metrics.json"
     written.write_text(json.dumps({**first, "cases": 7}))
     assert run(root, tmp_path / "out", options)["cases"] == 7
-    with pytest.raises(CrossDError, match=r"Every run must end well; .*other did not:\n(.|\n)*not there"):
+    with pytest.raises(CrossDError, match=r"Every run must end well; .*other did not:(.|\n)*not there"):
         run(root, tmp_path / "other", {**options, "weights": str(tmp_path / "nothing.pt")})
