@@ -14,7 +14,7 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"texts", "version", "callers", "checkpoints.registry"},
     {"errors"},
     {"files"},  # every file that is written whole, held or digested
-    {"bundle", "options", "precision"},  # where a bundle is, what it is run with, and where amp may be
+    {"bundle", "options", "precision", "allocation"},  # where it is, what it is run with, where amp may be, memory
     {"processes"},  # how those that torchrun starts meet; inference and training both need it
     {"motion", "pseudo3d"},  # mathematics that `import crossd` offers: pseudo3d must not load what reads scans (data)
     {"conv"},

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from crossd.allocation import keep_freed_memory
 from crossd.bundle import check_version
 from crossd.errors import CrossDError, report_plainly
 from crossd.options import check_given
@@ -67,7 +68,7 @@ def _meet(backend: str, timeout: timedelta) -> None:
 
 
 def check_run(bundle_root: str, config: str | None = None) -> None:
-    """What a config's `run` begins with: plain errors, our version, the options, and that processes have met.
+    """What a config's `run` begins with: memory, plain errors, our version, the options, that processes have met.
 
     Args:
         config: its name, without `.json`, where it has an overlay for several processes; None: it runs in one.
@@ -76,6 +77,7 @@ def check_run(bundle_root: str, config: str | None = None) -> None:
         CrossDError: see `check_version`, `check_given` and `check_launch`.
     """
     report_plainly()
+    keep_freed_memory()
     check_version(bundle_root)
     check_given()
     if config is not None:
