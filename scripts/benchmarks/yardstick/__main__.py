@@ -13,14 +13,14 @@ from crossd.errors import CrossDError
 from tqdm import tqdm
 
 from scripts.benchmarks.runs.lines import changing, read_lines, results_file, write_lines
-from scripts.benchmarks.yardstick.arms import features
+from scripts.benchmarks.yardstick.arms import ARMS, features
 from scripts.benchmarks.yardstick.measuring import measure
 from scripts.benchmarks.yardstick.table import figure, short, tables
 from scripts.benchmarks.yardstick.tasks import TASKS, read_task
 from scripts.pages import update_page
 
 ROOT = Path(__file__).resolve().parents[3]
-KEY = ("task", "labels", "seed")
+KEY = ("task", "labels", "seed", "arm")
 
 
 def main() -> int:
@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder of the data; without it only tables and figure are made")
     parser.add_argument("--work", type=Path, default=ROOT / "output" / "yardstick", help="volumes, features, networks")
     parser.add_argument("--tasks", nargs="+", default=[*TASKS], choices=[*TASKS])
+    parser.add_argument("--arms", nargs="+", default=[*ARMS], choices=[*ARMS])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)), help="draws of few labels")
     parser.add_argument("--results", default=str(ROOT / "docs" / "results" / "yardstick.jsonl.gz"))
     parser.add_argument("--page", default=str(ROOT / "docs" / "results" / "yardstick.md"))
@@ -37,11 +38,12 @@ def main() -> int:
         path = results_file(given.results)
         for name in given.tasks if given.data is not None else []:
             task = read_task(name, given.data.absolute(), given.work.absolute())
-            known = features(task, given.work.absolute())
+            known = features(task, given.work.absolute(), given.arms)
             for labels, seed in tqdm([("all", 0), *(("few", seed) for seed in given.seeds)], desc=name):
-                new = list(measure(task, known, labels, seed))
+                new = list(measure(task, known, labels, seed, given.arms))
+                made = [[line[key] for key in KEY] for line in new]
                 with changing(path):
-                    kept = [line for line in read_lines(path) if [line[key] for key in KEY] != [name, labels, seed]]
+                    kept = [line for line in read_lines(path) if [line[key] for key in KEY] not in made]
                     write_lines(path, [*kept, *new])
         lines = read_lines(path)
         update_page(given.page, "yardstick", tables(lines))

@@ -1,4 +1,4 @@
-"""The two contrasts of the protocol, by task and as the mean over tasks."""
+"""The contrasts of the protocol, by task and as the mean over tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from scripts.benchmarks.runs.statistics import SAMPLES, Difference, over_seeds, 
 from scripts.benchmarks.transfer.statistics import weighted_aucs
 from scripts.benchmarks.transfer.tested import Tested, from_json
 
-CONTRASTS = {"A": ("crossd-volume", "i3d-mean"), "B": ("multiview", "slices")}
+CONTRASTS = {
+    "A": ("crossd-volume", "i3d-mean"),
+    "A2": ("crossd-live", "i3d-mean"),
+    "B": ("multiview", "slices"),
+}
 MEAN = "mean over tasks"
 COUNTED = ("acdc", "hippocampusmoved", "vesselmnist3d", "adrenalmnist3d")  # in the mean; `order` is a control
 Runs = Mapping[str, Mapping[str, Mapping[int, Tested]]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,19 +28,22 @@ def drawn(part: Labelled, fraction: float, seed: int) -> np.ndarray:
     return labelled_subset(Part(torch.arange(len(part)), labels, tuple(part.patients)), fraction, seed).images.numpy()
 
 
-def measure(task: Task, known: Mapping[str, Labelled], labels: str, seed: int) -> Iterator[dict[str, Any]]:
+def measure(
+    task: Task, known: Mapping[str, Labelled], labels: str, seed: int, arms: Iterable[str] = ARMS
+) -> Iterator[dict[str, Any]]:
     """A line for each arm: what it says of the unused and of the test cases.
 
     Args:
         task: of which `known` is `arms.features`.
         labels: "few" or "all" of those that may be labelled.
         seed: of the draw.
+        arms: names of `ARMS`.
     """
     may = known["may"]
     cases = drawn(may, task.fraction if labels == "few" else 1.0, seed)
     rest = np.setdiff1d(np.arange(len(may)), cases)
     parts = {"test": known["test"], **({"unused": may.take(rest)} if len(rest) else {})}
-    for arm, fit in RECIPE.fit(may.take(cases), ARMS).items():
+    for arm, fit in RECIPE.fit(may.take(cases), {arm: ARMS[arm] for arm in arms}).items():
         line = {"task": task.name, "labels": labels, "seed": seed, "arm": arm, "cases": len(cases)}
         line |= {"chosen": fit.choice.candidate.name, "C": fit.choice.strength}
         for name, part in parts.items():

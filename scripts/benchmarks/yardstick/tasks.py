@@ -18,6 +18,7 @@ from scripts.benchmarks.yardstick.made import write_moved_hippocampi, write_orde
 POOL = 0.4  # of the training patients
 TASKS = ("acdc", "hippocampusmoved", "order", "vesselmnist3d", "adrenalmnist3d")
 LABELLED = {"acdc": 25 / 60, "order": 40 / 180}  # of those that may be labelled; else 10 % of the training cases
+LIVE_VOLUMES = 2000  # that the second round distils from, changed at random: as many passes of the pool as that takes
 EPOCHS = {"acdc": 10, "order": 10}  # of distillation, where the pool is small
 
 
