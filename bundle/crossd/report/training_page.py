@@ -105,9 +105,9 @@ class TrainingPage(EpochTable):
         return pictures((of.title, svg_uri(svg_of(of))) for of in shown)
 
     def _table(self, rows: Epochs) -> str:
-        names = ["learning_rate", "train_loss", "val_loss", self.score]
+        names = [self.score, "train_loss", "val_loss", "learning_rate"]
         cells = [[f"{row['epoch']:.0f}", *(f"{row[name]:.4g}" for name in names)] for row in reversed(rows)]
-        header = ["epoch", "learning rate", "training loss", "validation loss", score_title(self.score)]
+        header = ["epoch", score_title(self.score), "training loss", "validation loss", "learning rate"]
         return table(header, cells) if rows else ""
 
 
