@@ -115,8 +115,8 @@ def _chance(rows: Epochs, score: str, chance: float | None) -> str:
         )
     return (
         f"After {len(rows)} validations the best {title} is {best:.2f}, which is chance. `crossd probe` says in "
-        "minutes whether there is a signal, and `crossd plan` shows what the network sees: is the finding still there "
-        "at that spacing and window? Are the labels those of these files?"
+        "minutes whether there is a signal, and with few cases its model.pt is often the better one. `crossd plan` "
+        "shows what the network sees: is the finding still there at that spacing and window?"
     )
 
 
