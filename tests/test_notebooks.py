@@ -34,12 +34,12 @@ def test_they_hold_no_outputs_and_short_texts(notebook):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(1800)
 def test_they_run(notebook, tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install crossd[dev]")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed: pip install crossd[dev]")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")  # `!crossd`
     resources = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, timeout=900, kernel_name="python3", resources=resources).execute()
+    nbclient.NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources).execute()
     shown = [output.get("text", "") for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [text for text in shown if "error: " in text]  # of `!crossd`, whose exit code the kernel does not see
