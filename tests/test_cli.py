@@ -80,6 +80,18 @@ def test_runs_are_named_by_their_folders_and_two_are_compared(ran, monkeypatch, 
     assert len(compared) == 1
 
 
+def test_two_runs_with_learning_curves_have_them_in_one_picture(ran, monkeypatch, tmp_path):
+    monkeypatch.setattr("crossd.evaluation.comparing.compare", lambda *_: "")
+    runs = [tmp_path / name for name in "ab"]
+    for run in runs:
+        assert not (tmp_path / "b" / "comparison").exists()
+        assert main(["evaluate", *map(str, runs)]) == 0
+        run.mkdir()
+        (run / "metrics.csv").write_text("epoch,learning_rate,train_loss,val_auc,val_loss\n1,0.1,0.7,0.5,0.7\n")
+    assert main(["evaluate", *map(str, runs)]) == 0
+    assert (tmp_path / "b" / "comparison" / "learning_curves.svg").read_text().count("<polyline") == 7
+
+
 @pytest.mark.parametrize("folder", ["2024", "1e3", "a,b", "$x", "@y", "%z", "a#b", "$import os", "True"])
 def test_a_folder_of_any_name_is_a_folder(ran, folder):
     for words in (["predict", folder], ["predict", "--images", folder]):

@@ -32,6 +32,7 @@ _SAME = (  # what packages write: SPDX
     (r"(The )?MIT License( \(MIT\))?", "MIT"),
     (r"((new |modified |3-clause )?BSD( License)?|BSD 3-Clause License)", "BSD"),
     (r"(Python Software Foundation License|PSF)", "PSF-2.0"),
+    (r"ISC License \(ISCL\)", "ISC"),
     (r"Mozilla Public License 2\.0( \(MPL 2\.0\))?", "MPL-2.0"),
 )
 

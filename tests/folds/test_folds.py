@@ -142,9 +142,12 @@ def test_a_run_in_folds_resumes_and_its_ensemble_predicts(volumes, tmp_path, mon
     run("train", "evaluate", output_dir=tmp_path / "out", split="train", bootstrap_samples=100)
     assert (tmp_path / "out" / "evaluation" / "metrics.json").is_file()
 
-    refused(lambda: run("train", **{**given, "epochs": 3}), "epochs was 2 and is 3")
+    refused(lambda: run("train", **{**given, "epochs": 1}), "epochs was 2 and is 1")
     refused(
         lambda: run("train", **{**given, "weights": tmp_path / "out" / "model.pt", "output_dir": tmp_path / "new"}),
         "model.pt is an ensemble of 2. Pass one of its members",
     )
     assert read_card(tmp_path / "out" / "model.pt")["network"]["count"] == 2
+    run("train", **{**given, "epochs": 3})
+    done = [read_checkpoint(tmp_path / "out" / f"fold_{number}" / "checkpoint_0003.pt") for number in (0, 1)]
+    assert [stored["settings"]["epochs"] for stored in done] == [3, 3]

@@ -10,7 +10,7 @@ import torch
 from crossd.cards.from_weights import FROM_SCRATCH
 from crossd.checkpoints import read_checkpoint
 from crossd.errors import CrossDError
-from crossd.training import TrainingProgress, check_resume, model_card, run_files
+from crossd.training import TrainingProgress, check_resume, epoch_schedule, model_card, run_files
 from ignite.engine import Engine
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
@@ -19,12 +19,15 @@ CARD = model_card("multiclass", ["a", "b"], {}, FROM_SCRATCH["input"])
 NAN = math.nan
 
 
-def run(folder, aucs, losses=None, stop_after=None, epochs=None, **options):
-    """Train a linear layer for a number of epochs whose validations are made up; the trainer."""
+def run(folder, aucs, losses=None, stop_after=None, epochs=None, schedule=None, **options):
+    """Train a linear layer for a number of epochs whose validations are made up; the trainer.
+
+    Its learning rate falls by steps, or as a cosine over so many epochs (`schedule`).
+    """
     torch.manual_seed(0)
     network = torch.nn.Linear(2, 2)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2)
+    scheduler = epoch_schedule(optimizer, schedule) if schedule else torch.optim.lr_scheduler.StepLR(optimizer, 2)
     evaluator = Engine(lambda engine, batch: None)
     evaluator.state.epoch, evaluator.state.metrics = 0, {}
     trainer = SupervisedTrainer(
@@ -37,8 +40,11 @@ def run(folder, aucs, losses=None, stop_after=None, epochs=None, **options):
         decollate=False,
     )
 
+    trainer.rates = []
+
     @trainer.on("EPOCH_COMPLETED")
     def validate(engine):
+        trainer.rates.append(optimizer.param_groups[0]["lr"])
         scheduler.step()
         epoch = engine.state.epoch
         if epoch <= len(aucs) and aucs[epoch - 1] is not None:
@@ -109,6 +115,25 @@ def test_a_finished_run_is_left_as_it_is(tmp_path):
     trainer, progress = run(tmp_path, [0.5, 0.9])
     assert (trainer.state.epoch, progress.best_epoch) == (2, 2)
     assert (tmp_path / "checkpoint_0002.pt").stat().st_mtime_ns == before
+
+
+def test_a_finished_run_goes_on_with_more_epochs_at_the_rates_of_the_longer_schedule(tmp_path):
+    aucs = [0.5, 0.9, 0.7, 0.8]
+    run(tmp_path, aucs[:2], settings={"epochs": 2}, schedule=2)
+    trainer, progress = run(tmp_path, aucs, settings={"epochs": 4}, schedule=4)
+    assert (trainer.state.epoch, progress.best_epoch) == (4, 2)
+    assert trainer.rates == pytest.approx([0.05, 0.1 * (1 - math.sqrt(0.5)) / 2])  # cosine of 2 and 3 of 4
+    check_resume(str(tmp_path), {"epochs": 5})
+    for fewer in (3, 2):
+        with pytest.raises(CrossDError, match=f"epochs was 4 and is {fewer}"):
+            check_resume(str(tmp_path), {"epochs": fewer})
+
+
+def test_a_run_that_has_not_finished_keeps_its_number_of_epochs(tmp_path):
+    run(tmp_path, [0.5, 0.9], stop_after=1, settings={"epochs": 2})
+    for refused in (check_resume, lambda folder, given: run(folder, [0.5, 0.9, 0.8], settings=given)):
+        with pytest.raises(CrossDError, match="epochs was 2 and is 3"):
+            refused(str(tmp_path), {"epochs": 3})
 
 
 def test_starting_again_on_request(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from crossd.cli.help import say
 from crossd.cli.runs import RUNS, run_config
 from crossd.errors import CrossDError
+from crossd.files import write_whole
 
 SAMPLES = 1000
 
@@ -28,7 +29,8 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 def evaluate_runs(given: argparse.Namespace) -> int:
     """Evaluate one run, or two and what differs; 0.
 
-    The comparison is written to `--evaluation_dir`, by default `comparison` in the second run.
+    The comparison is written to `--evaluation_dir`, by default `comparison` in the second run, with
+    `learning_curves.svg` of both.
 
     Raises:
         CrossDError: for more runs, a run that is named twice, two that segment, and as `crossd.evaluation.comparing`.
@@ -57,5 +59,17 @@ def evaluate_runs(given: argparse.Namespace) -> int:
         first, second = (Path(run, "evaluation") for run in runs)
         for line in compare(first, second, folder, samples).splitlines():
             say(line)
+        _write_curves(folder, *map(Path, runs))
         say(f"written to {folder}")
     return 0
+
+
+def _write_curves(folder: Path, *runs: Path) -> None:
+    """Learning curves of both runs, where both have some."""
+    from crossd.report.learning_curves import losses, read_epochs, values
+    from crossd.report.line_chart import svg_of
+
+    both = {name: read_epochs(run / "metrics.csv") for name, run in zip(("first", "second"), runs, strict=True)}
+    if all(rows and "val_auc" in rows[0] for rows in both.values()):
+        svg = svg_of(losses(both), values(both, "val_auc", "AUROC in validation", chance=0.5))
+        write_whole(folder / "learning_curves.svg", svg)

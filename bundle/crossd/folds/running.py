@@ -26,7 +26,7 @@ from crossd.folds.pooling import judged, pooled
 from crossd.options import Options, literal
 from crossd.processes import process_count
 from crossd.report.evaluation_page import EvaluationPage
-from crossd.training.run_files import run_folder, write_datalist
+from crossd.training.run_files import newest_checkpoint, run_folder, write_datalist
 
 logger = logging.getLogger(__name__)
 ENTRY = "@cross_validation"  # in the `run` of train.json; what follows it trains
@@ -107,8 +107,11 @@ class _CrossValidation:
         training = _Prepared({**config, "allow_untested": True})
         training.run(slice(0, -1))  # what refuses other settings than those that a fold was started with
         if (folder / DONE).is_file():
-            logger.info("%s is done", folder.name)
-            return
+            stored = newest_checkpoint(folder)
+            if stored is None or stored["settings"]["epochs"] == self.options.epochs:
+                logger.info("%s is done", folder.name)
+                return
+            (folder / DONE).unlink()  # it goes on
         training.run(slice(-1, None))
         del training
         gc.collect()  # the cases that it holds in memory

@@ -5,7 +5,7 @@ compares (`settings`, `refuse_changes`), what is refused because nothing reads i
 `docs/options.md`.
 """
 
-from crossd.options.changed_settings import changes, refuse_changes
+from crossd.options.changed_settings import changes, refuse_changes, with_more_epochs
 from crossd.options.declared import OPTIONS, Options, declared, options, refuse_unknown, settings
 from crossd.options.given import check_given, literal
 from crossd.options.option import Option

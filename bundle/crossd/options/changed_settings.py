@@ -38,6 +38,22 @@ def changes(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def with_more_epochs(stored: Mapping[str, Any], given: Mapping[str, Any], epoch: int) -> dict[str, Any]:
+    """Stored settings, as they would be of a finished training that was started with the greater `epochs` now given.
+
+    One that has not finished keeps its number: the learning rate of each epoch follows from it.
+
+    Args:
+        epoch: that is done.
+
+    >>> [with_more_epochs({"epochs": 3}, {"epochs": 5}, epoch) for epoch in (2, 3)]
+    [{'epochs': 3}, {'epochs': 5}]
+    """
+    before, now = stored.get("epochs"), given.get("epochs")
+    more = isinstance(before, int) and isinstance(now, int) and now > before == epoch
+    return {**stored, "epochs": now} if more else dict(stored)
+
+
 def refuse_changes(stored: Mapping[str, Any], given: Mapping[str, Any], folder: Path) -> None:
     """Refuse to continue a run under other settings than it was started with.
 

@@ -36,7 +36,9 @@ TRAIN = (
     Option("images", "path", None, "folder that the paths in labels start from; null: the folder of labels"),
     LABELS,
     *COLUMNS,
-    Option("output_dir", "path", "$@bundle_root + '/output'", "receives model.pt, datalist.csv and checkpoints"),
+    Option(
+        "output_dir", "path", "$@bundle_root + '/output'", "receives model.pt, training.html, datalist.csv, checkpoints"
+    ),
     replace(shared.START, default=shared.BUNDLE_MODEL, optional=True),
     shared.FILL,
     replace(shared.TASK, default="$'multiclass' if @options.labels is not None else @base.get('task', 'multiclass')"),

@@ -14,6 +14,7 @@ from crossd.evaluation.tables import write_tables
 from crossd.files import write_whole
 from crossd.probe.choosing import Choice
 from crossd.probe.verdict import Finding
+from crossd.report.evaluation_page import CONFUSION, CURVES
 from crossd.report.plain_page import bullets, facts, pictures, plain_page, png_uri, table
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def write_page(
     sections = {
         "What was reached": table(["", "AUC", "balanced accuracy", "accuracy"], map(_shown, results), first=True),
         "The data and the model": facts(said_of),
-        "The frozen network, case by case": pictures((name, png_uri(folder / f"{name}.png")) for name in PLOTS),
+        "The frozen network, case by case": pictures(
+            (CURVES.get(name, CONFUSION), png_uri(folder / f"{name}.png")) for name in PLOTS
+        ),
         "What cross-validation said of each candidate": table(
             ["candidate", "score"], ([name, f"{score:.3f}"] for name, score in scores), first=True
         ),

@@ -25,6 +25,7 @@ from crossd.training.card_writer import calibration_words
 from crossd.training.run_files import newest_checkpoint
 
 SHOWN = 10  # cases of each kind
+CONFUSION = "Cases by truth and answer"
 CURVES = {
     "roc": "ROC curve; the point is the threshold",
     "precision_recall": "Precision and recall; dotted: the share of the class",
@@ -80,9 +81,7 @@ class EvaluationPage(EvaluationReport):
         plots = {name: png_uri(self.output_dir / f"{name}.png") for name in PLOTS}
         sections = {
             "What was reached": _figures(report),
-            f"Answers: {report['operating_point']}": pictures(
-                [("Cases by truth and answer", plots.pop("confusion"))], large=True
-            ),
+            f"Answers: {report['operating_point']}": pictures([(CONFUSION, plots.pop("confusion"))], large=True),
             "Curves": pictures((CURVES[name], uri) for name, uri in plots.items()),
             "In groups of cases": "".join(groups),
             "The worst errors": self._cases(predictions, wrong),

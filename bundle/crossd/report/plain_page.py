@@ -18,7 +18,7 @@ _PAGE = Template("""<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta name="generator" content="crossd $version">
+<meta name="generator" content="crossd $version">$refresh
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>$title</title>
 <style>
@@ -37,8 +37,10 @@ $sections
 """)
 
 
-def plain_page(title: str, verdict: str, sections: Mapping[str, str]) -> str:
+def plain_page(title: str, verdict: str, sections: Mapping[str, str], refresh: int | None = None) -> str:
     """The page of a title, a verdict in a sentence or two, and sections of HTML by heading; empty ones are left out.
+
+    A page that grows is read again by the browser every `refresh` seconds.
 
     >>> "<h1>1 &lt; 2</h1>" in plain_page("Sums", "1 < 2", {})
     True
@@ -47,9 +49,9 @@ def plain_page(title: str, verdict: str, sections: Mapping[str, str]) -> str:
     shown = "\n".join(
         f"<section><h2>{escaped(heading)}</h2>{html}</section>" for heading, html in sections.items() if html
     )
-    return _PAGE.substitute(
-        version=__version__, title=escaped(title), css=css, verdict=escaped(verdict), use=USE, sections=shown
-    )
+    again = "" if refresh is None else f'\n<meta http-equiv="refresh" content="{refresh}">'
+    said = {"title": escaped(title), "verdict": escaped(verdict), "use": USE, "sections": shown}
+    return _PAGE.substitute(said, version=__version__, css=css, refresh=again)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], first: bool = False) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ignite.engine import Engine
 from monai.handlers import StatsHandler, TensorBoardStatsHandler
+from torch import Tensor
 
 from crossd.errors import rule_broken
 from crossd.processes import rank
@@ -68,4 +69,5 @@ def loss_of(output: Mapping[str, Any] | list[Mapping[str, Any]]) -> float:
     >>> loss_of({"loss": 0.5}), loss_of([{"loss": 0.5}, {"loss": 0.5}])
     (0.5, 0.5)
     """
-    return float((output[0] if isinstance(output, list) else output)["loss"])
+    loss = (output[0] if isinstance(output, list) else output)["loss"]
+    return float(loss.detach() if isinstance(loss, Tensor) else loss)

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from crossd.files import write_whole
 from crossd.processes import rank
+from crossd.training.curves import loss_of
 from crossd.training.progress import epoch_score
 from crossd.training.run_files import write_epoch
 
@@ -85,6 +86,7 @@ class EpochTable:
 
     Args:
         evaluator: the validation engine; its metrics hold `score` and `val_loss`.
+        optimizer: of its parameter groups the first says the learning rate.
         score: the metric that the best epoch has most of.
         about: further entries of `metrics.json`.
     """
@@ -113,7 +115,7 @@ class EpochTable:
         self._rate = self.optimizer.param_groups[0]["lr"]
 
     def _collect(self, engine: Any) -> None:
-        self._losses.append(float(engine.state.output["loss"].detach()))
+        self._losses.append(loss_of(engine.state.output))
 
     def _write(self, engine: Engine) -> None:
         if self.evaluator.state.epoch != engine.state.epoch:

@@ -19,7 +19,7 @@ from crossd.checkpoints import save_checkpoint
 from crossd.checkpoints.checkpoint_files import unwrap
 from crossd.data.class_counts import FEW, class_counts
 from crossd.errors import CrossDError, rule_broken
-from crossd.options import refuse_changes
+from crossd.options import refuse_changes, with_more_epochs
 from crossd.processes import process_count, rank, wait_for_all
 from crossd.training import run_files
 
@@ -33,7 +33,8 @@ class TrainingProgress:
     After each epoch, in this order: `model.pt` is written, with its card, when the epoch's validation score is the best
     so far; `checkpoint_NNNN.pt` is written; older checkpoints are removed. Every file appears whole or not at all
     (`save_checkpoint`). A run killed at any moment therefore goes on from the last finished epoch, and ends as it would
-    have (randomness: see `SeedEpochs`). Of several processes, the first writes and all resume.
+    have (randomness: see `SeedEpochs`). Of several processes, the first writes and all resume. A finished run goes on
+    where more `epochs` are given, at the learning rates that a run of so many would have had in those that come.
 
     The score is that of `epoch_score`: a validation metric, the AUC by default, and among epochs of equal AUC minus the
     validation loss. Where the AUC is not defined (one class in validation) it is minus the loss alone, in every epoch.
@@ -113,8 +114,12 @@ class TrainingProgress:
         wait_for_all()
         stored = run_files.newest_checkpoint(self.folder)
         if stored is not None:
-            refuse_changes(stored["settings"], self.settings, self.folder)
+            known = with_more_epochs(stored["settings"], self.settings, stored["epoch"])
+            refuse_changes(known, self.settings, self.folder)
             self._restore(engine, stored)
+            if known != stored["settings"] and self.scheduler is not None:
+                self.scheduler.last_epoch -= 1  # the rate of the next epoch is that of the longer schedule
+                self.scheduler.step()
         if rank() == 0 and all("split" in case for case in self.cases):  # what a client brings is not ours to list
             run_files.write_datalist(self.folder / "datalist.csv", self.cases, self.card["class_names"])
         if self.stopper is not None and self.patience is not None and self.stopper.counter >= self.patience:
@@ -229,8 +234,9 @@ def check_resume(
         given = {**settings, "processes": process_count()}
         given |= {"card": dict(card)} if card else {}
         given |= {"cases": run_files.digest(cases)} if cases else {}
-        both = [name for name in given if name in stored["settings"]]
-        refuse_changes({name: stored["settings"][name] for name in both}, {name: given[name] for name in both}, folder)
+        known = with_more_epochs(stored["settings"], given, stored["epoch"])
+        both = [name for name in given if name in known]
+        refuse_changes({name: known[name] for name in both}, {name: given[name] for name in both}, folder)
 
 
 def epoch_score(metrics: Mapping[str, Any], score: str) -> float:
