@@ -81,7 +81,7 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
     write_nifti(folder / "scans" / "a.nii.gz", vessel_phantom(0, aneurysm=True))
     rows = ["image,label,patient"]
-    for seed in range(4):
+    for seed in range(5):  # a patient of each class for each of five folds
         for label, aneurysm in (("healthy", False), ("aneurysm", True)):
             write_nifti(folder / "data" / f"{label}_{seed}.nii.gz", vessel_phantom(seed, aneurysm, size=28))
             rows.append(f"{label}_{seed}.nii.gz,{label},{seed}_{label}")

@@ -27,6 +27,16 @@ def package_files():
     }
 
 
+def bundle_files():
+    """Configs and weights, so that the commands run where there is no clone."""
+    configs = [
+        *(ROOT / "configs").glob("*.json"),
+        *(ROOT / "configs").rglob("*.yaml"),
+        ROOT / "configs" / "logging.conf",
+    ]
+    return {path.relative_to(ROOT).as_posix() for path in [*configs, ROOT / "models" / "model.pt"]}
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Wheel and sdist, made as `make release` does, of a copy: building leaves files in the tree."""
@@ -42,7 +52,7 @@ def built(tmp_path_factory):
         "constraints.txt",
     ):
         shutil.copy(ROOT / name, copy)
-    for name in ("bundle", "tests"):
+    for name in ("bundle", "configs", "models", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "golden"))
     done = subprocess.run(
         [sys.executable, "-m", "build", "--outdir", copy / "dist", copy],
@@ -57,8 +67,10 @@ def built(tmp_path_factory):
 @pytest.mark.slow
 def test_the_wheel_is_the_package(built):
     with zipfile.ZipFile(built / f"crossd-{__version__}-py3-none-any.whl") as wheel:
-        info = f"crossd-{__version__}.dist-info"
-        assert {name for name in wheel.namelist() if not name.startswith(f"{info}/")} == package_files()
+        info, data = f"crossd-{__version__}.dist-info", f"crossd-{__version__}.data/data/share/crossd/"
+        shipped = {name for name in wheel.namelist() if not name.startswith(f"{info}/")}
+        assert {name for name in shipped if not name.startswith(data)} == package_files()
+        assert {name.removeprefix(data) for name in shipped if name.startswith(data)} == bundle_files()
         metadata = email.message_from_bytes(wheel.read(f"{info}/METADATA"))
         assert f"{info}/licenses/LICENSE" in wheel.namelist()
     assert (metadata["Name"], metadata["Version"]) == ("crossd", __version__)

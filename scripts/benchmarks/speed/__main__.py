@@ -13,6 +13,7 @@ import re
 import sys
 from pathlib import Path
 
+from crossd.allocation import keep_freed_memory
 from crossd.errors import CrossDError
 
 from scripts.benchmarks.speed.results import Results, measure_rows
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument("--forget", metavar="REGEX", help="first drop the results of rows whose names match")
     parser.add_argument("--stop_after", type=float, default=float("inf"), metavar="SECONDS", help="begin no row later")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as every run of a config does
     try:
         results = Results(arguments.output_dir)
         if arguments.forget:
