@@ -12,6 +12,8 @@ from scripts.benchmarks.yardstick.arms import ARMS
 from scripts.benchmarks.yardstick.contrasts import CONTRASTS, Runs, auc, contrasts, runs_of
 from scripts.benchmarks.yardstick.tasks import TASKS
 
+OURS = ("crossd-volume", "crossd-live", "multiview")
+
 
 def tables(lines: Sequence[Mapping[str, Any]]) -> str:
     """Markdown: arms by tasks at few labels, on unused and on test cases, and at all labels; then the contrasts."""
@@ -39,10 +41,15 @@ def _contrasts(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 def _arms(runs: Runs) -> list[str]:
     tasks = [task for task in TASKS if task in runs]
     rows = [f"| arm | {' | '.join(tasks)} |", "|---" * (len(tasks) + 1) + "|"]
-    for arm in ARMS:
+    for arm in _measured(runs):
         cells = [_cell([auc(one) for one in runs[task].get(arm, {}).values()]) for task in tasks]
         rows.append(f"| {arm} | {' | '.join(cells)} |")
     return rows
+
+
+def _measured(runs: Runs) -> list[str]:
+    """Arms that were run on a task at least."""
+    return [arm for arm in ARMS if any(arm in arms for arms in runs.values())]
 
 
 def _cell(values: Sequence[float]) -> str:
@@ -64,18 +71,18 @@ def figure(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     import matplotlib.pyplot as plt
 
     runs = runs_of(lines, "few", "unused")
-    tasks = [task for task in TASKS if task in runs]
+    tasks, measured = [task for task in TASKS if task in runs], _measured(runs)
     drawing, axes = plt.subplots(1, len(tasks), figsize=(2.6 * len(tasks) + 1.2, 3.2), sharey=True, squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
-        for row, arm in enumerate(ARMS):
+        for row, arm in enumerate(measured):
             values = [auc(one) for one in runs[task].get(arm, {}).values()]
             if values:
                 axis.plot([min(values), max(values)], [row, row], color="0.7", linewidth=3)
-                axis.plot(np.mean(values), row, "o", color="tab:red" if arm in ("multiview", "crossd-volume") else "k")
+                axis.plot(np.mean(values), row, "o", color="tab:red" if arm in OURS else "k")
         axis.set_title(task, fontsize=9)
         axis.set_xlabel("AUC")
         axis.grid(axis="x", alpha=0.3)
-    axes[0][0].set_yticks(range(len(ARMS)), list(ARMS))
+    axes[0][0].set_yticks(range(len(measured)), measured)
     axes[0][0].invert_yaxis()
     drawing.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
