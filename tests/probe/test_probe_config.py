@@ -52,7 +52,7 @@ def test_without_a_split_all_cases_are_measured_by_folds(run, caplog):
     assert " Next: " in metrics["verdict"]
     assert metrics["verdict"] in caplog.text
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 5
     assert "http" not in page.replace("http-equiv", "")
     scores = [float(row["score"]) for row in rows(folder / "choice.csv")]
     assert scores == sorted(scores, reverse=True)

@@ -69,7 +69,7 @@ def write_tables(folder: Path, report: Mapping[str, Any], predictions: Predictio
         write_table(folder / "subgroups.csv", ["column", "group", "cases", "patients", "few", *names], groups)
     p = predictions
     if not task_of(p.task).classifies:
-        true, values = ([f"{value:.9g}" for value in part[:, 0].tolist()] for part in (p.targets, p.probabilities))
+        true, values = ([f"{value:.7g}" for value in part[:, 0].tolist()] for part in (p.targets, p.probabilities))
         rows_of_values = zip(p.cases, p.sources, p.patients, true, values, strict=True)
         write_table(folder / "predictions.csv", ["case", "source", "patient", "label", "predicted"], rows_of_values)
         return

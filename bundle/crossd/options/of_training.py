@@ -39,7 +39,9 @@ TRAIN = (
     Option("output_dir", "path", "$@bundle_root + '/output'", "receives model.pt, datalist.csv and checkpoints"),
     replace(shared.START, default=shared.BUNDLE_MODEL, optional=True),
     shared.FILL,
-    replace(shared.TASK, default="$'multiclass' if @options.labels is not None else @base.get('task', 'multiclass')"),
+    replace(
+        shared.VOLUME_TASK, default="$'multiclass' if @options.labels is not None else @base.get('task', 'multiclass')"
+    ),
     Option("classes", "texts", None, "class names in order; null: found in labels"),
     Option(
         "negative_class",
@@ -100,7 +102,7 @@ EVALUATE = (
     shared.FLIPS,
     Option("prevalence", "number", None, "share with the finding where the model is used, for PPV and NPV there"),
     Option("by", "texts", None, "further columns of labels, as sex or age, whose groups are told apart"),
-    replace(shared.TASK, default="$@base['task']", help="task of the model; default: as its card says"),
+    replace(shared.VOLUME_TASK, default="$@base['task']", help="task of the model; default: as its card says"),
     Option("classes", "texts", "$@base['class_names']", "class names; default: as the model's card says"),
     Option(
         "negative_class",
