@@ -12,8 +12,9 @@ from typing import Any, cast
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 
+from crossd.cards.tasks import task_of
 from crossd.errors import CrossDError, counted
-from crossd.inference import Classification, RunJournal, StructuredReports
+from crossd.inference import Classification, Regression, RunJournal, StructuredReports
 from crossd.inference.answer import Answer, AnswerTables, Explanation
 from crossd.inference.case_dataset import Case, reason
 from crossd.options import Options, settings
@@ -41,7 +42,7 @@ class CaseRun:
 
     Args:
         output_dir: made when it does not exist; files of an earlier run in it are replaced, unless it is resumed.
-        task: what is done with what the network says, a `Classification` or a `Segmentation`.
+        task: what is done with what the network says, a `Classification`, `Regression` or `Segmentation`.
         journal: of the run, which its `CaseLoader` has too; by default one that starts anew.
         load: called with the evaluator before the first case, to give it its weights: `LoadWeights`.
         structured_reports: writes them, for a task with probabilities.
@@ -192,7 +193,8 @@ def classification_run(options: Options, card: Mapping[str, Any], load: Load | N
     reports = None
     if options.dicom_sr:
         reports = StructuredReports(options.output_dir, card, metadata, options.series)
-    task = Classification(card, options.evidence_class, options.saliency, options.saliency_layer, options.evidence)
+    kind = Classification if task_of(card.get("task")).classifies else Regression
+    task = kind(card, options.evidence_class, options.saliency, options.saliency_layer, options.evidence)
     return _case_run(options, task, load, bundle_root, reports)
 
 

@@ -131,7 +131,7 @@ def test_no_card(tmp_path: Path) -> None:
 
 BROKEN = [
     ("format", 2, "`format` of a checkpoint's card must be 1, the only one this version reads; the card has 2"),
-    ("task", "regression", "`task` .* must be 'multiclass' or 'multilabel' or .*; the card has 'regression'"),
+    ("task", "ranking", "`task` .* must be 'multiclass' or 'multilabel' or .*; the card has 'ranking'"),
     ("class_names", ["one"], "`class_names` .* must be a list of 2 or more distinct names"),
     ("class_names", ["same", "same"], "`class_names` .* distinct names"),
     ("negative_class", 2, "`negative_class` .* must be an index of class_names or null; the card has 2"),
@@ -184,6 +184,26 @@ def test_broken_rules(path: str, value: Any, message: str, tmp_path: Path) -> No
     with pytest.raises(CrossDError, match="card"):
         save_checkpoint(tmp_path / "x.pt", nn.Linear(1, 1), _changed(path, value))
     assert not (tmp_path / "x.pt").exists()
+
+
+NUMBER = {**CARD, "task": "regression", "class_names": ["ml"], "negative_class": None}
+NUMBER |= {"network": {**CARD["network"], "num_classes": 1}, "target": {"mean": 3.0, "scale": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("class_names", ["ml", "mm"], "`class_names` .* must be the one name of the number that a regression predicts"),
+        ("negative_class", 0, "`negative_class` .* must be null, for a regression has no classes; the card has 0"),
+        ("target", None, "`target` .* must be a dictionary of mean and scale, for a regression; the card has None"),
+        ("target.mean", float("nan"), r"`target\.mean` .* must be a number; the card has nan"),
+        ("target.scale", 0, r"`target\.scale` .* must be a positive number; the card has 0"),
+    ],
+)
+def test_a_regression_names_one_number_and_what_it_was_like(path: str, value: Any, message: str) -> None:
+    assert check_card(NUMBER) == NUMBER
+    with pytest.raises(CrossDError, match=message):
+        check_card(_changed(path, value, NUMBER))
 
 
 def test_the_file_with_the_broken_card_is_named(tmp_path: Path) -> None:

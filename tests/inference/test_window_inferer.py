@@ -149,7 +149,7 @@ def test_windows_go_to_the_networks_device_and_type() -> None:
         ({"overlap": 1.0}, "overlap must lie in 0 <= overlap < 1, got 1.0"),
         ({"overlap": (0.5, -0.1, 0.5)}, "overlap must lie in"),
         ({"sw_batch_size": 0}, "sw_batch_size must be at least 1 window, got 0"),
-        ({"activation": "relu"}, "activation must be 'softmax' or 'sigmoid', got 'relu'"),
+        ({"activation": "relu"}, "activation must be 'softmax' or 'sigmoid' or 'identity', got 'relu'"),
         ({"activation": "sigmoid", "negative_class": 0}, "needs classes that exclude each other"),
     ],
 )

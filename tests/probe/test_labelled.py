@@ -36,8 +36,11 @@ def test_all_cases_are_for_training_without_a_split_and_validation_cases_with_on
         (list("aaabb"), r"needs 3 patients or more of each class .*'b' \(2 patients\)\. Add cases of it, or leave"),
         (list("aaaab"), r"'b' \(1 patient\)"),
         (["a"] * 5, "A classifier needs cases of at least two classes, got only 'a'"),
-        (["61.5", "70", "45", "33"], r"4 different numbers as labels of 4 cases .*predict a number is regression"),
-        (list(range(40, 60)), r"20 different numbers as labels of 20 cases .*Make groups of the numbers"),
+        (
+            ["61.5", "70", "45", "33"],
+            r"4 different numbers as labels of 4 cases .*predict a number, pass --task regression",
+        ),
+        (list(range(40, 60)), r"20 different numbers as labels of 20 cases .*make groups of the numbers"),
     ],
 )
 def test_labels_that_cannot_be_probed(tmp_path, labels, message):

@@ -24,19 +24,21 @@ def model_card(
     input: Mapping[str, Any],
     negative_class: str | int | None = None,
     data: str = "",
+    target: Mapping[str, float] | None = None,
     **further: Any,
 ) -> dict[str, Any]:
     """The card of a model to be trained, checked.
 
     Args:
         task: one of `crossd.cards.rules.TASKS`.
-        class_names: in the order of the network's outputs, of a segmentation the background first; none for a
-            self-supervised encoder.
+        class_names: in the order of the network's outputs, of a segmentation the background first, of a regression
+            what the number is called; none for a self-supervised encoder.
         network: its arguments but the number of channels and classes, which follow, as do `spacing` and `background`
             where it takes them.
         input: as in `crossd.checkpoints.check_card`.
         negative_class: the class that means "absent", by name or index; None where there is none.
         data: what it is trained on, in words.
+        target: of a regression, `mean` and `scale` of the numbers it is trained on; None: there are none.
         further: entries that only this task has, such as `label_values`, the value of each class in masks.
 
     Raises:
@@ -69,6 +71,7 @@ def model_card(
                 **network,
             },
             "input": dict(input),
+            **({} if target is None else {"target": dict(target)}),
             **further,
             "data": data,
             "metrics": {},

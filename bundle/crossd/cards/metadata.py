@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.cards.rules import SEGMENTATION
+from crossd.cards.tasks import REGRESSION
 from crossd.version import __version__
 
 # of the bundle's metadata: what holds for every network that this version of the library runs
@@ -27,8 +28,11 @@ def metadata_from_card(card: Mapping[str, Any], weights: Path, bundle: Mapping[s
     """
     dims = card["network"].get("spatial_dims", 3)
     classes = ", ".join(f"{index} {name}" for index, name in enumerate(card["class_names"]))
-    task = "Segmentation" if card["task"] == SEGMENTATION else "Classification"
-    said = "class of each voxel" if card["task"] == SEGMENTATION else "probability of each class"
+    kinds = {
+        SEGMENTATION: ("Segmentation", "class of each voxel"),
+        REGRESSION: ("Regression", "value, in the unit of the training's table"),
+    }
+    task, said = kinds.get(card["task"], ("Classification", "probability of each class"))
     made = {name: bundle[name] for name in _SHARED if name in bundle}
     return made | {
         "version": __version__,
@@ -72,4 +76,6 @@ def _data_format(card: Mapping[str, Any], dims: int) -> dict[str, Any]:
         "is_patch_data": segments,
         "channel_def": {str(index): name for index, name in enumerate(names)},
     }
+    if card["task"] == REGRESSION:
+        pred |= {"type": "values", "format": "values", "value_range": []}
     return {"inputs": {"image": image}, "outputs": {"pred": pred}}

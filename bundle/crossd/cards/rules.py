@@ -9,16 +9,17 @@ from typing import Any
 
 from crossd.cards.operating_point import check_operating_point
 from crossd.cards.scope_entry import check_scope
+from crossd.cards.tasks import CLASSIFICATION, REGRESSION
+from crossd.cards.tasks import TASKS as OF_VOLUMES
 from crossd.errors import CrossDError
 
 FORMAT = 1
 SELF_SUPERVISED = "self_supervised"  # the task of an encoder: there are no classes, and no rules on them
 SEGMENTATION = "segmentation"  # classes of voxels, the background first
-CLASSIFICATION = ("multiclass", "multilabel")
-TASKS = (*CLASSIFICATION, SELF_SUPERVISED, SEGMENTATION)
+TASKS = (*CLASSIFICATION, SELF_SUPERVISED, SEGMENTATION, REGRESSION)
 PLANES = ("axial", "coronal", "sagittal", "acquired")
 INTENSITIES = ("range", "window", "percentile")
-_FEWEST = {"multiclass": 2, "multilabel": 1, SEGMENTATION: 2, SELF_SUPERVISED: 0}
+_FEWEST = {**{name: task.fewest for name, task in OF_VOLUMES.items()}, SEGMENTATION: 2, SELF_SUPERVISED: 0}
 _TEXTS = ("crossd_version", "data", "encoder", "intended_use")
 _NETWORK_SIZES = ("depth", "width", "conv1_t_size", "conv1_t_stride")
 _NETWORK_TEXTS = ("motion", "view", "alignment", "conv", "convs", "name")
@@ -29,19 +30,20 @@ _Rule = Callable[[str, Any, bool, str], None]
 def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     """Return the card when it keeps the rules.
 
-    Rules: `format` 1; `task` `"multiclass"`, `"multilabel"` or `"self_supervised"`, an encoder whose `class_names` are
-    empty and whose `network` has no `num_classes`, or `"segmentation"`, whose `network` has `out_channels` instead and
-    whose `label_values` are the values of the classes in masks, the background's 0 first; `class_names`, distinct (two
-    or more for multiclass and segmentation); `negative_class` an index of them or null; `network`, the keyword
-    arguments of a network, `CrossDResNet` unless it has a `name`, its `num_classes` and `in_channels` in agreement with
-    the names of classes and channels; `input` with `channels`, `plane`, `spacing` (millimetres, three numbers or null),
-    `roi_size` (voxels, three; of a classifier null too, the whole volume), `intensity` (`mode`, and `lower` < `upper`
-    unless that is "range"), `mean` and `std` (after scaling to [0, 1]; one number, or one per channel). Where they are
-    there, `crossd_version`, `data`, `encoder` and `intended_use` are texts, `metrics`, `calibration` and `pseudo_3d`
-    (here and in `input`) dictionaries of numbers, `finding_codes` lists of three texts by class, and `scope` and
-    `operating_point` what `crossd.cards.scope.Scope` and `crossd.cards.operating_point.OperatingPoint` write; of a
-    classifier's `network`, `depth`, `width` and the stem's size and stride are positive whole numbers, and `motion`,
-    `view` and `conv` are texts. Further entries are kept.
+    Rules: `format` 1; `task` `"multiclass"`, `"multilabel"`, `"regression"`, whose one class name is what the number is
+    called and whose `target` has its `mean` and `scale` in training, `"self_supervised"`, an encoder whose
+    `class_names` are empty and whose `network` has no `num_classes`, or `"segmentation"`, whose `network` has
+    `out_channels` instead and whose `label_values` are the values of the classes in masks, the background's 0 first;
+    `class_names`, distinct (two or more for multiclass and segmentation); `negative_class` an index of them or null;
+    `network`, the keyword arguments of a network, `CrossDResNet` unless it has a `name`, its `num_classes` and
+    `in_channels` in agreement with the names of classes and channels; `input` with `channels`, `plane`, `spacing`
+    (millimetres, three numbers or null), `roi_size` (voxels, three; of a classifier null too, the whole volume),
+    `intensity` (`mode`, and `lower` < `upper` unless that is "range"), `mean` and `std` (after scaling to [0, 1]; one
+    number, or one per channel). Where they are there, `crossd_version`, `data`, `encoder` and `intended_use` are texts,
+    `metrics`, `calibration` and `pseudo_3d` (here and in `input`) dictionaries of numbers, `finding_codes` lists of
+    three texts by class, and `scope` and `operating_point` what `crossd.cards.scope.Scope` and
+    `crossd.cards.operating_point.OperatingPoint` write; of a classifier's `network`, `depth`, `width` and the stem's
+    size and stride are positive whole numbers, and `motion`, `view` and `conv` are texts. Further entries are kept.
 
     Args:
         where: what it was found in, for messages.
@@ -55,7 +57,7 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     rule("format", version, _is_whole(version, FORMAT), f"{FORMAT}, the only one this version reads")
     _check_classes(card, rule)
     _check_network(card, rule)
-    _check_input(card["input"], rule, card["task"] in CLASSIFICATION)
+    _check_input(card["input"], rule, card["task"] in OF_VOLUMES)
     _check_further(card, rule)
     try:
         json.loads(json.dumps(card, allow_nan=False), parse_int=lambda digits: float(int(digits)))
@@ -87,6 +89,8 @@ def _check_classes(card: Any, rule: _Rule) -> None:
     fewest = _FEWEST[task]
     distinct = _are_texts(names) and len(set(names)) == len(names) >= fewest
     rule("class_names", names, distinct, f"a list of {fewest} or more distinct names")
+    if task == REGRESSION:
+        _check_target(card, rule)
     known = negative is None or (_is_whole(negative) and 0 <= negative < len(names))
     rule("negative_class", negative, known, "an index of class_names or null")
     if task == SEGMENTATION:
@@ -94,6 +98,16 @@ def _check_classes(card: Any, rule: _Rule) -> None:
         kept = isinstance(values, list) and len(values) == len(names) and all(map(_is_whole, values))
         kept = kept and len(set(values)) == len(values) and values[0] == min(values) == 0
         rule("label_values", values, kept, f"{len(names)} distinct whole numbers, 0 first")
+
+
+def _check_target(card: Any, rule: _Rule) -> None:
+    """Of a regression: one name, no class that means nothing found, and what the target was like in training."""
+    names, negative, target = card["class_names"], card.get("negative_class"), card.get("target")
+    rule("class_names", names, len(names) == 1, "the one name of the number that a regression predicts")
+    rule("negative_class", negative, negative is None, "null, for a regression has no classes")
+    rule("target", target, isinstance(target, dict), "a dictionary of mean and scale, for a regression")
+    rule("target.mean", target.get("mean"), _is_number(target.get("mean")), "a number")
+    rule("target.scale", target.get("scale"), _positive([target.get("scale")], 1), "a positive number")
 
 
 def _check_network(card: Any, rule: _Rule) -> None:
@@ -109,7 +123,7 @@ def _check_network(card: Any, rule: _Rule) -> None:
     rule("network.spatial_dims", dims, _is_whole(dims) and dims in (2, 3), "2 or 3")
     for name in _NETWORK_TEXTS:
         rule(f"network.{name}", network.get(name), isinstance(network.get(name, ""), str), "a text")
-    for name in _NETWORK_SIZES if card["task"] in CLASSIFICATION and "name" not in network else ():
+    for name in _NETWORK_SIZES if card["task"] in OF_VOLUMES and "name" not in network else ():
         value = network.get(name, 1)
         rule(f"network.{name}", value, _is_whole(value) and value > 0, "a positive whole number")
     rule("input", seen, isinstance(seen, dict), "a dictionary")

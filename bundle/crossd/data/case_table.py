@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from crossd.cards.rules import CLASSIFICATION, SEGMENTATION
+from crossd.cards.rules import SEGMENTATION
+from crossd.cards.tasks import TASKS as OF_VOLUMES
 from crossd.data.delimited import Table, read_table
 from crossd.data.names import safe_name, unique_names
 from crossd.data.volume import VOLUME_SUFFIXES, split_volume
@@ -19,7 +20,7 @@ from crossd.errors import CrossDError
 
 OWN_COLUMNS = ("case", "label", "patient", "split")
 MASK_COLUMNS = ("case", "mask", "patient", "split")  # of segmentation, where a label map is the label
-TASKS = (*CLASSIFICATION, SEGMENTATION)
+TASKS = (*OF_VOLUMES, SEGMENTATION)
 Columns = Mapping[str, str | Sequence[str] | None]
 NO_CLASS = "none"  # what a multilabel `label` says of a case that has none of the classes
 
@@ -164,8 +165,9 @@ def read_label_table(
     """Read a labels.csv and check its columns (not yet its values).
 
     Columns: `image` (or `image_1 … image_n`, one per channel), `label`, optionally `case`, `patient` and `split`. For
-    `task="multilabel"`, instead of `label` one 0/1 column per class; for `task="segmentation"`, instead of it `mask`.
-    They may be separated by comma, semicolon or tab. Other columns are kept in the rows.
+    `task="multilabel"`, instead of `label` one 0/1 column per class; for `task="segmentation"`, instead of it `mask`;
+    for `task="regression"`, numbers in it. They may be separated by comma, semicolon or tab. Other columns are kept in
+    the rows.
 
     Args:
         classes: where they are known, the 0/1 columns; others are then further columns.
@@ -177,7 +179,9 @@ def read_label_table(
     """
     path = Path(path)
     if task not in TASKS:
-        raise CrossDError(f"task must be 'multiclass' or 'multilabel', got {task!r}. Example: --task multiclass.")
+        raise CrossDError(
+            f"task must be {' or '.join(map(repr, OF_VOLUMES))}, got {task!r}. Example: --task multiclass."
+        )
     if not path.is_file():
         raise CrossDError(f"labels must be a CSV file, got {path}, which is not there. Pass --labels FILE.csv.")
     table = _renamed(read_table(path, "labels"), columns or {})
@@ -226,7 +230,7 @@ def _check_columns(
         return images, ()
     if "label" in header:
         return images, ()
-    if task == "multiclass" or not others:
+    if task != "multilabel" or not others:
         hint = "Add it, or say what it is called: --label NAME; for a 0/1 column per class pass --task multilabel."
         raise CrossDError(f"labels need a column 'label', got {header} in {path}. {hint}")
     missing = [str(name) for name in classes or () if str(name) not in others]

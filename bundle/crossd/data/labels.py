@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from crossd.cards.tasks import REGRESSION
 from crossd.data.case_table import (
     MASK_COLUMNS,
     NO_CLASS,
@@ -20,6 +21,7 @@ from crossd.data.case_table import (
 )
 from crossd.data.class_counts import check_counts, class_counts, tell_counts
 from crossd.data.names import check_spelling, is_missing, several_spellings
+from crossd.data.numbers import numbers_of, target_name, target_of, tell_numbers, value_kinds
 from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split, with_validation
 from crossd.errors import CrossDError
 
@@ -44,10 +46,11 @@ def read_labels(
         images: folder that relative image paths start from; the folder of `labels` where it is None.
         labels: the table, CSV or .xlsx (columns: see `read_label_table`). None gives no cases, so that a config can be
             looked at without data.
-        task: `"multiclass"` (one class per case) or `"multilabel"` (any number; `label` separated by `;`, `none` for a
-            case without any, or one 0/1 column per class).
+        task: `"multiclass"` (one class per case), `"multilabel"` (any number; `label` separated by `;`, `none` for a
+            case without any, or one 0/1 column per class), or `"regression"` (a number).
         classes: the classes in their order; other labels are then refused. Found in the file where it is None (numbers
-            in numerical, other names in alphabetical order, 0/1 columns as they stand).
+            in numerical, other names in alphabetical order, 0/1 columns as they stand). Of a regression the one name
+            of the number; by default what the table calls `label`, else "value".
         split_fractions: shares of (train, val, test) where the file has no column `split`. A column that names no `val`
             case gives up the share `val / (train + val)` of its train patients. None: nothing is split; without a
             column `split` all cases are for training.
@@ -58,20 +61,23 @@ def read_labels(
         columns: what the table calls `image`, `label` and `patient`; see `read_label_table`.
 
     Returns:
-        `{"task", "class_names", "channels", "train", "val", "test"}`: the number of image columns, and the cases, each
+        `{"task", "class_names", "channels", "train", "val", "test"}` (of a regression `target`, too, `mean` and `scale`
+        of its training cases): the number of image columns, and the cases, each
         `{"case", "source", "image": [path per channel], "label", "patient", "split", "columns"}`. The label is a class
-        index, or for multilabel a list of 0 and 1; `columns` has what else stands in the row, by name. Without a column
-        `patient` each case is a patient of its own.
+        index, for multilabel a list of 0 and 1, for regression a number, a float; `columns` has what else stands in
+        the row, by name. Without a column `patient` each case is a patient of its own.
 
     Raises:
         CrossDError: naming every wrong row: missing image files, doubled images or case names, labels that are empty
             or say so (`nan`, `NA`), labels outside the classes, names in two spellings (`Yes` and `yes`, `0` and
             `0.0`), unknown splits, a patient in two splits; for a file with one class only, and a class without
-            training or test cases.
+            training or test cases; for labels of a regression that are no numbers, or all the same.
     """
     if labels is None:
         return {"task": task, "class_names": None, "channels": None, **{split: [] for split in SPLITS}}
     table = read_label_table(labels, task, classes, columns)
+    if task == REGRESSION:
+        return _numbered(images, table, target_name(classes, columns), split_fractions, seed, recorded_splits)
     names, targets = _targets(table, task, classes)
     folder = Path(images) if images is not None else table.path.parent
     cases = listed_cases(table, folder.absolute())
@@ -92,6 +98,29 @@ def read_labels(
             check_counts(counts, str(table.path), allow_untested)
         tell_counts(counts, str(table.path))
     return {"task": task, "class_names": names, "channels": len(table.image_columns), **by_split}
+
+
+def _numbered(
+    images: str | Path | None,
+    table: LabelTable,
+    name: str,
+    split_fractions: Sequence[float] | None,
+    seed: int,
+    recorded_splits: str | Path | None,
+) -> dict[str, Any]:
+    """Those of a regression; `target` has mean and scale of the training cases, where there are any."""
+    values = numbers_of(table)
+    cases = listed_cases(table, (Path(images) if images is not None else table.path.parent).absolute())
+    for case, value in zip(cases, values, strict=True):
+        case["label"] = value
+    kinds = value_kinds(values, [case["patient"] for case in cases], len(SPLITS))
+    by_split = split_cases(table, cases, [[kind] for kind in kinds], split_fractions, seed, recorded_splits)
+    tell_numbers(name, by_split, str(table.path))
+    target = target_of(by_split["train"], str(table.path)) if recorded_splits is None else None
+    return {
+        **{"task": REGRESSION, "class_names": [name], "channels": len(table.image_columns)},
+        **{"target": target, **by_split},
+    }
 
 
 def listed_cases(table: LabelTable, folder: Path) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from crossd.cards.operating_point import OperatingPoint
+from crossd.cards.tasks import task_of
 from crossd.data.delimited import write_table
 from crossd.errors import CrossDError, counted
 from crossd.evaluation.bootstrap import bootstrap_intervals
@@ -19,24 +20,36 @@ from crossd.evaluation.metrics import class_aucs, classification_metrics, nan_me
 from crossd.evaluation.plots import plot_two
 from crossd.evaluation.predictions import Predictions
 from crossd.evaluation.tables import TITLES, read_predictions
+from crossd.evaluation.values import OWN_UNIT, figure_text, value_metrics
 
-FIGURES = ("auc", "average_precision", "balanced_accuracy", "sensitivity", "specificity", "brier", "loss")
+FIGURES = (
+    *("auc", "average_precision", "balanced_accuracy", "sensitivity", "specificity", "brier", "loss"),
+    *("r2", "mae", "rmse", "bias", "spearman"),  # of regressions
+)
 
 
-def mean_auc(predictions: Predictions) -> dict[str, float]:
-    """The AUC, of several classes its mean."""
+def key_figure(task: str) -> str:
+    """The figure by which two of a task are compared: "auc", or "r2" of a regression."""
+    return "auc" if task_of(task).classifies else "r2"
+
+
+def key_figures(predictions: Predictions) -> dict[str, float]:
+    """The AUC, of several classes its mean; of a regression R²."""
+    if not task_of(predictions.task).classifies:
+        return {"r2": value_metrics(predictions)["r2"]}
     return {"auc": nan_mean(class_aucs(predictions.probabilities, predictions.targets))}
 
 
 def _figures(predictions: Predictions) -> dict[str, float]:
-    values = classification_metrics(predictions)
+    classifies = task_of(predictions.task).classifies
+    values = classification_metrics(predictions) if classifies else value_metrics(predictions)
     return {name: values[name] for name in FIGURES if name in values}
 
 
 def differences(
     one: Predictions,
     other: Predictions,
-    figures: Callable[[Predictions], Mapping[str, float]] = mean_auc,
+    figures: Callable[[Predictions], Mapping[str, float]] = key_figures,
     samples: int = 1000,
     seed: int = 0,
 ) -> dict[str, tuple[float, float, Figure]]:
@@ -83,6 +96,8 @@ def read_evaluation(folder: Path) -> Predictions:
         raise CrossDError(f"Runs are compared by their evaluations, and there is none in {folder}. Evaluate that run.")
     about = json.loads(report.read_text(encoding="utf-8"))
     names, task = about["classes"], about["task"]
+    if not task_of(task).classifies:
+        return read_predictions(table, names, task)
     if "thresholds" not in about:
         raise CrossDError(f"Runs are compared by evaluations of this version, got {folder}. Evaluate that run again.")
     negative = next((i for i, name in enumerate(names) if about["positive_class"] not in (None, name)), None)
@@ -117,12 +132,17 @@ def compare(one: Path, other: Path, output_dir: Path, samples: int = 1000) -> st
     rows = [[name, a, b, change.value, change.low, change.high] for name, (a, b, change) in found.items()]
     write_table(output_dir / "comparison.csv", ["metric", "first", "second", "difference", "low", "high"], rows)
     plot_two(output_dir / "comparison.png", {"first": first, "second": second}, found)
-    a, b, change = found["auc"]
+    key = key_figure(first.task)
+    a, b, change = found[key]
     clear = change.low is not None and change.high is not None and (change.low > 0 or change.high < 0)
     words = f"The second run is {'better' if change.value > 0 else 'worse'}" if clear else "The runs are not told apart"
-    lines = [f"{TITLES[name]:<28} {a:7.3f} {b:7.3f}  {change.signed}" for name, (a, b, change) in found.items()]
+    lines = [
+        f"{TITLES[name]:<28} {figure_text(name, a):>7} {figure_text(name, b):>7}  "
+        + change.text("+.4g" if name in OWN_UNIT else "+.2f")
+        for name, (a, b, change) in found.items()
+    ]
     verdict = (
-        f"{words}: AUROC {a:.3f} and {b:.3f}, difference {change.signed}, on the same "
+        f"{words}: {'AUROC' if key == 'auc' else 'R²'} {a:.3f} and {b:.3f}, difference {change.signed}, on the same "
         f"{counted(len(first.cases), 'case')} of {counted(len({*first.patients}), 'patient')}."
     )
     return "\n".join([*lines, verdict])

@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from crossd.cards.operating_point import OperatingPoint
+from crossd.cards.tasks import task_of
 from crossd.errors import CrossDError
 from crossd.evaluation.by_patient import by_patient
 from crossd.evaluation.intervals import with_intervals
@@ -19,6 +20,7 @@ from crossd.evaluation.plots import write_plots
 from crossd.evaluation.predictions import Predictions
 from crossd.evaluation.subgroups import check_column, subgroup_table
 from crossd.evaluation.tables import summary, write_tables
+from crossd.evaluation.values import value_report
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +39,8 @@ def evaluate(
     Returns:
         JSON-able: `task`, `classes`, `positive_class` (of two that exclude each other), `operating_point` (in words),
         `thresholds`, `cases`, `patients`, `cases_per_class`, `majority_rate` (accuracy of always giving the commonest
-        class), `chance_balanced_accuracy`, `prevalence`, and `metrics`, those of `with_intervals`.
+        class), `chance_balanced_accuracy`, `prevalence`, and `metrics`, those of `with_intervals`. Of a regression
+        `value_report` stands in the place of what is of classes.
 
     Raises:
         CrossDError: when there are no cases, and for a prevalence that is none, or of no class.
@@ -53,20 +56,25 @@ def evaluate(
             f"prevalence is a share between 0 and 1 of the one class that is looked for, got {prevalence} for the "
             f"classes {', '.join(p.class_names)}. Example, of a model of two classes: --prevalence 0.05."
         )
+    counts = {"cases": len(p.cases), "patients": len(set(p.patients))}
+    of_metrics = {
+        "interval": f"95 % percentile bootstrap over patients, {samples} draws",
+        "metrics": with_intervals(p, samples, seed, prevalence),
+    }
+    if not task_of(p.task).classifies:
+        return {"task": p.task, "classes": list(p.class_names), **counts, **value_report(p), **of_metrics}
     return {
         "task": p.task,
         "classes": list(p.class_names),
         "positive_class": None if positive is None else p.class_names[positive],
         "operating_point": p.point.words,
         "thresholds": dict(p.point.thresholds or {}),
-        "cases": len(p.cases),
-        "patients": len(set(p.patients)),
+        **counts,
         "cases_per_class": dict(zip(p.class_names, p.targets.sum(0).long().tolist(), strict=True)),
         "majority_rate": majority_rate(p.targets, p.task),
         "chance_balanced_accuracy": 0.5 if p.task == "multilabel" else 1 / len(p.class_names),
         "prevalence": prevalence,
-        "interval": f"95 % percentile bootstrap over patients, {samples} draws",
-        "metrics": with_intervals(p, samples, seed, prevalence),
+        **of_metrics,
     }
 
 
@@ -79,7 +87,7 @@ class EvaluationReport:
     Args:
         output_dir: where to write; made if need be.
         class_names: one per class.
-        task: `"multiclass"` or `"multilabel"`.
+        task: of `crossd.cards.tasks.TASKS`; of a regression `pred` and `label` are values `(1,)`.
         about: further entries of `metrics.json`, what was evaluated on what.
         samples, seed: of the bootstrap, see `evaluate`.
         card: of the model, whose operating point decides; None: the most probable class.

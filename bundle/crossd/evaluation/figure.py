@@ -25,12 +25,15 @@ class Figure:
         entry = report["metrics"][name]
         return cls(float("nan") if entry["value"] is None else entry["value"], entry["low"], entry["high"])
 
+    def text(self, digits: str) -> str:
+        """With each number as a format says, such as ".4g"."""
+        interval = "no interval" if self.low is None else f"95 % {self.low:{digits}} to {self.high:{digits}}"
+        return f"{self.value:{digits}} ({interval})"
+
     def __str__(self) -> str:
-        interval = "no interval" if self.low is None else f"95 % {self.low:.2f} to {self.high:.2f}"
-        return f"{self.value:.2f} ({interval})"
+        return self.text(".2f")
 
     @property
     def signed(self) -> str:
         """As a difference."""
-        interval = "no interval" if self.low is None else f"95 % {self.low:+.2f} to {self.high:+.2f}"
-        return f"{self.value:+.2f} ({interval})"
+        return self.text("+.2f")

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from crossd.cards.tasks import task_of
 from crossd.evaluation.bootstrap import bootstrap_intervals
 from crossd.evaluation.metrics import classification_metrics
 from crossd.evaluation.predictions import Predictions
+from crossd.evaluation.values import value_metrics
 
 SHARES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 
@@ -17,7 +19,8 @@ SHARES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 def with_intervals(
     predictions: Predictions, samples: int, seed: int = 0, prevalence: float | None = None
 ) -> dict[str, dict[str, float | None]]:
-    """Of each of `classification_metrics` its `value`, `low` and `high`, None where it is not defined.
+    """Of each of `classification_metrics`, or of a regression's `value_metrics`, its `value`, `low` and `high`, None
+    where it is not defined.
 
     A figure of one patient with the class, or without it, has no interval. A share of patients that is 0 or 1 has the
     bound of Clopper and Pearson (1934), for there all draws of the bootstrap are alike.
@@ -28,11 +31,13 @@ def with_intervals(
     {'value': 1.0, 'low': 0.3976353643835253, 'high': 1.0}
     """
 
+    classifies = task_of(predictions.task).classifies
+
     def metrics(some: Predictions) -> dict[str, float]:
-        return classification_metrics(some, prevalence)
+        return classification_metrics(some, prevalence) if classifies else value_metrics(some)
 
     intervals = bootstrap_intervals(lambda rows: metrics(predictions.drawn(rows)), predictions.patients, samples, seed)
-    behind, found = _patients_behind(predictions), {}
+    behind, found = _patients_behind(predictions) if classifies else {}, {}
     for name, value in metrics(predictions).items():
         low, high = intervals[name] or (None, None)
         patients = behind.get(name, math.inf)

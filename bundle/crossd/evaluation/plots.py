@@ -1,4 +1,4 @@
-"""The curves and the confusion matrix of a classifier as PNG files.
+"""The curves and the confusion matrix of a classifier, and predicted against true numbers, as PNG files.
 
 Drawn on matplotlib's `Figure`, not through pyplot: no display is needed and the user's own backend stays as it is.
 """
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossd.cards.tasks import task_of
 from crossd.evaluation.figure import Figure
 from crossd.evaluation.metrics import average_precision, calibration, class_aucs
 from crossd.evaluation.predictions import Predictions
@@ -130,7 +131,8 @@ def plot_calibration(path: Path, predictions: Predictions) -> None:
 
 
 def plot_two(path: Path, runs: Mapping[str, Predictions], found: Mapping[str, tuple[float, float, Figure]]) -> None:
-    """Two runs in one picture: their ROC curves where one class is told, and their differences with intervals.
+    """Two runs in one picture: their ROC curves where one class is told, or what both said of the true numbers; and
+    their differences with intervals.
 
     Args:
         runs: by name.
@@ -139,11 +141,17 @@ def plot_two(path: Path, runs: Mapping[str, Predictions], found: Mapping[str, tu
     from sklearn.metrics import roc_curve
 
     figure, axes = _figure(2, "false positive rate", "true positive rate")
-    for run, predictions in runs.items():
+    numbers = [(run, one) for run, one in runs.items() if not task_of(one.task).classifies]
+    for run, predictions in numbers:
+        said, true = _values(predictions)
+        axes[0].plot(true, said, "o", markersize=4, alpha=0.7, label=run)
+        _called(axes[0], f"true {predictions.class_names[0]}", "predicted")
+    for run, predictions in [] if numbers else runs.items():
         for name, probability, target in _classes(predictions):
             false, true, _ = roc_curve(target, probability)
             axes[0].plot(false, true, label=run if len(predictions.shown) == 1 else f"{run}, {name}")
-    axes[0].plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance")
+    ends = axes[0].get_xlim() if numbers else [0, 1]
+    axes[0].plot(ends, ends, color="grey", linestyle=":", label="predicted as true" if numbers else "chance")
     axes[0].legend(loc="lower right")
     for row, (_, _, change) in enumerate(found.values()):
         if change.low is not None and change.high is not None:
@@ -156,6 +164,49 @@ def plot_two(path: Path, runs: Mapping[str, Predictions], found: Mapping[str, tu
     figure.savefig(path)
 
 
+def plot_values(path: Path, predictions: Predictions) -> None:
+    """Predicted against true numbers; on the diagonal where they agree, dotted what always saying the mean says."""
+    name, (said, true) = predictions.class_names[0], _values(predictions)
+    figure, axes = _figure(1, "", "")
+    both = np.concatenate([said, true])
+    ends = [float(both.min()), float(both.max())]
+    axes[0].plot(ends, ends, color="grey", linestyle="-", label="predicted as true")
+    axes[0].axhline(float(true.mean()), color="grey", linestyle=":", label="always the mean")
+    axes[0].plot(true, said, "o", markersize=4, alpha=0.7, color="tab:blue")
+    _called(axes[0], f"true {name}", f"predicted {name}")
+    axes[0].legend(loc="upper left")
+    figure.savefig(path)
+
+
+def plot_agreement(path: Path, predictions: Predictions) -> None:
+    """Predicted minus true against the mean of both, with the mean difference and where 95 % of them lie.
+
+    Source: Bland, Altman, "Statistical methods for assessing agreement", Lancet 1986.
+    """
+    name, (said, true) = predictions.class_names[0], _values(predictions)
+    figure, axes = _figure(1, "", "")
+    error = said - true
+    middle, spread = float(error.mean()), 1.96 * float(error.std())
+    axes[0].plot((said + true) / 2, error, "o", markersize=4, alpha=0.7, color="tab:blue")
+    axes[0].axhline(middle, color="grey", label=f"mean {middle:.3g}")
+    for end in (middle - spread, middle + spread):
+        axes[0].axhline(end, color="grey", linestyle=":", label=f"{end:.3g}")
+    _called(axes[0], f"mean of predicted and true {name}", "predicted minus true")
+    axes[0].legend(loc="upper left")
+    figure.savefig(path)
+
+
+def _values(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    said, true = (part[:, 0].double().numpy() for part in (predictions.probabilities, predictions.targets))
+    return said, true
+
+
+def _called(axis: Any, x: str, y: str) -> None:
+    """Names of axes, of which a `$` is one of a table."""
+    axis.set_xlabel(x, parse_math=False)
+    axis.set_ylabel(y, parse_math=False)
+
+
 PLOTS = {
     "roc": plot_roc,
     "precision_recall": plot_precision_recall,
@@ -163,11 +214,17 @@ PLOTS = {
     "decision": plot_decision,
     "confusion": plot_confusion,
 }
+VALUE_PLOTS = {"scatter": plot_values, "agreement": plot_agreement}
+
+
+def plots_of(task: str) -> dict[str, Any]:
+    """What is drawn of a task, by name."""
+    return PLOTS if task_of(task).classifies else VALUE_PLOTS
 
 
 def write_plots(folder: Path, predictions: Predictions) -> None:
-    """Write `<name>.png` for each of `PLOTS`."""
-    for name, plot in PLOTS.items():
+    """Write `<name>.png` for each of `plots_of`."""
+    for name, plot in plots_of(predictions.task).items():
         plot(folder / f"{name}.png", predictions)
 
 

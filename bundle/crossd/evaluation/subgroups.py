@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from crossd.cards.tasks import task_of
 from crossd.data.class_counts import FEW
 from crossd.errors import CrossDError
 from crossd.evaluation.intervals import with_intervals
@@ -65,18 +66,21 @@ def subgroup_table(predictions: Predictions, column: str, samples: int = 1000, s
 
     Returns:
         Of each group `group`, `cases`, `patients`, `few` (which classes have fewer than `FEW` cases in it), and `auc`,
-        `sensitivity` and `specificity` at the operating point (of several classes `auc` and `balanced_accuracy`), each
-        `value`, `low` and `high`, None where it is not defined.
+        `sensitivity` and `specificity` at the operating point (of several classes `auc` and `balanced_accuracy`; of a
+        regression `r2`, `mae` and `bias`), each `value`, `low` and `high`, None where it is not defined.
 
     Raises:
         CrossDError: for a column that the cases have not.
     """
     check_column(predictions.columns, column)
     names = FIGURES if predictions.point.positive is not None else ("auc", "balanced_accuracy")
+    classifies = task_of(predictions.task).classifies
+    names = names if classifies else ("r2", "mae", "bias")
     rows = []
     for group, members in groups_of([row.get(column, "") for row in predictions.columns]).items():
         part = predictions.take(members)
-        counts = zip(part.class_names, part.targets.sum(0).tolist(), strict=True)
+        each = part.targets.sum(0).tolist() if classifies else [len(members)]
+        counts = zip(part.class_names, each, strict=True)
         entry = {"group": group, "cases": len(members), "patients": len({*part.patients})}
         entry |= {"few": [f"{name} ({count:.0f})" for name, count in counts if count < FEW]}
         found = with_intervals(part, samples, seed)

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
+from crossd.cards.tasks import task_of
 from crossd.data.class_counts import FEW
 from crossd.data.delimited import read_table, write_table
 from crossd.errors import counted
 from crossd.evaluation.predictions import Predictions
+from crossd.evaluation.values import figure_text
 from crossd.files import write_whole
 
 TITLES = {
@@ -36,15 +38,28 @@ TITLES = {
     "loss": "Negative log-likelihood",
     "majority_rate": "Accuracy of always the commonest class",
     "chance_balanced_accuracy": "Balanced accuracy of chance",
+    "r2": "R², share of the variance that is told",
+    "mae": "Mean absolute error (MAE)",
+    "rmse": "Root mean squared error (RMSE)",
+    "bias": "Bias, mean of predicted minus true",
+    "spearman": "Spearman's rank correlation",
+    "mae_of_mean": "MAE of always the mean",
+}
+BESIDE = {  # of what learned nothing, by what the log calls it
+    "majority_rate": "majority-class rate",
+    "chance_balanced_accuracy": "chance of balanced accuracy",
+    "mae_of_mean": "MAE of always the mean",
 }
 """What figures are called on pages."""
+
+
+ENTRY = ("value", "low", "high")  # what there is of a figure
 
 
 def write_tables(folder: Path, report: Mapping[str, Any], predictions: Predictions) -> None:
     """Write `metrics.json`, `metrics.csv` and `predictions.csv` of what `evaluate` returned and was given."""
     write_whole(folder / "metrics.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    beside = [("majority_rate", {"value": report["majority_rate"]})]
-    beside += [("chance_balanced_accuracy", {"value": report["chance_balanced_accuracy"]})]
+    beside = [(name, {"value": report[name]}) for name in BESIDE if name in report]
     figures = [*report["metrics"].items(), *beside]
     rows = [[name, *(entry.get(of) for of in ("value", "low", "high"))] for name, entry in figures]
     write_table(folder / "metrics.csv", ["metric", "value", "low", "high"], rows)
@@ -53,6 +68,11 @@ def write_tables(folder: Path, report: Mapping[str, Any], predictions: Predictio
         names = [name for name in groups_named(report) for name in (name, f"{name}_low", f"{name}_high")]
         write_table(folder / "subgroups.csv", ["column", "group", "cases", "patients", "few", *names], groups)
     p = predictions
+    if not task_of(p.task).classifies:
+        true, values = ([f"{value:.7g}" for value in part[:, 0].tolist()] for part in (p.targets, p.probabilities))
+        rows_of_values = zip(p.cases, p.sources, p.patients, true, values, strict=True)
+        write_table(folder / "predictions.csv", ["case", "source", "patient", "label", "predicted"], rows_of_values)
+        return
     said = zip(p.cases, p.sources, p.patients, p.answers(p.targets), p.answers(p.decided), strict=True)
     chances = [[f"{probability:.6f}" for probability in case] for case in p.probabilities.tolist()]
     header = ["case", "source", "patient", "label", "predicted", *(f"probability_{name}" for name in p.class_names)]
@@ -61,6 +81,11 @@ def write_tables(folder: Path, report: Mapping[str, Any], predictions: Predictio
 
 def read_predictions(path: Path, class_names: Sequence[str], task: str) -> Predictions:
     """What a `predictions.csv` of an evaluation holds."""
+    if not task_of(task).classifies:
+        rows = read_table(path, needed=["label", "predicted"]).rows
+        cases, patients, sources = ([row[column] for row in rows] for column in ("case", "patient", "source"))
+        numbers = torch.tensor([[float(row[of]) for of in ("predicted", "label")] for row in rows], dtype=torch.float64)
+        return Predictions(cases, patients, sources, numbers[:, :1], numbers[:, 1:], list(class_names), task)
     rows = read_table(path, needed=[f"probability_{name}" for name in class_names]).rows
     values = [[float(row[f"probability_{name}"]) for name in class_names] for row in rows]
     said = [[row["label"]] if task == "multiclass" else row["label"].split(";") for row in rows]
@@ -97,11 +122,10 @@ def summary(report: Mapping[str, Any]) -> str:
     if report.get("positive_class") is not None:
         lines.append(f"positive: {report['positive_class']}; said: {report['operating_point']}")
     for name, entry in report["metrics"].items():
-        value = "not defined" if entry["value"] is None else f"{entry['value']:.3f}"
-        interval = "" if entry["low"] is None else f"  (95 % {entry['low']:.3f} to {entry['high']:.3f})"
-        lines.append(f"{name:<30} {value}{interval}")
-    lines.append(f"{'majority-class rate':<30} {report['majority_rate']:.3f}")
-    lines.append(f"{'chance of balanced accuracy':<30} {report['chance_balanced_accuracy']:.3f}")
+        value, low, high = (None if entry[of] is None else figure_text(name, entry[of]) for of in ENTRY)
+        interval = "" if low is None else f"  (95 % {low} to {high})"
+        lines.append(f"{name:<30} {'not defined' if value is None else value}{interval}")
+    lines += [f"{words:<30} {figure_text(name, report[name])}" for name, words in BESIDE.items() if name in report]
     few = [f"{name!r} ({count})" for name, count in report.get("cases_per_class", {}).items() if count < FEW]
     if few:
         lines.append(f"fewer than {FEW} cases of {', '.join(few)}: their figures say little")

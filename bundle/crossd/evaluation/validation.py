@@ -56,13 +56,29 @@ class NegativeLogLikelihood(_OverAllCases):
         return negative_log_likelihood(*self._all_cases(), self.task)
 
 
+class MeanAbsoluteError(_OverAllCases):
+    """Mean absolute error of numbers `(batch, 1)` over all cases, in their unit.
+
+    MONAI's `MAEMetric` is the same of each case, and its mean is over batches.
+
+    >>> metric = MeanAbsoluteError()
+    >>> _ = metric(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.5], [4.0]]))
+    >>> metric.aggregate()
+    1.25
+    """
+
+    def aggregate(self, *_: Any, **__: Any) -> float:
+        said, true = self._all_cases()
+        return float((said - true).abs().mean())
+
+
 def engine_metrics(
     names: Sequence[str], task: str = "multiclass", logits: bool = False
 ) -> dict[str, IgniteMetricHandler]:
     """The metrics of an engine's output by these names, the first of which is its key metric.
 
     Args:
-        names: such as `"val_auc"` and `"val_loss"`; what follows the last `_` says which is meant.
+        names: such as `"val_auc"` and `"val_loss"`, or `"val_mae"`; what follows the last `_` says which is meant.
         task: `"multiclass"` or `"multilabel"`, which the loss depends on.
         logits: the output is a dictionary with `"pred"`, logits of findings `(batch, classes)`, and `"label"`;
             otherwise it is a list of them, case by case, with probabilities.
@@ -71,7 +87,7 @@ def engine_metrics(
     ['val_auc', 'val_loss']
     """
     seen = _of_logits if logits else from_engine(["pred", "label"])
-    kinds = {"auc": PresentClassAUC, "loss": lambda: NegativeLogLikelihood(task)}
+    kinds = {"auc": PresentClassAUC, "loss": lambda: NegativeLogLikelihood(task), "mae": MeanAbsoluteError}
     return {name: IgniteMetricHandler(kinds[name.rpartition("_")[2]](), output_transform=seen) for name in names}
 
 

@@ -99,7 +99,9 @@ def export_network(
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".exporting-") as unfinished:
             format.write(trained, Path(unfinished) / main)
-            found = differences(trained.original, format.run(Path(unfinished) / main), trained.examples, to)
+            found = differences(
+                trained.original, format.run(Path(unfinished) / main), trained.examples, to, trained.unit
+            )
             made = sorted(Path(unfinished).iterdir(), key=lambda path: path.name != main.name)
             for path in made:
                 if (output_dir / path.name).is_dir():

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossd.cards.rules import CLASSIFICATION
+from crossd.cards.tasks import TASKS
 from crossd.checkpoints import load_pretrained, read_card
 from crossd.conv import fold
 from crossd.errors import CrossDError
@@ -42,6 +42,12 @@ class Trained:
         return hasattr(self.network, "joins")
 
     @property
+    def unit(self) -> float:
+        """What outputs are compared in: 1 for logits, for a number the size of those it was trained on."""
+        target = self.card.get("target")
+        return 1.0 if target is None else abs(target["mean"]) + target["scale"]
+
+    @property
     def examples(self) -> list[Tensor]:
         """Volumes by which the export is compared with the network."""
         return examples(self.card["input"], self.one_size)
@@ -55,10 +61,10 @@ class Trained:
                 depend on the input, and a `MultiView` without a window.
         """
         card = read_card(weights)
-        if card["task"] not in CLASSIFICATION:
+        if card["task"] not in TASKS:
             raise CrossDError(
-                f"Exports are classifiers, task multiclass or multilabel; the card of {weights} says {card['task']}. "
-                "Fine-tune it with configs/train.json, or fold it and call torch.onnx.export yourself."
+                f"Exports are models with one answer a volume, task {' or '.join(TASKS)}; the card of {weights} says "
+                f"{card['task']}. Fine-tune it with configs/train.json, or fold it and call torch.onnx.export yourself."
             )
         dims = card["network"].get("spatial_dims")
         if dims != 3:
@@ -106,9 +112,14 @@ def examples(card_input: dict[str, Any], one_size: bool = False) -> list[Tensor]
 
 @torch.no_grad()
 def differences(
-    network: nn.Module, exported: Forward, volumes: list[Tensor], name: str = "export"
+    network: nn.Module, exported: Forward, volumes: list[Tensor], name: str = "export", unit: float = 1.0
 ) -> list[tuple[tuple[int, ...], float]]:
     """The largest difference of logits for each batch, once all of them are within the tolerance.
+
+    Args:
+        network, exported: what is compared, on the volumes.
+        name: of the format.
+        unit: of outputs, in which differences are measured; see `Trained.unit`.
 
     Returns:
         For each batch its shape and `max |exported - network|`.
@@ -142,7 +153,7 @@ def differences(
             ) from error
         difference = float("inf")
         if actual.shape == expected.shape:
-            difference = float((actual.to(expected.dtype) - expected).abs().max())
+            difference = float((actual.to(expected.dtype) - expected).abs().max()) / unit
         if not difference <= TOLERANCE:  # NaN included
             raise CrossDError(
                 f"An export gives the network's logits to {TOLERANCE:.0e}; the {name} export is off by "

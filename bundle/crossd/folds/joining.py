@@ -1,4 +1,4 @@
-"""The models of the folds as one, whose probabilities are the mean of theirs."""
+"""The models of the folds as one, whose probabilities, or values, are the mean of theirs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from crossd.cards.tasks import task_of
 from crossd.checkpoints import read_checkpoint, save_checkpoint
 from crossd.errors import CrossDError
 
@@ -46,7 +47,8 @@ def join_models(paths: Sequence[Path], path: Path, entries: Mapping[str, Any]) -
     sizes = {name: first["network"][name] for name in ("spatial_dims", "in_channels", "num_classes")}
     own = {name: value for name, value in first["network"].items() if name not in sizes}
     network = {"name": "Ensemble", **sizes, "member": own, "count": len(paths)}
-    network["exclusive"] = first["task"] != "multilabel"
+    task = task_of(first["task"])
+    network["exclusive"] = task.exclusive if task.classifies else None
     of_all = {name: value for name, value in first.items() if name not in OF_ONE}
     save_checkpoint(path, state, {**of_all, "network": network, **entries})
     logger.info("the model of all %d is %s (%.1f MB)", len(paths), path, path.stat().st_size / 1e6)

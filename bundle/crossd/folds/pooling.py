@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crossd.cards.tasks import task_of
 from crossd.evaluation import Predictions, bootstrap_intervals, evaluate
 from crossd.evaluation.metrics import class_aucs, nan_mean
 
@@ -33,7 +34,8 @@ def judged(
 
     Every row was said by a model that had not seen its patient. The bootstrap draws patients, each with all its rows of
     all repeats, so that repeats make no interval narrower than the patients allow. `auc` compares cases of different
-    folds, whose models may differ in scale; `auc_within_folds`, the mean of the folds' AUCs, does not.
+    folds, whose models may differ in scale; `auc_within_folds`, the mean of the folds' AUCs, does not. A number has a
+    unit, so a regression has no such figure.
 
     Args:
         predictions: of all folds, a row for each case and repeat.
@@ -43,6 +45,8 @@ def judged(
     Source: Forman and Scholz, "Apples-to-apples in cross-validation studies", SIGKDD Explorations 12 (2010).
     """
     report = evaluate(predictions, samples, seed)
+    if not task_of(predictions.task).classifies:
+        return {**report, "cases": len({*predictions.cases}), "folds": len({*folds}), "repeats": repeats}
     of_fold = np.asarray(folds)
 
     def within(drawn: np.ndarray) -> dict[str, float]:

@@ -6,7 +6,7 @@ import copy
 import gc
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from monai.data import Dataset
 
 from crossd.callers import caller_of
 from crossd.cards.operating_point import OperatingPoint
+from crossd.cards.tasks import task_of
 from crossd.checkpoints import read_card
 from crossd.data import preprocessing, read_labels
 from crossd.data.delimited import read_table, write_table
+from crossd.data.numbers import target_of
 from crossd.errors import CrossDError, counted
 from crossd.evaluation.evaluating import write_by_patient
 from crossd.evaluation.tables import read_predictions, summary
@@ -126,9 +128,12 @@ class _CrossValidation:
         out = self.folder / "out_of_fold"
         out.mkdir(exist_ok=True)
         first = read_card(folders[0] / "model.pt")
-        metrics = {name: report["metrics"][name] for name in ("auc", "auc_within_folds", "balanced_accuracy")}
+        classifies = task_of(o.task).classifies
+        metrics = {name: report["metrics"][name] for name in (_OF_ALL if classifies else _OF_NUMBER)}
         of_all: dict[str, Any] = {"data": Path(o.labels).name, "metrics": metrics}
-        if o.operating_point is not None:
+        if not classifies:
+            of_all["target"] = target_of([*self.cases["train"], *self.cases["val"]], str(o.labels))
+        elif o.operating_point is not None:
             chances, true = predictions.probabilities.numpy(), predictions.targets.numpy()
             of_all["operating_point"] = OperatingPoint.of(first).chosen(chances, true, o.operating_point).entry()
         card = {**{name: value for name, value in first.items() if name not in OF_ONE}, **of_all}
@@ -140,8 +145,10 @@ class _CrossValidation:
         numbered = ([*row.values(), fold] for row, fold in zip(said.rows, folds, strict=True))
         write_table(out / "predictions.csv", [*said.columns, "fold"], numbered)
         write_by_patient(out / "by_patient", predictions)
-        rows = [_row(folder) for folder in folders]
-        write_table(out / "folds.csv", ["fold", "cases", "patients", *_COLUMNS], rows)
+        figures, beside = (_FIGURES, "majority_rate") if classifies else (_OF_NUMBER, "mae_of_mean")
+        rows = [_row(folder, figures, beside) for folder in folders]
+        columns = [f"{name}{end}" for name in figures for end in ("", "_low", "_high")]
+        write_table(out / "folds.csv", ["fold", "cases", "patients", *columns, beside], rows)
         join_models([folder / "model.pt" for folder in folders], self.folder / "model.pt", of_all)
         every = [*self.cases["train"], *self.cases["val"]]
         listed = [*({**case, "split": "train"} for case in every), *self.cases["test"]]
@@ -149,14 +156,15 @@ class _CrossValidation:
         logger.info("out of fold, %s:\n%s\nwritten to %s", counted(len(folders), "fold"), summary(report), out)
 
 
+_OF_ALL = ("auc", "auc_within_folds", "balanced_accuracy")
 _FIGURES = ("auc", "balanced_accuracy", "accuracy")
-_COLUMNS = [f"{name}{end}" for name in _FIGURES for end in ("", "_low", "_high")] + ["majority_rate"]
+_OF_NUMBER = ("r2", "mae", "spearman")
 
 
-def _row(folder: Path) -> list[Any]:
+def _row(folder: Path, names: Sequence[str], beside: str) -> list[Any]:
     report = json.loads((folder / DONE).with_name("metrics.json").read_text(encoding="utf-8"))
-    figures = [report["metrics"][name][of] for name in _FIGURES for of in ("value", "low", "high")]
-    return [folder.name, report["cases"], report["patients"], *figures, report["majority_rate"]]
+    figures = [report["metrics"][name][of] for name in names for of in ("value", "low", "high")]
+    return [folder.name, report["cases"], report["patients"], *figures, report[beside]]
 
 
 class _Prepared:

@@ -11,6 +11,7 @@ from crossd.inference.classification import Classification
 from crossd.inference.input_space import map_in_input_space, save_map, to_input_space
 from crossd.inference.iteration import classify_cases, run_cases
 from crossd.inference.model import LoadWeights, network_from_card
+from crossd.inference.regression import Regression
 from crossd.inference.run_journal import RunJournal
 from crossd.inference.saliency import WindowGradCAM
 from crossd.inference.structured_reports import StructuredReports

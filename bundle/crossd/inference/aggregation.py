@@ -33,17 +33,19 @@ class Aggregation:
       For two classes that is $p_\text{pos} = s_\text{pos}$, $p_n = 1 - s_\text{pos}$.
     - without it no class is special: $p_c = s_c / \sum_d s_d$.
 
-    Classes that do not exclude each other (`exclusive=False`, one sigmoid each) keep $p_c = s_c$.
+    Classes that do not exclude each other (`exclusive=False`, one sigmoid each) keep $p_c = s_c$. Values of a
+    regression (`classifies=False`) are no probabilities: their mean is the only one of these that means something.
 
     Args:
         method: one of `METHODS`.
         top_k: how many windows `top_k` averages.
         negative_class: index of the class that means "absent"; only for exclusive classes.
         exclusive: whether exactly one class is true of a volume (softmax), or any number of them (sigmoid).
+        classifies: whether windows say probabilities; otherwise they say values.
 
     Raises:
-        CrossDError: for an unknown method, `top_k` below 1, a negative class of classes that do not exclude each other,
-            and, when called, for a negative class that does not exist.
+        CrossDError: for an unknown method, for another one than "mean" of values, `top_k` below 1, a negative class of
+            classes that do not exclude each other, and, when called, for a negative class that does not exist.
 
     >>> windows = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
     >>> Aggregation("max", negative_class=0)(windows).round(decimals=4).tolist()
@@ -58,9 +60,15 @@ class Aggregation:
     top_k: int = 3
     negative_class: int | None = None
     exclusive: bool = True
+    classifies: bool = True
 
     def __post_init__(self) -> None:
         one_of("aggregate", self.method, METHODS)
+        if not self.classifies and self.method != "mean":
+            raise CrossDError(
+                f"windows that predict a number are joined by their mean, got aggregate {self.method!r}, which is for "
+                "probabilities of classes: leave it out, or pass --aggregate mean"
+            )
         if isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 1:
             raise CrossDError(f"top_k must be a whole number of windows of at least 1, got {self.top_k!r}")
         if self.negative_class is not None and not self.exclusive:

@@ -11,6 +11,7 @@ from monai.engines import SupervisedEvaluator
 from torch import Tensor
 
 from crossd.cards.operating_point import OperatingPoint
+from crossd.cards.tasks import task_of
 from crossd.errors import CrossDError, one_of
 from crossd.inference import case_scope
 from crossd.inference.answer import Answer, Explanation
@@ -31,6 +32,13 @@ EVIDENCE = {
     "views": "views: what slices and projections add to the log-odds of {}",
 }
 """What the evidence of a class is, by method; a NIfTI header has 80 characters for it."""
+OF_VALUE = {
+    "windows": "mean of {} over the windows that cover a voxel",
+    "gradient": "gradient: what a voxel adds to {}",
+    "occlusion": "occlusion: what {} loses without the cube around a voxel",
+    "views": "views: what slices and projections add to {}",
+}
+"""Likewise, of a number."""
 
 
 class Classification:
@@ -62,6 +70,7 @@ class Classification:
     """
 
     stem = "predictions"
+    said: tuple[str, ...] = ("probabilities", "predicted_class")  # what an answer says, by its key in the JSON
 
     def __init__(
         self,
@@ -73,14 +82,13 @@ class Classification:
     ) -> None:
         self.card = card
         self.classes: list[str] = list(card["class_names"])
-        self.multilabel = card.get("task") == "multilabel"
+        self.each = not task_of(card.get("task")).exclusive
         self.evidence_class = fixed_class(card, evidence_class)
         self.evidence = one_of("evidence", evidence, ("auto", *EVIDENCE))
         self.saliency = None if saliency is None else one_of("saliency", saliency, METHODS)
         self.saliency_layer = saliency_layer
         self.threshold = ";".join(f"{limit:.6f}" for limit in OperatingPoint.of(card).limits.values())
-        chances = (f"probability_{name}" for name in self.classes)
-        self.columns = [*chances, "predicted_class", "threshold", *case_scope.COLUMNS]
+        self.columns = [*self.own_columns(), *case_scope.COLUMNS]
         self.network: Mapping[str, Any] = card.get("network", {})
         self.columns += ["disagreement"] if self.network.get("name") == "Ensemble" else []
         self.scope = CaseScope(card)
@@ -100,12 +108,25 @@ class Classification:
         if self.saliency is not None:
             self._cam = WindowGradCAM(engine.network, self.saliency_layer)
 
-    def cells(self, answer: Answer) -> list[str]:
-        """Those of `columns`."""
+    def own_columns(self) -> list[str]:
+        """Columns of what is said, before those of the scope."""
+        return [*(f"probability_{name}" for name in self.classes), "predicted_class", "threshold"]
+
+    def own_cells(self, answer: Answer) -> list[str]:
+        """Those of `own_columns`."""
         chances = answer.details["probabilities"]
         values = [f"{chances[name]:.6f}" if chances else "" for name in self.classes]
         said = answer.details["predicted_class"] or ""
-        cells = [*values, said, self.threshold if said else "", *case_scope.cells_of(answer.details)]
+        return [*values, said, self.threshold if said else ""]
+
+    def says(self, values: Sequence[float]) -> dict[str, Any]:
+        """Of the network's answer `(classes,)` what `said` names."""
+        classes = ";".join(predicted_classes(values, self.card))
+        return {"probabilities": dict(zip(self.classes, values, strict=True)), "predicted_class": classes}
+
+    def cells(self, answer: Answer) -> list[str]:
+        """Those of `columns`."""
+        cells = [*self.own_cells(answer), *case_scope.cells_of(answer.details)]
         spread = answer.details.get("disagreement")
         further = self.columns[len(cells) :]  # of an ensemble
         return [*cells, *("" if spread is None else f"{spread:.6f}" for _ in further)]
@@ -119,7 +140,8 @@ class Classification:
         found = Explanation(shown, {"evidence": said["evidence"].map(index)}, method="windows")
         assert case.image is not None  # it was read
         try:
-            if self.evidence in WITHIN or (self.evidence == "auto" and found.maps["evidence"].uniform):
+            windows = found.maps["evidence"]
+            if self.evidence in WITHIN or (self.evidence == "auto" and (windows.uniform or not windows.probability)):
                 within = self._within(case.image, self._inferer, index)
                 found = replace(found, maps={"evidence": within}, method=self._within.method)
         except Exception as error:  # out of memory, say: gradients take more of it than the answer
@@ -135,7 +157,7 @@ class Classification:
     def answer(self, case: Case, said: Mapping[str, Any], explanation: Explanation, folder: Path) -> Answer:
         """The answer of a case, whose maps are written below the run's folder."""
         later = ("windows", "evidence_class", "evidence_method")
-        nothing = dict.fromkeys(("probabilities", "predicted_class", *case_scope.COLUMNS, *later))
+        nothing = dict.fromkeys((*self.said, *case_scope.COLUMNS, *later))
         files: dict[str, str | None] = {"evidence": None, "saliency": None}
         for kind in files:
             (folder / kind / f"{case.name}.nii.gz").unlink(missing_ok=True)  # of an earlier run
@@ -144,12 +166,10 @@ class Classification:
         assert case.image is not None  # it was read
         features, members = members_said(self.network, said["evidence"].features)
         judgement = self.scope(case.image, features)
-        probabilities: list[float] = said["pred"].tolist()
         details = {
-            "probabilities": dict(zip(self.classes, probabilities, strict=True)),
-            "predicted_class": ";".join(predicted_classes(probabilities, self.card)),
+            **self.says(said["pred"].tolist()),
             **case_scope.details_of(judgement),
-            **({} if members is None else {"disagreement": disagreement(members, self.multilabel)}),
+            **({} if members is None else {"disagreement": disagreement(members, self.each)}),
             "windows": len(said["evidence"]),
             "evidence_class": explanation.shown,
             "evidence_method": explanation.method,
@@ -174,17 +194,17 @@ class Classification:
         return replace(answer, files={**files, **written})
 
 
-def disagreement(members: Tensor, multilabel: bool = False) -> float:
+def disagreement(members: Tensor, each: bool = False) -> float:
     """The standard deviation of the members' probabilities `(member, classes)` of the class that their mean says.
 
-    Of a multilabel model it is that of the class on which they differ most.
+    Of a model that says each by itself, multilabel or a regression, it is that on which they differ most.
 
     >>> import torch
     >>> round(disagreement(torch.tensor([[0.9, 0.1], [0.5, 0.5]])), 4)
     0.2
     """
     spread = members.std(0, correction=0)
-    return float(spread.max() if multilabel else spread[members.mean(0).argmax()])
+    return float(spread.max() if each else spread[members.mean(0).argmax()])
 
 
 def evidence_meaning(details: Mapping[str, Any]) -> str:
@@ -193,7 +213,7 @@ def evidence_meaning(details: Mapping[str, Any]) -> str:
     >>> evidence_meaning({"evidence_class": "aneurysm", "evidence_method": "gradient"})
     'gradient: what a voxel adds to the log-odds of aneurysm'
     """
-    meaning = EVIDENCE.get(details.get("evidence_method") or "", "")
+    meaning = (OF_VALUE if "values" in details else EVIDENCE).get(details.get("evidence_method") or "", "")
     return meaning.format(details.get("evidence_class"))
 
 

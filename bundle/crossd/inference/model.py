@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 from torch import nn
@@ -18,7 +19,7 @@ from crossd.networks import Classifier, build_classifier
 
 
 def network_from_card(card: dict[str, Any], training: bool = True, **changes: Any) -> Classifier:
-    """Build the network of a card, with random weights.
+    """Build the network of a card, with random weights; the head of a regression starts at the target's mean.
 
     While MONAI exports or loads a checkpoint (`crossd.cards.by_monai`), it is that of the checkpoint's card.
 
@@ -56,6 +57,9 @@ def network_from_card(card: dict[str, Any], training: bool = True, **changes: An
         )
     try:
         network = built(lambda: build_classifier(arguments), {**card, "network": arguments})
+        head = getattr(network, "fc", None)
+        if card.get("target") and isinstance(head, nn.Linear):
+            _in_unit(head, card["target"])
         return (network if changes else with_its_weights(network)).train(training)  # type: ignore[return-value]
     except CrossDError:
         raise
@@ -64,6 +68,13 @@ def network_from_card(card: dict[str, Any], training: bool = True, **changes: An
             f"a model card's network must be the arguments of its class, got {arguments} ({error}): correct "
             "the card, or write the checkpoint again with this version of crossd"
         ) from error
+
+
+@torch.no_grad()
+def _in_unit(head: nn.Linear, target: dict[str, float]) -> None:
+    """A head with random weights as one that says a number in its unit: the mean, give or take the scale."""
+    head.weight.mul_(target["scale"])
+    head.bias.mul_(target["scale"]).add_(target["mean"])
 
 
 class LoadWeights:

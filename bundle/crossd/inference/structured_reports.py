@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.bundle import own_metadata
+from crossd.cards.tasks import task_of
 from crossd.data import Series, find_series
 from crossd.data.folders import files_below
 from crossd.errors import CrossDError
@@ -33,7 +34,7 @@ class StructuredReports:
         series: the filter that the run chose series by.
 
     Raises:
-        CrossDError: when highdicom is not installed.
+        CrossDError: when highdicom is not installed, and for a card of a regression.
     """
 
     def __init__(
@@ -47,6 +48,12 @@ class StructuredReports:
             raise CrossDError(
                 "Structured reports are written by highdicom, which is not installed. "
                 '`pip install "crossd[dicom]"`, or leave out --dicom_sr.'
+            )
+        if not task_of(card.get("task")).classifies:
+            raise CrossDError(
+                f"A structured report states probabilities of classes, got a model that predicts a number, "
+                f"{', '.join(card['class_names'])} (task {card['task']}). Leave out --dicom_sr; the number is in "
+                "predictions.csv."
             )
         self.folder = Path(output_dir).absolute() / "structured_reports"
         self.card = card

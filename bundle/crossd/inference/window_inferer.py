@@ -15,11 +15,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from crossd.cards.background import background
+from crossd.cards.tasks import task_of
 from crossd.errors import CrossDError
 from crossd.inference.aggregation import Aggregation
 from crossd.inference.backends import Accelerated
 from crossd.inference.window_map import WindowEvidence
 from crossd.processes import rank
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda logits: logits.softmax(1),
+    "sigmoid": Tensor.sigmoid,
+    "identity": lambda values: values,
+}
+"""What a network's outputs `(windows, classes)` say, by `activation`."""
 
 
 class WindowInferer(Inferer):
@@ -37,7 +45,8 @@ class WindowInferer(Inferer):
         top_k: how many windows "top_k" averages.
         sw_batch_size: windows in one pass of the network.
         pad_value: what surrounds small volumes: the normalised background, one number or one per channel.
-        activation: "softmax" (one class is true) or "sigmoid" (each class by itself), applied to each window's logits.
+        activation: "softmax" (one class is true) or "sigmoid" (each class by itself), applied to each window's logits;
+            "identity": the network says a value, as a regression does, and so does the inferer.
         negative_class: index of the class that means "absent"; see `Aggregation`.
         skip_background: give all windows of a volume that hold only `pad_value` the answer of the first of them, as
             the network says the same to the same window. The aggregate and the map are those of all windows.
@@ -77,8 +86,10 @@ class WindowInferer(Inferer):
             raise CrossDError(f"overlap must lie in 0 <= overlap < 1, got {overlap}: 0.5 shares half of a window")
         if sw_batch_size < 1:
             raise CrossDError(f"sw_batch_size must be at least 1 window, got {sw_batch_size}")
-        if activation not in ("softmax", "sigmoid"):
-            raise CrossDError(f"activation must be 'softmax' or 'sigmoid', got {activation!r}: choose one of these")
+        if activation not in ACTIVATIONS:
+            raise CrossDError(
+                f"activation must be {' or '.join(map(repr, ACTIVATIONS))}, got {activation!r}: choose one of these"
+            )
         flips = tuple(flips or ())
         if len({*flips}) < len(flips) or not {*flips} <= {0, 1, 2}:
             raise CrossDError(f"flips must be different axes of 0, 1 and 2, got {[*flips]}: [0, 1, 2] are all")
@@ -88,7 +99,8 @@ class WindowInferer(Inferer):
         self.sw_batch_size = sw_batch_size
         self.pad_value = pad_value
         self.activation = activation
-        self.aggregation = Aggregation(aggregate, top_k, negative_class, exclusive=activation == "softmax")
+        of_classes = {"exclusive": activation == "softmax", "classifies": activation != "identity"}
+        self.aggregation = Aggregation(aggregate, top_k, negative_class, **of_classes)
         self.progress = progress
         self.skip_background = skip_background
 
@@ -160,7 +172,7 @@ class WindowInferer(Inferer):
                 "the network's logits must be finite, got NaN or infinity: check the volume's "
                 "intensities, and run without amp"
             )
-        return logits.softmax(1) if self.activation == "softmax" else logits.sigmoid()
+        return ACTIVATIONS[self.activation](logits)
 
 
 def inferer_from_card(card: Mapping[str, Any], **options: Any) -> WindowInferer:
@@ -171,12 +183,12 @@ def inferer_from_card(card: Mapping[str, Any], **options: Any) -> WindowInferer:
     >>> inferer.roi_size, inferer.pad_value, inferer.activation
     ([64, 64, 64], -2.0, 'softmax')
     """
-    several = card.get("task") == "multilabel"
+    task = task_of(card.get("task"))
     found = {
         "roi_size": card["input"]["roi_size"],
         "pad_value": background(card["input"]),
-        "activation": "sigmoid" if several else "softmax",
-        "negative_class": None if several else card["negative_class"],
+        "activation": task.activation,
+        "negative_class": card["negative_class"] if task.exclusive else None,
         "progress": rank() == 0,
     }
     return WindowInferer(**{**found, **options})

@@ -116,4 +116,5 @@ class WindowEvidence:
         if not 0 <= class_index < classes:
             raise CrossDError(f"an evidence map needs the index of a class, 0 to {classes - 1}, got {class_index}")
         shares = coverage(self.starts, self.window, self.shape, self.before)
-        return WindowMap(self.probabilities[:, class_index].reshape([s.shape[1] for s in shares]), tuple(shares))
+        values = self.probabilities[:, class_index].reshape([s.shape[1] for s in shares])
+        return WindowMap(values, tuple(shares), probability=self.aggregation.classifies)

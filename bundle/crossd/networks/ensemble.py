@@ -20,13 +20,14 @@ class Ensemble(nn.Module):
     r"""Several classifiers with weights of their own, and one answer.
 
     The logits are those of the mean $p = \frac1n \sum_i p_i$ of the members' probabilities, $\log p$, or for classes
-    that do not exclude each other $\log\frac{p}{1-p}$; so all that takes a classifier's logits takes these.
+    that do not exclude each other $\log\frac{p}{1-p}$; so all that takes a classifier's logits takes these. Of
+    a regression it is the mean of what the members say.
 
     Args:
         spatial_dims, in_channels, num_classes: of each member.
         member: what `build_classifier` takes, `name` and arguments, but dimensions, channels and classes.
         count: of members.
-        exclusive: whether the classes exclude each other.
+        exclusive: whether the classes exclude each other; None: there are none, members say a value.
 
     Shapes: `(batch, in_channels, *spatial)` → logits `(batch, num_classes)`.
 
@@ -50,14 +51,14 @@ class Ensemble(nn.Module):
         num_classes: int,
         member: Mapping[str, Any],
         count: int,
-        exclusive: bool = True,
+        exclusive: bool | None = True,
     ) -> None:
         super().__init__()
         if not 1 <= count <= MOST:
             raise CrossDError(f"An ensemble has 1 to {MOST} members; got count {count!r}. Correct the card.")
         sizes = {"spatial_dims": spatial_dims, "in_channels": in_channels, "num_classes": num_classes}
         self.members = nn.ModuleList(build_classifier({**member, **sizes}) for _ in range(count))
-        self.exclusive = exclusive
+        self.exclusive, self.of_values = bool(exclusive), exclusive is None
         first = self.members[0]
         if hasattr(first, "joins"):  # what is around the parts of each member is traced for one size of volumes
             self.joins = ()
@@ -71,6 +72,8 @@ class Ensemble(nn.Module):
 
     def joined(self, logits: Tensor) -> Tensor:
         """The members' logits `(batch, member, classes)` → those of the ensemble `(batch, classes)`."""
+        if self.of_values:
+            return logits.mean(1)
         if self.exclusive:
             return F.log_softmax(logits, 2).logsumexp(1) - math.log(len(self.members))
         return F.logsigmoid(logits).logsumexp(1) - F.logsigmoid(-logits).logsumexp(1)
@@ -80,7 +83,7 @@ class Ensemble(nn.Module):
         member: Any = self.members[0]
         first, features = member.with_features(x)
         said = torch.stack([first, *(other(x) for other in list(self.members)[1:])], 1)
-        chances = said.softmax(2) if self.exclusive else said.sigmoid()
+        chances = said.softmax(2) if self.exclusive else said if self.of_values else said.sigmoid()
         return self.joined(said), torch.cat([features, chances.flatten(1)], 1)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from crossd.options.of_training import COLUMNS, LABELS
 from crossd.options.option import Option
-from crossd.options.shared import DEVICE, SERIES, START, TASK, TILT, VOLUME
+from crossd.options.shared import DEVICE, SERIES, START, TILT, VOLUME, VOLUME_TASK
 
 PLAN = (
     Option("images", "path", None, "a folder of volumes, or the one that the paths in labels start from"),
@@ -20,7 +20,7 @@ PLAN = (
         compared=False,
         help="what training starts from: name as efficientnet-lite0, or checkpoint",
     ),
-    replace(TASK, default="multiclass"),
+    replace(VOLUME_TASK, default="multiclass"),
     Option("classes", "texts", None, "class names in order; null: found in labels"),
     Option("voxels", "integer", None, "of a window at most; null: 64³ on a CPU, 128³ on a GPU"),
     replace(SERIES, compared=False),

@@ -18,9 +18,9 @@ from crossd.options.shared import (
     SKIP_UNREADABLE,
     SPACING,
     START,
-    TASK,
     TILT,
     VOLUME,
+    VOLUME_TASK,
 )
 
 FROZEN = (
@@ -61,7 +61,7 @@ PROBE = (
     LABELS,
     *COLUMNS,
     Option("output_dir", "path", "$@bundle_root + '/output_probe'", "receives model.pt, report.html and tables"),
-    replace(TASK, default="multiclass"),
+    replace(VOLUME_TASK, default="multiclass"),
     Option("classes", "texts", None, "class names in order; null: found in labels"),
     Option("negative_class", ("index", "text"), None, "class that means nothing found; null: there is none"),
     Option("allow_untested", "switch", False, "whether a class may be without test cases; false: an error"),

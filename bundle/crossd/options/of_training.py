@@ -41,7 +41,9 @@ TRAIN = (
     ),
     replace(shared.START, default=shared.BUNDLE_MODEL, optional=True),
     shared.FILL,
-    replace(shared.TASK, default="$'multiclass' if @options.labels is not None else @base.get('task', 'multiclass')"),
+    replace(
+        shared.VOLUME_TASK, default="$'multiclass' if @options.labels is not None else @base.get('task', 'multiclass')"
+    ),
     Option("classes", "texts", None, "class names in order; null: found in labels"),
     Option(
         "negative_class",
@@ -102,7 +104,7 @@ EVALUATE = (
     shared.FLIPS,
     Option("prevalence", "number", None, "share with the finding where the model is used, for PPV and NPV there"),
     Option("by", "texts", None, "further columns of labels, as sex or age, whose groups are told apart"),
-    replace(shared.TASK, default="$@base['task']", help="task of the model; default: as its card says"),
+    replace(shared.VOLUME_TASK, default="$@base['task']", help="task of the model; default: as its card says"),
     Option("classes", "texts", "$@base['class_names']", "class names; default: as the model's card says"),
     Option(
         "negative_class",

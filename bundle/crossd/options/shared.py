@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from crossd.options.option import Option, compared
 
 BUNDLE_MODEL = "$@bundle_root + '/models/model.pt'"
@@ -91,6 +93,11 @@ TASK = Option(
     None,
     "multiclass: one class per case; multilabel: any number",
     choices=("multiclass", "multilabel"),
+)
+VOLUME_TASK = replace(
+    TASK,
+    help=f"{TASK.help}; regression: a number",
+    choices=(*TASK.choices, "regression"),
 )
 SKIP_UNREADABLE = Option(
     "skip_unreadable", "switch", False, "leave out what cannot be read and list it in skipped.csv; false: an error"

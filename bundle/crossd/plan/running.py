@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from crossd.cards.from_weights import base_card
+from crossd.cards.tasks import task_of
 from crossd.checkpoints.registry import PRETRAINED
 from crossd.data import find_cases, read_labels
 from crossd.data.class_counts import class_counts
@@ -61,8 +62,9 @@ def run_plan(options: Options, bundle_root: str) -> list[Setting]:
         trouble += [f"{options.weights}: {why}" for why in misfits(base["input"], settings)]
     write_table(folder / "cases.csv", COLUMNS, map(_row, facts))
     write_whole(folder / "plan.yaml", plan_text(settings, len(facts)))
-    labels = {split: [case["label"] for case in listed[split]] for split in SPLITS if names}
-    write_page(folder, facts, settings, trouble, class_counts(names, labels), cases, base["input"], reading)
+    classes = names if task_of(options.task).classifies else []
+    labels = {split: [case["label"] for case in listed[split]] for split in SPLITS if classes}
+    write_page(folder, facts, settings, trouble, class_counts(classes, labels), cases, base["input"], reading)
     for setting in settings:
         logger.info("%s: %s  (%s)", setting.name, json.dumps(setting.value), setting.reason)
     for line in trouble:

@@ -9,6 +9,7 @@ import numpy as np
 
 from crossd.data.splits import stratified_folds
 from crossd.probe.linear import ClassWeights, Components, Linear, fit_heads
+from crossd.probe.outcomes import Classes, Values, outcome_of
 
 Array = np.ndarray
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -21,7 +22,7 @@ class Labelled:
 
     Attributes:
         sets: by name `(cases, features)`.
-        targets: 0 or 1 `(cases, classes)`.
+        targets: 0 or 1 `(cases, classes)`; of a regression the numbers `(cases, 1)`.
         patients: of each case.
     """
 
@@ -70,8 +71,8 @@ class Choice:
 
     Attributes:
         candidate, strength: the winner.
-        scores: of each candidate that at its best strength: minus the mean negative log-likelihood of a class. The
-            winner's is too good, as it won by it, and is never reported as what the model can do.
+        scores: of each candidate that at its best strength: minus the mean negative log-likelihood of a class, of a
+            regression R². The winner's is too good, as it won by it, and is never reported as what the model can do.
     """
 
     candidate: Candidate
@@ -99,7 +100,7 @@ class Recipe:
     """How it is chosen.
 
     Attributes:
-        task: `"multiclass"` or `"multilabel"`.
+        task: `"multiclass"`, `"multilabel"` or `"regression"`.
         class_weights: of the regressions; see `fit_heads`.
         folds: of the inner and the outer cross-validation, fewer where a class has fewer patients.
         strengths: from which one is chosen.
@@ -115,7 +116,7 @@ class Recipe:
     seed: int = 0
 
     def choose(self, cases: Labelled, groups: Groups) -> dict[str, Choice]:
-        """Choose in each group by the likelihood of cases that each regression has not seen, grouped by patient."""
+        """Choose in each group by the score of cases that each regression has not seen, grouped by patient."""
         candidates = {one.name: one for group in groups.values() for one in group}
         scores = {name: np.zeros(len(self.strengths)) for name in candidates}
         repeats = self.repeats if len(cases) < SMALL else 1
@@ -128,7 +129,7 @@ class Recipe:
                     for logits, head in zip(said[name], heads, strict=True):
                         logits[held_out] = head(unseen.rows(candidate.sets))
             for name, found in said.items():
-                scores[name] += [self._score(logits, cases.targets) / repeats for logits in found]
+                scores[name] += [self.outcome.score(logits, cases.targets) / repeats for logits in found]
         return {name: self._best(group, scores) for name, group in groups.items()}
 
     def _best(self, group: Sequence[Candidate], scores: Mapping[str, Array]) -> Choice:
@@ -159,41 +160,25 @@ class Recipe:
         return found
 
     def parts(self, cases: Labelled) -> Iterator[tuple[Array, Array]]:
-        """Training and held-out cases of each fold: no patient is in both, classes are shared out alike."""
-        kinds = [" ".join(map(str, np.flatnonzero(target))) for target in cases.targets]
-        folds = np.array(stratified_folds(cases.patients, kinds, self.fold_count(cases), self.seed))
+        """Training and held-out cases of each fold: no patient is in both, kinds of cases are shared out alike."""
+        count = self.fold_count(cases)
+        kinds = self.outcome.kinds(cases.targets, cases.patients, count)
+        folds = np.array(stratified_folds(cases.patients, kinds, count, self.seed))
         for fold in range(int(folds.max()) + 1):
             yield np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
 
+    @property
+    def outcome(self) -> Classes | Values:
+        """What is predicted."""
+        return outcome_of(self.task)
+
     def fold_count(self, cases: Labelled) -> int:
-        """As many as are asked for, or as the rarest class has patients; 2 at least."""
-        fewest = min((len(found) for found in patients_of_classes(cases.targets, cases.patients) if found), default=2)
-        return max(2, min(self.folds, fewest, len({*cases.patients})))
+        """As many as are asked for, or as the cases have room for; 2 at least."""
+        return self.outcome.fold_count(cases.targets, cases.patients, self.folds)
 
     def probabilities(self, logits: Array) -> Array:
-        """Of logits `(cases, classes)`."""
-        if self.task == "multilabel":
-            return np.asarray(1 / (1 + np.exp(-logits)))
-        powers = np.exp(logits - logits.max(1, keepdims=True))
-        return np.asarray(powers / powers.sum(1, keepdims=True))
-
-    def _score(self, logits: Array, targets: Array) -> float:
-        """Mean log-likelihood, each class with the same weight where `class_weights` says so."""
-        chances = np.clip(self.probabilities(logits), 1e-6, 1 - 1e-6)
-        if self.task == "multilabel":
-            said = np.where(targets > 0, np.log(chances), np.log(1 - chances))
-            return float(said.mean())
-        said, label = np.log(chances)[targets > 0], targets.argmax(1)
-        return float(np.mean([said[label == index].mean() for index in np.unique(label)]))
-
-
-def patients_of_classes(targets: Array, patients: Sequence[str]) -> list[set[str]]:
-    """The patients with a case of each class.
-
-    >>> [sorted(found) for found in patients_of_classes(np.array([[1, 0], [1, 0], [0, 1]]), ["a", "a", "b"])]
-    [['a'], ['b']]
-    """
-    return [{patients[int(index)] for index in np.flatnonzero(column)} for column in targets.T]
+        """Of logits `(cases, classes)`; of a regression they are the numbers as they are."""
+        return self.outcome.answers(logits)
 
 
 def each_and_all(

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from crossd.cards.tasks import REGRESSION
 from crossd.data import read_labels
 from crossd.data.case_table import Columns, read_label_table, resolve_cell
 from crossd.errors import CrossDError, counted
-from crossd.probe.choosing import patients_of_classes
+from crossd.probe.outcomes import patients_of_classes
 
 logger = logging.getLogger(__name__)
 MANY = 10  # different whole numbers, of which some may still be classes
@@ -30,8 +31,8 @@ def labelled_cases(
     """What `crossd.data.read_labels` says of a labels.csv, without a split of its own; "train" has those of "val" too.
 
     Raises:
-        CrossDError: see `read_labels`; for labels that are numbers to be predicted, and for a class with too few
-            patients to be chosen and measured by cross-validation.
+        CrossDError: see `read_labels`; for labels that are numbers to be predicted unless the task is "regression", and
+            for a class, or numbers, with too few patients to be chosen and measured by cross-validation.
     """
     if labels is None:
         raise CrossDError("A probe needs labelled cases, got no labels. Pass --labels FILE.csv.")
@@ -49,7 +50,10 @@ def labelled_cases(
         columns=columns,
     )
     found["train"] = [*found["train"], *found.pop("val")]
-    _check_classes(found, labels, folds)
+    if task == REGRESSION:
+        _check_numbers(found["train"], labels, folds)
+    else:
+        _check_classes(found, labels, folds)
     return found
 
 
@@ -64,7 +68,7 @@ def _refuse_numbers(labels: str, columns: Columns | None) -> None:
     if between or (len(numbers) > MANY and len(said) < 3 * len(numbers)):
         raise CrossDError(
             f"A probe tells classes apart, got {len(numbers)} different numbers as labels of {len(said)} cases in "
-            f"{labels} ({', '.join(said[:3])}, …): to predict a number is regression, which crossd does not do. Make "
+            f"{labels} ({', '.join(said[:3])}, …): to predict a number, pass --task regression. For classes make "
             "groups of the numbers, such as 'low' and 'high', or name the numbers that are classes by --classes."
         )
 
@@ -88,8 +92,18 @@ def _check_classes(found: Mapping[str, Any], labels: str, folds: int) -> None:
         logger.warning("the rarest class has %d patients: there are at most as many folds, not %d", fewest, folds)
 
 
-def one_hot(labels: Sequence[int | Sequence[int]], classes: int) -> np.ndarray:
-    """Labels as `read_labels` gives them → 0 or 1 `(cases, classes)`.
+def _check_numbers(training: Sequence[Mapping[str, Any]], labels: str, folds: int) -> None:
+    """Choosing within all but one fold needs as many patients there."""
+    patients = {case["patient"] for case in training}
+    if len(patients) < 2 * folds:
+        raise CrossDError(
+            f"Nested cross-validation of {folds} folds needs {2 * folds} patients or more to choose and to measure, "
+            f"got {len(patients)} in {labels}. Add cases, or pass fewer --folds."
+        )
+
+
+def one_hot(labels: Sequence[float | int | Sequence[int]], classes: int) -> np.ndarray:
+    """Labels as `read_labels` gives them → 0 or 1 `(cases, classes)`; numbers to be predicted as they are `(cases, 1)`.
 
     >>> one_hot([1, [1, 0]], 2).tolist()
     [[0.0, 1.0], [1.0, 0.0]]

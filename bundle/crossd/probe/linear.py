@@ -1,4 +1,6 @@
-"""A standardised logistic regression as one linear layer: what scikit-learn fits, folded into weights and a bias."""
+"""A standardised regression, logistic or ridge, as one linear layer: what scikit-learn fits, folded into weights and a
+bias.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from crossd.cards.tasks import REGRESSION
 from crossd.errors import CrossDError
 
 LEAST_SPREAD = 1e-2  # of the median: a feature that hardly moves is not blown up, and rounding with it
@@ -86,30 +89,31 @@ def fit_heads(
     class_weights: ClassWeights = "balanced",
     reduce: bool = True,
 ) -> list[Linear]:
-    """Standardised logistic regressions, one for each strength, as linear layers on the features as they are.
+    """Standardised regressions, one for each strength, as linear layers on the features as they are: logistic, or of a
+    number ridge.
 
     Where there are more features than cases the regression is fitted in the space that the cases span. That is exact,
     as an L2 penalty has no use for what is orthogonal to all of them (Hastie and Tibshirani, Biostatistics 2004).
 
     Args:
         rows: `(cases, features)`.
-        targets: 0 or 1 `(cases, classes)`.
+        targets: 0 or 1 `(cases, classes)`; of a regression numbers `(cases, 1)`.
         strengths: scikit-learn's `C`, the inverse of the penalty.
-        task: `"multiclass"`, one multinomial regression, or `"multilabel"`, one for each class.
+        task: `"multiclass"`, one multinomial regression, `"multilabel"`, one for each class, or `"regression"`.
         class_weights: `"balanced"`, None, or a number for each class.
         reduce: False: fit in the space of all features.
 
     Returns:
-        Of each strength the layer, features → logits of all classes.
+        Of each strength the layer, features → logits of all classes, or the number.
 
     Raises:
-        CrossDError: where scikit-learn is not installed.
+        CrossDError: where scikit-learn is not installed, and for weights of classes of a number.
     """
     mean, spread = mean_and_spread(rows)
     standard = (rows - mean) / spread
     axes = _directions(standard) if reduce and rows.shape[1] > len(rows) else None
     seen = standard if axes is None else standard @ axes.T
-    fit = _each_class if task == "multilabel" else _exclusive
+    fit = {"multilabel": _each_class, REGRESSION: _number}.get(task, _exclusive)
     found = []
     for head in fit(seen, targets, strengths, class_weights):
         weight = (head.weight if axes is None else head.weight @ axes) / spread
@@ -159,20 +163,30 @@ def _each_class(rows: Array, targets: Array, strengths: Sequence[float], weights
     return found
 
 
+def _number(rows: Array, targets: Array, strengths: Sequence[float], weights: ClassWeights) -> list[Linear]:
+    """Ridge regressions of the standardised number, with the penalty `1 / C`."""
+    if weights is not None and not isinstance(weights, str):
+        raise CrossDError(f"class_weights are of classes, got {list(weights)} for a number. Leave them out.")
+    model, mean, scale = _sklearn().Ridge(), targets.mean(0), targets.std(0)
+    if not scale.all():
+        return [Linear(np.zeros((1, rows.shape[1])), mean) for _ in strengths]
+    found = []
+    for strength in strengths:
+        model.set_params(alpha=1 / float(strength)).fit(rows, (targets - mean) / scale)
+        found.append(Linear(model.coef_.reshape(1, -1) * scale, np.reshape(model.intercept_, 1) * scale + mean))
+    return found
+
+
 def _by_class(weights: ClassWeights, present: Sequence[int]) -> Any:
     return weights if isinstance(weights, str) or weights is None else {i: float(weights[i]) for i in present}
 
 
 def _regressions(rows: Array, label: Array, strengths: Sequence[float], weights: Any) -> list[tuple[Array, Array]]:
     """scikit-learn's coefficients and intercept for each strength; each starts from the one before."""
-    try:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise CrossDError(
-            f"A probe is fitted by scikit-learn, which is not installed ({error}). Run: pip install scikit-learn"
-        ) from error
-    model = LogisticRegression(class_weight=weights, max_iter=1000, tol=1e-6, warm_start=True)
+    models = _sklearn()
+    from sklearn.exceptions import ConvergenceWarning
+
+    model = models.LogisticRegression(class_weight=weights, max_iter=1000, tol=1e-6, warm_start=True)
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter(
@@ -182,3 +196,14 @@ def _regressions(rows: Array, label: Array, strengths: Sequence[float], weights:
             model.set_params(C=float(strength)).fit(rows, label)
             found.append((model.coef_.copy(), model.intercept_.copy()))
     return found
+
+
+def _sklearn() -> Any:
+    """scikit-learn's linear models."""
+    try:
+        from sklearn import linear_model
+    except ImportError as error:
+        raise CrossDError(
+            f"A probe is fitted by scikit-learn, which is not installed ({error}). Run: pip install scikit-learn"
+        ) from error
+    return linear_model

@@ -56,6 +56,7 @@ def probe_card(
     data: str,
     metrics: Mapping[str, Any],
     scope: Scope | None,
+    target: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The card: whole volumes, the frozen weights by name and hash as `frozen`, what was measured as `metrics`."""
     card = model_card(
@@ -65,6 +66,7 @@ def probe_card(
         frozen.input,
         negative_class,
         data,
+        target,
         frozen=dict(frozen.weights),
     )
     return {**card, "metrics": dict(metrics), "scope": None if scope is None else entry_of_scope(scope)}

@@ -7,20 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossd.cards.tasks import task_of
 from crossd.data.delimited import write_table
 from crossd.evaluation.figure import Figure
-from crossd.evaluation.plots import PLOTS, write_plots
+from crossd.evaluation.plots import plots_of, write_plots
 from crossd.evaluation.tables import write_tables
+from crossd.evaluation.values import figure_text
 from crossd.files import write_whole
 from crossd.probe.choosing import Choice
 from crossd.probe.verdict import Finding
-from crossd.report.evaluation_page import CONFUSION, CURVES
+from crossd.report.evaluation_page import CAPTIONS
 from crossd.report.plain_page import bullets, facts, pictures, plain_page, png_uri, table
 
 if TYPE_CHECKING:
     from crossd.probe.running import Contest
 
-FIGURES = ("auc", "balanced_accuracy", "accuracy")
+FIGURES = {"AUC": "auc", "balanced accuracy": "balanced_accuracy", "accuracy": "accuracy"}
+OF_NUMBER = {"R²": "r2", "mean absolute error": "mae", "Spearman": "spearman"}
 WHAT = {
     "probe": "frozen network",
     "trivial": "trivial, the best by cross-validation",
@@ -29,11 +32,11 @@ WHAT = {
     "voxels": "6 × 6 × 6 mean voxels",
     "covariates": "covariates: columns of the table",
 }
+SCORE = {True: "mean log-likelihoods of a class", False: "R²"}  # whether it is of classes
 NOTES = (
     "Intervals are 95 %, by bootstrap over patients. Every figure is of cases that neither trained nor chose what says "
     "them; the model in model.pt is fitted on all training cases.",
-    "Scores of cross-validation are mean log-likelihoods of a class; the winner's is too good, as it won by it. It is "
-    "never the model's figure.",
+    "Scores of cross-validation are {}; the winner's is too good, as it won by it. It is never the model's figure.",
     "Of each case its row is in predictions.csv.",
 )
 
@@ -60,50 +63,70 @@ def write_page(
     predictions, report = probe.predictions, probe.report
     write_tables(folder, {"verdict": said, **about, **report}, predictions)
     write_plots(folder, predictions)
-    results = [_row(name, contest) for name, contest in contests.items()]
-    results.append(["majority", "always the commonest class", 0.5, None, None, *_chance(report)])
-    header = ["features", "what", *(f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high"))]
+    classifies = task_of(predictions.task).classifies
+    figures = FIGURES if classifies else OF_NUMBER
+    results = [_row(name, contest, [*figures.values()]) for name, contest in contests.items()]
+    results.append(_chance(report) if classifies else _mean(report))
+    header = ["features", "what", *(f"{name}{end}" for name in figures.values() for end in ("", "_low", "_high"))]
     write_table(folder / "results.csv", header, results)
     scores = sorted(choice.scores.items(), key=lambda item: -item[1])
     write_table(folder / "choice.csv", ["candidate", "score"], scores)
     said_of = {
         "Cases": f"{report['cases']} measured, of {report['patients']} patients",
-        "Classes": ", ".join(f"{name} ({count})" for name, count in report["cases_per_class"].items()),
+        **_predicted(report, classifies),
         **about,
         "Model": f"{choice.candidate.name}, C {choice.strength:g}",
         "Chosen in the fits that were measured": _counted(probe.choices),
-        "Ahead of the trivial baseline": f"AUC {finding.ahead}",
+        "Ahead of the trivial baseline": f"{finding.called} {finding.ahead}",
     }
     sections = {
-        "What was reached": table(["", "AUC", "balanced accuracy", "accuracy"], map(_shown, results), first=True),
+        "What was reached": table(["", *figures], (_shown(row, figures) for row in results), first=True),
         "The data and the model": facts(said_of),
         "The frozen network, case by case": pictures(
-            (CURVES.get(name, CONFUSION), png_uri(folder / f"{name}.png")) for name in PLOTS
+            (CAPTIONS[name], png_uri(folder / f"{name}.png")) for name in plots_of(predictions.task)
         ),
         "What cross-validation said of each candidate": table(
             ["candidate", "score"], ([name, f"{score:.3f}"] for name, score in scores), first=True
         ),
-        "Notes": bullets(NOTES),
+        "Notes": bullets(note.format(SCORE[classifies]) for note in NOTES),
     }
     title = f"Probe of {' or '.join(report['classes'])}"
     write_whole(folder / "report.html", plain_page(title, said, sections))
 
 
-def _row(name: str, contest: Contest) -> list[Any]:
-    cells = [Figure.of(contest.report, of) for of in FIGURES]
+def _row(name: str, contest: Contest, figures: Sequence[str]) -> list[Any]:
+    cells = [Figure.of(contest.report, of) for of in figures]
     return [name, WHAT.get(name, name), *(value for one in cells for value in (one.value, one.low, one.high))]
 
 
 def _chance(report: Mapping[str, Any]) -> list[Any]:
-    return [report["chance_balanced_accuracy"], None, None, report["majority_rate"], None, None]
+    rates = (0.5, report["chance_balanced_accuracy"], report["majority_rate"])
+    return ["majority", "always the commonest class", *(cell for rate in rates for cell in (rate, None, None))]
 
 
-def _shown(row: Sequence[Any]) -> list[str]:
-    cells = [row[2:5], row[5:8], row[8:11]]
-    return [
-        row[1],
-        *(f"{value:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})") for value, low, high in cells),
-    ]
+def _mean(report: Mapping[str, Any]) -> list[Any]:
+    return ["mean", "always the mean", 0.0, None, None, report["mae_of_mean"], *[None] * 5]
+
+
+def _predicted(report: Mapping[str, Any], classifies: bool) -> dict[str, str]:
+    if classifies:
+        return {"Classes": ", ".join(f"{name} ({count})" for name, count in report["cases_per_class"].items())}
+    target = report["target"]
+    spread = f"{target['min']:.4g} to {target['max']:.4g}, mean {target['mean']:.4g}"
+    return {"Number": f"{report['classes'][0]}: {spread}, standard deviation {target['std']:.4g}"}
+
+
+def _shown(row: Sequence[Any], figures: Mapping[str, str]) -> list[str]:
+    cells = zip(figures.values(), (row[2:5], row[5:8], row[8:11]), strict=True)
+    return [row[1], *(_cell(name, *values) for name, values in cells)]
+
+
+def _cell(name: str, value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return "–"
+    return figure_text(name, value) + (
+        "" if low is None or high is None else f" ({figure_text(name, low)} to {figure_text(name, high)})"
+    )
 
 
 def _counted(choices: Sequence[Choice]) -> str:

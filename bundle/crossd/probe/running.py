@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,22 @@ from crossd.data import find_cases
 from crossd.data.delimited import write_table
 from crossd.errors import CrossDError
 from crossd.evaluation import Predictions, evaluate
-from crossd.evaluation.comparing import differences
+from crossd.evaluation.comparing import differences, key_figure
 from crossd.evaluation.figure import Figure
 from crossd.options import Options
-from crossd.probe.choosing import Candidate, Choice, Fit, Labelled, Recipe, each_and_all, patients_of_classes
+from crossd.probe.choosing import Candidate, Choice, Fit, Labelled, Recipe, each_and_all
 from crossd.probe.features import FrozenFeatures, Seen
 from crossd.probe.frozen import READING, Frozen, frozen_of_options
 from crossd.probe.labelled import column_features, labelled_cases, one_hot
 from crossd.probe.model_file import probe_card, probe_network, probe_scope, write_model
+from crossd.probe.outcomes import patients_of_classes
 from crossd.probe.page import write_page
 from crossd.probe.trivial import KINDS
 from crossd.probe.verdict import Finding, predictions_of, verdict
 from crossd.training.run_files import run_folder, write_datalist
 
 logger = logging.getLogger(__name__)
+CARD_FIGURES = {"auc": ("auc", "balanced_accuracy"), "r2": ("r2", "mae", "spearman")}
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def run_probe(options: Options, bundle_root: str) -> str:
     read = FrozenFeatures(frozen, reading, *kept)
     every, seen = _readable(every, *read.of(every), folder, options.skip_unreadable)
     pools = _pools(options.unlabelled, read, reading)
-    return _Probe(options, folder, cases["class_names"], frozen, every, seen, pools).run()
+    return _Probe(options, folder, cases["class_names"], frozen, every, seen, pools, cases.get("target")).run()
 
 
 def _readable(
@@ -128,7 +130,9 @@ class _Probe:
         cases: Sequence[dict[str, Any]],
         seen: Sequence[Seen],
         pools: Mapping[str, np.ndarray] | None,
+        target: Mapping[str, float] | None,
     ) -> None:
+        self.target, self.key = target, key_figure(options.task)
         self.options, self.folder, self.names, self.frozen, self.cases, self.seen = (
             *(options, folder, names, frozen),
             *(cases, seen),
@@ -185,30 +189,44 @@ class _Probe:
     def _finding(self, contests: Mapping[str, Contest]) -> Finding:
         probe = contests["probe"]
         beside = {name: one for name, one in contests.items() if name in ("trivial", "covariates")}
-        best = max(beside, key=lambda name: Figure.of(beside[name].report).value)
+        best = max(beside, key=lambda name: Figure.of(beside[name].report, self.key).value)
         trivial = beside[best]
         training = self.labelled.take(self.training)
         each = [len(who) for who in patients_of_classes(training.targets, training.patients)]
         names = [*dict.fromkeys(choice.candidate.name for choice in trivial.choices)]
+        of_number: dict[str, Any] = {}
+        if self.target is not None:
+            error, mean = Figure.of(probe.report, "mae").text(".4g"), probe.report["mae_of_mean"]
+            words = f", mean absolute error {error} beside {mean:.4g} by always saying the mean"
+            several = {} if len(names) == 1 else {"trivial": "figures chosen in each fold"}
+            of_number = {
+                **several,
+                "called": "R²",
+                "chance": 0.0,
+                "beside": words,
+                "rarest": "",
+                "fewest": len({*training.patients}),
+            }
         both = trivial.predictions, probe.predictions
-        _, _, ahead = differences(*both, samples=self.options.bootstrap_samples)["auc"]
-        return Finding(
-            auc=Figure.of(probe.report),
+        _, _, ahead = differences(*both, samples=self.options.bootstrap_samples)[self.key]
+        found = Finding(
+            auc=Figure.of(probe.report, self.key),
             trivial=names[0] if len(names) == 1 else "chosen in each fold",
-            trivial_auc=Figure.of(trivial.report),
+            trivial_auc=Figure.of(trivial.report, self.key),
             ahead=ahead,
             patients=probe.report["patients"],
             rarest=self.names[int(np.argmin(each))],
             fewest=min(each),
             measured="the test cases" if self.test else f"{len(probe.choices)} outer folds",
         )
+        return replace(found, **of_number)
 
     def _write_model(self, fit: Fit, probe: Contest) -> None:
         views, o = fit.choice.candidate.sets, self.options
         training, held_out = next(iter(self.recipe.parts(self.labelled.take(self.training))))
         numbers = np.array(self.training)
         scope = probe_scope(self.seen, views, numbers[training].tolist(), numbers[held_out].tolist())
-        metrics = {name: probe.report["metrics"][name] for name in ("auc", "balanced_accuracy")}
+        metrics = {name: probe.report["metrics"][name] for name in CARD_FIGURES[self.key]}
         data = Path(str(o.labels)).name
-        card = probe_card(self.frozen, views, o.task, self.names, o.negative_class, data, metrics, scope)
+        card = probe_card(self.frozen, views, o.task, self.names, o.negative_class, data, metrics, scope, self.target)
         write_model(self.folder / "model.pt", probe_network(self.frozen, views, fit.head), card)

@@ -22,14 +22,17 @@ class Finding:
     """What the sentences rest on.
 
     Attributes:
-        auc: of the probe, on cases that neither chose nor trained it.
+        auc: of the probe, on cases that neither chose nor trained it; of a regression R².
         trivial: name of the trivial baseline that was chosen; auc of it.
         trivial_auc: of that.
         ahead: AUC of the probe minus that of the baseline, paired.
         patients: that it was measured on.
-        rarest: class with the fewest patients to learn from; how many these are.
-        fewest: of it.
+        rarest: class with the fewest patients to learn from, where there are classes; how many these are.
+        fewest: of it, or of all.
         measured: on what, in words.
+        called: what the figure is called.
+        chance: what it is where nothing was learned.
+        beside: what else is said of the probe, with a comma before it.
     """
 
     auc: Figure
@@ -40,12 +43,15 @@ class Finding:
     rarest: str
     fewest: int
     measured: str
+    called: str = "AUC"
+    chance: float = 0.5
+    beside: str = ""
 
 
 def signal(finding: Finding) -> str:
     """In one word: "none", "trivial", "level" or "ahead"."""
-    seen = finding.auc.low is not None and finding.auc.low > 0.5
-    trivial = finding.trivial_auc.low is not None and finding.trivial_auc.low > 0.5
+    seen = finding.auc.low is not None and finding.auc.low > finding.chance
+    trivial = finding.trivial_auc.low is not None and finding.trivial_auc.low > finding.chance
     if finding.ahead.high is not None and finding.ahead.high < 0 and trivial:
         return "trivial"
     if not seen:
@@ -62,16 +68,19 @@ def verdict(finding: Finding) -> str:
     """
     f, found = finding, signal(finding)
     where = f"on {f.measured} of {counted(f.patients, 'patient')}"
-    baseline = f"the best trivial baseline ({f.trivial}, AUC {f.trivial_auc})"
+    name, chance = f.called, "chance can" if f.rarest else "always saying the mean can"
+    baseline = f"the best trivial baseline ({f.trivial}, {name} {f.trivial_auc})"
     difference = f"{f.ahead.value:+.2f}" + (
         "" if f.ahead.low is None else f", 95 % {f.ahead.low:+.2f} to {f.ahead.high:+.2f}"
     )
     said = {
-        "none": f"No signal was found: AUC {f.auc} {where}, which chance can give.",
-        "trivial": f"The trivial baseline wins: AUC {f.trivial_auc} by {f.trivial} alone, {f.auc} by the frozen "
-        f"network {where} (difference {difference}).",
-        "level": f"There is a signal: AUC {f.auc} {where}. It is not told from {baseline}: difference {difference}.",
-        "ahead": f"There is a signal: AUC {f.auc} {where}. It is ahead of {baseline}: difference {difference}.",
+        "none": f"No signal was found: {name} {f.auc} {where}{f.beside}, which {chance} give.",
+        "trivial": f"The trivial baseline wins: {name} {f.trivial_auc} by {f.trivial} alone, {f.auc} by the frozen "
+        f"network {where}{f.beside} (difference {difference}).",
+        "level": f"There is a signal: {name} {f.auc} {where}{f.beside}. It is not told from {baseline}: difference "
+        f"{difference}.",
+        "ahead": f"There is a signal: {name} {f.auc} {where}{f.beside}. It is ahead of {baseline}: difference "
+        f"{difference}.",
     }[found]
     return f"{said} {_sure(f)} {_next(f, found)}"
 
@@ -85,13 +94,14 @@ def _sure(f: Finding) -> str:
 
 
 def _next(f: Finding, found: str) -> str:
-    more = f"label more cases ({f.rarest!r} has {counted(f.fewest, 'patient')})"
+    who = f"{f.rarest!r} has {counted(f.fewest, 'patient')}" if f.rarest else counted(f.fewest, "patient")
+    more = f"label more cases ({who})"
     if found == "none":
         return f"Next: check the labels, crop the volumes to the organ in question, other weights, or {more}."
     if found == "trivial":
         return (
-            f"Next: use what {f.trivial} says, and ask whether scanners or protocols differ between the classes; the "
-            "network adds nothing here."
+            f"Next: use what {f.trivial} says, and ask whether scanners or protocols differ "
+            f"{'between the classes' if f.rarest else 'with the number'}; the network adds nothing here."
         )
     if f.fewest < FEW:
         return f"Next: {more}, then run the probe again, before any training."
@@ -103,7 +113,7 @@ def _next(f: Finding, found: str) -> str:
 def predictions_of(
     cases: Sequence[Mapping[str, Any]], probabilities: np.ndarray, targets: np.ndarray, names: Sequence[str], task: str
 ) -> Predictions:
-    """Probabilities and targets `(cases, classes)` of cases, as `crossd.evaluation` takes them."""
+    """Probabilities and targets `(cases, classes)` of cases, or numbers, as `crossd.evaluation` takes them."""
     called, patients, sources = ([str(case[key]) for case in cases] for key in ("case", "patient", "source"))
     return Predictions(
         called, patients, sources, torch.from_numpy(probabilities), torch.from_numpy(targets), list(names), task

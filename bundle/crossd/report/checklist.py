@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossd.cards.operating_point import OperatingPoint
+from crossd.cards.tasks import task_of
 from crossd.errors import counted
 from crossd.evaluation.tables import TITLES
 from crossd.report.model_facts import model_facts
@@ -45,9 +46,12 @@ def checklist(
         for name, of_class in (counts or {}).items()
     )
     where = " and ".join(report.get("splits", []))
-    trained = ", ".join(f"{name} {chosen[name]}" for name in TRAINED_BY if name in chosen)
+    classifies = task_of(card.get("task")).classifies
+    of_classes = () if classifies else ("class_weights", "label_smoothing")
+    trained = ", ".join(f"{name} {chosen[name]}" for name in TRAINED_BY if name in chosen and name not in of_classes)
     epoch = (card.get("metrics") or {}).get("epoch")
-    imbalance = f"class_weights {chosen['class_weights']}." if "class_weights" in chosen else ""
+    by, best = ("class", "AUC") if classifies else ("fifths of the number", "MAE")
+    imbalance = f"class_weights {chosen['class_weights']}." if "class_weights" in chosen and classifies else ""
     said_of = {"calibration": "", "point": ""}
     if calibration:
         fitted = f"fitted on {calibration['cases']} validation cases"
@@ -57,7 +61,7 @@ def checklist(
         said_of["point"] = f"{words}, by {point['rule']} on {point['cases']} validation cases."
     known = {
         "Title and introduction": {
-            "Kind of study, technology": f"A deep-learning classifier of volumes, which says {facts['Says']}.",
+            "Kind of study, technology": f"{_kind(card)}, which says {facts['Says']}.",
             "Background, intended use, role in care": "",
             "Aims and hypotheses": "",
         },
@@ -72,7 +76,7 @@ def checklist(
             "Reference standard, who annotated, agreement": "",
         },
         "Partitions": {
-            "How cases were assigned": f"By patient, stratified by class, split_seed {chosen['split_seed']}."
+            "How cases were assigned": f"By patient, stratified by {by}, split_seed {chosen['split_seed']}."
             if "split_seed" in chosen
             else "",
             "Level at which parts are disjoint": "The patient, by the column of that name; the program checks it.",
@@ -84,7 +88,7 @@ def checklist(
             "Software": f"crossd {card.get('crossd_version', __version__)}, on MONAI and PyTorch.",
             "Initial weights": f"{chosen['weights'] or 'random'}" if "weights" in chosen else "",
             "Training": _sentence(trained),
-            "Choice of the final model": f"The epoch with the best validation AUC: {epoch}." if epoch else "",
+            "Choice of the final model": f"The epoch with the best validation {best}: {epoch}." if epoch else "",
             "Calibration": said_of["calibration"],
             "Threshold": said_of["point"],
             "Class imbalance": imbalance,
@@ -106,6 +110,11 @@ def checklist(
         },
     }
     return {section: {item: said or AUTHORS for item, said in items.items()} for section, items in known.items()}
+
+
+def _kind(card: Mapping[str, Any]) -> str:
+    classifies = task_of(card.get("task")).classifies
+    return "A deep-learning classifier of volumes" if classifies else "A deep-learning regression on volumes"
 
 
 def _sentence(text: str | None) -> str:

@@ -9,24 +9,30 @@ from typing import Any
 
 from torch import Tensor
 
+from crossd.cards.tasks import task_of
 from crossd.data.delimited import read_table
 from crossd.errors import CrossDError, counted
 from crossd.evaluation.evaluating import EvaluationReport
 from crossd.evaluation.figure import Figure
-from crossd.evaluation.plots import PLOTS
+from crossd.evaluation.plots import plots_of
 from crossd.evaluation.predictions import Predictions
-from crossd.evaluation.tables import TITLES, groups_named
+from crossd.evaluation.tables import BESIDE, TITLES, groups_named
+from crossd.evaluation.values import figure_text
 from crossd.files import write_whole
 from crossd.report.case_pictures import pictures_of
 from crossd.report.checklist import checklist
 from crossd.report.model_facts import model_facts
 from crossd.report.plain_page import bullets, facts, pictures, plain_page, png_uri, table
+from crossd.report.value_page import CURVES as VALUE_CURVES
+from crossd.report.value_page import NOTES as VALUE_NOTES
+from crossd.report.value_page import value_extremes, value_verdict, value_words
 from crossd.training.card_writer import calibration_words
 from crossd.training.run_files import newest_checkpoint
 
 SHOWN = 10  # cases of each kind
-CONFUSION = "Cases by truth and answer"
-CURVES = {
+CAPTIONS = {  # of plots, by the names of their files
+    **VALUE_CURVES,
+    "confusion": "Cases by truth and answer",
     "roc": "ROC curve; the point is the threshold",
     "precision_recall": "Precision and recall; dotted: the share of the class",
     "calibration": "Calibration, with the number of cases",
@@ -77,46 +83,57 @@ class EvaluationPage(EvaluationReport):
             )
             for column, rows in report.get("subgroups", {}).items()
         ]
-        wrong, right = extremes(predictions)
-        plots = {name: png_uri(self.output_dir / f"{name}.png") for name in PLOTS}
+        plots = {name: png_uri(self.output_dir / f"{name}.png") for name in plots_of(self.task)}
+        if task_of(self.task).classifies:
+            said, (wrong, right) = verdict(report), extremes(predictions)
+            words = "The worst errors", "The most certain hits"
+            shown = {
+                f"Answers: {report['operating_point']}": pictures(
+                    [(CAPTIONS["confusion"], plots.pop("confusion"))], large=True
+                ),
+                "Curves": pictures((CAPTIONS[name], uri) for name, uri in plots.items()),
+            }
+        else:
+            said, (wrong, right) = value_verdict(report), value_extremes(predictions, SHOWN)
+            words = "The largest errors", "The smallest errors"
+            shown = {"Case by case": pictures((CAPTIONS[name], uri) for name, uri in plots.items())}
         sections = {
             "What was reached": _figures(report),
-            f"Answers: {report['operating_point']}": pictures([(CONFUSION, plots.pop("confusion"))], large=True),
-            "Curves": pictures((CURVES[name], uri) for name, uri in plots.items()),
+            **shown,
             "In groups of cases": "".join(groups),
-            "The worst errors": self._cases(predictions, wrong),
-            "The most certain hits": self._cases(predictions, right),
+            words[0]: self._cases(predictions, wrong),
+            words[1]: self._cases(predictions, right),
             "The model and the data": facts(self._facts(report)),
             "Draft for CLAIM 2024 and TRIPOD+AI": "".join(
                 f"<h3>{section}</h3>{facts(items)}" for section, items in self._draft(report).items()
             ),
-            "How to read this": bullets(NOTES),
+            "How to read this": bullets(NOTES if task_of(self.task).classifies else VALUE_NOTES),
         }
         name = " or ".join(report["classes"])
-        write_whole(self.output_dir / "evaluation.html", plain_page(f"Evaluation of {name}", verdict(report), sections))
+        write_whole(self.output_dir / "evaluation.html", plain_page(f"Evaluation of {name}", said, sections))
 
     def _cases(self, predictions: Predictions, rows: Sequence[int]) -> str:
         """Middle slices of cases, with what was said of them."""
         if not rows:
             return bullets(["There are none."])
         place = {str(item.get("case")): number for number, item in enumerate(self.dataset.data)}
-        truth, answers = predictions.answers(predictions.targets), predictions.answers(predictions.decided)
+        words = _class_words if task_of(self.task).classifies else value_words
         shown: list[tuple[str, *tuple[str, ...]]] = []
         for row in rows:
             case = predictions.cases[row]
-            chances = zip(predictions.class_names, predictions.probabilities[row].tolist(), strict=True)
-            words = ", ".join(f"{name} {chance:.3f}" for name, chance in chances)
             try:
                 volume = self.dataset[place[case]]["image"]
                 drawn, _ = pictures_of(volume, {}, self.card["input"], 1)
             except (CrossDError, KeyError, RuntimeError) as error:  # the figures are worth more than a picture
                 logger.warning("no picture of %s: %s", case, error)
                 continue
-            shown.append((f"{case}: is {truth[row]}, said {answers[row]} ({words})", *(one.grey for one in drawn)))
+            shown.append((f"{case}: {words(predictions, row)}", *(one.grey for one in drawn)))
         return pictures(shown)
 
     def _facts(self, report: Mapping[str, Any]) -> dict[str, str]:
-        counts = ", ".join(f"{name} ({count})" for name, count in report["cases_per_class"].items())
+        counts = ", ".join(f"{name} ({count})" for name, count in report.get("cases_per_class", {}).items())
+        if "target" in report:
+            counts = "{min:.4g} to {max:.4g}, mean {mean:.4g}, standard deviation {std:.4g}".format(**report["target"])
         said = {"Cases": f"{report['cases']} of {counted(report['patients'], 'patient')}: {counts}"}
         calibration = self.card.get("calibration")
         if calibration:
@@ -133,6 +150,14 @@ class EvaluationPage(EvaluationReport):
             settings = None
         by_class = {row["class"]: {split: row[split] for split in row if split != "class"} for row in rows}
         return checklist(self.card, report, settings, by_class)
+
+
+def _class_words(predictions: Predictions, row: int) -> str:
+    """What is true of a case and what was said."""
+    one = predictions.take([row])
+    chances = zip(one.class_names, one.probabilities[0].tolist(), strict=True)
+    words = ", ".join(f"{name} {chance:.3f}" for name, chance in chances)
+    return f"is {one.answers(one.targets)[0]}, said {one.answers(one.decided)[0]} ({words})"
 
 
 def verdict(report: Mapping[str, Any]) -> str:
@@ -189,30 +214,30 @@ def _surprise(predictions: Predictions) -> Tensor:
 
 def _figures(report: Mapping[str, Any]) -> str:
     """The figures of all classes together, and of several each."""
-    metrics, rates = report["metrics"], ("majority_rate", "chance_balanced_accuracy")
-    rows = [(title, *_cells(metrics[name])) for name, title in TITLES.items() if name in metrics]
-    rows += [(TITLES[name], f"{report[name]:.3f}", "") for name in rates]
-    prevalence = f"a prevalence of {report['prevalence']}"
+    metrics = report["metrics"]
+    rows = [(title, *_cells(metrics[name], name)) for name, title in TITLES.items() if name in metrics]
+    rows += [(TITLES[name], figure_text(name, report[name]), "") for name in BESIDE if name in report]
+    prevalence = f"a prevalence of {report.get('prevalence')}"
     named = [(title.replace("that prevalence", prevalence), *cells) for title, *cells in rows]
     said = table(["figure", "value", "95 % interval"], named, first=True)
     own = [name for name in TITLES if f"{name}_{report['classes'][-1]}" in metrics]
-    if report["positive_class"] is None and own:
+    if report.get("positive_class") is None and own:
         each = [[of, *(_cell(metrics.get(f"{name}_{of}")) for name in own)] for of in report["classes"]]
         said += table(["class", *(TITLES[name] for name in own)], each)
     return said
 
 
-def _cell(entry: Mapping[str, Any] | None) -> str:
-    value, interval = _cells(entry) if entry else ("", "")
+def _cell(entry: Mapping[str, Any] | None, name: str = "") -> str:
+    value, interval = _cells(entry, name) if entry else ("", "")
     return f"{value} ({interval})" if interval else value
 
 
-def _cells(entry: Mapping[str, Any]) -> tuple[str, str]:
-    value = "not defined" if entry["value"] is None else f"{entry['value']:.3f}"
-    return value, "" if entry["low"] is None else f"{entry['low']:.3f} to {entry['high']:.3f}"
+def _cells(entry: Mapping[str, Any], name: str = "") -> tuple[str, str]:
+    value, low, high = ("" if entry[of] is None else figure_text(name, entry[of]) for of in ("value", "low", "high"))
+    return value or "not defined", f"{low} to {high}" if low else ""
 
 
 def _group(entry: Mapping[str, Any]) -> list[str]:
-    shown = [_cell(value) for value in entry.values() if isinstance(value, dict)]
+    shown = [_cell(value, name) for name, value in entry.items() if isinstance(value, dict)]
     few = f"few: {', '.join(entry['few'])}; says little" if entry["few"] else ""
     return [entry["group"], str(entry["cases"]), str(entry["patients"]), *shown, few]

@@ -12,7 +12,9 @@ from crossd.cards.operating_point import OperatingPoint
 from crossd.version import __version__
 
 _METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy"}
+_METRICS |= {"r2": "R²", "mae": "mean absolute error", "val_r2": "validation R²", "val_mae": "validation MAE"}
 _METRICS |= {"val_auc": "validation AUC", "val_dice": "validation Dice"}
+RULES = {"multilabel": "any number of these", "regression": "a number"}
 UNSTATED = "Not stated by this checkpoint. crossd is for research; it is not a medical device."
 
 
@@ -33,7 +35,7 @@ def model_facts(
     negative = card.get("negative_class")
     named = [f"{name} (nothing found)" if index == negative else name for index, name in enumerate(classes)]
     segments = card.get("task") == "segmentation"
-    rule = "any number of these" if card.get("task") == "multilabel" else "one of these"
+    rule = RULES.get(str(card.get("task")), "one of these")
     facts = {
         "Model": str(own.get("name", "a checkpoint of your own")),
         "Version": f"{own['version']}, crossd {__version__}" if own else f"crossd {__version__}",
@@ -82,12 +84,13 @@ def _metrics(metrics: Any) -> str:
     lines = []
     for name, title in _METRICS.items():
         entry = metrics.get(name) if isinstance(metrics, dict) else None
+        digits = ".4g" if name.endswith("mae") else ".2f"  # of what has a unit, and what has none
         if isinstance(entry, dict) and isinstance(entry.get("value"), int | float):
             known = all(isinstance(entry.get(end), int | float) for end in ("low", "high"))
-            interval = f" (95 % {entry['low']:.2f} to {entry['high']:.2f})" if known else ""
-            lines.append(f"{title} {entry['value']:.2f}{interval}")
+            interval = f" (95 % {entry['low']:{digits}} to {entry['high']:{digits}})" if known else ""
+            lines.append(f"{title} {entry['value']:{digits}}{interval}")
         elif isinstance(entry, (int, float)):
-            lines.append(f"{title} {entry:.2f}")
+            lines.append(f"{title} {entry:{digits}}")
     return ", ".join(lines)
 
 

@@ -37,6 +37,7 @@ def page(
         "map": next(iter(view.maps)),
         "map_options": "".join(f'<option value="{kind}">{name}</option>' for kind, name in view.maps.items()),
         "filter": view.filter,
+        "filter_hidden": "" if view.choices else ' style="display:none"',
         "filter_options": "".join(f"<option>{escaped(name)}</option>" for name in view.choices),
         "date": escaped(date),
         "total": "" if total is None else str(total),

@@ -22,7 +22,7 @@ from crossd.report.case_pictures import Pictures, pictures_of
 from crossd.report.model_facts import model_facts
 from crossd.report.page_html import case_html, page
 from crossd.report.run_pages import RunPages
-from crossd.report.views import ClassView, MaskView, View
+from crossd.report.views import View, view_of
 from crossd.texts import without_folders
 
 MOST_SLICES = 101  # a JPEG has at most 65 535 rows
@@ -79,8 +79,7 @@ class ReportPage:
         self.card = card
         self.facts = model_facts(card, metadata, weights)
         self.cases, self.slices, self.names = cases, slices, names
-        segments = card.get("task") == "segmentation"
-        self.view: View = MaskView(card["class_names"]) if segments else ClassView(card["class_names"], saliency)
+        self.view: View = view_of(card, saliency)
         self.logger = logging.getLogger(type(self).__name__)
         self.pages = RunPages(self.path, self._row, names)
         self._left, self._kept, self._without = cases, list[int](), 0

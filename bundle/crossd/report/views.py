@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from crossd.cards.rules import SEGMENTATION
+from crossd.cards.tasks import task_of
 from crossd.data.masks import nearest_on
 from crossd.data.resampling import tidy_affine
 from crossd.inference import Answer, Case, WindowMap
@@ -25,6 +27,11 @@ NOTE = (
     "log-odds of the class, divided by the largest value shown of the case: colours of two cases do not compare, and "
     "what speaks against the class is in the file only. It says what led to the answer; it is no segmentation and no "
     "proof."
+)
+VALUE_NOTE = (
+    "Evidence is what each voxel adds to the number that is said, or what was said by the windows that cover it, "
+    "divided by the largest value shown of the case: colours of two cases do not compare, and what makes the number "
+    "less is in the file only. It says what led to the answer; it is no segmentation and no proof."
 )
 SCOPE_NOTE = (
     "Scope says whether a case is like those that the model was trained on, by its size, its intensities and what the "
@@ -93,6 +100,11 @@ class ClassView:
         )
         return _classes("Probabilities", rows)
 
+    @staticmethod
+    def shown(value: float) -> str:
+        """A number that a window says."""
+        return f"{value:.3f}"
+
     def layers(self, case: Case, said: Mapping[str, Any], explanation: Explanation) -> Mapping[str, WindowMap]:
         """The maps of a case with an answer, by kind."""
         return explanation.maps
@@ -101,7 +113,7 @@ class ClassView:
         """Further facts of a case with an answer."""
         shown = answer.details["evidence_class"]
         values = said["evidence"].probabilities[:, self.classes.index(shown)].tolist()
-        many = f"{len(values)}, saying {min(values):.3f} to {max(values):.3f}"
+        many = f"{len(values)}, saying {self.shown(min(values))} to {self.shown(max(values))}"
         windows = many if len(values) > 1 else "1"
         judged = sentence_of(answer.details)
         scope = {} if judged is None else {"Scope": judged}
@@ -111,6 +123,38 @@ class ClassView:
 
 def _bar(value: float) -> str:
     return f'<span class="bar" style="--p:{100 * value:.1f}%"><i></i></span>'
+
+
+class ValueView(ClassView):
+    """What a page shows of a run that predicts a number."""
+
+    kind = "Regression"
+
+    def __init__(self, name: str, saliency: bool) -> None:
+        super().__init__([name], saliency)
+        self.name, self.choices, self.columns = name, [], [name]
+        self.notes = [VALUE_NOTE, *self.notes[1:]]
+
+    def found(self, answer: Answer) -> list[str]:
+        return []
+
+    def cells(self, answer: Answer) -> list[str]:
+        values = answer.details["values"] or {}
+        outside = ' <b class="outside">outside</b>' if "outside" in answer.kinds else ""
+        value = values.get(self.name)
+        shown = "" if value is None else f"{value:.4g}{outside}"
+        return [f'<td class="p" data-v="{"" if value is None else f"{value:.6g}"}">{shown}</td>']
+
+    @staticmethod
+    def shown(value: float) -> str:
+        return f"{value:.4g}"
+
+    def side(self, answer: Answer) -> str:
+        values = answer.details["values"] or {}
+        rows = "".join(
+            f"<span class=chosen>{escaped(name)}</span><span>{value:.4g}</span>" for name, value in values.items()
+        )
+        return _classes("Predicted", rows) if rows else ""
 
 
 class MaskView:
@@ -160,7 +204,16 @@ class MaskView:
         return {"Mask": answer.files["mask"] or ""}
 
 
-View = ClassView | MaskView
+View = ClassView | ValueView | MaskView
+
+
+def view_of(card: Mapping[str, Any], saliency: bool) -> View:
+    """Of the card's task."""
+    if card.get("task") == SEGMENTATION:
+        return MaskView(card["class_names"])
+    if task_of(card.get("task")).classifies:
+        return ClassView(card["class_names"], saliency)
+    return ValueView(card["class_names"][0], saliency)
 
 
 def _classes(title: str, rows: str) -> str:

@@ -19,3 +19,4 @@ from crossd.training.randomness import SeededDataset, SeedEpochs
 from crossd.training.readable import readable_cases
 from crossd.training.schedule import epoch_schedule
 from crossd.training.trainable import set_trainable
+from crossd.training.values import loss_of

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from monai.transforms import EnsureTyped, MixUp, SelectItemsd
+from monai.transforms import EnsureTyped, Lambdad, MixUp, SelectItemsd
 from torch import Tensor
 
 from crossd import processes
+from crossd.cards.tasks import task_of
 from crossd.errors import CrossDError
 from crossd.pseudo3d import pseudo_3d
 
@@ -21,7 +23,8 @@ def batch_items(task: str) -> list[Any]:
     """The label as a tensor, and of a case what a batch is made of; what is not there is left out.
 
     Args:
-        task: `"multilabel"`, whose labels are 0 and 1 for each class, or `"multiclass"`, an index.
+        task: `"multilabel"`, whose labels are 0 and 1 for each class, `"multiclass"`, an index, or `"regression"`, a
+            number, which becomes `(1,)`.
 
     Returns:
         MONAI transforms of a case.
@@ -30,8 +33,9 @@ def batch_items(task: str) -> list[Any]:
     >>> Compose(batch_items("multiclass"))({"label": 1, "case": "a", "split": "train"})
     {'label': tensor(1), 'case': 'a'}
     """
-    kind = torch.float32 if task == "multilabel" else torch.long
-    return [EnsureTyped("label", dtype=kind, track_meta=False), SelectItemsd(KEYS, allow_missing_keys=True)]
+    kind = torch.long if task_of(task).exclusive else torch.float32
+    column = [] if task_of(task).classifies else [Lambdad("label", np.atleast_1d)]
+    return [*column, EnsureTyped("label", dtype=kind, track_meta=False), SelectItemsd(KEYS, allow_missing_keys=True)]
 
 
 class PrepareImages:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from crossd.callers import in_federated_round
 from crossd.cards.operating_point import FEWEST, OperatingPoint, check_rule
 from crossd.cards.scope_entry import entry_of_scope
+from crossd.cards.tasks import task_of
 from crossd.checkpoints import read_checkpoint, save_checkpoint
 from crossd.checkpoints.checkpoint_files import unwrap
 from crossd.errors import CrossDError
@@ -31,9 +32,10 @@ logger = logging.getLogger(__name__)
 class CardWriter:
     """Handler that calibrates `model.pt` and adds its operating point and its scope when training has ended.
 
-    All of it rests on validation and training cases; test cases are not read. It has no part in training: a run that is
-    killed meanwhile does it when the command is given again. Attach it before `TrainingProgress`, which has the last
-    word in the log. A round of federated learning leaves it out, for the server's model is another one.
+    A number has no calibration and no operating point. All of it rests on validation and training cases; test cases are
+    not read. It has no part in training: a run that is killed meanwhile does it when the command is given again. Attach
+    it before `TrainingProgress`, which has the last word in the log. A round of federated learning leaves it out, for
+    the server's model is another one.
 
     Args:
         output_dir: of the run.
@@ -76,8 +78,9 @@ class CardWriter:
         """Add what is not there; what cannot be said of these cases is left out, and the log says so."""
         content = read_checkpoint(self.path)
         card, state = content.pop("card"), content.pop("model")
-        same_rule = (card.get("operating_point") or {}).get("rule") == self.rule
-        if {"calibration", "scope"} <= {*card} and same_rule:
+        classifies = task_of(card["task"]).classifies
+        same_rule = not classifies or (card.get("operating_point") or {}).get("rule") == self.rule
+        if {"scope", *(["calibration"] if classifies else [])} <= {*card} and same_rule:
             return
         network = copy.deepcopy(unwrap(self.network))
         network.load_state_dict(state)
@@ -104,7 +107,7 @@ class CardWriter:
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The state with a calibrated head, and the entries that are new in the card."""
         entries: dict[str, Any] = {"operating_point": None}
-        if not seen or not {*HEAD} <= {*state}:
+        if not seen or not {*HEAD} <= {*state} or not task_of(card["task"]).classifies:
             return state, entries
         evidence, targets = [one.evidence for one in seen], _targets(seen, card)
         temperature = 1.0

@@ -128,7 +128,7 @@ class HybridLoss(nn.Module):
         volume_weight, image_weight: 0: that loss is not computed.
 
     Raises:
-        CrossDError: for weights below 0, or both 0.
+        CrossDError: for weights below 0, or both 0, and for volumes of which a number is to be predicted.
 
     >>> loss = HybridLoss(nn.CrossEntropyLoss(), nn.CrossEntropyLoss(), image_weight=0.5)
     >>> answers, labels = (torch.zeros(2, 4), torch.zeros(3, 2)), (torch.tensor([0, 3]), torch.tensor([0, 1, 1]))
@@ -140,6 +140,11 @@ class HybridLoss(nn.Module):
         self, volumes: nn.Module, images: nn.Module, volume_weight: float = 1.0, image_weight: float = 1.0
     ) -> None:
         super().__init__()
+        if isinstance(volumes, nn.SmoothL1Loss):
+            raise CrossDError(
+                "Images and volumes are trained together to tell classes apart, got --task regression. Leave it out, "
+                "or train on the volumes alone with train.json."
+            )
         self.volumes = volumes
         self.images = images
         self.weights = branch_weights(volume_weight, image_weight)

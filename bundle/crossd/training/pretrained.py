@@ -12,6 +12,7 @@ from torch import nn
 
 from crossd.callers import in_federated_round
 from crossd.cards.from_weights import card_of, is_none
+from crossd.cards.tasks import REGRESSION
 from crossd.checkpoints import TransferReport, load_pretrained, read_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -22,8 +23,8 @@ class PretrainedCheckpointLoader:
 
     A round of federated learning starts from the server's weights instead.
 
-    The head is taken over only when the checkpoint's card names the very same classes in the same order; otherwise it
-    keeps the values it was initialised with, since its outputs would mean something else.
+    The head is taken over only when the checkpoint's card names the very same classes, or number, in the same order;
+    otherwise it keeps the values it was initialised with, since its outputs would mean something else.
 
     Args:
         network: changed in place.
@@ -75,7 +76,8 @@ class PretrainedCheckpointLoader:
         head = self.network.get_submodule(self.head)
         fresh = {name: value.clone() for name, value in head.state_dict().items()}
         report = load_pretrained(self.network, content, fill=self.fill)
-        if card.get("class_names") != self.class_names:
+        tasks = {(of or {}).get("task") == REGRESSION for of in (card, self.card)}
+        if card.get("class_names") != self.class_names or len(tasks) > 1:
             head.load_state_dict(fresh)
             logger.info("the head starts from random weights: the classes are %s", self.class_names)
         return report

@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from crossd.callers import in_federated_round
+from crossd.cards.tasks import task_of
 from crossd.checkpoints import save_checkpoint
 from crossd.checkpoints.checkpoint_files import unwrap
 from crossd.data.class_counts import FEW, class_counts
@@ -36,7 +37,8 @@ class TrainingProgress:
     have (randomness: see `SeedEpochs`). Of several processes, the first writes and all resume. A finished run goes on
     where more `epochs` are given, at the learning rates that a run of so many would have had in those that come.
 
-    The score is that of `epoch_score`: a validation metric, the AUC by default, and among epochs of equal AUC minus the
+    The score is that of `epoch_score`: a validation metric, by default the AUC, of a regression minus the mean absolute
+    error, and among epochs of equal AUC minus the
     validation loss. Where the AUC is not defined (one class in validation) it is minus the loss alone, in every epoch.
 
     Attach it last, after MONAI's `LrScheduleHandler` and `ValidationHandler`.
@@ -49,7 +51,7 @@ class TrainingProgress:
         settings: JSON-able; a run is only resumed under equal ones, the same card and cases and as many processes.
         resume: continue from the newest checkpoint in `output_dir`; False starts again and removes them.
         patience: validations without a better score after which training stops; None never stops early.
-        score: the metric that the best epoch has most of.
+        score: the metric that the best epoch has most of, or of an error least; None: that of the card's task.
         averaged: what `model.pt` holds instead of the network: a moving average of it (`WeightAverage.model`), or the
             part of it that is wanted in the end (`HybridNetwork.volumes`).
 
@@ -69,7 +71,7 @@ class TrainingProgress:
         resume: bool = True,
         patience: int | None = None,
         keep: int = 2,
-        score: str = "val_auc",
+        score: str | None = None,
         averaged: nn.Module | None = None,
     ) -> None:
         self.folder = run_files.run_folder(output_dir)
@@ -90,7 +92,8 @@ class TrainingProgress:
         self.resume = resume
         self.patience = patience
         self.keep = keep
-        self.score = score
+        self.classifies = task_of(self.card.get("task")).classifies
+        self.score = score or ("val_auc" if self.classifies else "val_mae")
         self.averaged = averaged
         self.best_score: float | None = None
         self.best_epoch = 0
@@ -196,7 +199,11 @@ class TrainingProgress:
     def _remark(self) -> str:
         """What is to be said of a perfect score: on how few cases it rests."""
         cases = getattr(getattr(getattr(self.evaluator, "data_loader", None), "dataset", None), "data", ())
-        if self.best_metrics.get(self.score, 0) < 1 or not all("label" in case for case in cases):
+        if (
+            not self.classifies
+            or self.best_metrics.get(self.score, 0) < 1
+            or not all("label" in case for case in cases)
+        ):
             return ""
         counts = class_counts(self.card["class_names"], {"val": [case["label"] for case in cases]})
         few = [f"{name!r} ({count['val']})" for name, count in counts.items() if count["val"] < FEW]
@@ -241,6 +248,7 @@ def check_resume(
 
 def epoch_score(metrics: Mapping[str, Any], score: str) -> float:
     """What the best epoch has most of, of a validation's metrics, numbers or text; of equal ones the first is the best.
+    Of a mean absolute error, "…_mae", it is minus that.
 
     Epochs of an equal metric (small validation sets soon reach 1) are told apart by the lower `val_loss`; where it is
     not a number (an AUC of one class), only the loss counts.
@@ -251,5 +259,7 @@ def epoch_score(metrics: Mapping[str, Any], score: str) -> float:
     >>> epoch_score({"val_auc": "nan", "val_loss": "0.5"}, "val_auc")
     -0.5
     """
+    if score.endswith("_mae"):
+        return -float(metrics[score])
     value, loss = float(metrics[score]), float(metrics["val_loss"])
     return -loss if math.isnan(value) else value - TIE * loss

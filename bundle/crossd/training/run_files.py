@@ -86,7 +86,7 @@ def write_datalist(path: Path, cases: Sequence[Mapping[str, Any]], class_names: 
 
     Columns: case, image (or image_1 …, absolute), label (or mask, absolute), patient, split, and what else the labels
     had. Several labels are joined by `;`, none is `none`. Beside it `classes.csv` says how many cases of each class are
-    in each split.
+    in each split, where labels are no numbers.
     """
     channels = max((len(case["image"]) for case in cases), default=1)
     images = ["image"] if channels == 1 else [f"image_{i + 1}" for i in range(channels)]
@@ -98,7 +98,7 @@ def write_datalist(path: Path, cases: Sequence[Mapping[str, Any]], class_names: 
         others = [case.get("columns", {}).get(name, "") for name in further]
         rows.append([case["case"], *case["image"], said, case["patient"], case["split"], *others])
     write_table(path, ["case", *images, answer, "patient", "split", *further], rows)
-    if answer == "label":
+    if answer == "label" and not any(isinstance(case["label"], float) for case in cases):
         write_counts(path.with_name("classes.csv"), counts_of(cases, class_names))
 
 
@@ -129,7 +129,9 @@ def write_epoch(path: Path, row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return rows
 
 
-def _names(label: int | Sequence[int], class_names: Sequence[str]) -> str:
+def _names(label: float | int | Sequence[int], class_names: Sequence[str]) -> str:
+    if isinstance(label, float):  # the number of a regression, whole
+        return repr(label)
     if isinstance(label, int):
         return class_names[label]
     return ";".join(name for name, one in zip(class_names, label, strict=True) if one) or "none"

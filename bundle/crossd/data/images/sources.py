@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossd.cards.rules import CLASSIFICATION
+from crossd.cards.tasks import CLASSIFICATION
 from crossd.errors import CrossDError, one_of
 
 SPLITS = ("train", "val")
