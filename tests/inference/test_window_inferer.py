@@ -246,3 +246,11 @@ def test_several_volumes_share_batches() -> None:
         assert (evidence.shape, evidence.before) == (alone.shape, alone.before)
         torch.testing.assert_close(evidence.probabilities, alone.probabilities, rtol=0, atol=1e-6)
     assert inferer.windows_of([], network) == []
+
+
+def test_a_thin_volume_that_padding_makes_too_large_is_refused():
+    """A header with one spacing of metres and two of none leaves a line of voxels, which a window pads to gigabytes."""
+    with pytest.raises(
+        CrossDError, match=r"the volume' has, padded to the window, 280000 × 64 × 64 voxels, where \d+ in"
+    ):
+        WindowInferer((64, 64, 64))(torch.zeros(1, 1, 280000, 1, 1), lambda window: window)

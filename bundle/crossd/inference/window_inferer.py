@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from crossd.cards.background import background
 from crossd.cards.tasks import task_of
+from crossd.data.declared_sizes import check_voxels
 from crossd.errors import CrossDError
 from crossd.inference.aggregation import Aggregation
 from crossd.inference.backends import Accelerated
@@ -237,6 +238,7 @@ def _pad(volume: Tensor, window: Sequence[int], value: float | Sequence[float]) 
     shape = volume.shape[2:]
     before = tuple(max(w - s, 0) // 2 for w, s in zip(window, shape, strict=True))
     padded_shape = [max(w, s) for w, s in zip(window, shape, strict=True)]
+    check_voxels("the volume", padded_shape, "has, padded to the window,")
     if padded_shape == list(shape):
         return volume, before
     fill = torch.as_tensor(value, dtype=volume.dtype, device=volume.device).reshape(1, -1, *[1] * len(shape))
