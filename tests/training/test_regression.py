@@ -15,9 +15,9 @@ from crossd.folds.parting import parted
 from crossd.inference import network_from_card
 from crossd.networks.ensemble import Ensemble
 from crossd.training import loss_of, parameter_groups
+from crossd.training.epoch_score import epoch_score
 from crossd.training.loss import HybridLoss
 from crossd.training.parameter_groups import EPS
-from crossd.training.progress import epoch_score
 from torch import nn
 
 from ..configs import card_input, csv_rows, refused, run

@@ -9,7 +9,7 @@ from pathlib import Path
 from crossd.data.delimited import read_table
 from crossd.evaluation.tables import TITLES
 from crossd.report.line_chart import COLOURS, GREY, Axes, Line
-from crossd.training.progress import epoch_score
+from crossd.training.epoch_score import epoch_score, is_error
 
 Epochs = Sequence[Mapping[str, float]]
 SOON = 5  # validations, from which on a curve says something
@@ -20,9 +20,14 @@ RISEN = 1.1  # times its least, from which on a validation loss has risen
 
 
 def read_epochs(path: Path) -> list[dict[str, float]]:
-    """The rows of the `metrics.csv` of a training, a validated epoch each; none where it is not there yet."""
+    """The rows of the `metrics.csv` of a training, a validated epoch each; none where it is not there yet.
+
+    Where validation has no loss it is not a number.
+    """
     rows = read_table(path).rows if path.is_file() else ()
-    return [{name: float(text) if text else math.nan for name, text in row.items()} for row in rows]
+    return [
+        {"val_loss": math.nan} | {name: float(text) if text else math.nan for name, text in row.items()} for row in rows
+    ]
 
 
 def score_title(score: str) -> str:
@@ -94,7 +99,7 @@ def _loss(rows: Epochs, score: str) -> str:
             f"The training loss of epoch {rows[-1]['epoch']:.0f} is not a number: nothing is learned from here on. "
             "Start again with a tenth of the --learning_rate, and without --amp."
         )
-    solved = max(_known(rows, score), default=0.0) >= SOLVED
+    solved = not is_error(score) and max(_known(rows, score), default=0.0) >= SOLVED
     if len(rows) < SOON or solved or min(losses[-3:]) < FLAT * losses[0]:
         return ""
     return (
@@ -128,7 +133,8 @@ def _known(rows: Epochs, score: str) -> list[float]:
 def _by_heart(rows: Epochs, score: str) -> str:
     best = max(range(len(rows)), key=lambda number: epoch_score(rows[number], score))
     validation, training = ([row[name] for row in rows] for name in ("val_loss", "train_loss"))
-    if len(rows) - best <= SOON or validation[-1] < RISEN * min(validation) or training[-1] >= training[best]:
+    risen = validation[-1] >= RISEN * min(validation)
+    if len(rows) - best <= SOON or not risen or training[-1] >= training[best]:
         return ""
     return (
         f"No epoch since {rows[best]['epoch']:.0f} was better, and the validation loss rises while that of training "

@@ -17,8 +17,8 @@ from crossd.processes import rank
 from crossd.report.learning_curves import Epochs, chance_of, losses, read_epochs, remarks, score_title, values
 from crossd.report.line_chart import svg_of, svg_uri
 from crossd.report.plain_page import bullets, facts, pictures, plain_page, table
+from crossd.training.epoch_score import epoch_score
 from crossd.training.image_metrics import EpochTable
-from crossd.training.progress import epoch_score
 
 SHOWN = 10  # epochs, the last ones
 REFRESH = (5, 60)  # seconds, least and most, after which a browser reads the page again

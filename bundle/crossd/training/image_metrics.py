@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from crossd.files import write_whole
 from crossd.processes import rank
 from crossd.training.curves import loss_of
-from crossd.training.progress import epoch_score
+from crossd.training.epoch_score import epoch_score
 from crossd.training.run_files import write_epoch
 
 

@@ -23,9 +23,9 @@ from crossd.errors import CrossDError, rule_broken
 from crossd.options import refuse_changes, with_more_epochs
 from crossd.processes import process_count, rank, wait_for_all
 from crossd.training import run_files
+from crossd.training.epoch_score import epoch_score
 
 logger = logging.getLogger(__name__)
-TIE = 1e-9  # a loss is at most 16 (probabilities are held at 1e-7), a step of the AUC 4e-8 for 5000 cases per class
 
 
 class TrainingProgress:
@@ -244,22 +244,3 @@ def check_resume(
         known = with_more_epochs(stored["settings"], given, stored["epoch"])
         both = [name for name in given if name in known]
         refuse_changes({name: known[name] for name in both}, {name: given[name] for name in both}, folder)
-
-
-def epoch_score(metrics: Mapping[str, Any], score: str) -> float:
-    """What the best epoch has most of, of a validation's metrics, numbers or text; of equal ones the first is the best.
-    Of a mean absolute error, "…_mae", it is minus that.
-
-    Epochs of an equal metric (small validation sets soon reach 1) are told apart by the lower `val_loss`; where it is
-    not a number (an AUC of one class), only the loss counts.
-
-    >>> low, high = ({"val_auc": 0.9, "val_loss": loss} for loss in (0.1, 2))
-    >>> epoch_score(low, "val_auc") > epoch_score(high, "val_auc")
-    True
-    >>> epoch_score({"val_auc": "nan", "val_loss": "0.5"}, "val_auc")
-    -0.5
-    """
-    if score.endswith("_mae"):
-        return -float(metrics[score])
-    value, loss = float(metrics[score]), float(metrics["val_loss"])
-    return -loss if math.isnan(value) else value - TIE * loss
