@@ -131,6 +131,7 @@ def test_intensities_are_those_that_views_have_on_average(pretrained, data):
     assert float(np.mean([float(case.var()) for case in cases])) == pytest.approx(1, abs=5e-3)
 
 
+@pytest.mark.slow
 def test_fine_tuning_takes_network_and_input_from_the_card(data, pretrained, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     options = {"labels": data / "labels.csv", "weights": pretrained / "model.pt", "output_dir": tmp_path / "fine"}
@@ -210,6 +211,7 @@ def test_refused(pretrain, options, message):
     refused(lambda: pretrain(**options), message)
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_under_its_settings_only(pretrain):
     folder = pretrain(epochs=1, steps_per_epoch=1)
     refused(lambda: pretrain(epochs=1, steps_per_epoch=2), "steps_per_epoch was 1 and is 2")

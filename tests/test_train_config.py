@@ -170,6 +170,7 @@ def test_missing_weights_are_never_random_weights(train, tmp_path):
     refused(lambda: train(tmp_path, weights=str(tmp_path / "no.pt")), "which is not there. Pass --weights FILE, or")
 
 
+@pytest.mark.slow
 def test_the_command_line_ends_with_the_message(volumes, tmp_path):
     options = {"labels": volumes / "labels.csv", "images": "/nowhere", "weights": "none", "output_dir": tmp_path}
     done = started("train", **options)
@@ -248,6 +249,7 @@ def test_without_data_the_network_is_that_of_the_bundles_model(small_bundle):
     assert {n: v.shape for n, v in made.network_def.state_dict().items()} == {n: v.shape for n, v in wanted.items()}
 
 
+@pytest.mark.slow
 def test_a_client_brings_its_own_items(small_bundle, volumes):
     """As MONAI Label and federated learning do: `{"image": path, "label": index}`, no labels.csv."""
     items = [{"image": str(volumes / "images" / f"c{i:02}.nii.gz"), "label": i % 3} for i in range(9)]

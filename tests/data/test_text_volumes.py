@@ -85,6 +85,7 @@ def test_volumes_of_a_4d_nrrd(tmp_path, kinds):
     assert "0 to 1: volume 2 of" in refused(path, 2)
 
 
+@pytest.mark.slow
 def test_volumes_of_a_4d_meta_image(tmp_path):
     several = np.stack([VOXELS, VOXELS + 100, VOXELS * 2])
     itk.imwrite(itk.image_from_array(several), str(tmp_path / "a.mha"))

@@ -8,6 +8,7 @@ from crossd.errors import CrossDError
 from crossd.evaluation.bootstrap import bootstrap_intervals
 
 
+@pytest.mark.slow
 def test_coverage_of_a_mean():
     rng = np.random.default_rng(0)
     covered = 0

@@ -52,6 +52,7 @@ def test_it_gives_the_networks_logits_for_any_batch_of_windows(checkpoint, to, t
     assert "dims: [ 2, 24, 32, 16 ]" in config_pbtxt(read_card(checkpoint), "views", one_size=True)
 
 
+@pytest.mark.slow
 def test_inference_traces_it_for_the_first_window_and_runs_others_eager(checkpoint):
     network = Trained.read(checkpoint, ROOT).original
     fast = Accelerated(network)

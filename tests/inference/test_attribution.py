@@ -122,6 +122,7 @@ def test_background_windows_add_nothing_and_are_not_asked() -> None:
     assert sum(asked) == 2  # the first empty window, for all of them, and the last one
 
 
+@pytest.mark.slow
 def test_without_gradients_it_is_occluded(sees_brightness: nn.Module, caplog: pytest.LogCaptureFixture) -> None:
     class Frozen(nn.Module):
         def forward(self, batch: Tensor) -> Tensor:

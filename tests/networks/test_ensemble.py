@@ -43,6 +43,7 @@ def test_members_that_are_sure_leave_it_finite():
         assert network.joined(torch.tensor([[[sign, 0.0], [0.0, sign], [sign, 0.0]]])).isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("member", [PLAIN, MULTI_VIEW], ids=["CrossDResNet", "MultiView"])
 @torch.no_grad()
 def test_it_is_loaded_accelerated_and_scripted_as_its_members_are(member):

@@ -84,6 +84,7 @@ def test_never_more_than_asked_for(total, count):
         evenly(total, 0)
 
 
+@pytest.mark.slow
 def test_the_script_writes_three_pictures(root, checkpoint, images, tmp_path, monkeypatch, capsys):
     arguments = [str(checkpoint), "--images", str(images), "--output_dir", str(tmp_path / "out"), "--frames", "2"]
     monkeypatch.setattr(sys, "argv", ["plot_kernels.py", *arguments])

@@ -52,6 +52,7 @@ def test_kernels_are_what_the_layer_convolves_with_strongest_first():
     torch.testing.assert_close(kernels_at(layer, "", 2, "slice", v), expected)
 
 
+@pytest.mark.slow
 def test_pictures_are_written(network, tmp_path):
     images = torch.randn(2, 1, 16, 16)
     motions = predicted_motions(network, [images])

@@ -47,6 +47,7 @@ def test_a_target_that_is_a_linear_function_of_features_is_found():
     assert report["metrics"]["mae"]["high"] < 0.2 * report["mae_of_mean"]
 
 
+@pytest.mark.slow
 def test_a_permuted_target_shows_no_skill():
     """The interval of R² holds 0 or less in each of five permutations, and the verdict says so."""
     for seed in range(5):
@@ -212,6 +213,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_its_model_says_on_files_what_the_probe_said(root, run, sized, tmp_path, caplog):
     """As a user does it, by the configs: the folded head in the network, on files, by inference.json."""
     caplog.set_level(logging.INFO, "crossd")

@@ -90,6 +90,7 @@ def test_a_second_start_sends_nothing(settings, sink, incoming):
     assert [len(times) for times in sink.received.values()] == [1]
 
 
+@pytest.mark.slow
 def test_the_same_report_is_made_where_the_state_was_lost(settings, sink, incoming, tmp_path):
     make_series(incoming / "a")
     for name in ("one", "two"):
@@ -97,6 +98,7 @@ def test_the_same_report_is_made_where_the_state_was_lost(settings, sink, incomi
     assert [len(times) for times in sink.received.values()] == [2]
 
 
+@pytest.mark.slow
 def test_a_series_that_grows_is_classified_again_and_that_is_said(settings, sink, incoming, tmp_path, caplog):
     *_, last = make_series(incoming / "a")
     last.rename(tmp_path / "late.dcm")
@@ -142,6 +144,7 @@ def test_a_damaged_series_is_recorded_the_others_are_done_and_it_follows_when_it
     assert [len(times) for times in sink.received.values()] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_damaged_file_that_goes_again_leaves_an_answered_series(settings, sink, incoming):
     files = make_series(incoming / "a")
     assert watch(settings) == 0
@@ -196,6 +199,7 @@ def full(*arguments, **options):
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("holder", "name"), [(outbox, "replaced"), (structured_reports, "structured_report"), (Ledger, "answered")]
 )

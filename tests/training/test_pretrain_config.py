@@ -104,6 +104,7 @@ def finetune(volumes):
     return make
 
 
+@pytest.mark.slow
 def test_fine_tuning_takes_network_and_normalisation_from_the_card(finetune, pretrained, tmp_path):
     made = finetune(tmp_path, pretrained / "model.pt", trainable="head")
     card = read_card(tmp_path / "model.pt")
@@ -121,6 +122,7 @@ def test_fine_tuning_takes_network_and_normalisation_from_the_card(finetune, pre
     assert float(batch.max()) == pytest.approx(high, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_fine_tuning_from_plain_convolutions_inflates_them(pretrain, finetune, tmp_path):
     pretrain(tmp_path / "plain", conv="plain")
     card = read_card(tmp_path / "plain" / "model.pt")

@@ -125,6 +125,7 @@ def test_networks_have_as_many_parameters_and_the_same_decoder(checkpoint):
         checkpoint_of(METHODS["ssl-joint"], {"2d-shift": checkpoint})
 
 
+@pytest.mark.slow
 def test_a_run_is_stored_once_and_repeats_exactly(folder, checkpoint, tmp_path):
     inputs = Inputs(TINY, folder, {"2d-shift": checkpoint})
     results = Results(tmp_path / "one.jsonl.gz", TINY)

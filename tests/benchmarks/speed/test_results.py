@@ -132,6 +132,7 @@ def test_every_bound_concerns_rows_with_its_contestants():
         assert all({bound.one, bound.other} <= set(row.contestants) for row in bound.rows())
 
 
+@pytest.mark.slow
 def test_the_page_keeps_its_text(tmp_path):
     results = Results(tmp_path / "page")
     page = tmp_path / "page.md"

@@ -56,6 +56,7 @@ def test_the_zoo_style_computes_what_the_bundle_computes(tmp_path: Path, weights
     assert all(0 < bundle[stage] < bundle["run"] for stage in stages)
 
 
+@pytest.mark.slow
 def test_the_parts_are_those_of_the_run(tmp_path: Path, weights: str) -> None:
     affine = torch.diag(torch.tensor([0.8, 0.8, 2.0, 1])).numpy()
     write_dicom_series(tmp_path / "in", vessel_phantom(1, True, 40), affine)

@@ -84,6 +84,7 @@ def test_damaged_and_empty_dicomdirs(disk):
         find_cases(disk / "DICOMDIR")
 
 
+@pytest.mark.slow
 def test_thousands_of_files(tmp_path, capfd):
     """8 series of 50 slices, shuffled, without endings, with a bar to watch; under a millisecond or so each."""
     volume = np.zeros((4, 4, 50), dtype=np.int16)
