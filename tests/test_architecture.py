@@ -49,7 +49,7 @@ SCRIPTS_ARROW = [  # of packages below scripts, right of the whole library; scri
         "benchmarks.evidence",
         "benchmarks.scope",
     },
-    {"benchmarks.probe", "benchmarks.distillation"},  # the draws of transfer
+    {"benchmarks.probe"},  # the draws of transfer
     {"benchmarks.yardstick"},  # the tasks of probe
     {"benchmarks.receiving"},  # the small model of many_cases, and how that looks at a process
     {"maintain"},

@@ -1,1 +1,0 @@
-"""What distillation without labels brings to frozen features of volumes."""
