@@ -35,6 +35,7 @@ ARMS: dict[str, Sequence[Candidate]] = {
     "crossd-volume": [Candidate(("crossd-volume",))],
     "crossd-live": [Candidate(("crossd-live",))],
     "multiview": [Candidate(("slices", "projections", "crossd-volume"))],
+    "multiview + trivial": [Candidate(("slices", "projections", "crossd-volume", *KINDS))],
 }
 
 
