@@ -126,6 +126,7 @@ def test_it_is_complete_and_holds_nothing_else(zoo):
     assert NAME.endswith("_classification")
 
 
+@pytest.mark.slow
 def test_a_build_replaces_an_older_one(repository, tmp_path):
     (tmp_path / NAME).mkdir()
     (tmp_path / NAME / "stale.txt").write_text("of an older build")

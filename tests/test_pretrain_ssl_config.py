@@ -173,7 +173,7 @@ def test_ablations(pretrain, options, kind):
         }
 
 
-@pytest.mark.parametrize("encoder", ["segresnet", "unet", "swinunetr"])
+@pytest.mark.parametrize("encoder", ["segresnet", "unet", pytest.param("swinunetr", marks=pytest.mark.slow)])
 def test_other_encoders(pretrain, encoder):
     options = {"depths": [1] * 4, "num_heads": [3] * 4} if encoder == "swinunetr" else {}
     width = {"segresnet": 8, "unet": 2, "swinunetr": 12}[encoder]

@@ -48,7 +48,7 @@ def train(images, tmp_path, monkeypatch):
     return make
 
 
-@pytest.mark.parametrize("conv", ["crossd", "plain"])
+@pytest.mark.parametrize("conv", ["crossd", pytest.param("plain", marks=pytest.mark.slow)])
 def test_it_learns_and_tests_on_images_it_never_saw(train, tmp_path, conv):
     train(tmp_path / "out", conv=conv, trainable="all", epochs=8, learning_rate=0.01)
     report = json.loads((tmp_path / "out" / "test" / "metrics.json").read_text())

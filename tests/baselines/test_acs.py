@@ -124,7 +124,13 @@ def test_kernel_of_one_slice_sees_the_plane_of_a_volume_constant_along_the_other
     torch.testing.assert_close(layer(x)[:, 1:2, :, 1, 1], expected)
 
 
-@pytest.mark.parametrize("name", ["uneven", "same, even", "circular", "groups across thirds"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "uneven",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("same, even", "circular", "groups across thirds")),
+    ],
+)
 def test_copies_pickles_scripts_and_exports(name: str) -> None:
     in_channels, out_channels, size, options = CASES[name]
     layer = ACSConv(in_channels, out_channels, size, **options)

@@ -77,6 +77,7 @@ WRONG = [None, True, 0, -1, 1, 3, 2.5, 1e39, 10**400, float("nan"), float("inf")
 WRONG += [[1, 2, 3], ["a"], {}, {"a": 1}, {"a": "b"}, {1: 2}, (), object(), torch.ones(2), np.ones(2), 10**5000]
 
 
+@pytest.mark.slow
 def test_whatever_stands_in_a_card_is_used_or_refused_in_words() -> None:
     """Every sentence of it, of every wrong type: nothing but `CrossDError` comes of the card or of what reads it."""
     paths = [*CARD, *(f"{part}.{name}" for part in ("network", "input", "metrics") for name in CARD[part])]

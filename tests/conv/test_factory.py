@@ -37,7 +37,9 @@ def test_factory_entry():
         Conv["crossd", 1]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "SEResNet50" else name for name in NETWORKS]
+)
 def test_any_monai_network(name):
     built = {}
     for dims in (2, 3):

@@ -43,6 +43,7 @@ def delong(one, other):
     return np.sqrt(sum(np.var(a - b, ddof=1) / len(a) for a, b in zip(*parts, strict=True)))
 
 
+@pytest.mark.slow
 def test_the_interval_is_that_of_delong(runs):
     first, second, change = differences(*runs, samples=600)["auc"]
     assert change.value == pytest.approx(second - first)

@@ -81,6 +81,7 @@ def test_depthwise_kernels_start_at_the_size_that_keeps_variance():
         assert float(layer.weight.detach().std()) == pytest.approx((2 / 27) ** 0.5, rel=0.05)
 
 
+@pytest.mark.slow
 def test_folds_scripts_and_runs_traced_at_other_sizes_than_it_was_traced_with():
     network = CrossDEfficientNetLite(3, 1, 3).eval()
     with torch.no_grad(), torch.jit.optimized_execution(False):

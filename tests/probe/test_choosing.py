@@ -23,6 +23,7 @@ def auc(probabilities, labelled):
     return np.mean(class_aucs(torch.from_numpy(probabilities), torch.from_numpy(labelled.targets)))
 
 
+@pytest.mark.slow
 def test_labels_without_meaning_give_chance():
     found = []
     for seed in range(3):

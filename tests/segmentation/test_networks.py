@@ -187,6 +187,7 @@ def test_another_kind_of_network_takes_nothing_over(classifier, root):
     assert arguments == {"name": "UNet", "convs": "plain", "strides": [2]}
 
 
+@pytest.mark.slow
 def test_goes_on_from_a_segmentation_model_with_fresh_heads_for_other_classes(tmp_path, card, root, start):
     made = card(values=[0, 1, 4])
     torch.manual_seed(1)

@@ -169,6 +169,7 @@ def given(*options):
     return parser.parse_args(options)
 
 
+@pytest.mark.slow
 def test_the_command_runs_what_is_missing_and_writes_the_page(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "segmentation", TINY)
     options = [

@@ -161,6 +161,7 @@ def test_the_committed_tables_are_made_from_the_committed_results(root):
         assert block in text, f"run python -m scripts.benchmarks.speed --stop_after 0 ({name})"
 
 
+@pytest.mark.slow
 def test_the_script(root, tmp_path, monkeypatch, capsys):
     def script(*arguments):
         monkeypatch.setattr("sys.argv", ["speed", "--output_dir", str(tmp_path / "speed"), *arguments])

@@ -37,6 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, FOLDED])
 def test_the_zoo_style_computes_what_the_bundle_computes(tmp_path: Path, weights: str, changes: dict[str, Any]) -> None:
     """One window per case; with several the zoo's style averages logits."""

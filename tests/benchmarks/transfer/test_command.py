@@ -40,6 +40,7 @@ def options(made, tmp_path, monkeypatch):
     return parsed
 
 
+@pytest.mark.slow
 def test_from_data_to_the_page(options, tmp_path):
     page = tmp_path / "results.md"
     page.write_text(PAGE)

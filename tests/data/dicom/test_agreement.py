@@ -76,6 +76,7 @@ class TestRescale:
         np.testing.assert_array_equal(read_volume(tmp_path)[0], expected)
         assert said in told(tmp_path)
 
+    @pytest.mark.slow
     def test_values_do_not_depend_on_what_was_loaded(self, tmp_path, files, edit):
         for file in files:
             edit(file, RescaleSlope=None, RescaleIntercept=-50)
