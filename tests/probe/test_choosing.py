@@ -7,6 +7,8 @@ import pytest
 import torch
 from crossd.evaluation.metrics import class_aucs
 from crossd.probe.choosing import Labelled, Recipe, each_and_all
+from crossd.probe.outcomes import outcome_of
+from sklearn.metrics import log_loss, r2_score
 
 QUICK = Recipe(repeats=1, folds=3, strengths=(1e-3, 1.0))
 
@@ -40,6 +42,38 @@ def test_a_signal_is_found_and_its_set_chosen():
     assert auc(probabilities, labelled) > 0.9
     assert {choice.candidate.name for choice in choices} == {"signal"}
     assert max(choices[0].scores, key=choices[0].scores.get) == "signal"
+
+
+def test_the_usual_candidate_stays_unless_another_one_is_clearly_ahead():
+    """A better set that is found by many cases is not told from luck by few."""
+    many, few = cases(600, informative=0.6), cases(30, informative=0.6)
+    several = each_and_all([*many.sets], usual=True)
+    assert [one.name for one in several if one.usual] == ["noise + other + signal"]
+    assert QUICK.choose(many, {"probe": several})["probe"].candidate.name == "signal"
+    chosen = QUICK.choose(few, {"probe": several})["probe"]
+    assert max(chosen.scores, key=chosen.scores.get) == "signal"
+    assert chosen.candidate.usual
+    assert QUICK.choose(few, {"probe": each_and_all([*few.sets])})["probe"].candidate.name == "signal"
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel", "regression"])
+def test_scores_of_cases_have_the_mean_that_scikit_learn_says(task):
+    rng = np.random.default_rng(0)
+    outcome, outputs = outcome_of(task), rng.normal(size=(40, 1 if task == "regression" else 3))
+    if task == "regression":
+        targets = rng.normal(size=(40, 1))
+        expected = r2_score(targets, outputs)
+    elif task == "multilabel":
+        targets = (rng.random((40, 3)) < 0.3).astype(float)
+        expected = -np.mean(
+            [log_loss(t, p, labels=[0, 1]) for t, p in zip(targets.T, outcome.answers(outputs).T, strict=True)]
+        )
+    else:
+        label = rng.choice(3, 40, p=[0.6, 0.3, 0.1])
+        targets, weight = np.eye(3)[label], 1 / np.bincount(label)[label]
+        expected = -log_loss(label, outcome.answers(outputs), sample_weight=weight)
+    assert outcome.scores(outputs, targets).shape == (40,)
+    assert outcome.scores(outputs, targets).mean() == pytest.approx(expected)
 
 
 def test_a_held_out_case_has_no_part_in_what_says_it():

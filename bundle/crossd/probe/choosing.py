@@ -14,6 +14,7 @@ from crossd.probe.outcomes import Classes, Values, outcome_of
 Array = np.ndarray
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SMALL = 500  # cases, below which cross-validation is repeated: its folds are an accident
+AHEAD = 2  # standard errors, by which a candidate has to be ahead of the usual one
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a regression may look at: some sets of features, or the principal components of them."""
+    """What a regression may look at: some sets of features, or the principal components of them.
+
+    Attributes:
+        usual: whether it is taken unless another one is clearly better; see `Recipe.choose`.
+    """
 
     sets: tuple[str, ...]
     components: Components | None = None
+    usual: bool = False
 
     @property
     def name(self) -> str:
@@ -116,9 +122,14 @@ class Recipe:
     seed: int = 0
 
     def choose(self, cases: Labelled, groups: Groups) -> dict[str, Choice]:
-        """Choose in each group by the score of cases that each regression has not seen, grouped by patient."""
+        """Choose in each group by the score of cases that each regression has not seen, grouped by patient.
+
+        Where a group has a usual candidate, another one has to be ahead of it by `AHEAD` standard errors of the paired
+        difference over cases: the best of many is often so by accident (Breiman et al., Classification and Regression
+        Trees, 1984, section 3.4.3).
+        """
         candidates = {one.name: one for group in groups.values() for one in group}
-        scores = {name: np.zeros(len(self.strengths)) for name in candidates}
+        scores = {name: np.zeros((len(self.strengths), len(cases))) for name in candidates}
         repeats = self.repeats if len(cases) < SMALL else 1
         for repeat in range(repeats):
             said = {name: np.zeros((len(self.strengths), *cases.targets.shape)) for name in candidates}
@@ -129,13 +140,19 @@ class Recipe:
                     for logits, head in zip(said[name], heads, strict=True):
                         logits[held_out] = head(unseen.rows(candidate.sets))
             for name, found in said.items():
-                scores[name] += [self.outcome.score(logits, cases.targets) / repeats for logits in found]
+                scores[name] += [self.outcome.scores(logits, cases.targets) / repeats for logits in found]
         return {name: self._best(group, scores) for name, group in groups.items()}
 
     def _best(self, group: Sequence[Candidate], scores: Mapping[str, Array]) -> Choice:
-        best = {one.name: float(scores[one.name].max()) for one in group}
+        strongest = {one.name: int(scores[one.name].mean(1).argmax()) for one in group}
+        each = {name: scores[name][strength] for name, strength in strongest.items()}
+        best = {name: float(found.mean()) for name, found in each.items()}
         winner = max(group, key=lambda one: best[one.name])
-        return Choice(winner, self.strengths[int(scores[winner.name].argmax())], best)
+        for usual in (one for one in group if one.usual):
+            ahead = each[winner.name] - each[usual.name]
+            if ahead.mean() <= AHEAD * ahead.std() / np.sqrt(len(ahead)):
+                winner = usual
+        return Choice(winner, self.strengths[strongest[winner.name]], best)
 
     def fit(self, cases: Labelled, groups: Groups) -> dict[str, Fit]:
         """Choose in each group, and fit what was chosen on all of these cases."""
@@ -182,9 +199,15 @@ class Recipe:
 
 
 def each_and_all(
-    names: Sequence[str], pools: Mapping[str, Array] | None = None, components: int = 256
+    names: Sequence[str],
+    pools: Mapping[str, Array] | None = None,
+    components: int = 256,
+    usual: bool = False,
 ) -> list[Candidate]:
     """A candidate for each set, and one for all together; and for the components of each where there are pools.
+
+    Args:
+        usual: whether all together are the usual candidate.
 
     Pools are features of cases without labels, by set.
 
@@ -192,7 +215,7 @@ def each_and_all(
     ['slices', 'volume', 'slices + volume']
     """
     sets = [(name,) for name in names] + ([tuple(names)] if len(names) > 1 else [])
-    found = [Candidate(one) for one in sets]
+    found = [Candidate(one, usual=usual and len(one) == len(names)) for one in sets]
     if pools is not None:
         for one in sets:
             rows = np.concatenate([pools[name] for name in one], 1)

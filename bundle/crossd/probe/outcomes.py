@@ -39,14 +39,14 @@ class Classes:
         powers = np.exp(outputs - outputs.max(1, keepdims=True))
         return np.asarray(powers / powers.sum(1, keepdims=True))
 
-    def score(self, outputs: Array, targets: Array) -> float:
-        """Mean log-likelihood, of classes that exclude each other each with the same weight."""
+    def scores(self, outputs: Array, targets: Array) -> Array:
+        """Log-likelihood of each case; in their mean each of classes that exclude each other has the same weight."""
         chances = np.clip(self.answers(outputs), 1e-6, 1 - 1e-6)
         if self.task == "multilabel":
-            said = np.where(targets > 0, np.log(chances), np.log(1 - chances))
-            return float(said.mean())
-        said, label = np.log(chances)[targets > 0], targets.argmax(1)
-        return float(np.mean([said[label == index].mean() for index in np.unique(label)]))
+            return np.asarray(np.where(targets > 0, np.log(chances), np.log(1 - chances)).mean(1))
+        label = targets.argmax(1)
+        _, kinds, counts = np.unique(label, return_inverse=True, return_counts=True)
+        return np.asarray(np.log(chances)[targets > 0] * len(label) / (len(counts) * counts[kinds]))
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,14 @@ class Values:
         """The outputs are the numbers."""
         return outputs
 
-    def score(self, outputs: Array, targets: Array) -> float:
-        """R², of cases that the fits have not seen.
+    def scores(self, outputs: Array, targets: Array) -> Array:
+        """Of each case its part of R², which is their mean, of cases that the fits have not seen.
 
-        >>> Values().score(np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [2.0], [6.0]])).__round__(3)
-        0.357
+        >>> Values().scores(np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [2.0], [6.0]])).mean().round(3)
+        np.float64(0.357)
         """
-        return float(1 - np.square(targets - outputs).sum() / np.square(targets - targets.mean()).sum())
+        spread = np.square(targets - targets.mean()).mean()
+        return np.asarray(1 - np.square(targets - outputs)[:, 0] / spread)
 
 
 def outcome_of(task: str) -> Classes | Values:

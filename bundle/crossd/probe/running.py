@@ -141,7 +141,10 @@ class _Probe:
             options.task, options.class_weights, options.folds, options.strengths, options.repeats, options.seed
         )
         trivial = each_and_all(KINDS)
-        self.groups = {"probe": each_and_all([*seen[0].views], pools, options.components), "trivial": trivial}
+        self.groups = {
+            "probe": each_and_all([*seen[0].views], pools, options.components, usual=True),
+            "trivial": trivial,
+        }
         self.groups |= {one.name: [one] for one in trivial[: len(KINDS)]}
         sets = {**rows_of([one.views for one in seen]), **rows_of([one.trivial for one in seen])}
         if options.covariates:

@@ -44,7 +44,7 @@ def measure(found: ProbeSet, fraction: float, seed: int) -> Iterator[dict[str, A
     rest = np.setdiff1d(np.arange(len(found.train)), cases)
     unused = found.train.take(rest)
     pools = {name: unused.sets[name] for name in VIEWS} if len(rest) else None
-    views, trivial = each_and_all(VIEWS, pools, COMPONENTS), each_and_all(KINDS)
+    views, trivial = each_and_all(VIEWS, pools, COMPONENTS, usual=True), each_and_all(KINDS)
     groups = {"probe": views, "trivial": trivial, **{one.name: [one] for one in (*views, *trivial)}}
     for contest, fit in RECIPE.fit(found.train.take(cases), groups).items():
         choice = fit.choice
