@@ -13,7 +13,7 @@ from crossd.probe.outcomes import Classes, Values, outcome_of
 
 Array = np.ndarray
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-SMALL = 500  # cases, below which cross-validation is repeated: its folds are an accident
+SMALL = 500  # cases, below which cross-validation is repeated, and its winner doubted: its folds are an accident
 AHEAD = 2  # standard errors, by which a candidate has to be ahead of the usual one
 
 
@@ -124,8 +124,8 @@ class Recipe:
     def choose(self, cases: Labelled, groups: Groups) -> dict[str, Choice]:
         """Choose in each group by the score of cases that each regression has not seen, grouped by patient.
 
-        Where a group has a usual candidate, another one has to be ahead of it by `AHEAD` standard errors of the paired
-        difference over cases: the best of many is often so by accident (Breiman et al., Classification and Regression
+        Of less than `SMALL` cases, where a group has a usual candidate, another one has to be ahead of it by `AHEAD`
+        standard errors of the paired difference over cases: the best of many is often so by accident (Breiman et al., Classification and Regression
         Trees, 1984, section 3.4.3).
         """
         candidates = {one.name: one for group in groups.values() for one in group}
@@ -148,7 +148,8 @@ class Recipe:
         each = {name: scores[name][strength] for name, strength in strongest.items()}
         best = {name: float(found.mean()) for name, found in each.items()}
         winner = max(group, key=lambda one: best[one.name])
-        for usual in (one for one in group if one.usual):
+        few = len(next(iter(each.values()))) < SMALL
+        for usual in (one for one in group if one.usual and few):
             ahead = each[winner.name] - each[usual.name]
             if ahead.mean() <= AHEAD * ahead.std() / np.sqrt(len(ahead)):
                 winner = usual

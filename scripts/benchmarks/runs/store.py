@@ -47,12 +47,12 @@ class StoredRuns:
             with changing(self.path):
                 if not self.path.is_file():  # another process may have been faster
                     write_lines(self.path, [{"format": 1, "recipe": given, "inputs": {}}])
-        if given is not None and given != self.recipe:
-            changed = [
-                f"{name} {self.recipe.get(name)!r} -> {given.get(name)!r}"
-                for name in {**self.recipe, **given}
-                if given.get(name) != self.recipe.get(name)
-            ]
+        changed = [
+            f"{name} {self.recipe.get(name)!r} -> {(given or {}).get(name)!r}"
+            for name in {**self.recipe, **(given or {})}
+            if given is not None and given.get(name) != self.recipe.get(name)
+        ]  # None is as if it were not there
+        if changed:
             raise CrossDError(
                 f"The results of a file share one recipe; {self.path} has another than is asked for: "
                 f"{'; '.join(changed)}. Pass the file's recipe, or another --results file."
