@@ -125,8 +125,8 @@ class Recipe:
         """Choose in each group by the score of cases that each regression has not seen, grouped by patient.
 
         Of less than `SMALL` cases, where a group has a usual candidate, another one has to be ahead of it by `AHEAD`
-        standard errors of the paired difference over cases: the best of many is often so by accident (Breiman et al., Classification and Regression
-        Trees, 1984, section 3.4.3).
+        standard errors of the paired difference over cases: the best of many is often so by accident (Breiman et al.,
+        Classification and Regression Trees, 1984, section 3.4.3).
         """
         candidates = {one.name: one for group in groups.values() for one in group}
         scores = {name: np.zeros((len(self.strengths), len(cases))) for name in candidates}
