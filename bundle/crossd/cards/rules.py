@@ -30,7 +30,8 @@ _Rule = Callable[[str, Any, bool, str], None]
 def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     """Return the card when it keeps the rules.
 
-    Rules: `format` 1; `task` `"multiclass"`, `"multilabel"`, `"regression"`, whose one class name is what the number is
+    Rules: `format` 1; `task` `"multiclass"`, `"multilabel"`, `"ordinal"`, whose class names are grades, three or more
+    and the lowest first, `"regression"`, whose one class name is what the number is
     called and whose `target` has its `mean` and `scale` in training, `"self_supervised"`, an encoder whose
     `class_names` are empty and whose `network` has no `num_classes`, or `"segmentation"`, whose `network` has
     `out_channels` instead and whose `label_values` are the values of the classes in masks, the background's 0 first;

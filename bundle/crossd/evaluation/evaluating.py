@@ -14,6 +14,7 @@ from crossd.cards.operating_point import OperatingPoint
 from crossd.cards.tasks import task_of
 from crossd.errors import CrossDError
 from crossd.evaluation.by_patient import by_patient
+from crossd.evaluation.grades import grade_report
 from crossd.evaluation.intervals import with_intervals
 from crossd.evaluation.metrics import majority_rate
 from crossd.evaluation.plots import write_plots
@@ -40,7 +41,7 @@ def evaluate(
         JSON-able: `task`, `classes`, `positive_class` (of two that exclude each other), `operating_point` (in words),
         `thresholds`, `cases`, `patients`, `cases_per_class`, `majority_rate` (accuracy of always giving the commonest
         class), `chance_balanced_accuracy`, `prevalence`, and `metrics`, those of `with_intervals`. Of a regression
-        `value_report` stands in the place of what is of classes.
+        `value_report` stands in the place of what is of classes, of grades `grade_report` beside it.
 
     Raises:
         CrossDError: when there are no cases, and for a prevalence that is none, or of no class.
@@ -74,6 +75,7 @@ def evaluate(
         "majority_rate": majority_rate(p.targets, p.task),
         "chance_balanced_accuracy": 0.5 if p.task == "multilabel" else 1 / len(p.class_names),
         "prevalence": prevalence,
+        **(grade_report(p) if task_of(p.task).ordered else {}),
         **of_metrics,
     }
 

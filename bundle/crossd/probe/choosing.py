@@ -100,7 +100,7 @@ class Recipe:
     """How it is chosen.
 
     Attributes:
-        task: `"multiclass"`, `"multilabel"` or `"regression"`.
+        task: of `crossd.cards.tasks.TASKS`.
         class_weights: of the regressions; see `fit_heads`.
         folds: of the inner and the outer cross-validation, fewer where a class has fewer patients.
         strengths: from which one is chosen.

@@ -30,7 +30,12 @@ from crossd.probe.verdict import Finding, predictions_of, verdict
 from crossd.training.run_files import run_folder, write_datalist
 
 logger = logging.getLogger(__name__)
-CARD_FIGURES = {"auc": ("auc", "balanced_accuracy"), "r2": ("r2", "mae", "spearman")}
+CARD_FIGURES = {
+    "auc": ("auc", "balanced_accuracy"),
+    "quadratic_kappa": ("quadratic_kappa", "mae", "spearman", "balanced_accuracy"),
+    "r2": ("r2", "mae", "spearman"),
+}
+CALLED = {"quadratic_kappa": ("weighted kappa", "mae_of_median"), "r2": ("R²", "mae_of_mean")}
 
 
 @dataclass(frozen=True)
@@ -195,18 +200,14 @@ class _Probe:
         each = [len(who) for who in patients_of_classes(training.targets, training.patients)]
         names = [*dict.fromkeys(choice.candidate.name for choice in trivial.choices)]
         of_number: dict[str, Any] = {}
+        if self.key != "auc":
+            error = Figure.of(probe.report, "mae").text(".4g")
+            called, always = CALLED[self.key]
+            words = f", mean absolute error {error} beside {probe.report[always]:.4g} by always saying the "
+            of_number = {"called": called, "chance": 0.0, "beside": words + always.removeprefix("mae_of_")}
+            of_number |= {} if len(names) == 1 else {"trivial": "figures chosen in each fold"}
         if self.target is not None:
-            error, mean = Figure.of(probe.report, "mae").text(".4g"), probe.report["mae_of_mean"]
-            words = f", mean absolute error {error} beside {mean:.4g} by always saying the mean"
-            several = {} if len(names) == 1 else {"trivial": "figures chosen in each fold"}
-            of_number = {
-                **several,
-                "called": "R²",
-                "chance": 0.0,
-                "beside": words,
-                "rarest": "",
-                "fewest": len({*training.patients}),
-            }
+            of_number |= {"rarest": "", "fewest": len({*training.patients})}
         both = trivial.predictions, probe.predictions
         _, _, ahead = differences(*both, samples=self.options.bootstrap_samples)[self.key]
         found = Finding(

@@ -32,10 +32,10 @@ logger = logging.getLogger(__name__)
 class CardWriter:
     """Handler that calibrates `model.pt` and adds its operating point and its scope when training has ended.
 
-    A number has no calibration and no operating point. All of it rests on validation and training cases; test cases are
-    not read. It has no part in training: a run that is killed meanwhile does it when the command is given again. Attach
-    it before `TrainingProgress`, which has the last word in the log. A round of federated learning leaves it out, for
-    the server's model is another one.
+    A number has no calibration and no operating point, a grade no operating point. All of it rests on validation and
+    training cases; test cases are not read. It has no part in training: a run that is killed meanwhile does it when
+    the command is given again. Attach it before `TrainingProgress`, which has the last word in the log. A round of
+    federated learning leaves it out, for the server's model is another one.
 
     Args:
         output_dir: of the run.
@@ -79,7 +79,7 @@ class CardWriter:
         content = read_checkpoint(self.path)
         card, state = content.pop("card"), content.pop("model")
         classifies = task_of(card["task"]).classifies
-        same_rule = not classifies or (card.get("operating_point") or {}).get("rule") == self.rule
+        same_rule = not _decides(card) or (card.get("operating_point") or {}).get("rule") == self.rule
         if {"scope", *(["calibration"] if classifies else [])} <= {*card} and same_rule:
             return
         network = copy.deepcopy(unwrap(self.network))
@@ -117,7 +117,7 @@ class CardWriter:
             state, entries["calibration"] = calibrated(state, evidence, targets, card["task"])
             temperature = entries["calibration"]["temperature"]
             logger.info("calibrated on %d validation cases: %s", len(seen), calibration_words(entries["calibration"]))
-        if self.rule is not None:
+        if self.rule is not None and _decides(card):
             said = case_probabilities(evidence, card["task"], temperature)
             point = OperatingPoint.of({**card, "operating_point": None}).chosen(
                 said.numpy(), targets.numpy(), self.rule
@@ -129,6 +129,12 @@ class CardWriter:
                     "a threshold needs %d validation cases with a class and %d without: it stays 0.5", FEWEST, FEWEST
                 )
         return state, entries
+
+
+def _decides(card: Mapping[str, Any]) -> bool:
+    """Whether a threshold decides what is said."""
+    task = task_of(card["task"])
+    return task.classifies and not task.ordered
 
 
 def calibration_words(entry: Mapping[str, Any]) -> str:
