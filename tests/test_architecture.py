@@ -21,7 +21,11 @@ ARROW = [  # braces are siblings that do not import one another; a new module jo
     {"baselines"},
     {"cards.gaussian", "cards.tasks"},
     {"cards.scope"},
-    {"cards.scope_entry", "cards.operating_point"},  # entries of a card, so that the rules may read them
+    {
+        "cards.scope_entry",
+        "cards.operating_point",
+        "cards.covariates",
+    },  # entries of a card, so that the rules may read them
     {"cards.rules"},  # what a checkpoint's card must be; the rest of cards reads checkpoints
     {"convert", "checkpoints"},
     {"networks"},

@@ -126,6 +126,7 @@ def test_recipes_presets_and_configs_of_ones_own(ran, tmp_path):
         ("predct", "got 'predct'. Did you mean predict?"),
         ("train --wieghts x", "`crossd train --help` lists; got --wieghts. Did you mean --weights?"),
         ("train --save_masks", "`crossd train --help` lists; got --save_masks."),
+        ("train --covariates age", "lists; got --covariates. It is one of `crossd probe` and `crossd predict`."),
         (
             "pretrain --recipe self-supervised --pseudo3d true",
             "An option must be one of the recipe, pretrain_ssl.json; got --pseudo3d.",

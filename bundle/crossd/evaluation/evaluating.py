@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
+from crossd.cards.covariates import Covariates
 from crossd.cards.operating_point import OperatingPoint
 from crossd.cards.tasks import task_of
 from crossd.errors import CrossDError
@@ -92,7 +93,8 @@ class EvaluationReport:
         task: of `crossd.cards.tasks.TASKS`; of a regression `pred` and `label` are values `(1,)`.
         about: further entries of `metrics.json`, what was evaluated on what.
         samples, seed: of the bootstrap, see `evaluate`.
-        card: of the model, whose operating point decides; None: the most probable class.
+        card: of the model, whose operating point decides; None: the most probable class. What it takes beside the
+            image is in the `columns` of cases.
         prevalence: see `evaluate`.
         cases: items by whose `columns` groups are made.
         by: columns for which `subgroups.csv` is written, see `subgroup_table`.
@@ -120,6 +122,7 @@ class EvaluationReport:
         self.samples = samples
         self.seed = seed
         self.point = OperatingPoint.of({**(card or {}), "class_names": self.class_names, "task": task})
+        self.covariates = Covariates.of({**(card or {}), "task": task})
         self.prevalence = prevalence
         self.cases = cases
         self.by = by or []
@@ -141,6 +144,9 @@ class EvaluationReport:
 
     def _write(self, engine: Engine) -> None:
         cases, patients, sources, probabilities, targets = zip(*self._rows, strict=True)
+        if self.covariates is not None:
+            rows = self._columns(cases)
+            probabilities = tuple(self.covariates.joined(*one) for one in zip(probabilities, rows, strict=True))
         predictions = Predictions(
             *(cases, patients, sources, torch.stack(probabilities), torch.stack(targets)),
             *(self.class_names, self.task, self.point),

@@ -30,7 +30,7 @@ def grade_metrics(predictions: Predictions) -> dict[str, float]:
     >>> said, true = torch.eye(3)[[0, 1, 1, 2]], torch.eye(3)[[0, 1, 2, 2]]
     >>> values = grade_metrics(Predictions.of(said, true, ["0", "1", "2"], "ordinal"))
     >>> {name: round(values[name], 3) for name in ("quadratic_kappa", "mae", "balanced_accuracy")}
-    {'quadratic_kappa': 0.8, 'mae': 0.25, 'balanced_accuracy': 0.75}
+    {'quadratic_kappa': 0.8, 'mae': 0.25, 'balanced_accuracy': 0.833}
     """
     from scipy.stats import ConstantInputWarning, spearmanr
 

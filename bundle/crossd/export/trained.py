@@ -66,6 +66,11 @@ class Trained:
                 f"Exports are models with one answer a volume, task {' or '.join(TASKS)}; the card of {weights} says "
                 f"{card['task']}. Fine-tune it with configs/train.json, or fold it and call torch.onnx.export yourself."
             )
+        if card.get("covariates") is not None:
+            raise CrossDError(
+                f"An export answers by the image alone; the model of {weights} needs "
+                f"{', '.join(card['covariates']['columns'])} too. Probe without --covariates, or use crossd predict."
+            )
         dims = card["network"].get("spatial_dims")
         if dims != 3:
             raise CrossDError(

@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from crossd.cards.background import background
+from crossd.cards.covariates import Covariates
 from crossd.cards.tasks import task_of
 from crossd.data.declared_sizes import check_voxels
 from crossd.errors import CrossDError
@@ -104,6 +105,7 @@ class WindowInferer(Inferer):
         self.aggregation = Aggregation(aggregate, top_k, negative_class, **of_classes)
         self.progress = progress
         self.skip_background = skip_background
+        self.covariates: Covariates | None = None  # of the card; they are joined where windows become a case's answer
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Probabilities `(batch, classes)` of `(batch, channel, depth, height, width)`, on the inputs' device."""
@@ -192,7 +194,9 @@ def inferer_from_card(card: Mapping[str, Any], **options: Any) -> WindowInferer:
         "negative_class": card["negative_class"] if task.exclusive else None,
         "progress": rank() == 0,
     }
-    return WindowInferer(**{**found, **options})
+    inferer = WindowInferer(**{**found, **options})
+    inferer.covariates = Covariates.of(card)
+    return inferer
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from crossd.probe.outcomes import Classes, Values, outcome_of
 
 Array = np.ndarray
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+COVARIATES = "covariates"  # the set of columns of the table
 SMALL = 500  # cases, below which cross-validation is repeated: its folds are an accident
 
 
@@ -46,7 +47,11 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a regression may look at: some sets of features, or the principal components of them."""
+    """What a regression may look at: some sets of features, or the principal components of them.
+
+    Where columns of the table are beside views, which have a thousand features for each of theirs, both have the same
+    total variance before the penalty (Escofier, Pagès, Computational Statistics & Data Analysis 1994).
+    """
 
     sets: tuple[str, ...]
     components: Components | None = None
@@ -60,9 +65,16 @@ class Candidate:
         """Of each strength the layer, features of the sets side by side → logits."""
         rows = cases.rows(self.sets)
         if self.components is None:
-            return fit_heads(rows, cases.targets, strengths, task, weights)
+            return fit_heads(rows, cases.targets, strengths, task, weights, emphasis=self._emphasis(cases))
         fitted = fit_heads(self.components(rows), cases.targets, strengths, task, weights)
         return [self.components.before(head) for head in fitted]
+
+    def _emphasis(self, cases: Labelled) -> Array | None:
+        if COVARIATES not in self.sets or len(self.sets) == 1:
+            return None
+        counts = {name: cases.sets[name].shape[1] for name in self.sets}
+        ratio = np.sqrt((sum(counts.values()) - counts[COVARIATES]) / counts[COVARIATES])
+        return np.concatenate([np.full(counts[name], ratio if name == COVARIATES else 1.0) for name in self.sets])
 
 
 @dataclass(frozen=True)
@@ -182,9 +194,10 @@ class Recipe:
 
 
 def each_and_all(
-    names: Sequence[str], pools: Mapping[str, Array] | None = None, components: int = 256
+    names: Sequence[str], pools: Mapping[str, Array] | None = None, components: int = 256, covariates: bool = False
 ) -> list[Candidate]:
-    """A candidate for each set, and one for all together; and for the components of each where there are pools.
+    """A candidate for each set, and one for all together; and for the components of each where there are pools, and
+    for each with columns of the table beside it where there are `covariates`.
 
     Pools are features of cases without labels, by set.
 
@@ -193,6 +206,7 @@ def each_and_all(
     """
     sets = [(name,) for name in names] + ([tuple(names)] if len(names) > 1 else [])
     found = [Candidate(one) for one in sets]
+    found += [Candidate((*one, COVARIATES)) for one in sets if covariates]
     if pools is not None:
         for one in sets:
             rows = np.concatenate([pools[name] for name in one], 1)

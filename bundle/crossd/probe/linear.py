@@ -89,6 +89,7 @@ def fit_heads(
     task: str = "multiclass",
     class_weights: ClassWeights = "balanced",
     reduce: bool = True,
+    emphasis: Array | None = None,
 ) -> list[Linear]:
     """Standardised regressions, one for each strength, as linear layers on the features as they are: logistic, or of a
     number ridge.
@@ -104,6 +105,7 @@ def fit_heads(
             grades, or `"regression"`.
         class_weights: `"balanced"`, None, or a number for each class.
         reduce: False: fit in the space of all features.
+        emphasis: by how much each standardised feature is enlarged, so that the penalty spares it; None: all by 1.
 
     Returns:
         Of each strength the layer, features → logits of all classes, or the number.
@@ -112,6 +114,7 @@ def fit_heads(
         CrossDError: where scikit-learn is not installed, and for weights of classes of a number.
     """
     mean, spread = mean_and_spread(rows)
+    spread = spread if emphasis is None else spread / emphasis
     standard = (rows - mean) / spread
     axes = _directions(standard) if reduce and rows.shape[1] > len(rows) else None
     seen = standard if axes is None else standard @ axes.T

@@ -18,11 +18,11 @@ from crossd.evaluation import Predictions, evaluate
 from crossd.evaluation.comparing import differences, key_figure
 from crossd.evaluation.figure import Figure
 from crossd.options import Options
-from crossd.probe.choosing import Candidate, Choice, Fit, Labelled, Recipe, each_and_all
+from crossd.probe.choosing import COVARIATES, Candidate, Choice, Fit, Labelled, Recipe, each_and_all
 from crossd.probe.features import FrozenFeatures, Seen
 from crossd.probe.frozen import READING, Frozen, frozen_of_options
 from crossd.probe.labelled import column_features, labelled_cases, one_hot
-from crossd.probe.model_file import probe_card, probe_network, probe_scope, write_model
+from crossd.probe.model_file import parted_head, probe_card, probe_network, probe_scope, write_model
 from crossd.probe.outcomes import patients_of_classes
 from crossd.probe.page import write_page
 from crossd.probe.trivial import KINDS
@@ -145,16 +145,17 @@ class _Probe:
         self.recipe = Recipe(
             options.task, options.class_weights, options.folds, options.strengths, options.repeats, options.seed
         )
-        trivial = each_and_all(KINDS)
-        self.groups = {"probe": each_and_all([*seen[0].views], pools, options.components), "trivial": trivial}
+        trivial, several = each_and_all(KINDS), bool(options.covariates)
+        views = each_and_all([*seen[0].views], pools, options.components, several)
+        self.groups = {"probe": views, "trivial": trivial}
         self.groups |= {one.name: [one] for one in trivial[: len(KINDS)]}
         sets = {**rows_of([one.views for one in seen]), **rows_of([one.trivial for one in seen])}
         if options.covariates:
-            sets["covariates"] = column_features(
+            self.covariates, sets[COVARIATES] = column_features(
                 *(options.covariates, options.images, str(options.labels), options.task, names, cases),
                 options("image", "label", "patient"),
             )
-            self.groups["covariates"] = [Candidate(("covariates",))]
+            self.groups[COVARIATES] = [Candidate((COVARIATES,))]
         self.labelled = Labelled(
             sets, one_hot([case["label"] for case in cases], len(names)), [case["patient"] for case in cases]
         )
@@ -181,6 +182,10 @@ class _Probe:
         self._write_model(fits["probe"], contests["probe"])
         write_datalist(self.folder / "datalist.csv", self.cases, self.names)
         about = {"Weights": self.frozen.weights["weights"], "Measured": finding.measured}
+        if COVARIATES in fits["probe"].choice.candidate.sets:
+            needed = ", ".join(self.options.covariates)
+            about["model.pt needs"] = f"{needed} of each case: crossd predict --covariates TABLE"
+            logger.info("%s: it needs %s of each case, crossd predict --covariates TABLE", "model.pt", needed)
         write_page(self.folder, words, contests, fits["probe"].choice, finding, about)
         logger.info("written to %s\n%s", self.folder, words)
         return words
@@ -193,7 +198,7 @@ class _Probe:
 
     def _finding(self, contests: Mapping[str, Contest]) -> Finding:
         probe = contests["probe"]
-        beside = {name: one for name, one in contests.items() if name in ("trivial", "covariates")}
+        beside = {name: one for name, one in contests.items() if name in ("trivial", COVARIATES)}
         best = max(beside, key=lambda name: Figure.of(beside[name].report, self.key).value)
         trivial = beside[best]
         training = self.labelled.take(self.training)
@@ -223,11 +228,15 @@ class _Probe:
         return replace(found, **of_number)
 
     def _write_model(self, fit: Fit, probe: Contest) -> None:
-        views, o = fit.choice.candidate.sets, self.options
+        o, head, covariates = self.options, fit.head, None
+        views = tuple(name for name in fit.choice.candidate.sets if name != COVARIATES)
+        if views != fit.choice.candidate.sets:
+            head, covariates = parted_head(head, self.covariates, self.labelled.sets[COVARIATES][self.training])
         training, held_out = next(iter(self.recipe.parts(self.labelled.take(self.training))))
         numbers = np.array(self.training)
         scope = probe_scope(self.seen, views, numbers[training].tolist(), numbers[held_out].tolist())
         metrics = {name: probe.report["metrics"][name] for name in CARD_FIGURES[self.key]}
         data = Path(str(o.labels)).name
-        card = probe_card(self.frozen, views, o.task, self.names, o.negative_class, data, metrics, scope, self.target)
-        write_model(self.folder / "model.pt", probe_network(self.frozen, views, fit.head), card)
+        said = (o.task, self.names, o.negative_class, data, metrics)
+        card = probe_card(self.frozen, views, *said, scope, self.target, covariates)
+        write_model(self.folder / "model.pt", probe_network(self.frozen, views, head), card)

@@ -43,6 +43,7 @@ def model_facts(
         "Weights": Path(weights).name if weights else "",
         "Says": f"a mask of {', '.join(classes[1:])}" if segments else f"{rule}: {', '.join(named)}",
         "Input": _input(card.get("input") or {}),
+        "Needs": ", ".join((card.get("covariates") or {}).get("columns", ())),
         "Trained on": _text(card.get("data")),
         "Operating point": _operating_point(card),
         "Scope": _scope(card.get("scope")),
