@@ -21,7 +21,7 @@ from crossd.data.case_table import (
 )
 from crossd.data.class_counts import check_counts, class_counts, tell_counts
 from crossd.data.names import check_spelling, is_missing, several_spellings
-from crossd.data.numbers import numbers_of, target_name, target_of, tell_numbers, value_kinds
+from crossd.data.numbers import numbers_of, refuse_numbers, target_name, target_of, tell_numbers, value_kinds
 from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split, with_validation
 from crossd.errors import CrossDError
 
@@ -74,13 +74,16 @@ def read_labels(
             or say so (`nan`, `NA`), labels outside the classes, names in two spellings (`Yes` and `yes`, `0` and
             `0.0`), unknown splits, a patient in two splits; for a file with one class only, and a class without
             training or test cases; for grades that are no whole numbers without `classes`, or fewer than three; for
-            labels of a regression that are no numbers, or all the same.
+            labels of a regression that are no numbers, or all the same; for classes that are many numbers, hardly any
+            of them twice, unless `classes` names them.
     """
     if labels is None:
         return {"task": task, "class_names": None, "channels": None, **{split: [] for split in SPLITS}}
     table = read_label_table(labels, task, classes, columns)
     if task == REGRESSION:
         return _numbered(images, table, target_name(classes, columns), split_fractions, seed, recorded_splits)
+    if task == "multiclass" and classes is None and recorded_splits is None:
+        refuse_numbers(table)
     names, targets = _targets(table, task, classes)
     folder = Path(images) if images is not None else table.path.parent
     cases = listed_cases(table, folder.absolute())

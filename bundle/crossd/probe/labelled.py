@@ -14,11 +14,11 @@ from crossd.cards.tasks import REGRESSION
 from crossd.data import read_labels
 from crossd.data.case_table import Columns, read_label_table, resolve_cell
 from crossd.data.names import is_missing
+from crossd.data.numbers import refuse_numbers
 from crossd.errors import CrossDError, counted
 from crossd.probe.outcomes import patients_of_classes
 
 logger = logging.getLogger(__name__)
-MANY = 10  # different whole numbers, of which some may still be classes
 
 
 def labelled_cases(
@@ -41,7 +41,7 @@ def labelled_cases(
     if folds < 2:
         raise CrossDError(f"Cross-validation needs 2 folds or more, got {folds}. Pass --folds 5.")
     if task == "multiclass" and classes is None:
-        _refuse_numbers(labels, columns)
+        refuse_numbers(read_label_table(labels, task, columns=columns), between=True)
     found = read_labels(
         images,
         labels,
@@ -57,22 +57,6 @@ def labelled_cases(
     else:
         _check_classes(found, labels, folds)
     return found
-
-
-def _refuse_numbers(labels: str, columns: Columns | None) -> None:
-    table = read_label_table(labels, "multiclass", columns=columns)
-    said = [row["label"] for row in table.rows if row["label"]]
-    try:
-        numbers = {float(label.replace(",", ".")) for label in said}
-    except ValueError:
-        return
-    between = any(number != int(number) for number in numbers if np.isfinite(number))
-    if between or (len(numbers) > MANY and len(said) < 3 * len(numbers)):
-        raise CrossDError(
-            f"A probe tells classes apart, got {len(numbers)} different numbers as labels of {len(said)} cases in "
-            f"{labels} ({', '.join(said[:3])}, …): to predict a number, pass --task regression. For classes make "
-            "groups of the numbers, such as 'low' and 'high', or name the numbers that are classes by --classes."
-        )
 
 
 def _check_classes(found: Mapping[str, Any], labels: str, folds: int) -> None:
