@@ -190,5 +190,7 @@ def test_a_model_on_files_says_what_the_probe_said_and_needs_its_table(run, tmp_
     judged = {row["case"]: row for row in csv_rows(folder / "evaluation" / "predictions.csv")}
     for case, row in told.items():
         assert float(judged[case]["probability_ill"]) == pytest.approx(float(row["probability_ill"]), abs=1e-3)
-    with pytest.raises(CrossDError, match=r"answers by the image alone; .* needs age, sex too\. Probe without --cov"):
+    with pytest.raises(
+        CrossDError, match=r"An export is a network, .* has the columns age, sex after it\. Run it by cro"
+    ):
         Trained.read(model, tmp_path)

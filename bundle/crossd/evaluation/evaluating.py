@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
-from crossd.cards.covariates import Covariates
+from crossd.cards.after_image import after_image
 from crossd.cards.operating_point import OperatingPoint
 from crossd.cards.tasks import task_of
 from crossd.errors import CrossDError
@@ -122,7 +122,7 @@ class EvaluationReport:
         self.samples = samples
         self.seed = seed
         self.point = OperatingPoint.of({**(card or {}), "class_names": self.class_names, "task": task})
-        self.covariates = Covariates.of({**(card or {}), "task": task})
+        self.after = after_image({**(card or {}), "task": task, "class_names": self.class_names})
         self.prevalence = prevalence
         self.cases = cases
         self.by = by or []
@@ -144,9 +144,9 @@ class EvaluationReport:
 
     def _write(self, engine: Engine) -> None:
         cases, patients, sources, probabilities, targets = zip(*self._rows, strict=True)
-        if self.covariates is not None:
+        if self.after is not None:
             rows = self._columns(cases)
-            probabilities = tuple(self.covariates.joined(*one) for one in zip(probabilities, rows, strict=True))
+            probabilities = tuple(self.after(*one) for one in zip(probabilities, rows, strict=True))
         predictions = Predictions(
             *(cases, patients, sources, torch.stack(probabilities), torch.stack(targets)),
             *(self.class_names, self.task, self.point),

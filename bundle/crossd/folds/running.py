@@ -58,6 +58,7 @@ def in_folds(options: Options, bundle_root: str) -> None:
     wrong = [
         *(["no labels"] if options.labels is None else []),
         *([f"{process_count()} processes"] if process_count() > 1 else []),
+        *(["--calibration isotonic, which no ensemble keeps"] if options.calibration == "isotonic" else []),
         *(f"{name}.json" for name in parser["options::config"] if name != "train"),
     ]
     if wrong:

@@ -88,8 +88,8 @@ def classify_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[Said]
         if not isinstance(answer, WindowEvidence):
             raise answer or CrossDError("A case without an error has an image: this one has none. Read it.")
         said = answer.aggregate().float()
-        if inferer.covariates is not None:
-            said = inferer.covariates.joined(said, case.given.get("covariates"))
+        if inferer.after is not None:
+            said = inferer.after(said, case.given.get("covariates"))
         return {"pred": said, "evidence": answer}
 
     return answer_cases(engine, batch, say)

@@ -57,7 +57,8 @@ def checklist(
     said_of = {"calibration": "", "point": ""}
     if calibration:
         fitted = f"fitted on {calibration['cases']} validation cases"
-        said_of["calibration"] = f"One temperature, {calibration['temperature']:.2f}, {fitted}."
+        how = f"One temperature, {calibration['temperature']:.2f}" if "temperature" in calibration else "Isotonic"
+        said_of["calibration"] = f"{how}, {fitted}."
     if point:
         words = OperatingPoint.of(card).words
         said_of["point"] = f"{words}, by {point['rule']} on {point['cases']} validation cases."

@@ -13,15 +13,16 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from crossd.callers import in_federated_round
+from crossd.cards.isotonic import Isotonic
 from crossd.cards.operating_point import FEWEST, OperatingPoint, check_rule
 from crossd.cards.scope_entry import entry_of_scope
 from crossd.cards.tasks import task_of
 from crossd.checkpoints import read_checkpoint, save_checkpoint
 from crossd.checkpoints.checkpoint_files import unwrap
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 from crossd.inference import WindowInferer
 from crossd.processes import rank, wait_for_all
-from crossd.training.calibration import HEAD, calibrated, case_probabilities
+from crossd.training.calibration import HEAD, KINDS, by_isotonic, calibrated, case_probabilities
 from crossd.training.scope import SeenCase, measured_scope, seen_cases
 
 FEW = 50  # validation cases, below which it is said how many like them will be outside
@@ -42,6 +43,7 @@ class CardWriter:
         network: that of `model.pt`; it is not changed.
         cases, preprocessing, inferer: see `crossd.training.scope.seen_cases`.
         operating_point: rule of `crossd.cards.operating_point.check_rule`; None: the most probable class is said.
+        calibration: "temperature", which is in the network then, or "isotonic", in the card; None: neither.
 
     Raises:
         CrossDError: for another rule.
@@ -55,6 +57,7 @@ class CardWriter:
         preprocessing: Callable[[dict[str, Any]], Mapping[str, Any]],
         inferer: WindowInferer,
         operating_point: str | None = "youden",
+        calibration: str | None = "temperature",
     ) -> None:
         if operating_point is not None:
             check_rule(operating_point)
@@ -64,6 +67,7 @@ class CardWriter:
         self.preprocessing = preprocessing
         self.inferer = inferer
         self.rule = operating_point
+        self.calibration = None if calibration is None else one_of("calibration", calibration, KINDS)
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer; MONAI calls this."""
@@ -80,7 +84,7 @@ class CardWriter:
         card, state = content.pop("card"), content.pop("model")
         classifies = task_of(card["task"]).classifies
         same_rule = not _decides(card) or (card.get("operating_point") or {}).get("rule") == self.rule
-        if {"scope", *(["calibration"] if classifies else [])} <= {*card} and same_rule:
+        if {"scope", *(["calibration"] if classifies and self.calibration else [])} <= {*card} and same_rule:
             return
         network = copy.deepcopy(unwrap(self.network))
         network.load_state_dict(state)
@@ -110,15 +114,23 @@ class CardWriter:
         if not seen or not {*HEAD} <= {*state} or not task_of(card["task"]).classifies:
             return state, entries
         evidence, targets = [one.evidence for one in seen], _targets(seen, card)
-        temperature = 1.0
-        if min(targets.sum(0).min(), (1 - targets).sum(0).min()) < FEWEST:
-            logger.warning("a temperature needs %d validation cases of each class: none is fitted", FEWEST)
-        elif "calibration" not in card:
-            state, entries["calibration"] = calibrated(state, evidence, targets, card["task"])
-            temperature = entries["calibration"]["temperature"]
+        temperature, curves = 1.0, Isotonic.of(card)
+        if self.calibration is None or "calibration" in card:
+            pass  # it is in the network or in the card already
+        elif min(targets.sum(0).min(), (1 - targets).sum(0).min()) < FEWEST:
+            what = "a temperature" if self.calibration == "temperature" else "isotonic calibration"
+            logger.warning("%s needs %d validation cases of each class: none is fitted", what, FEWEST)
+        else:
+            if self.calibration == "isotonic":
+                curves, entries["calibration"] = by_isotonic(evidence, targets, card["task"])
+                entries["isotonic"] = curves.entry(card["class_names"])
+            else:
+                state, entries["calibration"] = calibrated(state, evidence, targets, card["task"])
+                temperature = entries["calibration"]["temperature"]
             logger.info("calibrated on %d validation cases: %s", len(seen), calibration_words(entries["calibration"]))
         if self.rule is not None and _decides(card):
             said = case_probabilities(evidence, card["task"], temperature)
+            said = said if curves is None else curves(said)
             point = OperatingPoint.of({**card, "operating_point": None}).chosen(
                 said.numpy(), targets.numpy(), self.rule
             )
@@ -146,7 +158,8 @@ def calibration_words(entry: Mapping[str, Any]) -> str:
     """
     changes = {"negative log-likelihood": entry["loss"], "calibration error": entry["calibration_error"]}
     said = [f"{name} {change['before']:.3f} → {change['after']:.3f}" for name, change in changes.items()]
-    return ", ".join([f"temperature {entry['temperature']:.2f}", *said])
+    how = f"temperature {entry['temperature']:.2f}" if "temperature" in entry else "isotonic"
+    return ", ".join([how, *said])
 
 
 def _targets(seen: Sequence[SeenCase], card: Mapping[str, Any]) -> Tensor:
