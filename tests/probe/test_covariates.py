@@ -140,6 +140,7 @@ def test_cases_find_their_rows_by_their_images(tmp_path):
     assert "'sex', one of 'F', 'M'; got 'X'" in errors[2]
     assert "needs a row of each image" in errors[4]
     assert errors[5] == "cut"
+    assert CovariateTable(None, card(), path).rows.keys() == CovariateTable(path, card()).rows.keys()
     assert case_key(found[0]) != case_key({**found[0], "covariates": {"age": "61", "sex": "F"}})
 
 
@@ -148,7 +149,7 @@ def test_cases_find_their_rows_by_their_images(tmp_path):
     [
         (None, card(), r"needs age, sex of each case beside its image, got no table\. Pass --covariates FILE\.csv"),
         (["image,age,sex", "a,1,F"], {"task": "multiclass"}, r"takes nothing but images, got --covariates .*Leave it"),
-        (["file,age", "a,1"], card(), r"has the columns image, age, sex; .* lacks image, sex, it has 'file', 'age'"),
+        (["file,age", "a,1"], card(), r"has the columns Scan, age, sex; .* lacks Scan, sex, it has 'file', 'age'"),
         (["image,age,sex", "a,1,F", "a,2,F"], card(), r"Every image has one row, got in .*line 3: .*Drop the other"),
     ],
 )

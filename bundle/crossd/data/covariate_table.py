@@ -18,9 +18,9 @@ class CovariateTable:
 
     Args:
         path: CSV or .xlsx with a column `image` (or what the table of the probe called it) and the columns of the card;
-            None where there is none. Relative paths in it start at its folder, or at that of the images.
+            None: `images`, if that is a table. Relative paths in it start at its folder, or at that of the images.
         card: the model's, whose `covariates` say what it needs.
-        images: what is answered, a folder or a file.
+        images: what is answered, a folder, a file or a table.
 
     Raises:
         CrossDError: for a model that needs a table and gets none, one that takes none and gets one, a table without
@@ -41,21 +41,24 @@ class CovariateTable:
                 )
             return
         names = ", ".join(self.covariates.columns)
+        if path is None and images is not None and images.lower().endswith((".csv", ".tsv", ".xlsx")):
+            path = self.path = images
         if path is None:
             raise CrossDError(
                 f"This model needs {names} of each case beside its image, got no table. Pass --covariates FILE.csv "
-                f"with the columns image, {names}."
+                f"with the columns {self.covariates.image[0]}, {names}."
             )
         self.rows = self._read(Path(os.path.expanduser(path)), images, names)
 
     def _read(self, path: Path, images: str | None, names: str) -> dict[str, dict[str, str]]:
         assert self.covariates is not None
         table = read_table(path, "A table of covariates")
-        called = next((name for name in (self.covariates.image[0], "image", "image_1") if name in table.columns), None)
-        absent = [*([] if called else ["image"]), *table.lacking(self.covariates.columns)]
+        first = self.covariates.image[0]
+        called = next((name for name in (first, "image", "image_1") if name in table.columns), None)
+        absent = [*([] if called else [first]), *table.lacking(self.covariates.columns)]
         if called is None or absent:
             raise CrossDError(
-                f"The table of this model has the columns image, {names}; {path} lacks {', '.join(absent)}, it has "
+                f"The table of this model has the columns {first}, {names}; {path} lacks {', '.join(absent)}, it has "
                 f"{', '.join(map(repr, table.columns))}. Add or rename them."
             )
         folders = [path.absolute().parent, *([Path(images)] if images and Path(images).is_dir() else [])]
