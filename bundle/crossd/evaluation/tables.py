@@ -18,6 +18,7 @@ from crossd.evaluation.values import figure_text
 from crossd.files import write_whole
 
 TITLES = {
+    "quadratic_kappa": "Quadratic weighted kappa",
     "auc": "AUROC",
     "average_precision": "Average precision",
     "sensitivity": "Sensitivity (recall)",
@@ -43,7 +44,6 @@ TITLES = {
     "rmse": "Root mean squared error (RMSE)",
     "bias": "Bias, mean of predicted minus true",
     "spearman": "Spearman's rank correlation",
-    "quadratic_kappa": "Quadratic weighted kappa",
     "mae_of_mean": "MAE of always the mean",
     "mae_of_median": "MAE of always the median grade",
 }

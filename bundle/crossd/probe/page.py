@@ -72,7 +72,8 @@ def write_page(
     classifies = task.classifies
     figures, nothing = (FIGURES, _chance) if classifies else (OF_NUMBER, _mean)
     figures, nothing = (OF_GRADES, _median) if task.ordered else (figures, nothing)
-    results = [_row(name, contest, [*figures.values()]) for name, contest in contests.items()]
+    what = {**WHAT, "probe": f"{WHAT['probe']}, with columns where chosen"} if "covariates" in contests else WHAT
+    results = [_row(name, what.get(name, name), contest, [*figures.values()]) for name, contest in contests.items()]
     results.append(nothing(report))
     header = ["features", "what", *(f"{name}{end}" for name in figures.values() for end in ("", "_low", "_high"))]
     write_table(folder / "results.csv", header, results)
@@ -101,9 +102,9 @@ def write_page(
     write_whole(folder / "report.html", plain_page(title, said, sections))
 
 
-def _row(name: str, contest: Contest, figures: Sequence[str]) -> list[Any]:
+def _row(name: str, what: str, contest: Contest, figures: Sequence[str]) -> list[Any]:
     cells = [Figure.of(contest.report, of) for of in figures]
-    return [name, WHAT.get(name, name), *(value for one in cells for value in (one.value, one.low, one.high))]
+    return [name, what, *(value for one in cells for value in (one.value, one.low, one.high))]
 
 
 def _chance(report: Mapping[str, Any]) -> list[Any]:
