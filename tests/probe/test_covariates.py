@@ -15,9 +15,10 @@ from crossd.export.trained import Trained
 from crossd.inference import CaseDataset
 from crossd.inference.case_dataset import case_key
 from crossd.probe.choosing import Candidate, Labelled, Recipe, each_and_all
-from crossd.probe.linear import Linear, fit_heads
+from crossd.probe.linear import fit_heads
 from crossd.probe.model_file import parted_head
 from crossd.probe.outcomes import outcome_of
+from crossd.probe.regressions import Linear
 
 from ..configs import csv_rows, refused
 from ..configs import run as run_config

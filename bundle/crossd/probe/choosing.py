@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crossd.data.splits import stratified_folds
-from crossd.probe.linear import ClassWeights, Components, Linear, fit_heads
+from crossd.probe.linear import Components, fit_heads
 from crossd.probe.outcomes import Classes, Values, outcome_of
+from crossd.probe.regressions import ClassWeights, Linear
 
 Array = np.ndarray
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)

@@ -20,7 +20,7 @@ from crossd.errors import CrossDError
 from crossd.networks import MultiView, build_classifier
 from crossd.probe.features import Seen
 from crossd.probe.frozen import Frozen
-from crossd.probe.linear import Linear
+from crossd.probe.regressions import Linear
 
 logger = logging.getLogger(__name__)
 
