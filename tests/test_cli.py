@@ -80,16 +80,17 @@ def test_runs_are_named_by_their_folders_and_two_are_compared(ran, monkeypatch, 
     assert len(compared) == 1
 
 
-def test_two_runs_with_learning_curves_have_them_in_one_picture(ran, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("score", "lines"), [("val_auc", 7), ("val_mae", 6)])  # chance is a line
+def test_two_runs_with_learning_curves_have_them_in_one_picture(score, lines, ran, monkeypatch, tmp_path):
     monkeypatch.setattr("crossd.evaluation.comparing.compare", lambda *_: "")
     runs = [tmp_path / name for name in "ab"]
     for run in runs:
         assert not (tmp_path / "b" / "comparison").exists()
         assert main(["evaluate", *map(str, runs)]) == 0
         run.mkdir()
-        (run / "metrics.csv").write_text("epoch,learning_rate,train_loss,val_auc,val_loss\n1,0.1,0.7,0.5,0.7\n")
+        (run / "metrics.csv").write_text(f"epoch,learning_rate,train_loss,{score},val_loss\n1,0.1,0.7,0.5,0.7\n")
     assert main(["evaluate", *map(str, runs)]) == 0
-    assert (tmp_path / "b" / "comparison" / "learning_curves.svg").read_text().count("<polyline") == 7
+    assert (tmp_path / "b" / "comparison" / "learning_curves.svg").read_text().count("<polyline") == lines
 
 
 @pytest.mark.parametrize("folder", ["2024", "1e3", "a,b", "$x", "@y", "%z", "a#b", "$import os", "True"])
@@ -126,6 +127,7 @@ def test_recipes_presets_and_configs_of_ones_own(ran, tmp_path):
         ("predct", "got 'predct'. Did you mean predict?"),
         ("train --wieghts x", "`crossd train --help` lists; got --wieghts. Did you mean --weights?"),
         ("train --save_masks", "`crossd train --help` lists; got --save_masks."),
+        ("train --covariates age", "lists; got --covariates. It is one of `crossd probe` and `crossd predict`."),
         (
             "pretrain --recipe self-supervised --pseudo3d true",
             "An option must be one of the recipe, pretrain_ssl.json; got --pseudo3d.",
@@ -156,7 +158,10 @@ def test_what_is_not_told_by_this_library_is_not_hidden(monkeypatch):
 
 def test_weights_by_name_are_listed(capsys):
     assert main(["pretrained"]) == 0
-    assert "efficientnet-lite0" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "efficientnet-lite0" in told
+    assert "4.7 million" in told
+    assert "trained on ImageNet" in told
 
 
 def test_a_shell_completes_commands_and_options(capsys):

@@ -232,7 +232,10 @@ COMPARED = {
 }
 ALWAYS = "weights epochs batch_size learning_rate warmup_epochs weight_decay seed amp"
 OF_VOLUMES = "flip_axes affine_prob intensity_prob patience val_interval series tilt volume"
-SHARED = {"train": f"{OF_VOLUMES} head_epochs layer_decay", "train_segmentation": f"{OF_VOLUMES} layer_decay"}
+SHARED = {
+    "train": f"{OF_VOLUMES} head_epochs layer_decay calibration",
+    "train_segmentation": f"{OF_VOLUMES} layer_decay",
+}
 SHARED |= {"pretrain_2d": "flip_axes patience val_interval"}
 
 

@@ -47,6 +47,7 @@ def test_logits_are_those_of_the_reference_on_a_photograph_of_any_size(name, pho
     entry = pretrained(name)
     reference = package.EfficientNet.from_name(name, image_size=None).eval()
     reference.load_state_dict(read_checkpoint(name)["model"])
+    assert round(sum(one.numel() for one in reference.parameters()) / 1e6, 1) == entry.millions
     network = CrossDEfficientNetLite(2, 3, 1000, entry.network["variant"]).eval()
     report = load_pretrained(network, entry)
     assert report.layout == "EfficientNet-PyTorch"

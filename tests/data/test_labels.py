@@ -159,8 +159,17 @@ def test_a_recorded_split_is_taken_and_unknown_cases_are_test(write, folder):
         (GOOD.replace("label", "class", 1), "multiclass", r"need a column 'label', got \['image',"),
         (GOOD.replace("label", "well", 1), "multilabel", r"must hold 0 or 1, got in .*: line 2: well='sick'"),
         ("image,label\n", "multiclass", r"a row for each case, got none"),
+        (
+            "image,label\n" + "".join(f"{i}.nii,{i}.5\n" for i in range(30)),
+            "multiclass",
+            r"told apart, got 30 different numbers as labels of 30 cases .* pass --task regression\. For classes make",
+        ),
         (GOOD.replace("a.nii.gz,sick", "a.nii.gz,sick,extra"), "multiclass", r"2 columns.*: line 2: 3 values\. Quote"),
-        (GOOD, "ranking", r"task must be 'multiclass' or 'multilabel' or 'regression', got 'ranking'\. Example"),
+        (
+            GOOD,
+            "ranking",
+            r"task must be 'multiclass' or 'multilabel' or 'regression' or 'ordinal', got 'ranking'\. Example",
+        ),
     ],
 )
 def test_bad_files(write, folder, text, task, message):

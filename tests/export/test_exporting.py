@@ -177,7 +177,8 @@ def test_what_cannot_be_exported(checkpoint, tmp_path, monkeypatch):
     card["network"] = {"in_channels": 2, "out_channels": 3}
     save_checkpoint(tmp_path / "masks.pt", torch.nn.Linear(1, 1), card=card)
     with pytest.raises(
-        CrossDError, match=r"task multiclass or multilabel or regression; the card of .*masks\.pt says segmentation"
+        CrossDError,
+        match=r"task multiclass or multilabel or regression or ordinal; the card of .*masks\.pt says segmentation",
     ):
         export_network(tmp_path / "masks.pt", "onnx", tmp_path / "out", bundle=ROOT)
     dynamic = make_checkpoint(tmp_path / "dynamic.pt", alignment="dynamic")

@@ -64,7 +64,7 @@ def test_no_labels_and_no_folds(tmp_path):
 def test_columns_are_numbers_or_kinds(tmp_path):
     labels = table(tmp_path, list("aaabbb"), age=[50, 61, 7, 8, 9, 10], sex=list("fmfmfm"))
     cases = labelled_cases(None, labels)["train"]
-    rows = column_features(["age", "sex"], None, labels, "multiclass", ["a", "b"], cases[::-1])
+    _, rows = column_features(["age", "sex"], None, labels, "multiclass", ["a", "b"], cases[::-1])
     np.testing.assert_array_equal(rows[0], [10, 0, 1])
     np.testing.assert_array_equal(rows[-1], [50, 1, 0])
     with pytest.raises(CrossDError, match=r"got no 'height' in .*labels.csv, which has 'image', 'label', 'age', 'sex'"):

@@ -33,12 +33,13 @@ def writer(tmp_path):
     made = [{"image": torch.rand(1, 8, 8, 8) + number % 2, "label": number % 2} for number in range(14)]
     cases = Splits(train=made[:4], val=made[4:], test=made)
 
-    def make(rule, **splits):
+    def make(rule, calibration="temperature", **splits):
         def read(item):
             return {"image": MetaTensor(item["image"])}
 
         given = Splits(cases, **splits)
-        return CardWriter(str(tmp_path), network, given, read, inferer_from_card(CARD), operating_point=rule)
+        made = (str(tmp_path), network, given, read, inferer_from_card(CARD))
+        return CardWriter(*made, operating_point=rule, calibration=calibration)
 
     return make
 
@@ -70,6 +71,23 @@ def test_a_second_time_it_is_calibrated_already_and_another_rule_changes_the_thr
     assert torch.equal(other["model"]["fc.weight"], first["model"]["fc.weight"])
     writer(None).write()
     assert read_checkpoint(tmp_path / "model.pt")["card"]["operating_point"] is None
+
+
+def test_calibration_may_be_curves_or_none(writer, tmp_path):
+    """Neither changes the network; thresholds are of what is said in the end."""
+    before = read_checkpoint(tmp_path / "model.pt")["model"]["fc.weight"]
+    writer("youden", None).write()
+    assert not {"calibration", "isotonic"} & {*read_checkpoint(tmp_path / "model.pt")["card"]}
+    writer("youden", "isotonic").write()
+    writer("sensitivity:1", "isotonic").write()
+    content = read_checkpoint(tmp_path / "model.pt")
+    assert torch.equal(content["model"]["fc.weight"], before)
+    card = content["card"]
+    meant = card["isotonic"]["bright"][1]
+    assert 1 / 7 - 1e-9 <= min(meant) <= max(meant) <= 6 / 7 + 1e-9  # Platt's bounds: 5 cases of each class
+    assert OperatingPoint.of(card).thresholds["bright"] == pytest.approx(min(meant) / 2)  # half-way to 0
+    with pytest.raises(CrossDError, match=r"`calibration` must be one of 'temperature', 'isotonic'; got 'platt'"):
+        writer("youden", "platt")
 
 
 def test_few_validation_cases_give_no_threshold(writer, tmp_path, caplog):

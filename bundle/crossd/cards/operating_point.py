@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from crossd.cards.tasks import task_of
 from crossd.errors import CrossDError
 
 FEWEST = 5  # validation cases with a class, and without it, below which a threshold would be one of chance
+ROUNDING = 1e-9  # of sums of probabilities
 RULES = {
     "youden": "the largest sensitivity + specificity (Youden 1950)",
     "sensitivity": "the largest specificity where the sensitivity is at least that",
@@ -27,10 +29,11 @@ class OperatingPoint:
 
     Of two classes that exclude each other the positive one is said from its threshold on; of several the most probable
     one is; classes that do not exclude each other are said each from its own threshold on. Without thresholds 0.5 is
-    meant.
+    meant. Of grades the median is said, by which the expected number of steps that it is off is least; no threshold
+    changes that.
 
     Attributes:
-        task: `"multiclass"` or `"multilabel"`.
+        task: of `crossd.cards.tasks.TASKS`.
         class_names: of the model.
         negative_class: index of the class that means "absent", or None.
         thresholds: by class, of the class against the rest, where one was chosen; of two classes the positive one's.
@@ -75,17 +78,24 @@ class OperatingPoint:
     @property
     def words(self) -> str:
         """What is said when."""
+        if task_of(self.task).ordered:
+            return "the median: the lowest grade that has, with those below it, half of the probability"
         return (
             ", ".join(f"{name} from {limit:.3f} on" for name, limit in self.limits.items()) or "the most probable class"
         )
 
     def decide(self, probabilities: ArrayLike) -> np.ndarray:
-        """Answers, 0 or 1 `(cases, classes)`, of probabilities `(cases, classes)`."""
+        """Answers, 0 or 1 `(cases, classes)`, of probabilities `(cases, classes)`.
+
+        >>> OperatingPoint("ordinal", ("0", "1", "2")).decide([[0.4, 0.2, 0.4]]).tolist()
+        [[0, 1, 0]]
+        """
         values = np.asarray(probabilities, np.float64)
         limits = [*self.limits.values()]
         if self.task == "multilabel":
             return (values >= limits).astype(np.int64)
-        most = values.argmax(1)
+        ordered = task_of(self.task).ordered
+        most = (values.cumsum(1) >= 0.5 - ROUNDING).argmax(1) if ordered else values.argmax(1)
         if self.positive is not None:
             most = np.where(values[:, self.positive] >= limits[0], self.positive, 1 - self.positive)
         return np.eye(len(self.class_names), dtype=np.int64)[most]

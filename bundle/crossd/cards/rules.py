@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from crossd.cards.covariates import check_covariates
+from crossd.cards.isotonic import check_isotonic
 from crossd.cards.operating_point import check_operating_point
 from crossd.cards.scope_entry import check_scope
 from crossd.cards.tasks import CLASSIFICATION, REGRESSION
@@ -30,7 +32,8 @@ _Rule = Callable[[str, Any, bool, str], None]
 def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     """Return the card when it keeps the rules.
 
-    Rules: `format` 1; `task` `"multiclass"`, `"multilabel"`, `"regression"`, whose one class name is what the number is
+    Rules: `format` 1; `task` `"multiclass"`, `"multilabel"`, `"ordinal"`, whose class names are grades, three or more
+    and the lowest first, `"regression"`, whose one class name is what the number is
     called and whose `target` has its `mean` and `scale` in training, `"self_supervised"`, an encoder whose
     `class_names` are empty and whose `network` has no `num_classes`, or `"segmentation"`, whose `network` has
     `out_channels` instead and whose `label_values` are the values of the classes in masks, the background's 0 first;
@@ -41,9 +44,10 @@ def check_card(card: Any, where: str = "the card") -> dict[str, Any]:
     `intensity` (`mode`, and `lower` < `upper` unless that is "range"), `mean` and `std` (after scaling to [0, 1]; one
     number, or one per channel). Where they are there, `crossd_version`, `data`, `encoder` and `intended_use` are texts,
     `metrics`, `calibration` and `pseudo_3d` (here and in `input`) dictionaries of numbers, `finding_codes` lists of
-    three texts by class, and `scope` and `operating_point` what `crossd.cards.scope.Scope` and
-    `crossd.cards.operating_point.OperatingPoint` write; of a classifier's `network`, `depth`, `width` and the stem's
-    size and stride are positive whole numbers, and `motion`, `view` and `conv` are texts. Further entries are kept.
+    three texts by class, and `scope`, `operating_point`, `covariates` and `isotonic` what `Scope`,
+    `OperatingPoint`, `Covariates` and `Isotonic` of the modules of these names in `crossd.cards` write; of a
+    classifier's `network`, `depth`, `width` and the stem's size and stride are positive whole numbers, and `motion`,
+    `view` and `conv` are texts. Further entries are kept.
 
     Args:
         where: what it was found in, for messages.
@@ -177,6 +181,10 @@ def _check_further(card: Any, rule: _Rule) -> None:
     rule("finding_codes", codes, kept, "[code value, coding scheme, meaning] by class")
     if card.get("scope") is not None:
         check_scope(card["scope"], rule)
+    if card.get("covariates") is not None:
+        check_covariates(card["covariates"], len(card["class_names"]), rule)
+    if card.get("isotonic") is not None:
+        check_isotonic(card["isotonic"], card["class_names"], rule)
     if card.get("operating_point") is not None:
         check_operating_point(card["operating_point"], card["class_names"], rule)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 REGRESSION = "regression"
+ORDINAL = "ordinal"
 
 
 @dataclass(frozen=True)
@@ -15,10 +16,12 @@ class Task:
         fewest: names that a card has at least: of classes, or of the one target of a regression.
         activation: what makes answers of the network's outputs: "softmax" or "sigmoid", probabilities of classes; or
             "identity", values in the target's unit.
+        ordered: whether the names are grades, the lowest first, so that one may be further off than another.
     """
 
     fewest: int
     activation: str
+    ordered: bool = False
 
     @property
     def exclusive(self) -> bool:
@@ -35,6 +38,7 @@ TASKS = {
     "multiclass": Task(2, "softmax"),
     "multilabel": Task(1, "sigmoid"),
     REGRESSION: Task(1, "identity"),
+    ORDINAL: Task(3, "softmax", ordered=True),
 }
 """By the `task` of a card."""
 CLASSIFICATION = tuple(name for name, task in TASKS.items() if task.classifies)

@@ -11,6 +11,8 @@ INCEPTION = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # 127 and 128 in EfficientNet-Li
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 RADIMAGENET = ((0.3162,) * 3, (0.3213,) * 3)  # of the official Cross-D pre-training set: grey, three times
 IMAGENET_TERMS = "trained on ImageNet, whose terms allow research and teaching"
+LITE = {"lite0": 4.7, "lite1": 5.4, "lite2": 6.1}  # millions of parameters
+RESNET = {18: 11.7, 34: 21.8, 50: 25.6, 101: 44.5}
 _TORCHVISION = "https://download.pytorch.org/models"
 _TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights"
 
@@ -26,6 +28,7 @@ class Pretrained:
         licence: of the file, and what its training data asks for.
         sha256: of the file, or its first digits, as the names of torchvision's and timm's files have them; "" for files
             without a stable content.
+        millions: parameters with the head it came with; 0: not known.
         package: of the Python index, pinned, that holds the file; "" where none does.
         location: in the package, or the address of the file; "" where it has none.
         path: of the file, once it is found and checked.
@@ -37,6 +40,7 @@ class Pretrained:
     std: tuple[float, ...]
     licence: str
     sha256: str = ""
+    millions: float = 0.0
     package: str = ""
     location: str = ""
     path: Path | None = None
@@ -83,6 +87,7 @@ def _lite(variant: str, sha256: str) -> Pretrained:
         *INCEPTION,
         f"Apache-2.0; {IMAGENET_TERMS}",
         sha256,
+        LITE[variant],
         f"{package.replace('_', '-')}==0.1.0",
         f"{package}/models/efficientnet-{variant}-{sha256[:8]}.pth",
     )
@@ -92,13 +97,15 @@ def _timm(variant: str, sha256: str) -> Pretrained:
     network = {"name": "CrossDEfficientNetLite", "variant": variant}
     address = f"{_TIMM}/tf_efficientnet_{variant}-{sha256}.pth"
     licence = f"Apache-2.0; {IMAGENET_TERMS}"
-    return Pretrained(f"timm-tf_efficientnet_{variant}", network, *INCEPTION, licence, sha256, location=address)
+    return Pretrained(
+        f"timm-tf_efficientnet_{variant}", network, *INCEPTION, licence, sha256, LITE[variant], location=address
+    )
 
 
 def _torchvision(depth: int, sha256: str) -> Pretrained:
     name, licence = f"torchvision-resnet{depth}", f"BSD-3-Clause; {IMAGENET_TERMS}"
     address = f"{_TORCHVISION}/resnet{depth}-{sha256}.pth"
-    return Pretrained(name, _resnet(depth), *IMAGENET, licence, sha256, location=address)
+    return Pretrained(name, _resnet(depth), *IMAGENET, licence, sha256, RESNET[depth], location=address)
 
 
 def _resnet(depth: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from crossd.errors import CrossDError
 from crossd.files import write_whole
 
 SAMPLES = 1000
+SCORES = ("val_auc", "val_mae")  # by which the epoch was chosen
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
@@ -66,10 +67,12 @@ def evaluate_runs(given: argparse.Namespace) -> int:
 
 def _write_curves(folder: Path, *runs: Path) -> None:
     """Learning curves of both runs, where both have some."""
-    from crossd.report.learning_curves import losses, read_epochs, values
+    from crossd.report.learning_curves import chance_of, losses, read_epochs, score_title, values
     from crossd.report.line_chart import svg_of
 
     both = {name: read_epochs(run / "metrics.csv") for name, run in zip(("first", "second"), runs, strict=True)}
-    if all(rows and "val_auc" in rows[0] for rows in both.values()):
-        svg = svg_of(losses(both), values(both, "val_auc", "AUROC in validation", chance=0.5))
+    scores = [name for name in SCORES if all(rows and name in rows[0] for rows in both.values())]
+    if scores:
+        title = f"{score_title(scores[0])} in validation"
+        svg = svg_of(losses(both), values(both, scores[0], title, chance_of(scores[0], ())))
         write_whole(folder / "learning_curves.svg", svg)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from crossd.cli import judging, tools, watching
 from crossd.cli.demo import add_demo
@@ -72,9 +73,15 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
         names = commands.choices[given.command]._option_string_actions
         raise CrossDError(
             f"An option must be one that `crossd {given.command} --help` lists; got {unknown[0]}. "
-            f"{nearest(unknown[0], names)}"
+            f"{_elsewhere(unknown[0], commands) or nearest(unknown[0], names)}"
         )
     return given
+
+
+def _elsewhere(option: str, commands: Any) -> str:
+    """The other commands that have an option."""
+    has = [f"`crossd {name}`" for name, other in commands.choices.items() if option in other._option_string_actions]
+    return f"It is one of {' and '.join(has)}." if has else ""
 
 
 def _underscored(word: str) -> str:

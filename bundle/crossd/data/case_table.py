@@ -166,8 +166,8 @@ def read_label_table(
 
     Columns: `image` (or `image_1 … image_n`, one per channel), `label`, optionally `case`, `patient` and `split`. For
     `task="multilabel"`, instead of `label` one 0/1 column per class; for `task="segmentation"`, instead of it `mask`;
-    for `task="regression"`, numbers in it. They may be separated by comma, semicolon or tab. Other columns are kept in
-    the rows.
+    for `task="regression"`, numbers in it, for `task="ordinal"` grades. They may be separated by comma, semicolon or
+    tab. Other columns are kept in the rows.
 
     Args:
         classes: where they are known, the 0/1 columns; others are then further columns.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crossd.cards.tasks import REGRESSION
+from crossd.cards.tasks import ORDINAL, REGRESSION, task_of
 from crossd.data.case_table import (
     MASK_COLUMNS,
     NO_CLASS,
@@ -21,7 +21,7 @@ from crossd.data.case_table import (
 )
 from crossd.data.class_counts import check_counts, class_counts, tell_counts
 from crossd.data.names import check_spelling, is_missing, several_spellings
-from crossd.data.numbers import numbers_of, target_name, target_of, tell_numbers, value_kinds
+from crossd.data.numbers import numbers_of, refuse_numbers, target_name, target_of, tell_numbers, value_kinds
 from crossd.data.splits import SPLITS, check_fractions, check_patients, stratified_split, with_validation
 from crossd.errors import CrossDError
 
@@ -47,9 +47,11 @@ def read_labels(
         labels: the table, CSV or .xlsx (columns: see `read_label_table`). None gives no cases, so that a config can be
             looked at without data.
         task: `"multiclass"` (one class per case), `"multilabel"` (any number; `label` separated by `;`, `none` for a
-            case without any, or one 0/1 column per class), or `"regression"` (a number).
+            case without any, or one 0/1 column per class), `"ordinal"` (a whole number, the grade), or `"regression"`
+            (a number).
         classes: the classes in their order; other labels are then refused. Found in the file where it is None (numbers
-            in numerical, other names in alphabetical order, 0/1 columns as they stand). Of a regression the one name
+            in numerical, other names in alphabetical order, 0/1 columns as they stand). Grades that are names need
+            them, the lowest first. Of a regression the one name
             of the number; by default what the table calls `label`, else "value".
         split_fractions: shares of (train, val, test) where the file has no column `split`. A column that names no `val`
             case gives up the share `val / (train + val)` of its train patients. None: nothing is split; without a
@@ -71,13 +73,17 @@ def read_labels(
         CrossDError: naming every wrong row: missing image files, doubled images or case names, labels that are empty
             or say so (`nan`, `NA`), labels outside the classes, names in two spellings (`Yes` and `yes`, `0` and
             `0.0`), unknown splits, a patient in two splits; for a file with one class only, and a class without
-            training or test cases; for labels of a regression that are no numbers, or all the same.
+            training or test cases; for grades that are no whole numbers without `classes`, or fewer than three; for
+            labels of a regression that are no numbers, or all the same; for classes that are many numbers, hardly any
+            of them twice, unless `classes` names them.
     """
     if labels is None:
         return {"task": task, "class_names": None, "channels": None, **{split: [] for split in SPLITS}}
     table = read_label_table(labels, task, classes, columns)
     if task == REGRESSION:
         return _numbered(images, table, target_name(classes, columns), split_fractions, seed, recorded_splits)
+    if task == "multiclass" and classes is None and recorded_splits is None:
+        refuse_numbers(table)
     names, targets = _targets(table, task, classes)
     folder = Path(images) if images is not None else table.path.parent
     cases = listed_cases(table, folder.absolute())
@@ -180,6 +186,8 @@ def _targets(
             f"Write {NO_CLASS!r} for a case without any class." if task == "multilabel" else "Fill it or drop the row."
         )
         table.refuse("Every case needs a label", empty, f"{remedy} A class that is called so is named by --classes.")
+    if task == ORDINAL and classes is None:
+        _check_grades(table, said)
     names = [str(c) for c in classes] if classes is not None else _class_names(table, said)
     check_spelling(table, "A class", said)
     if twice := several_spellings(names):
@@ -188,15 +196,34 @@ def _targets(
         )
     unknown = [(i, repr(label)) for i, labels in enumerate(said) for label in labels if label not in names]
     table.refuse(f"Every label must be one of {names}", unknown, "Correct the labels, or the classes that were given.")
-    if task == "multiclass":
+    if (fewest := task_of(task).fewest) > len(names) and task == ORDINAL:
+        raise CrossDError(
+            f"Grades have an order, so there are {fewest} or more, got {', '.join(names)} in {table.path}. Leave out "
+            "--task ordinal, or name all grades, the lowest first: --classes 0,1,2."
+        )
+    if task_of(task).exclusive:
         return names, [names.index(labels[0]) for labels in said]
     return names, [[int(name in labels) for name in names] for labels in said]
 
 
 def _labels_of(text: str, task: str) -> list[str]:
-    if task == "multiclass" or text.lower() == NO_CLASS:
-        return [text] * (task == "multiclass")
+    exclusive = task_of(task).exclusive
+    if exclusive or text.lower() == NO_CLASS:
+        return [text] * exclusive
     return [label.strip() for label in text.split(";") if label.strip()]
+
+
+def _check_grades(table: LabelTable, said: Sequence[Sequence[str]]) -> None:
+    """Grades without names must be whole numbers; what is missing between them is told."""
+    wrong = [(i, repr(labels[0])) for i, labels in enumerate(said) if not labels[0].isdecimal()]
+    remedy = "Write 2, not 2.0; for grades with names list them, the lowest first: --classes mild,moderate,severe."
+    table.refuse("A grade must be a whole number", wrong, remedy)
+    found = {int(labels[0]) for labels in said}
+    if gaps := [str(grade) for grade in range(min(found), max(found)) if grade not in found]:
+        logger.warning(
+            "%s has no case of grade %s: a step is from one grade that there is to the next",
+            *(table.path, ", ".join(gaps)),
+        )
 
 
 def _class_names(table: LabelTable, said: Sequence[Sequence[str]]) -> list[str]:

@@ -15,6 +15,7 @@ from crossd.errors import CrossDError
 
 logger = logging.getLogger(__name__)
 BINS = 5  # of equally many patients, by which splits and folds are made alike
+MANY = 10  # different whole numbers, of which some may still be classes
 UNNAMED = "value"  # what a number is called that the table calls `label`
 
 
@@ -53,6 +54,29 @@ def numbers_of(table: LabelTable) -> list[float]:
     if any("." in cell for cell in cells):
         table.refuse("Numbers have decimal points, or all of them commas", commas, "Write them in one way.")
     return values
+
+
+def refuse_numbers(table: LabelTable, between: bool = False) -> None:
+    """Refuse labels of classes that are numbers to be predicted: many, and hardly any of them twice.
+
+    Args:
+        between: numbers that are not whole are refused, too, however few there are.
+
+    Raises:
+        CrossDError: for such labels.
+    """
+    said = [row["label"] for row in table.rows if row.get("label")]
+    try:
+        numbers = {float(label.replace(",", ".")) for label in said}
+    except ValueError:
+        return
+    broken = any(number != int(number) for number in numbers if np.isfinite(number))
+    if (between and broken) or (len(numbers) > MANY and len(said) < 3 * len(numbers)):
+        raise CrossDError(
+            f"Classes are told apart, got {len(numbers)} different numbers as labels of {len(said)} cases in "
+            f"{table.path} ({', '.join(said[:3])}, …): to predict a number, pass --task regression. For classes make "
+            "groups of the numbers, such as 'low' and 'high', or name the numbers that are classes by --classes."
+        )
 
 
 def _number(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Two classifiers on the same cases: by how much one is better, and whether that could be chance."""
+"""Two models on the same cases: by how much one is better, and whether that could be chance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from crossd.data.delimited import write_table
 from crossd.errors import CrossDError, counted
 from crossd.evaluation.bootstrap import bootstrap_intervals
 from crossd.evaluation.figure import Figure
-from crossd.evaluation.metrics import class_aucs, classification_metrics, nan_mean
+from crossd.evaluation.grades import quadratic_kappa, said_and_true
+from crossd.evaluation.intervals import figures_of
+from crossd.evaluation.metrics import class_aucs, nan_mean
 from crossd.evaluation.plots import plot_two
 from crossd.evaluation.predictions import Predictions
 from crossd.evaluation.tables import TITLES, read_predictions
@@ -24,25 +26,29 @@ from crossd.evaluation.values import OWN_UNIT, figure_text, value_metrics
 
 FIGURES = (
     *("auc", "average_precision", "balanced_accuracy", "sensitivity", "specificity", "brier", "loss"),
-    *("r2", "mae", "rmse", "bias", "spearman"),  # of regressions
+    *("quadratic_kappa", "r2", "mae", "rmse", "bias", "spearman"),  # of grades and regressions
 )
+NAMES = {"auc": "AUROC", "mae": "MAE"}  # of what two runs are told apart by
 
 
 def key_figure(task: str) -> str:
-    """The figure by which two of a task are compared: "auc", or "r2" of a regression."""
+    """The figure that a verdict rests on: "auc", of grades "quadratic_kappa", of a regression "r2"."""
+    if task_of(task).ordered:
+        return "quadratic_kappa"
     return "auc" if task_of(task).classifies else "r2"
 
 
 def key_figures(predictions: Predictions) -> dict[str, float]:
-    """The AUC, of several classes its mean; of a regression R²."""
+    """That of `key_figure` alone, which is quicker than all; of several classes the mean AUC."""
+    if task_of(predictions.task).ordered:
+        return {"quadratic_kappa": quadratic_kappa(*said_and_true(predictions))}
     if not task_of(predictions.task).classifies:
         return {"r2": value_metrics(predictions)["r2"]}
     return {"auc": nan_mean(class_aucs(predictions.probabilities, predictions.targets))}
 
 
 def _figures(predictions: Predictions) -> dict[str, float]:
-    classifies = task_of(predictions.task).classifies
-    values = classification_metrics(predictions) if classifies else value_metrics(predictions)
+    values = figures_of(predictions)
     return {name: values[name] for name in FIGURES if name in values}
 
 
@@ -112,10 +118,17 @@ def compare(one: Path, other: Path, output_dir: Path, samples: int = 1000) -> st
         one, other: folders of evaluations.
         output_dir: made if need be.
 
+    Classes are told apart by the AUROC, grades and numbers by the mean absolute error.
+
     Raises:
-        CrossDError: unless both are of the same cases with the same labels and classes.
+        CrossDError: unless both are of the same task, and of the same cases with the same labels and classes.
     """
     first, second = read_evaluation(one), read_evaluation(other)
+    if first.task != second.task:
+        raise CrossDError(
+            f"Two runs of one task are compared: {one} is of {first.task}, {other} of {second.task}. Name runs that "
+            "were trained with the same --task."
+        )
     place = {case: row for row, case in enumerate(second.cases)}
     alike = first.class_names == second.class_names and {*first.cases} == {*place}
     if alike:
@@ -132,17 +145,19 @@ def compare(one: Path, other: Path, output_dir: Path, samples: int = 1000) -> st
     rows = [[name, a, b, change.value, change.low, change.high] for name, (a, b, change) in found.items()]
     write_table(output_dir / "comparison.csv", ["metric", "first", "second", "difference", "low", "high"], rows)
     plot_two(output_dir / "comparison.png", {"first": first, "second": second}, found)
-    key = key_figure(first.task)
+    key = "mae" if "mae" in found else "auc"
     a, b, change = found[key]
     clear = change.low is not None and change.high is not None and (change.low > 0 or change.high < 0)
-    words = f"The second run is {'better' if change.value > 0 else 'worse'}" if clear else "The runs are not told apart"
+    better = (change.value > 0) == (key == "auc")
+    words = f"The second run is {'better' if better else 'worse'}" if clear else "The runs are not told apart"
     lines = [
         f"{TITLES[name]:<28} {figure_text(name, a):>7} {figure_text(name, b):>7}  "
         + change.text("+.4g" if name in OWN_UNIT else "+.2f")
         for name, (a, b, change) in found.items()
     ]
+    changed = change.text("+.4g") if key == "mae" else change.signed
     verdict = (
-        f"{words}: {'AUROC' if key == 'auc' else 'R²'} {a:.3f} and {b:.3f}, difference {change.signed}, on the same "
+        f"{words}: {NAMES[key]} {figure_text(key, a)} and {figure_text(key, b)}, difference {changed}, on the same "
         f"{counted(len(first.cases), 'case')} of {counted(len({*first.patients}), 'patient')}."
     )
     return "\n".join([*lines, verdict])

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
+from crossd.cards.after_image import after_image
 from crossd.cards.operating_point import OperatingPoint
 from crossd.cards.tasks import task_of
 from crossd.errors import CrossDError
 from crossd.evaluation.by_patient import by_patient
+from crossd.evaluation.grades import grade_report
 from crossd.evaluation.intervals import with_intervals
 from crossd.evaluation.metrics import majority_rate
 from crossd.evaluation.plots import write_plots
@@ -40,7 +42,7 @@ def evaluate(
         JSON-able: `task`, `classes`, `positive_class` (of two that exclude each other), `operating_point` (in words),
         `thresholds`, `cases`, `patients`, `cases_per_class`, `majority_rate` (accuracy of always giving the commonest
         class), `chance_balanced_accuracy`, `prevalence`, and `metrics`, those of `with_intervals`. Of a regression
-        `value_report` stands in the place of what is of classes.
+        `value_report` stands in the place of what is of classes, of grades `grade_report` beside it.
 
     Raises:
         CrossDError: when there are no cases, and for a prevalence that is none, or of no class.
@@ -74,6 +76,7 @@ def evaluate(
         "majority_rate": majority_rate(p.targets, p.task),
         "chance_balanced_accuracy": 0.5 if p.task == "multilabel" else 1 / len(p.class_names),
         "prevalence": prevalence,
+        **(grade_report(p) if task_of(p.task).ordered else {}),
         **of_metrics,
     }
 
@@ -90,7 +93,8 @@ class EvaluationReport:
         task: of `crossd.cards.tasks.TASKS`; of a regression `pred` and `label` are values `(1,)`.
         about: further entries of `metrics.json`, what was evaluated on what.
         samples, seed: of the bootstrap, see `evaluate`.
-        card: of the model, whose operating point decides; None: the most probable class.
+        card: of the model, whose operating point decides; None: the most probable class. What it takes beside the
+            image is in the `columns` of cases.
         prevalence: see `evaluate`.
         cases: items by whose `columns` groups are made.
         by: columns for which `subgroups.csv` is written, see `subgroup_table`.
@@ -118,6 +122,7 @@ class EvaluationReport:
         self.samples = samples
         self.seed = seed
         self.point = OperatingPoint.of({**(card or {}), "class_names": self.class_names, "task": task})
+        self.after = after_image({**(card or {}), "task": task, "class_names": self.class_names})
         self.prevalence = prevalence
         self.cases = cases
         self.by = by or []
@@ -139,6 +144,9 @@ class EvaluationReport:
 
     def _write(self, engine: Engine) -> None:
         cases, patients, sources, probabilities, targets = zip(*self._rows, strict=True)
+        if self.after is not None:
+            rows = self._columns(cases)
+            probabilities = tuple(self.after(*one) for one in zip(probabilities, rows, strict=True))
         predictions = Predictions(
             *(cases, patients, sources, torch.stack(probabilities), torch.stack(targets)),
             *(self.class_names, self.task, self.point),

@@ -5,22 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from torch import Tensor
 
 from crossd.cards.tasks import task_of
 from crossd.evaluation.bootstrap import bootstrap_intervals
+from crossd.evaluation.grades import grade_metrics
 from crossd.evaluation.metrics import classification_metrics
 from crossd.evaluation.predictions import Predictions
 from crossd.evaluation.values import value_metrics
 
+Figures = dict[str, float]
 SHARES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
+
+
+def figures_of(predictions: Predictions, prevalence: float | None = None) -> Figures:
+    """All figures of the task: `classification_metrics`, `grade_metrics` or `value_metrics`."""
+    task = task_of(predictions.task)
+    if task.ordered:
+        return grade_metrics(predictions)
+    return classification_metrics(predictions, prevalence) if task.classifies else value_metrics(predictions)
 
 
 def with_intervals(
     predictions: Predictions, samples: int, seed: int = 0, prevalence: float | None = None
 ) -> dict[str, dict[str, float | None]]:
-    """Of each of `classification_metrics`, or of a regression's `value_metrics`, its `value`, `low` and `high`, None
-    where it is not defined.
+    """Of each of `figures_of` its `value`, `low` and `high`, None where it is not defined.
 
     A figure of one patient with the class, or without it, has no interval. A share of patients that is 0 or 1 has the
     bound of Clopper and Pearson (1934), for there all draws of the bootstrap are alike.
@@ -31,14 +41,12 @@ def with_intervals(
     {'value': 1.0, 'low': 0.3976353643835253, 'high': 1.0}
     """
 
-    classifies = task_of(predictions.task).classifies
+    def drawn(rows: np.ndarray) -> Figures:
+        return figures_of(predictions.drawn(rows), prevalence)
 
-    def metrics(some: Predictions) -> dict[str, float]:
-        return classification_metrics(some, prevalence) if classifies else value_metrics(some)
-
-    intervals = bootstrap_intervals(lambda rows: metrics(predictions.drawn(rows)), predictions.patients, samples, seed)
-    behind, found = _patients_behind(predictions) if classifies else {}, {}
-    for name, value in metrics(predictions).items():
+    intervals = bootstrap_intervals(drawn, predictions.patients, samples, seed)
+    behind, found = _patients_behind(predictions) if task_of(predictions.task).classifies else {}, {}
+    for name, value in figures_of(predictions, prevalence).items():
         low, high = intervals[name] or (None, None)
         patients = behind.get(name, math.inf)
         if math.isnan(value) or patients < 2:

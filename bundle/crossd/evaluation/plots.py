@@ -15,6 +15,7 @@ from torch import Tensor
 
 from crossd.cards.tasks import task_of
 from crossd.evaluation.figure import Figure
+from crossd.evaluation.grades import expected_grades, said_and_true
 from crossd.evaluation.metrics import average_precision, calibration, class_aucs
 from crossd.evaluation.predictions import Predictions
 from crossd.evaluation.tables import TITLES
@@ -131,7 +132,7 @@ def plot_calibration(path: Path, predictions: Predictions) -> None:
 
 
 def plot_two(path: Path, runs: Mapping[str, Predictions], found: Mapping[str, tuple[float, float, Figure]]) -> None:
-    """Two runs in one picture: their ROC curves where one class is told, or what both said of the true numbers; and
+    """Two runs in one picture: their ROC curves, or what both said of the true grades or numbers; and
     their differences with intervals.
 
     Args:
@@ -141,11 +142,12 @@ def plot_two(path: Path, runs: Mapping[str, Predictions], found: Mapping[str, tu
     from sklearn.metrics import roc_curve
 
     figure, axes = _figure(2, "false positive rate", "true positive rate")
-    numbers = [(run, one) for run, one in runs.items() if not task_of(one.task).classifies]
+    tasks = {run: task_of(one.task) for run, one in runs.items()}
+    numbers = [(run, one) for run, one in runs.items() if tasks[run].ordered or not tasks[run].classifies]
     for run, predictions in numbers:
         said, true = _values(predictions)
         axes[0].plot(true, said, "o", markersize=4, alpha=0.7, label=run)
-        _called(axes[0], f"true {predictions.class_names[0]}", "predicted")
+        _called(axes[0], "true grade" if tasks[run].ordered else f"true {predictions.class_names[0]}", "predicted")
     for run, predictions in [] if numbers else runs.items():
         for name, probability, target in _classes(predictions):
             false, true, _ = roc_curve(target, probability)
@@ -197,6 +199,9 @@ def plot_agreement(path: Path, predictions: Predictions) -> None:
 
 
 def _values(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """What was predicted, of grades the expected one, and what is true."""
+    if task_of(predictions.task).ordered:
+        return expected_grades(predictions), said_and_true(predictions)[1]
     said, true = (part[:, 0].double().numpy() for part in (predictions.probabilities, predictions.targets))
     return said, true
 
@@ -214,11 +219,14 @@ PLOTS = {
     "decision": plot_decision,
     "confusion": plot_confusion,
 }
+GRADE_PLOTS = {"calibration": plot_calibration, "confusion": plot_confusion}
 VALUE_PLOTS = {"scatter": plot_values, "agreement": plot_agreement}
 
 
 def plots_of(task: str) -> dict[str, Any]:
     """What is drawn of a task, by name."""
+    if task_of(task).ordered:
+        return GRADE_PLOTS
     return PLOTS if task_of(task).classifies else VALUE_PLOTS
 
 

@@ -20,8 +20,8 @@ class Predictions:
         cases, patients, sources: one of each per case.
         probabilities, targets: `(cases, classes)`; targets are 0 or 1.
         class_names: one per class.
-        task: `"multiclass"` or `"multilabel"`; or `"regression"`, whose one name is that of a number: `probabilities`
-            are then what was predicted, and `targets` what is true.
+        task: `"multiclass"`, `"multilabel"` or `"ordinal"`; or `"regression"`, whose one name is that of a number:
+            `probabilities` are then what was predicted, and `targets` what is true.
         operating_point: how it decides; None: on the most probable class, or (multilabel) on those of 0.5 and more.
         columns: further values of each case by name, such as "sex".
     """

@@ -66,16 +66,19 @@ def subgroup_table(predictions: Predictions, column: str, samples: int = 1000, s
 
     Returns:
         Of each group `group`, `cases`, `patients`, `few` (which classes have fewer than `FEW` cases in it), and `auc`,
-        `sensitivity` and `specificity` at the operating point (of several classes `auc` and `balanced_accuracy`; of a
-        regression `r2`, `mae` and `bias`), each `value`, `low` and `high`, None where it is not defined.
+        `sensitivity` and `specificity` at the operating point (of several classes `auc` and `balanced_accuracy`, of
+        grades `quadratic_kappa`, `mae` and `bias`, of a regression `r2`, `mae` and `bias`), each `value`, `low` and
+        `high`, None where it is not defined.
 
     Raises:
         CrossDError: for a column that the cases have not.
     """
     check_column(predictions.columns, column)
     names = FIGURES if predictions.point.positive is not None else ("auc", "balanced_accuracy")
-    classifies = task_of(predictions.task).classifies
-    names = names if classifies else ("r2", "mae", "bias")
+    task = task_of(predictions.task)
+    classifies = task.classifies
+    if task.ordered or not classifies:
+        names = ("quadratic_kappa" if task.ordered else "r2", "mae", "bias")
     rows = []
     for group, members in groups_of([row.get(column, "") for row in predictions.columns]).items():
         part = predictions.take(members)

@@ -18,6 +18,7 @@ from crossd.evaluation.values import figure_text
 from crossd.files import write_whole
 
 TITLES = {
+    "quadratic_kappa": "Quadratic weighted kappa",
     "auc": "AUROC",
     "average_precision": "Average precision",
     "sensitivity": "Sensitivity (recall)",
@@ -44,11 +45,13 @@ TITLES = {
     "bias": "Bias, mean of predicted minus true",
     "spearman": "Spearman's rank correlation",
     "mae_of_mean": "MAE of always the mean",
+    "mae_of_median": "MAE of always the median grade",
 }
 BESIDE = {  # of what learned nothing, by what the log calls it
     "majority_rate": "majority-class rate",
     "chance_balanced_accuracy": "chance of balanced accuracy",
     "mae_of_mean": "MAE of always the mean",
+    "mae_of_median": "MAE of always the median grade",
 }
 """What figures are called on pages."""
 
@@ -88,7 +91,7 @@ def read_predictions(path: Path, class_names: Sequence[str], task: str) -> Predi
         return Predictions(cases, patients, sources, numbers[:, :1], numbers[:, 1:], list(class_names), task)
     rows = read_table(path, needed=[f"probability_{name}" for name in class_names]).rows
     values = [[float(row[f"probability_{name}"]) for name in class_names] for row in rows]
-    said = [[row["label"]] if task == "multiclass" else row["label"].split(";") for row in rows]
+    said = [[row["label"]] if task_of(task).exclusive else row["label"].split(";") for row in rows]
     cases, patients, sources = ([row[column] for row in rows] for column in ("case", "patient", "source"))
     targets = torch.tensor([[int(name in labels) for name in class_names] for labels in said])
     chances = torch.tensor(values, dtype=torch.float64)

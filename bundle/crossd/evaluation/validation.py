@@ -57,18 +57,25 @@ class NegativeLogLikelihood(_OverAllCases):
 
 
 class MeanAbsoluteError(_OverAllCases):
-    """Mean absolute error of numbers `(batch, 1)` over all cases, in their unit.
+    """Mean absolute error of numbers `(batch, 1)` over all cases, in their unit; of grades the expected one, in steps.
 
-    MONAI's `MAEMetric` is the same of each case, and its mean is over batches.
+    MONAI's `MAEMetric` is the same of each case, and its mean is over batches. Of grades `(batch, grades)`, one of them
+    true, the error expected under the probabilities tells epochs apart that say the same grades.
 
     >>> metric = MeanAbsoluteError()
     >>> _ = metric(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.5], [4.0]]))
     >>> metric.aggregate()
     1.25
+    >>> metric = MeanAbsoluteError()
+    >>> _ = metric(torch.tensor([[0.5, 0.25, 0.25]]), torch.tensor([[1, 0, 0]]))
+    >>> metric.aggregate()
+    0.75
     """
 
     def aggregate(self, *_: Any, **__: Any) -> float:
-        said, true = self._all_cases()
+        said, true = (part.double() for part in self._all_cases())
+        if said.shape[1] > 1:  # P(y > k) minus whether it is so, summed over k
+            return float((said - true).cumsum(1).abs().sum(1).mean())
         return float((said - true).abs().mean())
 
 
@@ -79,7 +86,7 @@ def engine_metrics(
 
     Args:
         names: such as `"val_auc"` and `"val_loss"`, or `"val_mae"`; what follows the last `_` says which is meant.
-        task: `"multiclass"` or `"multilabel"`, which the loss depends on.
+        task: of `crossd.cards.tasks.TASKS`, which the loss depends on.
         logits: the output is a dictionary with `"pred"`, logits of findings `(batch, classes)`, and `"label"`;
             otherwise it is a list of them, case by case, with probabilities.
 

@@ -10,8 +10,8 @@ import numpy as np
 from crossd.evaluation.predictions import Predictions
 
 NAN = float("nan")
-OWN_UNIT = ("mae", "rmse", "bias", "mae_of_mean")
-"""Figures in the unit of the target; the others have none."""
+OWN_UNIT = ("mae", "rmse", "bias", "mae_of_mean", "mae_of_median")
+"""Figures in the unit of the target, of grades in steps; the others have none."""
 
 
 def value_metrics(predictions: Predictions) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from crossd.cards.after_image import beside_network
 from crossd.cards.tasks import TASKS
 from crossd.checkpoints import load_pretrained, read_card
 from crossd.conv import fold
@@ -65,6 +66,11 @@ class Trained:
             raise CrossDError(
                 f"Exports are models with one answer a volume, task {' or '.join(TASKS)}; the card of {weights} says "
                 f"{card['task']}. Fine-tune it with configs/train.json, or fold it and call torch.onnx.export yourself."
+            )
+        if beside := beside_network(card):
+            raise CrossDError(
+                f"An export is a network, and the model of {weights} has {beside} after it. Run it by crossd predict, "
+                "or make it without: no --covariates, --calibration temperature."
             )
         dims = card["network"].get("spatial_dims")
         if dims != 3:

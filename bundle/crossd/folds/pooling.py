@@ -34,8 +34,8 @@ def judged(
 
     Every row was said by a model that had not seen its patient. The bootstrap draws patients, each with all its rows of
     all repeats, so that repeats make no interval narrower than the patients allow. `auc` compares cases of different
-    folds, whose models may differ in scale; `auc_within_folds`, the mean of the folds' AUCs, does not. A number has a
-    unit, so a regression has no such figure.
+    folds, whose models may differ in scale; `auc_within_folds`, the mean of the folds' AUCs, does not. A grade or
+    a number has a unit, so there is no such figure of them.
 
     Args:
         predictions: of all folds, a row for each case and repeat.
@@ -45,8 +45,13 @@ def judged(
     Source: Forman and Scholz, "Apples-to-apples in cross-validation studies", SIGKDD Explorations 12 (2010).
     """
     report = evaluate(predictions, samples, seed)
-    if not task_of(predictions.task).classifies:
-        return {**report, "cases": len({*predictions.cases}), "folds": len({*folds}), "repeats": repeats}
+    task = task_of(predictions.task)
+    of_all: dict[str, Any] = {"cases": len({*predictions.cases}), "folds": len({*folds}), "repeats": repeats}
+    if not task.classifies:
+        return {**report, **of_all}
+    of_all["cases_per_class"] = {name: count // repeats for name, count in report["cases_per_class"].items()}
+    if task.ordered:
+        return {**report, **of_all}
     of_fold = np.asarray(folds)
 
     def within(drawn: np.ndarray) -> dict[str, float]:
@@ -56,13 +61,5 @@ def judged(
 
     value = within(np.arange(len(of_fold)))["auc"]
     low, high = bootstrap_intervals(within, predictions.patients, samples, seed)["auc"] or (None, None)
-    counts = {name: count // repeats for name, count in report["cases_per_class"].items()}
     figure = {"value": None if np.isnan(value) else value, "low": low, "high": high}
-    return {
-        **report,
-        "cases": len({*predictions.cases}),
-        "cases_per_class": counts,
-        "folds": len({*folds}),
-        "repeats": repeats,
-        "metrics": {"auc_within_folds": figure, **report["metrics"]},
-    }
+    return {**report, **of_all, "metrics": {"auc_within_folds": figure, **report["metrics"]}}

@@ -58,6 +58,7 @@ def in_folds(options: Options, bundle_root: str) -> None:
     wrong = [
         *(["no labels"] if options.labels is None else []),
         *([f"{process_count()} processes"] if process_count() > 1 else []),
+        *(["--calibration isotonic, which no ensemble keeps"] if options.calibration == "isotonic" else []),
         *(f"{name}.json" for name in parser["options::config"] if name != "train"),
     ]
     if wrong:
@@ -128,12 +129,14 @@ class _CrossValidation:
         out = self.folder / "out_of_fold"
         out.mkdir(exist_ok=True)
         first = read_card(folders[0] / "model.pt")
-        classifies = task_of(o.task).classifies
-        metrics = {name: report["metrics"][name] for name in (_OF_ALL if classifies else _OF_NUMBER)}
+        task = task_of(o.task)
+        figures, beside = (_FIGURES, "majority_rate") if task.classifies else (_OF_NUMBER, "mae_of_mean")
+        figures, beside = (_OF_GRADES, "mae_of_median") if task.ordered else (figures, beside)
+        metrics = {name: report["metrics"][name] for name in (_OF_ALL if figures is _FIGURES else figures)}
         of_all: dict[str, Any] = {"data": Path(o.labels).name, "metrics": metrics}
-        if not classifies:
+        if not task.classifies:
             of_all["target"] = target_of([*self.cases["train"], *self.cases["val"]], str(o.labels))
-        elif o.operating_point is not None:
+        elif o.operating_point is not None and not task.ordered:
             chances, true = predictions.probabilities.numpy(), predictions.targets.numpy()
             of_all["operating_point"] = OperatingPoint.of(first).chosen(chances, true, o.operating_point).entry()
         card = {**{name: value for name, value in first.items() if name not in OF_ONE}, **of_all}
@@ -145,7 +148,6 @@ class _CrossValidation:
         numbered = ([*row.values(), fold] for row, fold in zip(said.rows, folds, strict=True))
         write_table(out / "predictions.csv", [*said.columns, "fold"], numbered)
         write_by_patient(out / "by_patient", predictions)
-        figures, beside = (_FIGURES, "majority_rate") if classifies else (_OF_NUMBER, "mae_of_mean")
         rows = [_row(folder, figures, beside) for folder in folders]
         columns = [f"{name}{end}" for name in figures for end in ("", "_low", "_high")]
         write_table(out / "folds.csv", ["fold", "cases", "patients", *columns, beside], rows)
@@ -159,6 +161,7 @@ class _CrossValidation:
 _OF_ALL = ("auc", "auc_within_folds", "balanced_accuracy")
 _FIGURES = ("auc", "balanced_accuracy", "accuracy")
 _OF_NUMBER = ("r2", "mae", "spearman")
+_OF_GRADES = ("quadratic_kappa", "mae", "balanced_accuracy")
 
 
 def _row(folder: Path, names: Sequence[str], beside: str) -> list[Any]:

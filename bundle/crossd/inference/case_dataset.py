@@ -13,6 +13,7 @@ from monai.data import Dataset, MetaTensor
 from torch import Tensor
 
 from crossd.data.content import source_files
+from crossd.data.covariate_table import CovariateTable
 from crossd.data.dicom.series import Series
 from crossd.data.names import unique_names
 from crossd.errors import CrossDError
@@ -84,6 +85,7 @@ class CaseDataset(Dataset):
         data: items of `crossd.data.find_cases`: dictionaries with "image", and as far as they have them "case",
             "source", "warnings", "error" and "skipped".
         transform: the preprocessing; it turns "image" into a `MetaTensor (channel, depth, height, width)`.
+        covariates: gives each item what the model takes beside its image; None: nothing.
 
     >>> def read(item):
     ...     raise CrossDError(f"{item['image']} is truncated: fetch it again")
@@ -92,9 +94,12 @@ class CaseDataset(Dataset):
     """
 
     def __init__(
-        self, data: Sequence[Mapping[str, Any]], transform: Callable[[dict[str, Any]], Mapping[str, Any]]
+        self,
+        data: Sequence[Mapping[str, Any]],
+        transform: Callable[[dict[str, Any]], Mapping[str, Any]],
+        covariates: CovariateTable | None = None,
     ) -> None:
-        super().__init__(data, transform)
+        super().__init__(data if covariates is None else [covariates.of(item) for item in data], transform)
         self._names: list[str] = []
 
     @property
@@ -162,8 +167,8 @@ def reason(error: BaseException) -> str:
 def case_key(case: Mapping[str, Any]) -> str:
     """A fingerprint of an item of `crossd.data.find_cases`, as 16 hexadecimal digits.
 
-    In it: name, source, why it cannot be read (where it says so), and path, size and time of change of every file, to
-    the nanosecond. Not in it: what the files hold, so that thousands of them take a second.
+    In it: name, source, why it cannot be read (where it says so), what a table says of it, and path, size and time of
+    change of every file, to the nanosecond. Not in it: what the files hold, so that thousands of them take a second.
 
     >>> case_key({"case": "a", "image": ["/no/a.nii.gz"]}) == case_key({"case": "a", "image": ["/no/b.nii.gz"]})
     False
@@ -171,6 +176,7 @@ def case_key(case: Mapping[str, Any]) -> str:
     image = case.get("image")
     files = [_state(file) for source in (image if isinstance(image, list) else [image]) for file in _files(source)]
     said = [case.get("case"), case.get("source"), case.get("error"), files]
+    said += [case["covariates"]] if "covariates" in case else []
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()[:16]
 
 

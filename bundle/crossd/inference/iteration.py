@@ -87,7 +87,10 @@ def classify_cases(engine: SupervisedEvaluator, batch: list[Case]) -> list[Said]
         answer = group.answers[case.place]
         if not isinstance(answer, WindowEvidence):
             raise answer or CrossDError("A case without an error has an image: this one has none. Read it.")
-        return {"pred": answer.aggregate().float(), "evidence": answer}
+        said = answer.aggregate().float()
+        if inferer.after is not None:
+            said = inferer.after(said, case.given.get("covariates"))
+        return {"pred": said, "evidence": answer}
 
     return answer_cases(engine, batch, say)
 

@@ -14,6 +14,7 @@ from monai.utils import ensure_tuple_rep, fall_back_tuple
 from torch import Tensor
 from tqdm import tqdm
 
+from crossd.cards.after_image import After, after_image
 from crossd.cards.background import background
 from crossd.cards.tasks import task_of
 from crossd.data.declared_sizes import check_voxels
@@ -104,6 +105,7 @@ class WindowInferer(Inferer):
         self.aggregation = Aggregation(aggregate, top_k, negative_class, **of_classes)
         self.progress = progress
         self.skip_background = skip_background
+        self.after: After | None = None  # of the card; called where windows have become a case's answer
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Probabilities `(batch, classes)` of `(batch, channel, depth, height, width)`, on the inputs' device."""
@@ -192,7 +194,9 @@ def inferer_from_card(card: Mapping[str, Any], **options: Any) -> WindowInferer:
         "negative_class": card["negative_class"] if task.exclusive else None,
         "progress": rank() == 0,
     }
-    return WindowInferer(**{**found, **options})
+    inferer = WindowInferer(**{**found, **options})
+    inferer.after = after_image(card)
+    return inferer
 
 
 @dataclass(frozen=True)

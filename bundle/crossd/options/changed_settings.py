@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 # What runs of old did not record, so that nobody knows what it was.
 UNRECORDED = ("series", "tilt", "volume", "amp", "through_plane")
 # And what it was where they did not say it.
-BEFORE = {"processes": 1, "head_epochs": 0, "layer_decay": 1.0}
+BEFORE = {"processes": 1, "head_epochs": 0, "layer_decay": 1.0, "calibration": "temperature"}
 
 
 def changes(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

@@ -40,6 +40,9 @@ INFERENCE = (
     OUTPUT_DIR,
     Option("weights", "path", shared.BUNDLE_MODEL, "model with its card; default: the bundle's own"),
     *compared(
+        Option(
+            "covariates", "path", None, "table of what a probe's model takes beside images; null: images, if a table"
+        ),
         Option("dicom_sr", "switch", False, "write a DICOM Structured Report per series (needs crossd[dicom])"),
         Option("evidence_class", "text", None, "class of the evidence maps; null: the finding, else the predicted"),
         Option(

@@ -66,7 +66,7 @@ PROBE = (
     Option("negative_class", ("index", "text"), None, "class that means nothing found; null: there is none"),
     Option("allow_untested", "switch", False, "whether a class may be without test cases; false: an error"),
     SKIP_UNREADABLE,
-    Option("covariates", "texts", None, "columns of labels that are a baseline of their own, as age,sex"),
+    Option("covariates", "texts", None, "columns of labels, as age,sex: a baseline, and tried beside each view"),
     Option("unlabelled", "path", None, "volumes without labels: folder or CSV, for principal components; null: none"),
     Option("components", "integer", 256, "principal components of the unlabelled volumes, at most"),
     Option("folds", "integer", 5, "folds of the cross-validations that choose and that measure"),

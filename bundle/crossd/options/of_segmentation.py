@@ -55,6 +55,7 @@ _OF_CLASSIFIERS = (
         "task",
         "negative_class",
         "operating_point",
+        "calibration",
         "trainable",
         "class_weights",
         "label_smoothing",

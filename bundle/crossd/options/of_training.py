@@ -31,6 +31,15 @@ OPERATING_POINT = Option(
     "threshold, on validation: youden, sensitivity:X, specificity:X or costs:X",
     optional=True,
 )
+CALIBRATION = Option(
+    "calibration",
+    "choice",
+    "temperature",
+    "of probabilities, on validation: temperature, isotonic (many cases); null: none",
+    compared=True,
+    choices=("temperature", "isotonic"),
+    optional=True,
+)
 
 TRAIN = (
     Option("images", "path", None, "folder that the paths in labels start from; null: the folder of labels"),
@@ -53,6 +62,7 @@ TRAIN = (
         optional=True,
     ),
     OPERATING_POINT,
+    CALIBRATION,
     Option("split_fractions", "numbers", [0.7, 0.15, 0.15], "shares of train, val, test where labels have no split"),
     shared.SPLIT_SEED,
     Option("allow_untested", "switch", False, "whether a class may be without test cases; false: an error"),

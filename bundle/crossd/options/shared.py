@@ -96,8 +96,8 @@ TASK = Option(
 )
 VOLUME_TASK = replace(
     TASK,
-    help=f"{TASK.help}; regression: a number",
-    choices=(*TASK.choices, "regression"),
+    help="multiclass: one class; multilabel: any; ordinal: a grade; regression: a number",
+    choices=(*TASK.choices, "ordinal", "regression"),
 )
 SKIP_UNREADABLE = Option(
     "skip_unreadable", "switch", False, "leave out what cannot be read and list it in skipped.csv; false: an error"

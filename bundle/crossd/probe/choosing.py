@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crossd.data.splits import stratified_folds
-from crossd.probe.linear import ClassWeights, Components, Linear, fit_heads
+from crossd.probe.linear import Components, fit_heads
 from crossd.probe.outcomes import Classes, Values, outcome_of
+from crossd.probe.regressions import ClassWeights, Linear
 
 Array = np.ndarray
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SMALL = 500  # cases, below which cross-validation is repeated, and its winner doubted: its folds are an accident
 AHEAD = 2  # standard errors, by which a candidate has to be ahead of the usual one
+COVARIATES = "covariates"  # the set of columns of the table
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ class Labelled:
 class Candidate:
     """What a regression may look at: some sets of features, or the principal components of them.
 
+    Where columns of the table are beside views, which have a thousand features for each of theirs, both have the same
+    total variance before the penalty (Escofier, Pagès, Computational Statistics & Data Analysis 1994).
+
     Attributes:
         usual: whether it is taken unless another one is clearly better; see `Recipe.choose`.
     """
@@ -66,9 +71,16 @@ class Candidate:
         """Of each strength the layer, features of the sets side by side → logits."""
         rows = cases.rows(self.sets)
         if self.components is None:
-            return fit_heads(rows, cases.targets, strengths, task, weights)
+            return fit_heads(rows, cases.targets, strengths, task, weights, emphasis=self._emphasis(cases))
         fitted = fit_heads(self.components(rows), cases.targets, strengths, task, weights)
         return [self.components.before(head) for head in fitted]
+
+    def _emphasis(self, cases: Labelled) -> Array | None:
+        if COVARIATES not in self.sets or len(self.sets) == 1:
+            return None
+        counts = {name: cases.sets[name].shape[1] for name in self.sets}
+        ratio = np.sqrt((sum(counts.values()) - counts[COVARIATES]) / counts[COVARIATES])
+        return np.concatenate([np.full(counts[name], ratio if name == COVARIATES else 1.0) for name in self.sets])
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,7 @@ class Recipe:
     """How it is chosen.
 
     Attributes:
-        task: `"multiclass"`, `"multilabel"` or `"regression"`.
+        task: of `crossd.cards.tasks.TASKS`.
         class_weights: of the regressions; see `fit_heads`.
         folds: of the inner and the outer cross-validation, fewer where a class has fewer patients.
         strengths: from which one is chosen.
@@ -204,19 +216,24 @@ def each_and_all(
     pools: Mapping[str, Array] | None = None,
     components: int = 256,
     usual: bool = False,
+    covariates: bool = False,
 ) -> list[Candidate]:
-    """A candidate for each set, and one for all together; and for the components of each where there are pools.
+    """A candidate for each set, and one for all together; and for the components of each where there are pools, and
+    for each with columns of the table beside it where there are `covariates`.
 
     Args:
+        names: of the sets.
+        pools: of each set features of cases without labels.
+        components: at most so many.
         usual: whether all together are the usual candidate.
-
-    Pools are features of cases without labels, by set.
+        covariates: whether cases have columns.
 
     >>> [one.name for one in each_and_all(["slices", "volume"])]
     ['slices', 'volume', 'slices + volume']
     """
     sets = [(name,) for name in names] + ([tuple(names)] if len(names) > 1 else [])
     found = [Candidate(one, usual=usual and len(one) == len(names)) for one in sets]
+    found += [Candidate((*one, COVARIATES)) for one in sets if covariates]
     if pools is not None:
         for one in sets:
             rows = np.concatenate([pools[name] for name in one], 1)

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from crossd.cards.covariates import Covariates, columns_of, figures_of
 from crossd.cards.tasks import REGRESSION
 from crossd.data import read_labels
 from crossd.data.case_table import Columns, read_label_table, resolve_cell
+from crossd.data.names import is_missing
+from crossd.data.numbers import refuse_numbers
 from crossd.errors import CrossDError, counted
 from crossd.probe.outcomes import patients_of_classes
 
 logger = logging.getLogger(__name__)
-MANY = 10  # different whole numbers, of which some may still be classes
 
 
 def labelled_cases(
@@ -39,7 +41,7 @@ def labelled_cases(
     if folds < 2:
         raise CrossDError(f"Cross-validation needs 2 folds or more, got {folds}. Pass --folds 5.")
     if task == "multiclass" and classes is None:
-        _refuse_numbers(labels, columns)
+        refuse_numbers(read_label_table(labels, task, columns=columns), between=True)
     found = read_labels(
         images,
         labels,
@@ -55,22 +57,6 @@ def labelled_cases(
     else:
         _check_classes(found, labels, folds)
     return found
-
-
-def _refuse_numbers(labels: str, columns: Columns | None) -> None:
-    table = read_label_table(labels, "multiclass", columns=columns)
-    said = [row["label"] for row in table.rows if row["label"]]
-    try:
-        numbers = {float(label.replace(",", ".")) for label in said}
-    except ValueError:
-        return
-    between = any(number != int(number) for number in numbers if np.isfinite(number))
-    if between or (len(numbers) > MANY and len(said) < 3 * len(numbers)):
-        raise CrossDError(
-            f"A probe tells classes apart, got {len(numbers)} different numbers as labels of {len(said)} cases in "
-            f"{labels} ({', '.join(said[:3])}, …): to predict a number, pass --task regression. For classes make "
-            "groups of the numbers, such as 'low' and 'high', or name the numbers that are classes by --classes."
-        )
 
 
 def _check_classes(found: Mapping[str, Any], labels: str, folds: int) -> None:
@@ -120,8 +106,11 @@ def column_features(
     classes: Sequence[str],
     cases: Sequence[Any],
     columns: Columns | None = None,
-) -> np.ndarray:
+) -> tuple[Covariates, np.ndarray]:
     """Columns of a labels.csv as features `(cases, features)`: numbers as they are, texts as 0 and 1 for each value.
+
+    Returns:
+        What the columns hold, without coefficients yet, and the features.
 
     Raises:
         CrossDError: for a column that is not there, and for cells without a value.
@@ -132,17 +121,11 @@ def column_features(
             f"Columns of a baseline must be in the labels, got no {', '.join(map(repr, absent))} in {labels}, which "
             f"has {', '.join(map(repr, table.columns))}. Correct --covariates."
         )
-    empty = [(i, f"no {name}") for i, row in enumerate(table.rows) for name in covariates if not row[name]]
+    empty = [(i, f"no {name}") for i, row in enumerate(table.rows) for name in covariates if is_missing(row[name])]
     table.refuse("Every case needs a value in the columns of the baseline", empty, "Fill it, or leave out the column.")
     folder = (Path(images) if images is not None else Path(labels).parent).absolute()
     rows = {tuple(resolve_cell(folder, row[name]) for name in table.image_columns): row for row in table.rows}
     of_case = [rows[tuple(case["image"])] for case in cases]
-    return np.concatenate([_numbers([row[name] for row in of_case]) for name in covariates], 1)
-
-
-def _numbers(cells: Sequence[str]) -> np.ndarray:
-    try:
-        return np.array([[float(cell.replace(",", "."))] for cell in cells])
-    except ValueError:
-        values = sorted({*cells})
-        return np.array([[float(cell == value) for value in values] for cell in cells])
+    found, called = columns_of(of_case, covariates), (columns or {}).get("image") or table.image_columns
+    figures = np.array([figures_of(found, row) for row in of_case])
+    return Covariates(task, found, [], [], [called] if isinstance(called, str) else list(called)), figures

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from crossd.cards.covariates import Covariates
 from crossd.cards.from_data import model_card
 from crossd.cards.scope import Scope
 from crossd.cards.scope_entry import entry_of_scope
@@ -17,7 +20,7 @@ from crossd.errors import CrossDError
 from crossd.networks import MultiView, build_classifier
 from crossd.probe.features import Seen
 from crossd.probe.frozen import Frozen
-from crossd.probe.linear import Linear
+from crossd.probe.regressions import Linear
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ def probe_card(
     metrics: Mapping[str, Any],
     scope: Scope | None,
     target: Mapping[str, float] | None = None,
+    covariates: Covariates | None = None,
 ) -> dict[str, Any]:
     """The card: whole volumes, the frozen weights by name and hash as `frozen`, what was measured as `metrics`."""
     card = model_card(
@@ -69,7 +73,27 @@ def probe_card(
         target,
         frozen=dict(frozen.weights),
     )
-    return {**card, "metrics": dict(metrics), "scope": None if scope is None else entry_of_scope(scope)}
+    beside = {} if covariates is None else {"covariates": covariates.entry()}
+    return {**card, **beside, "metrics": dict(metrics), "scope": None if scope is None else entry_of_scope(scope)}
+
+
+def parted_head(head: Linear, covariates: Covariates, figures: np.ndarray) -> tuple[Linear, Covariates]:
+    """A head of views and columns as one of the views, for a case with the mean figures, and what columns add.
+
+    Args:
+        head: features of views, then of columns → logits.
+        covariates: without coefficients.
+        figures: `(cases, features of columns)` of the training cases.
+
+    >>> head, given = Linear(np.array([[1.0, 2.0]]), np.array([0.5])), Covariates("regression", {"age": None}, [], [])
+    >>> of_views, beside = parted_head(head, given, np.array([[50.0], [70.0]]))
+    >>> of_views.bias.tolist(), beside.mean, beside.coefficients
+    ([120.5], [60.0], [[2.0]])
+    """
+    count, mean = figures.shape[1], figures.mean(0)
+    more = head.weight[:, -count:]
+    of_views = Linear(head.weight[:, :-count], head.bias + more @ mean)
+    return of_views, replace(covariates, mean=mean.tolist(), coefficients=more.tolist())
 
 
 def probe_scope(

@@ -18,7 +18,7 @@ class Classes:
     """Classes of which one is true, or any number.
 
     Attributes:
-        task: `"multiclass"` or `"multilabel"`.
+        task: `"multiclass"`, `"multilabel"` or `"ordinal"`.
     """
 
     task: str

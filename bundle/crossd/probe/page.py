@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from crossd.probe.running import Contest
 
 FIGURES = {"AUC": "auc", "balanced accuracy": "balanced_accuracy", "accuracy": "accuracy"}
+OF_GRADES = {
+    "weighted kappa": "quadratic_kappa",
+    "mean absolute error": "mae",
+    "balanced accuracy": "balanced_accuracy",
+}
 OF_NUMBER = {"R²": "r2", "mean absolute error": "mae", "Spearman": "spearman"}
 WHAT = {
     "probe": "frozen network",
@@ -63,10 +68,13 @@ def write_page(
     predictions, report = probe.predictions, probe.report
     write_tables(folder, {"verdict": said, **about, **report}, predictions)
     write_plots(folder, predictions)
-    classifies = task_of(predictions.task).classifies
-    figures = FIGURES if classifies else OF_NUMBER
-    results = [_row(name, contest, [*figures.values()]) for name, contest in contests.items()]
-    results.append(_chance(report) if classifies else _mean(report))
+    task = task_of(predictions.task)
+    classifies = task.classifies
+    figures, nothing = (FIGURES, _chance) if classifies else (OF_NUMBER, _mean)
+    figures, nothing = (OF_GRADES, _median) if task.ordered else (figures, nothing)
+    what = {**WHAT, "probe": f"{WHAT['probe']}, with columns where chosen"} if "covariates" in contests else WHAT
+    results = [_row(name, what.get(name, name), contest, [*figures.values()]) for name, contest in contests.items()]
+    results.append(nothing(report))
     header = ["features", "what", *(f"{name}{end}" for name in figures.values() for end in ("", "_low", "_high"))]
     write_table(folder / "results.csv", header, results)
     scores = sorted(choice.scores.items(), key=lambda item: -item[1])
@@ -94,9 +102,9 @@ def write_page(
     write_whole(folder / "report.html", plain_page(title, said, sections))
 
 
-def _row(name: str, contest: Contest, figures: Sequence[str]) -> list[Any]:
+def _row(name: str, what: str, contest: Contest, figures: Sequence[str]) -> list[Any]:
     cells = [Figure.of(contest.report, of) for of in figures]
-    return [name, WHAT.get(name, name), *(value for one in cells for value in (one.value, one.low, one.high))]
+    return [name, what, *(value for one in cells for value in (one.value, one.low, one.high))]
 
 
 def _chance(report: Mapping[str, Any]) -> list[Any]:
@@ -106,6 +114,11 @@ def _chance(report: Mapping[str, Any]) -> list[Any]:
 
 def _mean(report: Mapping[str, Any]) -> list[Any]:
     return ["mean", "always the mean", 0.0, None, None, report["mae_of_mean"], *[None] * 5]
+
+
+def _median(report: Mapping[str, Any]) -> list[Any]:
+    rates = (0.0, report["mae_of_median"], report["chance_balanced_accuracy"])
+    return ["median", "always the median grade", *(cell for rate in rates for cell in (rate, None, None))]
 
 
 def _predicted(report: Mapping[str, Any], classifies: bool) -> dict[str, str]:

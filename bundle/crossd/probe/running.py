@@ -18,11 +18,11 @@ from crossd.evaluation import Predictions, evaluate
 from crossd.evaluation.comparing import differences, key_figure
 from crossd.evaluation.figure import Figure
 from crossd.options import Options
-from crossd.probe.choosing import Candidate, Choice, Fit, Labelled, Recipe, each_and_all
+from crossd.probe.choosing import COVARIATES, Candidate, Choice, Fit, Labelled, Recipe, each_and_all
 from crossd.probe.features import FrozenFeatures, Seen
 from crossd.probe.frozen import READING, Frozen, frozen_of_options
 from crossd.probe.labelled import column_features, labelled_cases, one_hot
-from crossd.probe.model_file import probe_card, probe_network, probe_scope, write_model
+from crossd.probe.model_file import parted_head, probe_card, probe_network, probe_scope, write_model
 from crossd.probe.outcomes import patients_of_classes
 from crossd.probe.page import write_page
 from crossd.probe.trivial import KINDS
@@ -30,7 +30,12 @@ from crossd.probe.verdict import Finding, predictions_of, verdict
 from crossd.training.run_files import run_folder, write_datalist
 
 logger = logging.getLogger(__name__)
-CARD_FIGURES = {"auc": ("auc", "balanced_accuracy"), "r2": ("r2", "mae", "spearman")}
+CARD_FIGURES = {
+    "auc": ("auc", "balanced_accuracy"),
+    "quadratic_kappa": ("quadratic_kappa", "mae", "spearman", "balanced_accuracy"),
+    "r2": ("r2", "mae", "spearman"),
+}
+CALLED = {"quadratic_kappa": ("weighted kappa", "mae_of_median"), "r2": ("R²", "mae_of_mean")}
 
 
 @dataclass(frozen=True)
@@ -140,19 +145,17 @@ class _Probe:
         self.recipe = Recipe(
             options.task, options.class_weights, options.folds, options.strengths, options.repeats, options.seed
         )
-        trivial = each_and_all(KINDS)
-        self.groups = {
-            "probe": each_and_all([*seen[0].views], pools, options.components, usual=True),
-            "trivial": trivial,
-        }
+        trivial, several = each_and_all(KINDS), bool(options.covariates)
+        views = each_and_all([*seen[0].views], pools, options.components, usual=True, covariates=several)
+        self.groups = {"probe": views, "trivial": trivial}
         self.groups |= {one.name: [one] for one in trivial[: len(KINDS)]}
         sets = {**rows_of([one.views for one in seen]), **rows_of([one.trivial for one in seen])}
         if options.covariates:
-            sets["covariates"] = column_features(
+            self.covariates, sets[COVARIATES] = column_features(
                 *(options.covariates, options.images, str(options.labels), options.task, names, cases),
                 options("image", "label", "patient"),
             )
-            self.groups["covariates"] = [Candidate(("covariates",))]
+            self.groups[COVARIATES] = [Candidate((COVARIATES,))]
         self.labelled = Labelled(
             sets, one_hot([case["label"] for case in cases], len(names)), [case["patient"] for case in cases]
         )
@@ -179,6 +182,10 @@ class _Probe:
         self._write_model(fits["probe"], contests["probe"])
         write_datalist(self.folder / "datalist.csv", self.cases, self.names)
         about = {"Weights": self.frozen.weights["weights"], "Measured": finding.measured}
+        if COVARIATES in fits["probe"].choice.candidate.sets:
+            needed = ", ".join(self.options.covariates)
+            about["model.pt needs"] = f"{needed} of each case: crossd predict --covariates TABLE"
+            logger.info("%s: it needs %s of each case, crossd predict --covariates TABLE", "model.pt", needed)
         write_page(self.folder, words, contests, fits["probe"].choice, finding, about)
         logger.info("written to %s\n%s", self.folder, words)
         return words
@@ -191,25 +198,21 @@ class _Probe:
 
     def _finding(self, contests: Mapping[str, Contest]) -> Finding:
         probe = contests["probe"]
-        beside = {name: one for name, one in contests.items() if name in ("trivial", "covariates")}
+        beside = {name: one for name, one in contests.items() if name in ("trivial", COVARIATES)}
         best = max(beside, key=lambda name: Figure.of(beside[name].report, self.key).value)
         trivial = beside[best]
         training = self.labelled.take(self.training)
         each = [len(who) for who in patients_of_classes(training.targets, training.patients)]
         names = [*dict.fromkeys(choice.candidate.name for choice in trivial.choices)]
         of_number: dict[str, Any] = {}
+        if self.key != "auc":
+            error = Figure.of(probe.report, "mae").text(".4g")
+            called, always = CALLED[self.key]
+            words = f", mean absolute error {error} beside {probe.report[always]:.4g} by always saying the "
+            of_number = {"called": called, "chance": 0.0, "beside": words + always.removeprefix("mae_of_")}
+            of_number |= {} if len(names) == 1 else {"trivial": "figures chosen in each fold"}
         if self.target is not None:
-            error, mean = Figure.of(probe.report, "mae").text(".4g"), probe.report["mae_of_mean"]
-            words = f", mean absolute error {error} beside {mean:.4g} by always saying the mean"
-            several = {} if len(names) == 1 else {"trivial": "figures chosen in each fold"}
-            of_number = {
-                **several,
-                "called": "R²",
-                "chance": 0.0,
-                "beside": words,
-                "rarest": "",
-                "fewest": len({*training.patients}),
-            }
+            of_number |= {"rarest": "", "fewest": len({*training.patients})}
         both = trivial.predictions, probe.predictions
         _, _, ahead = differences(*both, samples=self.options.bootstrap_samples)[self.key]
         found = Finding(
@@ -225,11 +228,15 @@ class _Probe:
         return replace(found, **of_number)
 
     def _write_model(self, fit: Fit, probe: Contest) -> None:
-        views, o = fit.choice.candidate.sets, self.options
+        o, head, covariates = self.options, fit.head, None
+        views = tuple(name for name in fit.choice.candidate.sets if name != COVARIATES)
+        if views != fit.choice.candidate.sets:
+            head, covariates = parted_head(head, self.covariates, self.labelled.sets[COVARIATES][self.training])
         training, held_out = next(iter(self.recipe.parts(self.labelled.take(self.training))))
         numbers = np.array(self.training)
         scope = probe_scope(self.seen, views, numbers[training].tolist(), numbers[held_out].tolist())
         metrics = {name: probe.report["metrics"][name] for name in CARD_FIGURES[self.key]}
         data = Path(str(o.labels)).name
-        card = probe_card(self.frozen, views, o.task, self.names, o.negative_class, data, metrics, scope, self.target)
-        write_model(self.folder / "model.pt", probe_network(self.frozen, views, fit.head), card)
+        said = (o.task, self.names, o.negative_class, data, metrics)
+        card = probe_card(self.frozen, views, *said, scope, self.target, covariates)
+        write_model(self.folder / "model.pt", probe_network(self.frozen, views, head), card)

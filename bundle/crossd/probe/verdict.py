@@ -22,7 +22,7 @@ class Finding:
     """What the sentences rest on.
 
     Attributes:
-        auc: of the probe, on cases that neither chose nor trained it; of a regression R².
+        auc: of the probe, on cases that neither chose nor trained it; of grades weighted kappa, of a regression R².
         trivial: name of the trivial baseline that was chosen; auc of it.
         trivial_auc: of that.
         ahead: AUC of the probe minus that of the baseline, paired.

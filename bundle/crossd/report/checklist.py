@@ -14,6 +14,7 @@ from crossd.cards.tasks import task_of
 from crossd.errors import counted
 from crossd.evaluation.tables import TITLES
 from crossd.report.model_facts import model_facts
+from crossd.training.epoch_score import score_of
 from crossd.version import __version__
 
 AUTHORS = "To be said by the authors."
@@ -50,12 +51,14 @@ def checklist(
     of_classes = () if classifies else ("class_weights", "label_smoothing")
     trained = ", ".join(f"{name} {chosen[name]}" for name in TRAINED_BY if name in chosen and name not in of_classes)
     epoch = (card.get("metrics") or {}).get("epoch")
-    by, best = ("class", "AUC") if classifies else ("fifths of the number", "MAE")
+    by = "class" if classifies else "fifths of the number"
+    best = "AUC" if score_of(card.get("task")) == "val_auc" else "MAE"
     imbalance = f"class_weights {chosen['class_weights']}." if "class_weights" in chosen and classifies else ""
     said_of = {"calibration": "", "point": ""}
     if calibration:
         fitted = f"fitted on {calibration['cases']} validation cases"
-        said_of["calibration"] = f"One temperature, {calibration['temperature']:.2f}, {fitted}."
+        how = f"One temperature, {calibration['temperature']:.2f}" if "temperature" in calibration else "Isotonic"
+        said_of["calibration"] = f"{how}, {fitted}."
     if point:
         words = OperatingPoint.of(card).words
         said_of["point"] = f"{words}, by {point['rule']} on {point['cases']} validation cases."

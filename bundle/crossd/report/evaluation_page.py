@@ -24,8 +24,8 @@ from crossd.report.checklist import checklist
 from crossd.report.model_facts import model_facts
 from crossd.report.plain_page import bullets, facts, pictures, plain_page, png_uri, table
 from crossd.report.value_page import CURVES as VALUE_CURVES
+from crossd.report.value_page import GRADE_NOTES, grade_verdict, value_extremes, value_verdict, value_words
 from crossd.report.value_page import NOTES as VALUE_NOTES
-from crossd.report.value_page import value_extremes, value_verdict, value_words
 from crossd.training.card_writer import calibration_words
 from crossd.training.run_files import newest_checkpoint
 
@@ -84,9 +84,18 @@ class EvaluationPage(EvaluationReport):
             for column, rows in report.get("subgroups", {}).items()
         ]
         plots = {name: png_uri(self.output_dir / f"{name}.png") for name in plots_of(self.task)}
-        if task_of(self.task).classifies:
-            said, (wrong, right) = verdict(report), extremes(predictions)
+        task = task_of(self.task)
+        notes: Sequence[str]
+        if task.ordered or not task.classifies:
+            wrong, right = value_extremes(predictions, SHOWN)
+            words = "The largest errors", "The smallest errors"
+            said = grade_verdict(report) if task.ordered else value_verdict(report)
+            notes = GRADE_NOTES if task.ordered else VALUE_NOTES
+        else:
+            wrong, right = extremes(predictions)
             words = "The worst errors", "The most certain hits"
+            said, notes = verdict(report), NOTES
+        if task.classifies:
             shown = {
                 f"Answers: {report['operating_point']}": pictures(
                     [(CAPTIONS["confusion"], plots.pop("confusion"))], large=True
@@ -94,8 +103,6 @@ class EvaluationPage(EvaluationReport):
                 "Curves": pictures((CAPTIONS[name], uri) for name, uri in plots.items()),
             }
         else:
-            said, (wrong, right) = value_verdict(report), value_extremes(predictions, SHOWN)
-            words = "The largest errors", "The smallest errors"
             shown = {"Case by case": pictures((CAPTIONS[name], uri) for name, uri in plots.items())}
         sections = {
             "What was reached": _figures(report),
@@ -107,7 +114,7 @@ class EvaluationPage(EvaluationReport):
             "Draft for CLAIM 2024 and TRIPOD+AI": "".join(
                 f"<h3>{section}</h3>{facts(items)}" for section, items in self._draft(report).items()
             ),
-            "How to read this": bullets(NOTES if task_of(self.task).classifies else VALUE_NOTES),
+            "How to read this": bullets(notes),
         }
         name = " or ".join(report["classes"])
         write_whole(self.output_dir / "evaluation.html", plain_page(f"Evaluation of {name}", said, sections))

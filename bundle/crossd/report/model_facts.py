@@ -13,8 +13,9 @@ from crossd.version import __version__
 
 _METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy"}
 _METRICS |= {"r2": "R²", "mae": "mean absolute error", "val_r2": "validation R²", "val_mae": "validation MAE"}
+_METRICS |= {"quadratic_kappa": "quadratic weighted kappa"}
 _METRICS |= {"val_auc": "validation AUC", "val_dice": "validation Dice"}
-RULES = {"multilabel": "any number of these", "regression": "a number"}
+RULES = {"multilabel": "any number of these", "ordinal": "one of these grades", "regression": "a number"}
 UNSTATED = "Not stated by this checkpoint. crossd is for research; it is not a medical device."
 
 
@@ -42,6 +43,7 @@ def model_facts(
         "Weights": Path(weights).name if weights else "",
         "Says": f"a mask of {', '.join(classes[1:])}" if segments else f"{rule}: {', '.join(named)}",
         "Input": _input(card.get("input") or {}),
+        "Needs": ", ".join((card.get("covariates") or {}).get("columns", ())),
         "Trained on": _text(card.get("data")),
         "Operating point": _operating_point(card),
         "Scope": _scope(card.get("scope")),

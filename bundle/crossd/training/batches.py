@@ -23,7 +23,8 @@ def batch_items(task: str) -> list[Any]:
     """The label as a tensor, and of a case what a batch is made of; what is not there is left out.
 
     Args:
-        task: `"multilabel"`, whose labels are 0 and 1 for each class, `"multiclass"`, an index, or `"regression"`, a
+        task: `"multilabel"`, whose labels are 0 and 1 for each class, `"multiclass"` or `"ordinal"`, an index, or
+            `"regression"`, a
             number, which becomes `(1,)`.
 
     Returns:

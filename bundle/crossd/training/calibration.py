@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: one temperature, fitted on validation cases and folded into the head."""
+"""Probabilities that mean what they say, by validation cases: one temperature, folded into the head, or curves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossd.cards.isotonic import Isotonic
 from crossd.evaluation.metrics import calibration_error, negative_log_likelihood
 from crossd.inference.window_map import WindowEvidence
 
@@ -67,6 +68,31 @@ def smoothed(targets: Tensor, task: str) -> Tensor:
     return sure + (1 - targets) * (1 - sure.sum(1, keepdim=True)) / (targets.shape[1] - 1)
 
 
+KINDS = ("temperature", "isotonic")
+
+
+def by_isotonic(
+    evidence: Sequence[WindowEvidence], targets: Tensor, task: str
+) -> tuple[Isotonic, dict[str, float | dict[str, float]]]:
+    """A rising curve for each class, and the card's entry `calibration`; targets are `smoothed`, as of a temperature,
+    so that nothing becomes impossible.
+
+    Returns:
+        The curves; and `cases`, `loss` and `calibration_error` as of `calibrated`.
+    """
+    said = case_probabilities(evidence, task)
+    curves = Isotonic.fit(task, said, smoothed(targets, task))
+    return curves, _entry({"before": said, "after": curves(said)}, targets, task)
+
+
+def _entry(both: Mapping[str, Tensor], targets: Tensor, task: str) -> dict[str, float | dict[str, float]]:
+    return {
+        "cases": len(targets),
+        "loss": {when: negative_log_likelihood(said, targets, task) for when, said in both.items()},
+        "calibration_error": {when: calibration_error(said, targets, task) for when, said in both.items()},
+    }
+
+
 def calibrated(
     state: Mapping[str, Tensor], evidence: Sequence[WindowEvidence], targets: Tensor, task: str
 ) -> tuple[dict[str, Tensor], dict[str, float | dict[str, float]]]:
@@ -80,10 +106,5 @@ def calibrated(
     """
     temperature = fit_temperature(evidence, targets, task)
     both = {"before": case_probabilities(evidence, task), "after": case_probabilities(evidence, task, temperature)}
-    entry: dict[str, float | dict[str, float]] = {
-        "temperature": temperature,
-        "cases": len(evidence),
-        "loss": {when: negative_log_likelihood(said, targets, task) for when, said in both.items()},
-        "calibration_error": {when: calibration_error(said, targets, task) for when, said in both.items()},
-    }
+    entry = {"temperature": temperature, **_entry(both, targets, task)}
     return {name: value / temperature if name in HEAD else value for name, value in state.items()}, entry

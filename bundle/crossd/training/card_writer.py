@@ -13,15 +13,16 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from crossd.callers import in_federated_round
+from crossd.cards.isotonic import Isotonic
 from crossd.cards.operating_point import FEWEST, OperatingPoint, check_rule
 from crossd.cards.scope_entry import entry_of_scope
 from crossd.cards.tasks import task_of
 from crossd.checkpoints import read_checkpoint, save_checkpoint
 from crossd.checkpoints.checkpoint_files import unwrap
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, one_of
 from crossd.inference import WindowInferer
 from crossd.processes import rank, wait_for_all
-from crossd.training.calibration import HEAD, calibrated, case_probabilities
+from crossd.training.calibration import HEAD, KINDS, by_isotonic, calibrated, case_probabilities
 from crossd.training.scope import SeenCase, measured_scope, seen_cases
 
 FEW = 50  # validation cases, below which it is said how many like them will be outside
@@ -32,16 +33,17 @@ logger = logging.getLogger(__name__)
 class CardWriter:
     """Handler that calibrates `model.pt` and adds its operating point and its scope when training has ended.
 
-    A number has no calibration and no operating point. All of it rests on validation and training cases; test cases are
-    not read. It has no part in training: a run that is killed meanwhile does it when the command is given again. Attach
-    it before `TrainingProgress`, which has the last word in the log. A round of federated learning leaves it out, for
-    the server's model is another one.
+    A number has no calibration and no operating point, a grade no operating point. All of it rests on validation and
+    training cases; test cases are not read. It has no part in training: a run that is killed meanwhile does it when
+    the command is given again. Attach it before `TrainingProgress`, which has the last word in the log. A round of
+    federated learning leaves it out, for the server's model is another one.
 
     Args:
         output_dir: of the run.
         network: that of `model.pt`; it is not changed.
         cases, preprocessing, inferer: see `crossd.training.scope.seen_cases`.
         operating_point: rule of `crossd.cards.operating_point.check_rule`; None: the most probable class is said.
+        calibration: "temperature", which is in the network then, or "isotonic", in the card; None: neither.
 
     Raises:
         CrossDError: for another rule.
@@ -55,6 +57,7 @@ class CardWriter:
         preprocessing: Callable[[dict[str, Any]], Mapping[str, Any]],
         inferer: WindowInferer,
         operating_point: str | None = "youden",
+        calibration: str | None = "temperature",
     ) -> None:
         if operating_point is not None:
             check_rule(operating_point)
@@ -64,6 +67,7 @@ class CardWriter:
         self.preprocessing = preprocessing
         self.inferer = inferer
         self.rule = operating_point
+        self.calibration = None if calibration is None else one_of("calibration", calibration, KINDS)
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer; MONAI calls this."""
@@ -79,8 +83,8 @@ class CardWriter:
         content = read_checkpoint(self.path)
         card, state = content.pop("card"), content.pop("model")
         classifies = task_of(card["task"]).classifies
-        same_rule = not classifies or (card.get("operating_point") or {}).get("rule") == self.rule
-        if {"scope", *(["calibration"] if classifies else [])} <= {*card} and same_rule:
+        same_rule = not _decides(card) or (card.get("operating_point") or {}).get("rule") == self.rule
+        if {"scope", *(["calibration"] if classifies and self.calibration else [])} <= {*card} and same_rule:
             return
         network = copy.deepcopy(unwrap(self.network))
         network.load_state_dict(state)
@@ -110,15 +114,23 @@ class CardWriter:
         if not seen or not {*HEAD} <= {*state} or not task_of(card["task"]).classifies:
             return state, entries
         evidence, targets = [one.evidence for one in seen], _targets(seen, card)
-        temperature = 1.0
-        if min(targets.sum(0).min(), (1 - targets).sum(0).min()) < FEWEST:
-            logger.warning("a temperature needs %d validation cases of each class: none is fitted", FEWEST)
-        elif "calibration" not in card:
-            state, entries["calibration"] = calibrated(state, evidence, targets, card["task"])
-            temperature = entries["calibration"]["temperature"]
+        temperature, curves = 1.0, Isotonic.of(card)
+        if self.calibration is None or "calibration" in card:
+            pass  # it is in the network or in the card already
+        elif min(targets.sum(0).min(), (1 - targets).sum(0).min()) < FEWEST:
+            what = "a temperature" if self.calibration == "temperature" else "isotonic calibration"
+            logger.warning("%s needs %d validation cases of each class: none is fitted", what, FEWEST)
+        else:
+            if self.calibration == "isotonic":
+                curves, entries["calibration"] = by_isotonic(evidence, targets, card["task"])
+                entries["isotonic"] = curves.entry(card["class_names"])
+            else:
+                state, entries["calibration"] = calibrated(state, evidence, targets, card["task"])
+                temperature = entries["calibration"]["temperature"]
             logger.info("calibrated on %d validation cases: %s", len(seen), calibration_words(entries["calibration"]))
-        if self.rule is not None:
+        if self.rule is not None and _decides(card):
             said = case_probabilities(evidence, card["task"], temperature)
+            said = said if curves is None else curves(said)
             point = OperatingPoint.of({**card, "operating_point": None}).chosen(
                 said.numpy(), targets.numpy(), self.rule
             )
@@ -131,6 +143,12 @@ class CardWriter:
         return state, entries
 
 
+def _decides(card: Mapping[str, Any]) -> bool:
+    """Whether a threshold decides what is said."""
+    task = task_of(card["task"])
+    return task.classifies and not task.ordered
+
+
 def calibration_words(entry: Mapping[str, Any]) -> str:
     """A card's entry `calibration` in words.
 
@@ -140,7 +158,8 @@ def calibration_words(entry: Mapping[str, Any]) -> str:
     """
     changes = {"negative log-likelihood": entry["loss"], "calibration error": entry["calibration_error"]}
     said = [f"{name} {change['before']:.3f} → {change['after']:.3f}" for name, change in changes.items()]
-    return ", ".join([f"temperature {entry['temperature']:.2f}", *said])
+    how = f"temperature {entry['temperature']:.2f}" if "temperature" in entry else "isotonic"
+    return ", ".join([how, *said])
 
 
 def _targets(seen: Sequence[SeenCase], card: Mapping[str, Any]) -> Tensor:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from crossd.cards.tasks import task_of
+
 TIE = 1e-9  # a loss is at most 16 (probabilities are held at 1e-7), a step of the AUC 4e-8 for 5000 cases per class
 
 
@@ -25,6 +27,16 @@ def epoch_score(metrics: Mapping[str, Any], score: str) -> float:
         return -float(metrics[score])
     value, loss = float(metrics[score]), float(metrics["val_loss"])
     return -loss if math.isnan(value) else value - TIE * loss
+
+
+def score_of(task: str | None) -> str:
+    """The validation metric that chooses the epoch of a task: the AUC, of grades and numbers the mean absolute error.
+
+    >>> score_of("multilabel"), score_of("ordinal")
+    ('val_auc', 'val_mae')
+    """
+    kind = task_of(task)
+    return "val_auc" if kind.classifies and not kind.ordered else "val_mae"
 
 
 def is_error(score: str) -> bool:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crossd.cards.tasks import task_of
 from crossd.errors import CrossDError
 from crossd.processes import process_count
 
@@ -41,11 +43,12 @@ def classification_loss(
     class_weights: str | Sequence[float] | None = "balanced",
     label_smoothing: float = 0.0,
 ) -> nn.Module:
-    """Cross-entropy over classes that exclude each other, or binary cross-entropy of each (multilabel), of logits.
+    """Cross-entropy over classes that exclude each other, binary cross-entropy of each (multilabel), or
+    `ThresholdEntropy` (ordinal), of logits.
 
     Args:
         labels: of the training cases.
-        task: `"multiclass"` or `"multilabel"`.
+        task: `"multiclass"`, `"multilabel"` or `"ordinal"`.
         class_weights: `"balanced"` (see `balanced_weights`), None for none, or a number per class.
         label_smoothing: of the cross-entropy; multiclass only.
 
@@ -71,12 +74,12 @@ def classification_loss(
                 f"{class_weights!r}. Example: --class_weights '{[1.0] * len(class_names)}'."
             )
         weights = torch.tensor([float(w) for w in class_weights])
+    if label_smoothing and task != "multiclass":
+        raise CrossDError(f"label_smoothing is for multiclass only, got {label_smoothing}. Pass --label_smoothing 0.")
     if task == "multilabel":
-        if label_smoothing:
-            raise CrossDError(
-                f"label_smoothing is for multiclass only, got {label_smoothing}. Pass --label_smoothing 0."
-            )
         return nn.BCEWithLogitsLoss(pos_weight=weights)
+    if task_of(task).ordered:
+        return ThresholdEntropy(weight=weights)
     return SharedCrossEntropy(weight=weights, label_smoothing=label_smoothing)
 
 
@@ -93,13 +96,45 @@ class SharedCrossEntropy(nn.CrossEntropyLoss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Logits `(batch, classes)` and labels `(batch,)`, or shares of classes `(batch, classes)`, to a number."""
-        loss = super().forward(input, target)
+        loss = self._of_batch(input, target)
         if self.weight is None or target.is_floating_point() or process_count() == 1:
             return loss  # the mean over cases, of which all processes have as many
         own = self.weight[target].sum()
         whole = own.clone()
         dist.all_reduce(whole)
         return loss * own * process_count() / whole
+
+    def _of_batch(self, input: Tensor, target: Tensor) -> Tensor:
+        """The weighted mean over the cases of this process."""
+        return super().forward(input, target)
+
+
+class ThresholdEntropy(SharedCrossEntropy):
+    r"""Binary cross-entropy of "above grade k", $P(y > k)$, meaned over all thresholds k; of logits of grades.
+
+    An answer costs more the further it is off, as it is wrong at more thresholds; the least expected loss is that of
+    the true probabilities. $\operatorname{logit} P(y > k)$ is the logarithm of the sum of exponents above k minus that
+    of those up to k, so thresholds never contradict each other.
+
+    Source: Niu et al., "Ordinal regression with multiple output CNN for age estimation", CVPR 2016, whose thresholds
+    have an output each; here they are those of one softmax.
+
+    >>> loss = ThresholdEntropy()
+    >>> sure_of_0 = torch.tensor([[9.0, 0.0, 0.0]])
+    >>> near, far = (float(loss(sure_of_0, torch.tensor([true]))) for true in (1, 2))
+    >>> 1.5 < far / near < 2.5
+    True
+    """
+
+    def _of_batch(self, input: Tensor, target: Tensor) -> Tensor:
+        logits, grades = input.float(), torch.arange(input.shape[1] - 1, device=input.device)
+        upward, downward = logits.logcumsumexp(1), logits.flip(1).logcumsumexp(1).flip(1)
+        above = (target[:, None] > grades).to(logits)
+        each = F.binary_cross_entropy_with_logits(downward[:, 1:] - upward[:, :-1], above, reduction="none").mean(1)
+        if self.weight is None:
+            return each.mean()
+        weights = self.weight[target]
+        return (each * weights).sum() / weights.sum()
 
 
 def branch_weights(volume_weight: float, image_weight: float) -> tuple[float, float]:

@@ -15,7 +15,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from crossd.callers import in_federated_round
-from crossd.cards.tasks import task_of
 from crossd.checkpoints import save_checkpoint
 from crossd.checkpoints.checkpoint_files import unwrap
 from crossd.data.class_counts import FEW, class_counts
@@ -23,7 +22,7 @@ from crossd.errors import CrossDError, rule_broken
 from crossd.options import refuse_changes, with_more_epochs
 from crossd.processes import process_count, rank, wait_for_all
 from crossd.training import run_files
-from crossd.training.epoch_score import epoch_score
+from crossd.training.epoch_score import epoch_score, is_error, score_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +36,9 @@ class TrainingProgress:
     have (randomness: see `SeedEpochs`). Of several processes, the first writes and all resume. A finished run goes on
     where more `epochs` are given, at the learning rates that a run of so many would have had in those that come.
 
-    The score is that of `epoch_score`: a validation metric, by default the AUC, of a regression minus the mean absolute
-    error, and among epochs of equal AUC minus the
-    validation loss. Where the AUC is not defined (one class in validation) it is minus the loss alone, in every epoch.
+    The score is that of `epoch_score`: a validation metric, by default that of `score_of`, and among epochs of equal
+    AUC minus the validation loss. Where the AUC is not defined (one class in validation) it is minus the loss alone, in
+    every epoch.
 
     Attach it last, after MONAI's `LrScheduleHandler` and `ValidationHandler`.
 
@@ -92,8 +91,7 @@ class TrainingProgress:
         self.resume = resume
         self.patience = patience
         self.keep = keep
-        self.classifies = task_of(self.card.get("task")).classifies
-        self.score = score or ("val_auc" if self.classifies else "val_mae")
+        self.score = score or score_of(self.card.get("task"))
         self.averaged = averaged
         self.best_score: float | None = None
         self.best_epoch = 0
@@ -200,7 +198,7 @@ class TrainingProgress:
         """What is to be said of a perfect score: on how few cases it rests."""
         cases = getattr(getattr(getattr(self.evaluator, "data_loader", None), "dataset", None), "data", ())
         if (
-            not self.classifies
+            is_error(self.score)
             or self.best_metrics.get(self.score, 0) < 1
             or not all("label" in case for case in cases)
         ):
