@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", default=[*SOURCES], choices=[*SOURCES])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)), help="draws of 10 %% of the labels")
     parser.add_argument("--results", default=str(ROOT / "docs" / "results" / "probe.jsonl.gz"))
-    parser.add_argument("--page", default=str(ROOT / "docs" / "guide" / "probe.md"))
+    parser.add_argument("--page", default=str(ROOT / "docs" / "results" / "probe.md"))
     given = parser.parse_args()
     try:
         path = results_file(given.results)
