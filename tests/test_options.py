@@ -243,7 +243,7 @@ SHARED |= {"pretrain_2d": "flip_axes patience val_interval"}
 def test_a_run_of_old_recorded_all_that_is_compared(name):
     """So it goes on; `UNRECORDED` names what the first ones did not record."""
     recorded = f"{ALWAYS} {COMPARED[name]} {SHARED.get(name, 'series tilt')}".split()
-    later = {"fill", "max_grad_norm"}  # null, as where nothing is said, is what they did; else they are refused
+    later = {"fill"}  # null, as where nothing is said, is what they did
     assert {option.name for option in OPTIONS[name] if option.compared} - later == set(recorded)
 
 

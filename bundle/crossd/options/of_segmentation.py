@@ -43,9 +43,6 @@ _SEGMENTATION = (
         Option("crops", "integer", 2, "crops of roi_size of each case in a step"),
         Option("crop_ratios", "numbers", None, "how often a crop's centre lies in each class; null: equally often"),
     ),
-    *compared(
-        Option("max_grad_norm", "number", 1.0, "norm that the gradients of a step are shortened to; null: as they are")
-    ),
     shared.ROI_SIZE,
     *with_defaults(TRAIN, epochs=100, batch_size=2, affine_prob=0.3),
 )

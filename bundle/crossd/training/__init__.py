@@ -9,7 +9,6 @@ from crossd.training.card_writer import CardWriter
 from crossd.training.curves import Curves
 from crossd.training.distributed import distributed_network, training_sampler, validation_sampler
 from crossd.training.epoch_score import better_of
-from crossd.training.gradient_clip import GradientClip
 from crossd.training.head_first import HeadFirst
 from crossd.training.image_metrics import EpochTable, LossBar, image_metrics
 from crossd.training.images import image_card, write_image_lists

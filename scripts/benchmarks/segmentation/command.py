@@ -25,7 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Every option, with its default."""
     parser.add_argument("--data", default="data", help="folder with hippocampus_msd/ (default: %(default)s)")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help=f"of {', '.join(METHODS)} (default: all)")
-    parser.add_argument("--max_grad_norm", type=float, help="that gradients of a step are shortened to (default: none)")
     add_run_options(parser, ["0.1=5", "0.25=3", "1.0=3"], "segmentation", RECIPES, "docs/results/segmentation.jsonl.gz")
 
 
@@ -37,9 +36,7 @@ def benchmark(arguments: argparse.Namespace) -> int:
     """Do the runs; how many are left."""
     check_device(arguments.device)
     grid, methods = _grid(arguments)
-    recipe = RECIPES[arguments.table].changed(
-        learning_rate=arguments.learning_rate, max_grad_norm=arguments.max_grad_norm
-    )
+    recipe = RECIPES[arguments.table].changed(learning_rate=arguments.learning_rate)
     for block in grid:
         recipe.steps_at(block.cell.fraction)
     results = Results(arguments.results, recipe)

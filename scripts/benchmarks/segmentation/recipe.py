@@ -18,7 +18,6 @@ class Recipe(BaseRecipe):
         foreground: part of the crops whose centre lies in a class, each class as often; the others lie anywhere.
         deep_supervision: of `CrossDUNet`.
         intensity: by which crops are scaled and shifted at most.
-        max_grad_norm: that the gradients of a step are shortened to; None: as they are.
     """
 
     width: int = 8
@@ -29,7 +28,6 @@ class Recipe(BaseRecipe):
     foreground: float = 0.67
     deep_supervision: int = 2
     intensity: float = 0.1
-    max_grad_norm: float | None = None
 
 
 RECIPES: dict[str, Recipe] = {"segmentation": Recipe(learning_rate=1e-2)}

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from crossd.errors import CrossDError
 from crossd.segmentation import case_metrics
-from crossd.training.gradient_clip import GradientClip
 from crossd.training.randomness import derive_seed
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
@@ -180,7 +179,6 @@ def train_and_segment(
             DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
         ),
         train_handlers=[
-            GradientClip(optimizer, recipe.max_grad_norm),
             LrScheduleHandler(schedule, print_lr=False, epoch_level=False),  # type: ignore[arg-type]
             ValidationHandler(interval=1, validator=evaluator),
         ],
