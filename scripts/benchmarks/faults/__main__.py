@@ -14,7 +14,7 @@ from pathlib import Path
 
 from crossd.errors import in_one_line
 
-from scripts.benchmarks.faults import run_campaign, update_page
+from scripts.benchmarks.faults import run_campaign, write_campaign
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -36,7 +36,7 @@ def main() -> int:
     )
     if given.page:
         made = f"`--seed {given.seed}`, {'phantoms of ten formats' if given.cases is None else 'scans'}."
-        update_page(given.page, campaign, f"{given.count} damaged inputs, {made}")
+        write_campaign(given.page, campaign, f"{given.count} damaged inputs, {made}")
     if given.outcomes:
         given.outcomes.parent.mkdir(parents=True, exist_ok=True)
         with given.outcomes.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:

@@ -18,7 +18,7 @@ from crossd.errors import in_one_line
 
 from scripts.benchmarks.speed.results import Results, measure_rows
 from scripts.benchmarks.speed.rows import SECTIONS, rows
-from scripts.benchmarks.speed.tables import update_page
+from scripts.benchmarks.speed.tables import write_tables
 
 
 @in_one_line
@@ -40,7 +40,7 @@ def main() -> int:
         print("forgotten:", *results.forget(arguments.forget), sep="\n  ")
     chosen = [row for row in rows(arguments.section) if re.search(arguments.only, row.name)]
     left = measure_rows(chosen, results, arguments.rounds, arguments.threads, arguments.stop_after)
-    update_page(Path(arguments.output_dir) / "tables.md", results)
+    write_tables(Path(arguments.output_dir) / "tables.md", results)
     print(f"{len(chosen) - left} of {len(chosen)} rows measured")
     return 0
 
