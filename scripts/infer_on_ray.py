@@ -9,12 +9,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from crossd.errors import CrossDError
+from crossd.errors import in_one_line
 from crossd.inference.on_ray import infer_on_ray
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "inference.json"
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", required=True, help="as of configs/inference.json; all machines see it")
@@ -23,11 +24,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1, help="Ray actors at the same time; default: %(default)s")
     arguments = parser.parse_args()
     options = {"weights": arguments.weights} if arguments.weights else {}
-    try:
-        counts = infer_on_ray(CONFIG, arguments.processes, arguments.images, arguments.output_dir, **options)
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    counts = infer_on_ray(CONFIG, arguments.processes, arguments.images, arguments.output_dir, **options)
     print(f"{counts['ok']} cases done, {counts['failed']} failed, {counts['skipped']} skipped: {arguments.output_dir}")
     return 1 if not counts["ok"] else 2 if counts["failed"] else 0
 

@@ -11,13 +11,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from crossd.errors import CrossDError
+from crossd.errors import in_one_line
 from crossd.pictures import animate_kernels, plot_motions, plot_stored, predicted_motions
 from crossd.pictures.motions import evenly, moving_network, sample_images
 
 BATCH = 32
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="of configs/pretrain_2d.json or configs/train.json")
@@ -31,20 +32,16 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=12, help="images in the animation; default: %(default)s")
     arguments = parser.parse_args()
     folder = arguments.output_dir
-    try:
-        network, card = moving_network(arguments.checkpoint)
-        images = sample_images(arguments.images, card, arguments.count)
-        motions = predicted_motions(network, images.split(BATCH))
-        folder.mkdir(parents=True, exist_ok=True)
-        plot_stored(folder / "kernels.png", network, arguments.layer)
-        plot_motions(folder / "motions.png", network, motions)
-        shown = evenly(len(images), arguments.frames)
-        layer = arguments.moving or max(motions, key=lambda name: float(motions[name].std(0).norm()))
-        animate_kernels(folder / "moving.gif", network, layer, images[shown], motions[layer][shown])
-        print(f"animated: {layer}")
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    network, card = moving_network(arguments.checkpoint)
+    images = sample_images(arguments.images, card, arguments.count)
+    motions = predicted_motions(network, images.split(BATCH))
+    folder.mkdir(parents=True, exist_ok=True)
+    plot_stored(folder / "kernels.png", network, arguments.layer)
+    plot_motions(folder / "motions.png", network, motions)
+    shown = evenly(len(images), arguments.frames)
+    layer = arguments.moving or max(motions, key=lambda name: float(motions[name].std(0).norm()))
+    animate_kernels(folder / "moving.gif", network, layer, images[shown], motions[layer][shown])
+    print(f"animated: {layer}")
     for name in ("kernels.png", "motions.png", "moving.gif"):
         print(f"{folder / name}: {(folder / name).stat().st_size / 1000:.0f} kB")
     return 0

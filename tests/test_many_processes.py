@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from crossd.report.run_pages import pieces
 
+from scripts.benchmarks.many_cases.cases import make_many
+from scripts.benchmarks.many_cases.measure import account
+
 from .configs import CONFIGS, csv_rows
 from .drivers import drive
-from .many_cases import account, answers, make_cases, make_model, run_and_kill_one, torchrun
+from .many_cases import answers, make_model, run_and_kill_one, torchrun
 
 CASES, BAD = 14, "c000005"
 
@@ -21,7 +24,7 @@ CASES, BAD = 14, "c000005"
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`in` with 14 cases, of which one is cut, and `model.pt`."""
     folder = tmp_path_factory.mktemp("many")
-    make_cases(folder / "in", CASES)
+    make_many(folder / "in", CASES)
     (folder / "in" / f"{BAD}.nii.gz").write_bytes(b"\x1f\x8b cut")
     make_model(folder / "model.pt")
     return folder
@@ -135,7 +138,7 @@ def test_they_were_killed_and_none_did_a_case_twice(place: Path, runs: dict) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_torch_elastic_starts_a_killed_process_again(place: Path) -> None:
-    images, log = make_cases(place / "sixty", 60), place / "torchrun_real.log"
+    images, log = make_many(place / "sixty", 60), place / "torchrun_real.log"
     options = {"images": images, "weights": place / "model.pt", "output_dir": place / "torchrun"}
     code = run_and_kill_one(torchrun("inference", options), log, lambda: answers(place / "torchrun") >= 15)
     assert code == 0, log.read_text()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from crossd.texts import printable
 
 Option = TypeVar("Option")
+Arguments = ParamSpec("Arguments")
 
 
 class CrossDError(ValueError):
@@ -60,6 +62,27 @@ def rule_broken(error: BaseException | None) -> CrossDError | None:
     while error is not None and not isinstance(error, CrossDError):
         error = error.__cause__
     return error
+
+
+def in_one_line(command: Callable[Arguments, int]) -> Callable[Arguments, int]:
+    """Let a command that ends with a `CrossDError` say it in a line of standard error, with the exit code 1.
+
+    >>> @in_one_line
+    ... def main() -> int:
+    ...     raise CrossDError("A window has three sides, got 2. Give depth, height, width.")
+    >>> main()
+    1
+    """
+
+    @functools.wraps(command)
+    def ended(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+        try:
+            return command(*args, **kwargs)
+        except CrossDError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+    return ended
 
 
 def on_command_line() -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, in_one_line
 
 # SPDX; "BSD" is any of that family, as older packages state it
 FREE = {
@@ -155,6 +155,7 @@ def _spdx(text: str) -> str:
     return next((spdx for pattern, spdx in _SAME if re.fullmatch(pattern, text, re.I)), text)
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--package", default="crossd", help="whose dependencies; default: %(default)s")
@@ -172,11 +173,7 @@ def main() -> int:
         print(page, end="")
     if absent:
         print(f"not installed here, so not looked at: {', '.join(absent)}", file=sys.stderr)
-    try:
-        check_licences(packages)
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    check_licences(packages)
     return 0
 
 

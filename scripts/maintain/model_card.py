@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, in_one_line
 from crossd.evaluation.metrics import class_aucs
 from crossd.files import sha256
 
@@ -135,16 +135,13 @@ def _read(path: Path) -> str:
         raise CrossDError(f"The model card is made from {path}, which cannot be read: {error}.") from error
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evaluation_dir", required=True, help="what configs/evaluate.json wrote")
     parser.add_argument("--finding", required=True, help="the class whose AUC by voxel count is quoted beside")
     arguments = parser.parse_args()
-    try:
-        update_model_card(Path(__file__).resolve().parents[2], arguments.evaluation_dir, arguments.finding)
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    update_model_card(Path(__file__).resolve().parents[2], arguments.evaluation_dir, arguments.finding)
     return 0
 
 

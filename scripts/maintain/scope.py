@@ -19,7 +19,7 @@ from crossd.cards.rules import check_card
 from crossd.cards.scope_entry import entry_of_scope
 from crossd.checkpoints import read_card
 from crossd.data import preprocessing, read_labels
-from crossd.errors import CrossDError
+from crossd.errors import in_one_line
 from crossd.files import write_whole
 from crossd.inference import inferer_from_card, network_from_card
 from crossd.training.scope import measured_scope, seen_cases
@@ -47,15 +47,12 @@ def update_scope(repository: Path, labels: str) -> None:
     write_whole(metadata, json.dumps(described, indent=4, ensure_ascii=False) + "\n")
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", required=True, help="the labels.csv that the model was trained on")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    try:
-        update_scope(ROOT, parser.parse_args().labels)
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    update_scope(ROOT, parser.parse_args().labels)
     return 0
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 from crossd.bundle import check_version
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, in_one_line
 from crossd.export import export_network
 from crossd.files import replaced, sha256
 from crossd.version import __version__
@@ -157,6 +157,7 @@ def _files(repository: Path) -> dict[Path, Path]:
     return files
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", default="dist/zoo", help="the bundle goes to OUTPUT_DIR/NAME")
@@ -164,12 +165,8 @@ def main() -> int:
     parser.add_argument("--large_files_url", help="where files above 25 MB will be downloaded from, by their names")
     parser.add_argument("--zip", metavar="DIR", help="zip it too, as monai.bundle.download takes it")
     arguments = parser.parse_args()
-    try:
-        bundle = build_zoo_bundle(ROOT, arguments.output_dir, arguments.name, arguments.large_files_url)
-        zipped = zip_bundle(bundle, arguments.zip) if arguments.zip else None
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    bundle = build_zoo_bundle(ROOT, arguments.output_dir, arguments.name, arguments.large_files_url)
+    zipped = zip_bundle(bundle, arguments.zip) if arguments.zip else None
     files = [path for path in bundle.rglob("*") if path.is_file()]
     print(f"{bundle}: {len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB")
     large = bundle / "large_files.yml"

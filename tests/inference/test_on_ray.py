@@ -15,8 +15,10 @@ from crossd.errors import CrossDError
 from crossd.inference import CaseDataset
 from crossd.inference.on_ray import RayClassifier, infer_on_ray
 
+from scripts.benchmarks.many_cases.cases import make_many
+
 from ..configs import csv_rows, run
-from ..many_cases import make_cases, make_model
+from ..many_cases import make_model
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "inference.json"
@@ -32,7 +34,7 @@ def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_an_actor_does_is_what_the_bundle_does(tmp_path: Path) -> None:
     """Without Ray: a case that can be read, with a Grad-CAM map, and one that cannot."""
-    images, weights = make_cases(tmp_path / "in", 2), make_model(tmp_path / "m.pt")
+    images, weights = make_many(tmp_path / "in", 2), make_model(tmp_path / "m.pt")
     (images / "c000001.nii.gz").write_bytes(b"\x1f\x8b cut")
     options = {"images": str(images), "weights": str(weights), "saliency": "gradcam", "backend": "eager"}
     run("inference", output_dir=tmp_path / "one", **options)
@@ -54,7 +56,7 @@ def test_what_an_actor_does_is_what_the_bundle_does(tmp_path: Path) -> None:
 def test_the_tables_are_those_of_the_bundle(tmp_path: Path) -> None:
     if find_spec("ray") is None:
         pytest.skip('Ray is not installed: it takes 500 MB, so it has an extra of its own, pip install "crossd[ray]"')
-    images, weights = make_cases(tmp_path / "in", 12), make_model(tmp_path / "m.pt")
+    images, weights = make_many(tmp_path / "in", 12), make_model(tmp_path / "m.pt")
     (images / "c000003.nii.gz").write_bytes(b"\x1f\x8b cut")
     arguments = ["--images", images, "--output_dir", tmp_path / "ray", "--weights", weights, "--processes", "2"]
     done = subprocess.run(

@@ -14,7 +14,7 @@ from crossd.bundle import bundle_root
 from crossd.errors import CrossDError, one_of
 from crossd.export.onnx_file import check_name, run_onnx, run_openvino, write_onnx, write_openvino, write_triton
 from crossd.export.torchscript import run_torchscript, write_torchscript
-from crossd.export.trained import Forward, Trained, differences
+from crossd.export.trained import Forward, Trained, differences_of_batches
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def export_network(
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".exporting-") as unfinished:
             format.write(trained, Path(unfinished) / main)
-            found = differences(
+            found = differences_of_batches(
                 trained.original, format.run(Path(unfinished) / main), trained.examples, to, trained.unit
             )
             made = sorted(Path(unfinished).iterdir(), key=lambda path: path.name != main.name)

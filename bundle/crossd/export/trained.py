@@ -117,7 +117,7 @@ def examples(card_input: dict[str, Any], one_size: bool = False) -> list[Tensor]
 
 
 @torch.no_grad()
-def differences(
+def differences_of_batches(
     network: nn.Module, exported: Forward, volumes: list[Tensor], name: str = "export", unit: float = 1.0
 ) -> list[tuple[tuple[int, ...], float]]:
     """The largest difference of logits for each batch, once all of them are within the tolerance.
@@ -134,7 +134,7 @@ def differences(
         CrossDError: when one of them exceeds `TOLERANCE`, is not a number, or the export cannot run the batch.
 
     >>> network = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten()).eval()
-    >>> differences(network, lambda volume: network(volume) + 0.5, [torch.zeros(1, 2, 4, 4, 4)], "onnx")
+    >>> differences_of_batches(network, lambda volume: network(volume) + 0.5, [torch.zeros(1, 2, 4, 4, 4)], "onnx")
     Traceback (most recent call last):
         ...
     crossd.errors.CrossDError: An export gives the network's logits to 1e-04; the onnx export is off by 5.0e-01 for \

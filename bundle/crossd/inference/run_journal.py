@@ -73,7 +73,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
-class Line:
+class Place:
     """Where an answer stands: in the line behind `offset` bytes of the file `part`, of a start counted from 1."""
 
     part: Path
@@ -144,7 +144,7 @@ class RunJournal:
             logger.info(f"{len(self.kept)} of {len(cases)} cases have their answers in {self.folder.parent}")
         return without
 
-    def _holds(self, line: Line) -> bool:
+    def _holds(self, line: Place) -> bool:
         if line.status == "failed" and self.retry_failed:
             return False
         return all((self.folder.parent / file).is_file() for file in line.files)
@@ -209,16 +209,16 @@ class RunJournal:
         self.record.write(self.starts, finished=True)
         self.record.unlock()
 
-    def lines(self) -> dict[str, Line]:
+    def lines(self) -> dict[str, Place]:
         """Where the answer of each case stands, by the case's name."""
-        found: dict[str, Line] = {}
+        found: dict[str, Place] = {}
         for part in sorted(self.folder.glob("process_*.jsonl")):
             for offset, _, line in _whole_lines(part):
                 entry = line["entry"]
                 files = tuple(entry[kind] for kind in KINDS if entry.get(kind))
                 known = found.get(line["name"])
                 if known is None or known.start <= line["start"]:
-                    found[line["name"]] = Line(part, offset, line["start"], line["key"], entry["status"], files)
+                    found[line["name"]] = Place(part, offset, line["start"], line["key"], entry["status"], files)
         return found
 
     def answers(self, names: Iterable[str]) -> Iterator[tuple[str, str, Answer]]:

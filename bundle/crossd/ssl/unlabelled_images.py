@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crossd.data.images import ImageStore, ReadImage2Dd, open_source
 from crossd.data.images.chest_xray14 import TABLE, tables
-from crossd.data.images.image_files import ImageTree, decode, is_image, to_channels, tree_of
+from crossd.data.images.image_files import ImageTree, decode_image, is_image, to_channels, tree_of
 from crossd.data.images.sources import ImageRecord, ImageSource
 from crossd.data.images.store import limited, try_images
 from crossd.data.splits import split_called
@@ -55,7 +55,7 @@ class EveryImage(ImageSource):
         self.records = [ImageRecord(name, "") for name in training_names(tree.listed()[0])]
 
     def read(self, name: str, channels: int = 1) -> np.ndarray:
-        return decode(self.tree.read(name), channels)
+        return decode_image(self.tree.read(name), channels)
 
 
 class EveryRow(ImageSource):

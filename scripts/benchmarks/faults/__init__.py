@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from scripts.benchmarks.faults.campaign import run_campaign
 from scripts.benchmarks.faults.judgement import Outcome
-from scripts.benchmarks.faults.table import update_page
+from scripts.benchmarks.faults.table import write_campaign
 
-__all__ = ["Outcome", "run_campaign", "update_page"]
+__all__ = ["Outcome", "run_campaign", "write_campaign"]

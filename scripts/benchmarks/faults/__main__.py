@@ -12,13 +12,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from crossd.errors import CrossDError
+from crossd.errors import in_one_line
 
-from scripts.benchmarks.faults import run_campaign, update_page
+from scripts.benchmarks.faults import run_campaign, write_campaign
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", help="good scans to damage copies of; default: phantoms of ten formats are made")
@@ -30,16 +31,12 @@ def main() -> int:
     parser.add_argument("--outcomes", type=Path, help="a CSV with what became of each input")
     parser.add_argument("--page", help="a page whose table is replaced")
     given = parser.parse_args()
-    try:
-        campaign = run_campaign(
-            given.config, given.count, given.seed, given.cases, given.weights, timeout=given.timeout, progress=print
-        )
-        if given.page:
-            made = f"`--seed {given.seed}`, {'phantoms of ten formats' if given.cases is None else 'scans'}."
-            update_page(given.page, campaign, f"{given.count} damaged inputs, {made}")
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    campaign = run_campaign(
+        given.config, given.count, given.seed, given.cases, given.weights, timeout=given.timeout, progress=print
+    )
+    if given.page:
+        made = f"`--seed {given.seed}`, {'phantoms of ten formats' if given.cases is None else 'scans'}."
+        write_campaign(given.page, campaign, f"{given.count} damaged inputs, {made}")
     if given.outcomes:
         given.outcomes.parent.mkdir(parents=True, exist_ok=True)
         with given.outcomes.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:

@@ -26,6 +26,7 @@ DAMAGE: dict[str, dict[str, Damage]] = {
     "itk": {**FILE_DAMAGE, **TEXT_DAMAGE},
     "dicom": {**FILE_DAMAGE, **DICOM_DAMAGE},
 }
+_EXTRA_MEMORY = 2**30  # bytes that a run may hold more than a run on the good cases alone
 _MOST_VOXELS = 2**24  # of a volume, where phantoms are damaged: 64 MiB as float32
 
 
@@ -58,7 +59,6 @@ def run_campaign(
     cases: str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
     batch: int = 150,
-    extra_memory: int = 2**30,
     timeout: float = 240.0,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Campaign:
@@ -72,7 +72,6 @@ def run_campaign(
             then bounds what a damaged one can take. None: phantoms of ten formats.
         weights: the model; None: a small network with random weights.
         batch: damaged cases in one run, with all good ones among them.
-        extra_memory: bytes that a run may hold more than a run on the good cases alone.
         timeout: seconds for one run.
         progress: told what goes on.
 
@@ -84,13 +83,13 @@ def run_campaign(
         sources = make_sources(place / "good") if cases is None else copy_sources(cases, place / "good")
         model = str(weights or small_model(place / "model.pt"))
         bound = _MOST_VOXELS if cases is None else None
-        run = Runner(place, str(config), model, timeout, 8 * extra_memory, bound)
+        run = Runner(place, str(config), model, timeout, 8 * _EXTRA_MEMORY, bound)
         first = run(place / "good")
         expected = {source.name: rows_below(run.found, source.folder) for source in sources}
         bad = [source for source, rows in expected.items() if not rows or any(row["status"] != "ok" for row in rows)]
         if first.code != 0 or bad:
             raise CrossDError(f"Good cases must succeed before they are damaged; {bad} did not. {first.tail[-600:]}")
-        run.limit = first.peak + extra_memory
+        run.limit = first.peak + _EXTRA_MEMORY
         campaign = Campaign([], usual=first.peak)
         chosen = plan(sources, count, seed)
         for start in range(0, len(chosen), batch):

@@ -36,7 +36,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, _line("all", outcomes, "**")])
 
 
-def update_page(page: str | Path, campaign: Campaign, told: str) -> None:
+def write_campaign(page: str | Path, campaign: Campaign, told: str) -> None:
     """Write the table between the marks of a page.
 
     Args:

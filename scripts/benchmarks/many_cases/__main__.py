@@ -11,13 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crossd.errors import CrossDError
+from crossd.errors import in_one_line
 
 from scripts.benchmarks.many_cases.measure import describe, holds, machine, measure
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=1000, help="default: %(default)s")
@@ -29,17 +30,13 @@ def main() -> int:
     parser.add_argument("--json", help="receives what was found")
     arguments = parser.parse_args()
     found = []
-    try:
-        with tempfile.TemporaryDirectory() as made:
-            folder = Path(arguments.folder or made)
-            folder.mkdir(parents=True, exist_ok=True)
-            for processes in arguments.processes:
-                options = {"size": arguments.size, "report": not arguments.no_report, "seconds": arguments.seconds}
-                found.append(measure(ROOT / "configs", folder, arguments.cases, processes, **options))
-                print(describe(found[-1]), flush=True)
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(arguments.folder or made)
+        folder.mkdir(parents=True, exist_ok=True)
+        for processes in arguments.processes:
+            options = {"size": arguments.size, "report": not arguments.no_report, "seconds": arguments.seconds}
+            found.append(measure(ROOT / "configs", folder, arguments.cases, processes, **options))
+            print(describe(found[-1]), flush=True)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps({"machine": machine(), "runs": found}, indent=1) + "\n")
     return 0 if all(map(holds, found)) else 1

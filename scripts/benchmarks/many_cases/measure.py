@@ -19,12 +19,14 @@ FEW = 100  # cases of the run that memory is compared with
 BOUND = 0.10  # of its peak, that the other may take more
 
 
-def command(configs: Path, options: Mapping[str, Any], processes: int = 1, restarts: int = 0) -> list[str]:
+def command(
+    configs: Path, options: Mapping[str, Any], processes: int = 1, restarts: int = 0, config: str = "inference"
+) -> list[str]:
     """How a user starts the run: `python -m monai.bundle run`, or `torchrun` with the overlay."""
-    files = [str(configs / "inference.json")]
+    files = [str(configs / f"{config}.json")]
     launch = ["-m", "monai.bundle"]
     if processes > 1:
-        files.append(str(configs / "multi_gpu_inference.json"))
+        files.append(str(configs / f"multi_gpu_{config}.json"))
         launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), *launch]
         launch[5:5] = ["--max_restarts", str(restarts)]
     given = [text for name, value in options.items() for text in (f"--{name}", str(value))]

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crossd.errors import CrossDError
+from crossd.errors import in_one_line
 
 from scripts.benchmarks.receiving.measure import holds, measure, table
 from scripts.pages import update_page
@@ -19,6 +19,7 @@ from scripts.pages import update_page
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--senders", type=int, default=100, help="associations at once; default: %(default)s")
@@ -29,13 +30,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=11998, help="and the one after it; default: %(default)s")
     parser.add_argument("--page", type=Path, help="receives the table, between its marks")
     arguments = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as made:
-            options = {"minutes": arguments.minutes, "pause": arguments.pause, "port": arguments.port}
-            found = measure(ROOT, Path(made), arguments.senders, **options, say=lambda line: print(line, flush=True))
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    with tempfile.TemporaryDirectory() as made:
+        options = {"minutes": arguments.minutes, "pause": arguments.pause, "port": arguments.port}
+        found = measure(ROOT, Path(made), arguments.senders, **options, say=lambda line: print(line, flush=True))
     print(json.dumps(found))
     if arguments.page:
         update_page(arguments.page, "receiving", table(found))

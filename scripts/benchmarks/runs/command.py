@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from crossd.errors import CrossDError, one_of
+from crossd.errors import CrossDError, in_one_line, one_of
 
 from scripts.benchmarks.runs.grid import Block
 from scripts.benchmarks.runs.schedule import Outcome
@@ -66,6 +66,7 @@ def told(outcome: Outcome, grid: Sequence[Block]) -> int:
     return outcome.left
 
 
+@in_one_line
 def main(
     about: str | None,
     add_arguments: Callable[[argparse.ArgumentParser], None],
@@ -83,9 +84,6 @@ def main(
     try:
         left = 0 if arguments.report or arguments.validation else benchmark(arguments)
         print(report(arguments))
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130

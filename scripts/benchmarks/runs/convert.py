@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, in_one_line
 
 from scripts.benchmarks.runs.grid import Block, Cell
 from scripts.benchmarks.runs.lines import SUFFIX, write_lines
@@ -70,16 +70,13 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
-    try:
-        for folder in arguments.folders:
-            print(f"{convert(folder)} holds what {folder} does, which can be removed")
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    for folder in arguments.folders:
+        print(f"{convert(folder)} holds what {folder} does, which can be removed")
     return 0
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+from crossd.errors import CrossDError
 
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 SAMPLES = 2000
 FEWEST = 3  # runs of each method, below which no p is given: they say too little of what training varies
 
@@ -55,12 +57,29 @@ def over_seeds(gaps: np.ndarray, observed: Sequence[float], random: np.random.Ge
     """
     samples, runs = gaps.shape
     drawn = random.integers(runs, size=(samples, runs))
-    draws = np.take_along_axis(gaps, drawn, 1).mean(1)
+    return of_draws(np.take_along_axis(gaps, drawn, 1).mean(1), float(np.mean(observed)), runs)
+
+
+def of_draws(draws: np.ndarray, observed: float, runs: int) -> Difference:
+    """A difference from its draws, `(draws,)`; those without a value, as where a class was not drawn, do not count."""
     draws = draws[~np.isnan(draws)]
     low, high = np.quantile(draws, [0.025, 0.975])
     sides = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
     p = min(1.0, 2 * (1 + sides) / (1 + len(draws)))
-    return Difference(float(np.mean(observed)), float(low), float(high), p, runs)
+    return Difference(observed, float(low), float(high), p, runs)
+
+
+def check_pairs(one: Sequence[T], other: Sequence[T], alike: Callable[[T, T], bool]) -> None:
+    """Hold the runs of two methods to come in pairs on the same test cases.
+
+    Raises:
+        CrossDError: when they do not.
+    """
+    if not one or len(one) != len(other) or not all(map(alike, one, other)):
+        raise CrossDError(
+            f"Methods are compared on the same seeds and test cases; got {len(one)} and {len(other)} runs. Take the "
+            "seeds that both have."
+        )
 
 
 def holm(values: Mapping[K, float]) -> dict[K, float]:

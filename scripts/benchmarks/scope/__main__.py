@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from crossd.errors import CrossDError
+from crossd.errors import in_one_line
 
 from scripts.benchmarks.runs.lines import changing, read_lines, results_file, write_lines
 from scripts.benchmarks.scope.comparing import answers, compare, table
@@ -18,6 +18,7 @@ from scripts.pages import update_page
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="compare detectors on the sets in this folder")
@@ -27,22 +28,18 @@ def main() -> int:
     parser.add_argument("--results", default=str(ROOT / "docs" / "results" / "scope.jsonl.gz"))
     parser.add_argument("--page", default=str(ROOT / "docs" / "results" / "tables.md"))
     given = parser.parse_args()
-    try:
-        path = results_file(given.results)
-        with changing(path):
-            lines = read_lines(path)
-            if given.data is not None:
-                kept = [line for line in lines if line["kind"] == "answers"]
-                lines = [*compare(ROOT / "models" / "model.pt", given.data, given.final), *kept]
-            if given.answers:
-                runs = dict(one.split("=", 1) for one in given.answers)
-                told = [answers(name, Path(folder), name == given.inside) for name, folder in runs.items()]
-                lines = [*(line for line in lines if line["kind"] != "answers"), *told]
-            write_lines(path, lines)
-        update_page(given.page, "scope", table(lines))
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    path = results_file(given.results)
+    with changing(path):
+        lines = read_lines(path)
+        if given.data is not None:
+            kept = [line for line in lines if line["kind"] == "answers"]
+            lines = [*compare(ROOT / "models" / "model.pt", given.data, given.final), *kept]
+        if given.answers:
+            runs = dict(one.split("=", 1) for one in given.answers)
+            told = [answers(name, Path(folder), name == given.inside) for name, folder in runs.items()]
+            lines = [*(line for line in lines if line["kind"] != "answers"), *told]
+        write_lines(path, lines)
+    update_page(given.page, "scope", table(lines))
     print(table(lines))
     return 0
 

@@ -11,11 +11,10 @@ from scripts.benchmarks.runs.grid import Block, Cell, blocks
 from scripts.benchmarks.runs.schedule import execute
 from scripts.benchmarks.runs.tables import validation_table
 from scripts.benchmarks.segmentation.methods import METHODS, find_methods
-from scripts.benchmarks.segmentation.published import published_table
 from scripts.benchmarks.segmentation.recipe import RECIPES
 from scripts.benchmarks.segmentation.run import Inputs, perform
 from scripts.benchmarks.segmentation.store import Results
-from scripts.benchmarks.segmentation.tables import cell_table, comparisons
+from scripts.benchmarks.segmentation.tables import cell_table, comparisons, published_table
 from scripts.pages import update_page
 
 SET = "hippocampus"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from crossd.errors import CrossDError
 
-from scripts.benchmarks.runs.statistics import SAMPLES, Difference, over_seeds
+from scripts.benchmarks.runs.statistics import SAMPLES, Difference, check_pairs, over_seeds
 from scripts.benchmarks.segmentation.store import Tested
 
 
@@ -25,12 +24,7 @@ def paired_dice(one: Sequence[Tested], other: Sequence[Tested], samples: int = S
     Raises:
         CrossDError: when the runs are not pairs on the same cases.
     """
-    paired = len(one) == len(other) and len(one) > 0
-    if not paired or any(run.cases != one[0].cases for run in (*one, *other)):
-        raise CrossDError(
-            f"Methods are compared on the same seeds and test cases; got {len(one)} and {len(other)} runs. Take the "
-            "seeds that both have."
-        )
+    check_pairs(one, other, lambda a, b: a.cases == b.cases == one[0].cases)
     random = np.random.default_rng(seed)
     gaps = np.stack([a.dice - b.dice for a, b in zip(one, other, strict=True)], 1)
     cases = len(gaps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from typing import Any
 
@@ -10,15 +9,13 @@ import torch
 from crossd.errors import CrossDError
 from crossd.segmentation import case_metrics
 from crossd.training.randomness import derive_seed
-from ignite.engine import Engine, Events
-from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from monai.handlers import LrScheduleHandler, MeanDice, ValidationHandler
+from monai.handlers import MeanDice
 from monai.losses import DeepSupervisionLoss, DiceCELoss
-from monai.optimizers import WarmupCosineSchedule
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from scripts.benchmarks.runs.checks import steps_of_checks, train_in_checks
 from scripts.benchmarks.segmentation.recipe import Recipe
 from scripts.benchmarks.segmentation.tasks import CLASSES, Masked
 
@@ -75,33 +72,6 @@ class Crops(Dataset):
         return {CommonKeys.IMAGE: image, CommonKeys.LABEL: label}
 
 
-class BestDice:
-    """Handler of a validating engine that keeps the network's state where the mean Dice was best.
-
-    Args:
-        network: whose state is copied.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-        self.curve: list[float] = []
-        self.state: dict[str, Tensor] = {}
-
-    def attach(self, engine: Engine) -> None:
-        """Register with the evaluator; MONAI calls this."""
-        engine.add_event_handler(Events.COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        self.curve.append(round(float(engine.state.metrics["val_dice"]), 5))
-        if self.best == len(self.curve) - 1:
-            self.state = copy.deepcopy(self.network.state_dict())
-
-    @property
-    def best(self) -> int:
-        """Index of the best check, the first of equals."""
-        return max(range(len(self.curve)), key=lambda check: (self.curve[check], -check))
-
-
 class _Whole(Dataset):
     """Whole volumes as MONAI's engines take them."""
 
@@ -146,55 +116,34 @@ def train_and_segment(
     began = time.monotonic()
     place = torch.device(device)
     network = network.to(place)
-    checks = min(recipe.checks, steps)
-    per_check = -(-steps // checks)
-    total = per_check * checks
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = WarmupCosineSchedule(optimizer, max(1, round(recipe.warmup * total)), total, warmup_multiplier=0.1)
-    best = BestDice(network)
+    checks, per_check = steps_of_checks(steps, recipe)
+    crops = Crops(parts["train"], checks * per_check * recipe.batch_size, recipe, normalisation, seed)
 
     def masks(output: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return output[CommonKeys.PRED].argmax(1, keepdim=True), output[CommonKeys.LABEL]
 
     dice = MeanDice(include_background=False, num_classes=len(CLASSES), output_transform=masks)
-    evaluator = SupervisedEvaluator(
-        device=place,
-        val_data_loader=DataLoader(_Whole(parts["val"], normalisation), EVALUATED_AT_ONCE),
-        network=network,
-        key_val_metric={"val_dice": dice},
-        val_handlers=[best],
-        decollate=False,
+    loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+    best = train_in_checks(
+        network,
+        network,
+        {"val_dice": 1},
+        steps,
+        recipe,
+        seed,
+        place,
+        {"train_data_loader": DataLoader(crops, recipe.batch_size), "loss_function": DeepSupervisionLoss(loss)},
+        {
+            "val_data_loader": DataLoader(_Whole(parts["val"], normalisation), EVALUATED_AT_ONCE),
+            "key_val_metric": {"val_dice": dice},
+        },
     )
-    trainer = SupervisedTrainer(
-        device=place,
-        max_epochs=checks,
-        epoch_length=per_check,
-        train_data_loader=DataLoader(
-            Crops(parts["train"], total * recipe.batch_size, recipe, normalisation, seed), recipe.batch_size
-        ),
-        network=network,
-        optimizer=optimizer,
-        loss_function=DeepSupervisionLoss(  # type: ignore[arg-type]
-            DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
-        ),
-        train_handlers=[
-            LrScheduleHandler(schedule, print_lr=False, epoch_level=False),  # type: ignore[arg-type]
-            ValidationHandler(interval=1, validator=evaluator),
-        ],
-        decollate=False,
-    )
-    for engine in (trainer, evaluator):
-        engine.logger.setLevel("WARNING")
-    torch.manual_seed(derive_seed(seed, 2))  # of what draws from the global generator
-    trainer.run()
-    value = best.curve[best.best]
+    curve = [value for (value,) in best.curve]
     if not all(bool(tensor.isfinite().all()) for tensor in best.state.values() if tensor.is_floating_point()):
         raise CrossDError("A run must end with finite weights, got NaN or infinity. Lower --learning_rate.")
-    network.load_state_dict(best.state)
     rows = _measured(network, parts["test"], normalisation, place)
     seconds = round(time.monotonic() - began, 1)
-    return {"val": {"dice": value, "curve": best.curve}, "rows": rows, "seconds": seconds}
+    return {"val": {"dice": curve[best.best], "curve": curve}, "rows": rows, "seconds": seconds}
 
 
 @torch.no_grad()

@@ -14,13 +14,14 @@ import sys
 from pathlib import Path
 
 from crossd.allocation import keep_freed_memory
-from crossd.errors import CrossDError
+from crossd.errors import in_one_line
 
 from scripts.benchmarks.speed.results import Results, measure_rows
 from scripts.benchmarks.speed.rows import SECTIONS, rows
-from scripts.benchmarks.speed.tables import update_page
+from scripts.benchmarks.speed.tables import write_tables
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--section", default="all", help=f"{', '.join(SECTIONS)} or all; default: %(default)s")
@@ -34,16 +35,12 @@ def main() -> int:
     parser.add_argument("--stop_after", type=float, default=float("inf"), metavar="SECONDS", help="begin no row later")
     arguments = parser.parse_args()
     keep_freed_memory()  # as every run of a config does
-    try:
-        results = Results(arguments.output_dir)
-        if arguments.forget:
-            print("forgotten:", *results.forget(arguments.forget), sep="\n  ")
-        chosen = [row for row in rows(arguments.section) if re.search(arguments.only, row.name)]
-        left = measure_rows(chosen, results, arguments.rounds, arguments.threads, arguments.stop_after)
-        update_page(Path(arguments.output_dir) / "tables.md", results)
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    results = Results(arguments.output_dir)
+    if arguments.forget:
+        print("forgotten:", *results.forget(arguments.forget), sep="\n  ")
+    chosen = [row for row in rows(arguments.section) if re.search(arguments.only, row.name)]
+    left = measure_rows(chosen, results, arguments.rounds, arguments.threads, arguments.stop_after)
+    write_tables(Path(arguments.output_dir) / "tables.md", results)
     print(f"{len(chosen) - left} of {len(chosen)} rows measured")
     return 0
 

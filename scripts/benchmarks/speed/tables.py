@@ -188,7 +188,7 @@ def blocks(results: Results) -> dict[str, str]:
     return made
 
 
-def update_page(page: str | os.PathLike[str], results: Results) -> None:
+def write_tables(page: str | os.PathLike[str], results: Results) -> None:
     """Write the tables between their marks in `page`, and at its end where it has no such marks; draw the plots."""
     page = Path(page)
     text = page.read_text(encoding="utf-8") if page.exists() else "# Performance\n"

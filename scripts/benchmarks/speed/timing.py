@@ -14,6 +14,7 @@ import numpy as np
 from crossd.errors import CrossDError
 
 Timed = Callable[[], float]  # one call; returns the seconds that count
+VERY_SLOW = 5.0  # seconds of a call
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,6 @@ def take_turns(
     *,
     warm_up: int = 2,
     slow: float = 1.0,
-    very_slow: float = 5.0,
     budget: float = 12.0,
 ) -> dict[str, list[float]]:
     """Time contestants turn by turn.
@@ -59,7 +59,7 @@ def take_turns(
         expected: seconds of a call, by name, as far as they are known.
         warm_up: calls of each before the first turn; one for those that are slow, none for those that are expected to
             be very slow: what a first call does once does not show in seconds.
-        slow, very_slow: seconds of a call.
+        slow: seconds of a call.
         budget: seconds for a contestant. A slower one takes part only in as many of the first turns as fit, and at
             least in one; the first contestant and those up to five times as slow in at least three.
 
@@ -80,7 +80,7 @@ def take_turns(
     first: dict[str, float] = {}
     for name, call in contestants.items():
         seconds = expected.get(name, 0.0)
-        if seconds < very_slow:
+        if seconds < VERY_SLOW:
             seconds = call()
         if seconds < slow:
             seconds = min([seconds, *(call() for _ in range(warm_up - 1))])

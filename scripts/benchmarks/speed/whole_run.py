@@ -26,7 +26,7 @@ from crossd.data import find_cases, preprocessing
 from crossd.data.nifti import write_nifti
 from crossd.data.phantoms import vessel_phantom
 from crossd.data.resampling import SeparableSpacingd
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, in_one_line
 from crossd.inference import Accelerated, network_from_card
 from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
@@ -194,6 +194,7 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", help="a folder with one DICOM series; without it phantoms are made")
@@ -208,22 +209,18 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2, help="of torch; default: %(default)s")
     arguments = parser.parse_args()
     turns, alone = [], arguments.images is not None
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            images = arguments.images or make_cases(f"{folder}/in", arguments.cases, arguments.size, arguments.spacing)
-            shared = {"images": str(images), "weights": arguments.weights}
-            bundle: dict = {"config": OURS, "output_dir": f"{folder}/ours", "stages": arguments.stages, **shared}
-            bundle |= {"evidence": "windows"}  # the zoo style, and the parts, look at nothing twice
-            bundle |= {"report": False} if arguments.no_report else {}
-            folded = FOLDED if arguments.folded else {}
-            zoo: dict = {"config": str(ZOO_STYLE), "output_dir": f"{folder}/zoo", **shared, **folded}
-            task, options = ("parts_alone", shared) if alone else ("run_config", zoo)
-            for _ in range(arguments.rounds):
-                ours = in_a_process("run_config", arguments.threads, **bundle)
-                turns.append((ours, in_a_process(task, arguments.threads, **options)))
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    with tempfile.TemporaryDirectory() as folder:
+        images = arguments.images or make_cases(f"{folder}/in", arguments.cases, arguments.size, arguments.spacing)
+        shared = {"images": str(images), "weights": arguments.weights}
+        bundle: dict = {"config": OURS, "output_dir": f"{folder}/ours", "stages": arguments.stages, **shared}
+        bundle |= {"evidence": "windows"}  # the zoo style, and the parts, look at nothing twice
+        bundle |= {"report": False} if arguments.no_report else {}
+        folded = FOLDED if arguments.folded else {}
+        zoo: dict = {"config": str(ZOO_STYLE), "output_dir": f"{folder}/zoo", **shared, **folded}
+        task, options = ("parts_alone", shared) if alone else ("run_config", zoo)
+        for _ in range(arguments.rounds):
+            ours = in_a_process("run_config", arguments.threads, **bundle)
+            turns.append((ours, in_a_process(task, arguments.threads, **options)))
     runs, others = zip(*turns, strict=True)
     print(describe("bundle", runs), describe("parts alone" if alone else "zoo style", others), sep="\n")
     if alone:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, in_one_line
 
 from scripts.benchmarks.runs.records import record, recorded
 
@@ -50,20 +50,17 @@ def pretraining_table(path: str | os.PathLike[str]) -> str:
     return "\n".join([*head, *rows]) if rows else "not run"
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, required=True, help="of the run of configs/pretrain_2d.json")
     parser.add_argument("--name", required=True, help="of the row")
     parser.add_argument("--records", default="docs/results/pretraining.jsonl.gz", help="default: %(default)s")
     arguments = parser.parse_args()
-    try:
-        report = arguments.output_dir / "metrics.json"
-        if not report.is_file():
-            raise CrossDError(f"A pre-training is recorded with its report; {report} is not there. {REMEDY}")
-        record(arguments.records, arguments.name, json.loads(report.read_text(encoding="utf-8")))
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    report = arguments.output_dir / "metrics.json"
+    if not report.is_file():
+        raise CrossDError(f"A pre-training is recorded with its report; {report} is not there. {REMEDY}")
+    record(arguments.records, arguments.name, json.loads(report.read_text(encoding="utf-8")))
     return 0
 
 

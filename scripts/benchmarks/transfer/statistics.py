@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from crossd.errors import CrossDError
 
-from scripts.benchmarks.runs.statistics import SAMPLES, Difference, over_seeds
+from scripts.benchmarks.runs.statistics import SAMPLES, Difference, check_pairs, over_seeds
 from scripts.benchmarks.transfer.tested import Tested
 
 
@@ -69,12 +68,7 @@ def paired_difference(
     Raises:
         CrossDError: when the runs are not pairs on the same cases.
     """
-    paired = len(one) == len(other) and len(one) > 0
-    if not paired or any(not np.array_equal(a.labels, b.labels) for a, b in zip(one, other, strict=True)):
-        raise CrossDError(
-            f"Methods are compared on the same seeds and test cases; got {len(one)} and {len(other)} runs. Take the "
-            "seeds that both have."
-        )
+    check_pairs(one, other, lambda a, b: np.array_equal(a.labels, b.labels))
     random = np.random.default_rng(seed)
     same_test = all(np.array_equal(a.labels, one[0].labels) for a in one)
     weights = _patients_drawn(one[0], samples, random)

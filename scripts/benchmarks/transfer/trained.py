@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crossd.checkpoints import read_card
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, in_one_line
 from crossd.files import sha256
 
 from scripts.benchmarks.runs.records import record, recorded
@@ -91,17 +91,14 @@ def trained_table(records: str | os.PathLike[str]) -> str:
     return "\n".join(lines) if made else "not run"
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", required=True, help="of the run, with its evaluation in it")
     parser.add_argument("--name", required=True, help="of the record: <set>_<voxels a side>")
     parser.add_argument("--records", default="docs/results/full.jsonl.gz", help="default: %(default)s")
     arguments = parser.parse_args()
-    try:
-        made = record_trained(arguments.output_dir, arguments.records, arguments.name)
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    made = record_trained(arguments.output_dir, arguments.records, arguments.name)
     print(f"{arguments.name}: AUC {made['metrics']['auc']['value']:.3f}, {made['model']['bytes']} bytes")
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator, Sequence
 from math import isfinite
@@ -13,17 +12,15 @@ from crossd.errors import CrossDError
 from crossd.evaluation import NegativeLogLikelihood, PresentClassAUC
 from crossd.precision import mixed_precision
 from crossd.training import classification_loss, set_trainable
-from crossd.training.randomness import derive_seed
-from ignite.engine import Engine, Events
-from monai.engines import SupervisedEvaluator, SupervisedTrainer, default_prepare_batch
-from monai.handlers import IgniteMetricHandler, LrScheduleHandler, ValidationHandler
+from monai.engines import default_prepare_batch
+from monai.handlers import IgniteMetricHandler
 from monai.inferers import SimpleInferer
-from monai.optimizers import WarmupCosineSchedule
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader, Dataset
 
+from scripts.benchmarks.runs.checks import steps_of_checks, train_in_checks
 from scripts.benchmarks.runs.grid import PAPER
 from scripts.benchmarks.transfer.draws import Draws
 from scripts.benchmarks.transfer.hybrid import ImageSide
@@ -53,34 +50,6 @@ class Forward(SimpleInferer):
         if not isinstance(logits, tuple):
             return logits.float()
         return tuple(None if part is None else part.float() for part in logits)  # of volumes and of images
-
-
-class BestCheck:
-    """Handler of a validating engine that keeps the network's state where the AUC was best, then the loss lowest.
-
-    Args:
-        network: whose state is copied.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-        self.curve: list[tuple[float, float]] = []  # (AUC, loss) of each check
-        self.state: dict[str, Tensor] = {}
-
-    def attach(self, engine: Engine) -> None:
-        """Register with the evaluator; MONAI calls this."""
-        engine.add_event_handler(Events.COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        metrics = engine.state.metrics
-        self.curve.append((round(metrics["val_auc"], 5), round(metrics["val_loss"], 5)))
-        if self.best == len(self.curve) - 1:
-            self.state = copy.deepcopy(self.network.state_dict())
-
-    @property
-    def best(self) -> int:
-        """Index of the best check, the first of equals."""
-        return min(range(len(self.curve)), key=lambda check: (-self.curve[check][0], self.curve[check][1]))
 
 
 def train_and_predict(
@@ -126,15 +95,10 @@ def train_and_predict(
     trained = network if joined is None else joined
     for part in (network,) if joined is None else (network, joined.images):
         set_trainable(part, TRAINED[protocol])
-    checks = min(recipe.checks, steps)
-    per_check = -(-steps // checks)
-    total = per_check * checks
-    data = Draws(parts["train"], total * recipe.batch_size, recipe.shift, flip_axes, -mean / std, seed)
-    parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = WarmupCosineSchedule(optimizer, max(1, round(recipe.warmup * total)), total, warmup_multiplier=0.1)
+    checks, per_check = steps_of_checks(steps, recipe)
+    data = Draws(parts["train"], checks * per_check * recipe.batch_size, recipe.shift, flip_axes, -mean / std, seed)
     names = [str(index) for index in range(classes)]
-    best, forward, place = BestCheck(network), Forward(recipe.bf16), torch.device(device)
+    forward, place = Forward(recipe.bf16), torch.device(device)
     labels = parts["train"].labels.tolist()
     objective = classification_loss(labels, names, "multiclass", CLASS_WEIGHTS[protocol]).to(place)
     loader: Any = DataLoader(data, recipe.batch_size)
@@ -147,40 +111,25 @@ def train_and_predict(
     def answers(output: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return output[CommonKeys.PRED].softmax(1), one_hot(output[CommonKeys.LABEL], classes)
 
-    evaluator = SupervisedEvaluator(
-        device=place,
-        val_data_loader=DataLoader(_Items(parts["val"]), EVALUATED_AT_ONCE),
-        network=network,
-        inferer=forward,
-        key_val_metric={"val_auc": IgniteMetricHandler(metric_fn=PresentClassAUC(), output_transform=answers)},
-        additional_metrics={
-            "val_loss": IgniteMetricHandler(metric_fn=NegativeLogLikelihood("multiclass"), output_transform=answers)
+    best = train_in_checks(
+        trained,
+        network,
+        {"val_auc": 1, "val_loss": -1},
+        steps,
+        recipe,
+        seed,
+        place,
+        {"train_data_loader": loader, "loss_function": objective, "inferer": forward, "prepare_batch": prepare},
+        {
+            "val_data_loader": DataLoader(_Items(parts["val"]), EVALUATED_AT_ONCE),
+            "inferer": forward,
+            "key_val_metric": {"val_auc": IgniteMetricHandler(metric_fn=PresentClassAUC(), output_transform=answers)},
+            "additional_metrics": {
+                "val_loss": IgniteMetricHandler(metric_fn=NegativeLogLikelihood("multiclass"), output_transform=answers)
+            },
         },
-        val_handlers=[best],
-        decollate=False,
+        further,
     )
-    trainer = SupervisedTrainer(
-        device=place,
-        max_epochs=checks,
-        epoch_length=per_check,
-        train_data_loader=loader,
-        network=trained,
-        optimizer=optimizer,
-        loss_function=objective,
-        inferer=forward,
-        prepare_batch=prepare,
-        train_handlers=[
-            LrScheduleHandler(schedule, print_lr=False, epoch_level=False),  # type: ignore[arg-type]
-            ValidationHandler(interval=1, validator=evaluator),
-            *further,
-        ],
-        decollate=False,
-    )
-    for engine in (trainer, evaluator):
-        engine.logger.setLevel("WARNING")
-    torch.manual_seed(derive_seed(seed, 2))  # of what draws from the global generator
-    trainer.run()
-    network.load_state_dict(best.state)
     auc, loss = best.curve[best.best]
     logits = torch.cat(list(_logits(network, parts["test"], forward, place)))
     if not (isfinite(auc) and isfinite(loss) and bool(logits.isfinite().all())):

@@ -20,7 +20,7 @@ from typing import Any
 
 from crossd.checkpoints import read_card
 from crossd.data.images.image_files import FolderTree
-from crossd.errors import CrossDError
+from crossd.errors import CrossDError, in_one_line
 from crossd.files import sha256, write_whole
 from crossd.training.run_files import checkpoints
 
@@ -149,6 +149,7 @@ def _spread(values: Sequence[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
 
 
+@in_one_line
 def main() -> int:
     root = Path(__file__).resolve().parents[3]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -169,16 +170,12 @@ def main() -> int:
     common = {name: getattr(arguments, name) for name in names}
     common |= {"images": str(Path(arguments.images).resolve()), "bootstrap_samples": 100}
     reports: dict[str, list[dict[str, Any]]] = {}
-    try:
-        for name, options in starts(arguments.weights, arguments.images_weights).items():
-            folder = arguments.output_dir.resolve() / name.replace(", ", "_").replace(" ", "_")
-            reports[name] = []
-            for seed in range(arguments.seeds):
-                reports[name].append(run(root, folder / f"seed_{seed}", {**common, **options, "seed": seed}))
-                print(f"{name}, seed {seed}: {reports[name][-1]['metrics']['auc']['value']:.3f}", flush=True)
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    for name, options in starts(arguments.weights, arguments.images_weights).items():
+        folder = arguments.output_dir.resolve() / name.replace(", ", "_").replace(" ", "_")
+        reports[name] = []
+        for seed in range(arguments.seeds):
+            reports[name].append(run(root, folder / f"seed_{seed}", {**common, **options, "seed": seed}))
+            print(f"{name}, seed {seed}: {reports[name][-1]['metrics']['auc']['value']:.3f}", flush=True)
     (arguments.output_dir / "table.md").write_text(table(reports) + "\n", encoding="utf-8")
     (arguments.output_dir / "results.json").write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
     print(table(reports))

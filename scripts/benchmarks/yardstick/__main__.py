@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from crossd.errors import CrossDError
+from crossd.errors import in_one_line
 from tqdm import tqdm
 
 from scripts.benchmarks.runs.lines import changing, read_lines, results_file, write_lines
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 KEY = ("task", "labels", "seed", "arm")
 
 
+@in_one_line
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of the data; without it only tables and figure are made")
@@ -34,24 +35,20 @@ def main() -> int:
     parser.add_argument("--page", default=str(ROOT / "docs" / "results" / "yardstick.md"))
     parser.add_argument("--summary", default=str(ROOT / "docs" / "results.md"), help="page that gets the short tables")
     given = parser.parse_args()
-    try:
-        path = results_file(given.results)
-        for name in given.tasks if given.data is not None else []:
-            task = read_task(name, given.data.absolute(), given.work.absolute())
-            known = features(task, given.work.absolute(), given.arms)
-            for labels, seed in tqdm([("all", 0), *(("few", seed) for seed in given.seeds)], desc=name):
-                new = list(measure(task, known, labels, seed, given.arms))
-                made = [[line[key] for key in KEY] for line in new]
-                with changing(path):
-                    kept = [line for line in read_lines(path) if [line[key] for key in KEY] not in made]
-                    write_lines(path, [*kept, *new])
-        lines = read_lines(path)
-        update_page(given.page, "yardstick", tables(lines))
-        update_page(given.summary, "yardstick", short(lines))
-        figure(Path(given.page).with_suffix(".png"), lines)
-    except CrossDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    path = results_file(given.results)
+    for name in given.tasks if given.data is not None else []:
+        task = read_task(name, given.data.absolute(), given.work.absolute())
+        known = features(task, given.work.absolute(), given.arms)
+        for labels, seed in tqdm([("all", 0), *(("few", seed) for seed in given.seeds)], desc=name):
+            new = list(measure(task, known, labels, seed, given.arms))
+            made = [[line[key] for key in KEY] for line in new]
+            with changing(path):
+                kept = [line for line in read_lines(path) if [line[key] for key in KEY] not in made]
+                write_lines(path, [*kept, *new])
+    lines = read_lines(path)
+    update_page(given.page, "yardstick", tables(lines))
+    update_page(given.summary, "yardstick", short(lines))
+    figure(Path(given.page).with_suffix(".png"), lines)
     print(tables(lines))
     return 0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.benchmarks.runs.statistics import SAMPLES, Difference, over_seeds, with_correction
+from scripts.benchmarks.runs.statistics import SAMPLES, Difference, of_draws, over_seeds, with_correction
 from scripts.benchmarks.transfer.statistics import weighted_aucs
 from scripts.benchmarks.transfer.tested import Tested, from_json
 
@@ -80,9 +80,5 @@ def _of_mean(drawn: Sequence[tuple[np.ndarray, list[float]]]) -> Difference:
     for gaps, _ in drawn:
         seeds = random.integers(gaps.shape[1], size=gaps.shape)
         total += np.take_along_axis(gaps, seeds, 1).mean(1) / len(drawn)
-    total = total[~np.isnan(total)]  # a draw of patients may leave a class without any
     observed = float(np.mean([np.mean(values) for _, values in drawn]))
-    low, high = np.quantile(total, [0.025, 0.975])
-    sides = min(int((total <= 0).sum()), int((total >= 0).sum()))
-    p = min(1.0, 2 * (1 + sides) / (1 + len(total)))
-    return Difference(observed, float(low), float(high), p, min(gaps.shape[1] for gaps, _ in drawn))
+    return of_draws(total, observed, min(gaps.shape[1] for gaps, _ in drawn))

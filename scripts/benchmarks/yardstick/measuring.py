@@ -6,26 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from crossd.probe.choosing import Labelled, Recipe
 
-from scripts.benchmarks.transfer.tasks import Part, labelled_subset
+from scripts.benchmarks.probe.measuring import drawn
 from scripts.benchmarks.transfer.tested import Tested, to_json
 from scripts.benchmarks.yardstick.arms import ARMS
 from scripts.benchmarks.yardstick.tasks import Task
 
 RECIPE = Recipe()
-
-
-def drawn(part: Labelled, fraction: float, seed: int) -> np.ndarray:
-    """The numbers of the cases that are labelled.
-
-    >>> part = Labelled({"a": np.zeros((20, 1))}, np.eye(2)[[0] * 10 + [1] * 10], list("abcdefghijklmnopqrst"))
-    >>> drawn(part, 0.2, seed=1).tolist(), len(drawn(part, 1, seed=0))
-    ([0, 6, 13, 15], 20)
-    """
-    labels = torch.from_numpy(part.targets.argmax(1))
-    return labelled_subset(Part(torch.arange(len(part)), labels, tuple(part.patients)), fraction, seed).images.numpy()
 
 
 def measure(

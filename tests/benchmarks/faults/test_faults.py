@@ -12,7 +12,7 @@ from crossd.data import declared_sizes
 from crossd.errors import CrossDError
 from monai.bundle import ConfigWorkflow
 
-from scripts.benchmarks.faults import Outcome, run_campaign, runs, update_page
+from scripts.benchmarks.faults import Outcome, run_campaign, runs, write_campaign
 from scripts.benchmarks.faults.campaign import DAMAGE, Campaign
 from scripts.benchmarks.faults.file_damage import FILE_DAMAGE, NotPossible
 from scripts.benchmarks.faults.judgement import DEFECTS, judge
@@ -102,7 +102,7 @@ def test_the_page(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- faults:begin (made) -->\nold\n<!-- faults:end -->\nafter\n")
     outcomes = [Outcome("a", "truncated", "refused"), Outcome("b", "truncated", "crash")]
-    update_page(page, Campaign(outcomes, 12.0, 2**30, 2**29), "2 inputs.")
+    write_campaign(page, Campaign(outcomes, 12.0, 2**30, 2**29), "2 inputs.")
     text = page.read_text()
     assert "2 inputs. The runs took 12 s; their largest resident set was 1024 MiB, 512 MiB with the good" in text
     assert "| **all** | **2** | **0** | **0** | **1** | **0** | **0** | **1** |" in text
@@ -111,7 +111,7 @@ def test_the_page(tmp_path):
     assert table(outcomes) in text
     page.write_text("nothing")
     with pytest.raises(CrossDError, match=r"written between its marks; .*page\.md holds one block .* found 0\. Put"):
-        update_page(page, Campaign([]), "")
+        write_campaign(page, Campaign([]), "")
 
 
 def in_this_process(command, timeout, limit, **environment):

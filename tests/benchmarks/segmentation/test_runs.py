@@ -48,14 +48,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def checkpoint(tmp_path, card_input):
     options = {"spatial_dims": 2, "depth": 10, "width": 4, "conv1_t_size": 3, "no_max_pool": True}

@@ -11,7 +11,7 @@ from crossd.errors import CrossDError
 from scripts.benchmarks.speed.plots import growth_lines
 from scripts.benchmarks.speed.results import Results, measure_memory, measure_rows, measure_time
 from scripts.benchmarks.speed.rows import Row, rows
-from scripts.benchmarks.speed.tables import BOUNDS, blocks, bounds_table, section_table, update_page
+from scripts.benchmarks.speed.tables import BOUNDS, blocks, bounds_table, section_table, write_tables
 
 SMALL = [
     Row("table3", "layer", (2, 3, 3), ("Conv2d", "CrossDConv"), (2, 2, 6, 6), mode, memory=False)
@@ -142,12 +142,12 @@ def test_the_page_keeps_its_text(tmp_path):
         "# Title\n\n<!-- growth:begin (made by scripts.benchmarks.speed: do not edit) -->\nold\n"
         "<!-- growth:end -->\n\n## After\n"
     )
-    update_page(page, results)
+    write_tables(page, results)
     text = page.read_text()
     assert "old" not in text
     assert text.startswith("# Title")
     assert text.index("| 2.00 (2.00–2.00) |") < text.index("## After")
-    update_page(page, results)
+    write_tables(page, results)
     assert page.read_text() == text
     assert (tmp_path / "page" / "growth.png").stat().st_size < 200_000
     assert growth_lines("forward", 1, results) == {"Conv2d": [(128, 1000.0)], "CrossDConv": [(128, 2000.0)]}

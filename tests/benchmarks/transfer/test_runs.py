@@ -18,12 +18,13 @@ from crossd.checkpoints import save_checkpoint
 from crossd.errors import CrossDError
 
 from scripts.benchmarks.runs.checkpoints import find_pretrained, normalisation
+from scripts.benchmarks.runs.checks import BestCheck
 from scripts.benchmarks.runs.grid import Block, Cell, blocks
 from scripts.benchmarks.runs.lines import read_lines
 from scripts.benchmarks.runs.schedule import execute
 from scripts.benchmarks.transfer import METHODS, Results, build_network, perform
 from scripts.benchmarks.transfer.tasks import Part, Task, labelled_subset, paper_fold, read_task
-from scripts.benchmarks.transfer.training import BestCheck, Draws, Forward
+from scripts.benchmarks.transfer.training import Draws, Forward
 
 from .conftest import NARROW, plain_resnet
 
@@ -252,7 +253,7 @@ def test_draws_cover_every_case_and_move_it():
 
 def test_the_best_check_is_kept():
     network = torch.nn.Linear(1, 1, bias=False)
-    best = BestCheck(network)
+    best = BestCheck(network, {"val_auc": 1, "val_loss": -1})
 
     engine = SimpleNamespace(state=SimpleNamespace(metrics={}))
     for weight, auc, loss in ((1.0, 0.7, 0.5), (2.0, 0.9, 0.6), (3.0, 0.9, 0.4), (4.0, 0.8, 0.1)):

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from crossd.data.sets.by_name import with_fold, with_splits, write_datalist
-from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase, differences
+from crossd.data.sets.by_name import with_fold, with_splits, write_labels
+from crossd.data.sets.facts import DatasetFacts, Found, PaperRow, ReleasedCase, deviations
 from crossd.errors import CrossDError
 
 FACTS = DatasetFacts("a", "A", "", "", "", ("x", "y"), "", "")
@@ -51,7 +51,7 @@ def test_what_is_written(tmp_path):
         ReleasedCase((inside, outside), "x", "p", "train", "n"),
         ReleasedCase((outside, inside), "y", "", "val", "m"),
     ]
-    path = write_datalist(tmp_path / "out" / "labels.csv", made, FACTS)
+    path = write_labels(tmp_path / "out" / "labels.csv", made, FACTS)
     assert path.read_text().splitlines() == [
         "case,image_1,image_2,label,patient,split",
         f"n,images/a.nii.gz,{outside},x,p,train",
@@ -61,8 +61,8 @@ def test_what_is_written(tmp_path):
 
 def test_what_differs_is_said():
     facts = replace(FACTS, title="A", count=30, paper=PaperRow("V", 30, (1, 4, 4, 4), (0, 255), 2))
-    assert differences(facts, Found(cases(), (1, 4, 4, 4), (0.0, 255.0))) == []
-    assert differences(facts, Found(cases(1), (2, 4, 4, 4), (0, 1))) == [
+    assert deviations(facts, Found(cases(), (1, 4, 4, 4), (0.0, 255.0))) == []
+    assert deviations(facts, Found(cases(1), (2, 4, 4, 4), (0, 1))) == [
         "A: 1 cases here, 30 in the official release.",
         "A: no case of y here.",
         "A: 1 cases here, 30 in Table V of the paper.",
@@ -82,6 +82,6 @@ def test_refused(tmp_path):
     with pytest.raises(CrossDError, match="A patient must be in one split only"):
         with_splits([ReleasedCase(("a",), "x", "p", "train"), ReleasedCase(("b",), "y", "p", "val")], "xy")
     with pytest.raises(CrossDError, match=r"All cases have the same channels, got \[1, 2\] in A"):
-        write_datalist(tmp_path / "a.csv", [ReleasedCase(("a",), "x"), ReleasedCase(("a", "b"), "x")], FACTS)
+        write_labels(tmp_path / "a.csv", [ReleasedCase(("a",), "x"), ReleasedCase(("a", "b"), "x")], FACTS)
     with pytest.raises(CrossDError, match="got no case in A"):
-        write_datalist(tmp_path / "a.csv", [], FACTS)
+        write_labels(tmp_path / "a.csv", [], FACTS)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from crossd.data.delimited import stream_table
-from crossd.data.images.image_files import FolderTree, decode, is_image
+from crossd.data.images.image_files import FolderTree, decode_image, is_image
 from crossd.data.images.sources import ImageRecord, ImageSource
 from crossd.data.splits import check_patients
 from crossd.errors import CrossDError
@@ -94,7 +94,7 @@ class ChestXray14Source(ImageSource):
         return [] if record.label == "none" else record.label.split(";")
 
     def read(self, name: str, channels: int = 1) -> np.ndarray:
-        return decode((self.root / self.files[name]).read_bytes(), channels)
+        return decode_image((self.root / self.files[name]).read_bytes(), channels)
 
 
 def tables(folder: Path) -> list[Path]:

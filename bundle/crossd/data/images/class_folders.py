@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from crossd.data.folders import hidden
-from crossd.data.images.image_files import ImageTree, decode, is_image
+from crossd.data.images.image_files import ImageTree, decode_image, is_image
 from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, check_same_classes
 from crossd.data.splits import split_called, split_folders
 from crossd.errors import CrossDError
@@ -22,7 +22,7 @@ class ClassFolderSource(ImageSource):
         self.class_names, self.records, self.test_records, self.notes = class_folders(*tree.listed(), str(tree.path))
 
     def read(self, name: str, channels: int = 1) -> np.ndarray:
-        return decode(self.tree.read(name), channels)
+        return decode_image(self.tree.read(name), channels)
 
 
 def class_folders(

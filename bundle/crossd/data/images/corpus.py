@@ -13,7 +13,7 @@ from crossd.data.images.class_folders import ClassFolderSource
 from crossd.data.images.image_files import tree_of
 from crossd.data.images.lists import ListSource
 from crossd.data.images.npz import NpzSource
-from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, as_target, as_text, classes_of, task_of
+from crossd.data.images.sources import SPLITS, ImageRecord, ImageSource, as_target, as_text, classes_of, declared_task
 from crossd.data.images.store import ImageStore, limited, try_images, without_leaks
 from crossd.data.names import refuse_spellings
 from crossd.data.splits import stratified_split
@@ -117,7 +117,7 @@ def read_corpus(
             "Pass the folder above the class folders, or add another source."
         )
     refuse_spellings("A class", {name: [] for name in class_names}, ", ".join(map(str, given)))
-    task = task_of(sources, task)
+    task = declared_task(sources, task)
     for source in sources:
         for note in source.notes:
             logger.info("%s: %s", source.path, note)

@@ -29,7 +29,7 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not hidden(name)
 
 
-def decode(content: bytes, channels: int = 1) -> np.ndarray:
+def decode_image(content: bytes, channels: int = 1) -> np.ndarray:
     """Decode the content of an image file to `(channels, height, width)` uint8, with 1 or 3 channels.
 
     Colours become grey by ITU-R 601 where `channels` is 1, grey is repeated where it is 3. What is transparent is laid
@@ -38,7 +38,7 @@ def decode(content: bytes, channels: int = 1) -> np.ndarray:
 
     >>> file = io.BytesIO()
     >>> Image.new("RGBA", (5, 4), (255, 255, 255, 0)).save(file, "PNG")
-    >>> image = decode(file.getvalue())
+    >>> image = decode_image(file.getvalue())
     >>> image.shape, int(image.max())
     ((1, 4, 5), 0)
     """

@@ -10,7 +10,7 @@ import numpy as np
 
 from crossd.data.case_table import resolve_cell
 from crossd.data.delimited import stream_table
-from crossd.data.images.image_files import decode
+from crossd.data.images.image_files import decode_image
 from crossd.data.images.sources import ImageRecord, ImageSource, check_same_classes
 from crossd.data.names import is_missing, refuse_spellings
 from crossd.data.splits import check_patients, split_called
@@ -104,7 +104,7 @@ class ListSource(ImageSource):
         )
 
     def read(self, name: str, channels: int = 1) -> np.ndarray:
-        return decode(_file(self.root, name).read_bytes(), channels)
+        return decode_image(_file(self.root, name).read_bytes(), channels)
 
 
 def _test_rows(path: Path) -> Iterator[ImageRecord]:

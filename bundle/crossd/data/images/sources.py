@@ -71,7 +71,7 @@ def check_same_classes(classes: dict[str | None, set[str]], where: str) -> None:
         )
 
 
-def task_of(sources: Sequence[ImageSource], task: str | None = None) -> str:
+def declared_task(sources: Sequence[ImageSource], task: str | None = None) -> str:
     """`"multiclass"` or `"multilabel"`, as the sources are; an error for both, and for another than the user says."""
     if task is not None:
         one_of("task", task, CLASSIFICATION)

@@ -23,7 +23,7 @@ from crossd.data.sets import (
     mosmed,
     ribfrac,
 )
-from crossd.data.sets.facts import DatasetFacts, Found, ReleasedCase, differences
+from crossd.data.sets.facts import DatasetFacts, Found, ReleasedCase, deviations
 from crossd.data.sets.medmnist import INFO, find_medmnist, medmnist_facts
 from crossd.data.splits import check_fractions, check_patients, stratified_split, with_validation
 from crossd.errors import CrossDError, one_of
@@ -126,11 +126,11 @@ def prepare_datalist(
         )
     if folds is None and "val" in {case.split for case in found.cases} and tuple(split_fractions) != _FRACTIONS:
         found.notes.append(f"{facts.title} has a split, which is kept: --split_fractions is not used.")
-    for sentence in (*found.notes, *differences(facts, found)):
+    for sentence in (*found.notes, *deviations(facts, found)):
         logger.warning(sentence)
 
     def write(name: str, cases: list[ReleasedCase]) -> Path:
-        return write_datalist(folder / name, cases, facts, found.image_column)
+        return write_labels(folder / name, cases, facts, found.image_column)
 
     if folds is None:
         return write("labels.csv", with_splits(found.cases, names, split_fractions, seed))
@@ -196,7 +196,7 @@ def with_fold(
     return [replace(case, split=names.get(part, "train")) for case, part in zip(cases, parts, strict=True)]
 
 
-def write_datalist(
+def write_labels(
     path: str | os.PathLike[str], cases: Sequence[ReleasedCase], facts: DatasetFacts, image_column: str = "image"
 ) -> Path:
     """Write the cases, and give the path back. Paths below the folder of the file are relative to it, others absolute.

@@ -84,12 +84,12 @@ class Found:
     image_column: str = "image"  # of labels.csv; "filename" for images, as 2D pre-training lists them
 
 
-def differences(facts: DatasetFacts, found: Found) -> list[str]:
+def deviations(facts: DatasetFacts, found: Found) -> list[str]:
     """In what the files differ from the official release and from the paper, one sentence each.
 
     >>> row = PaperRow("V", 200, (1, 128, 128, 64), (0, 1), 2)
     >>> facts = DatasetFacts("a", "A", "b", "c", "d", ("x", "y"), "", "", count=3, paper=row)
-    >>> differences(facts, Found([ReleasedCase((f"{number}.nii",), "xyy"[number]) for number in range(3)]))
+    >>> deviations(facts, Found([ReleasedCase((f"{number}.nii",), "xyy"[number]) for number in range(3)]))
     ['A: 3 cases here, 200 in Table V of the paper.']
     """
     count = len(found.cases)
