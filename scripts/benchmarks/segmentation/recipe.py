@@ -10,7 +10,7 @@ from scripts.benchmarks.runs.recipe import BaseRecipe
 
 @dataclass(frozen=True)
 class Recipe(BaseRecipe):
-    """How each run is trained: crops in training, whole volumes in validation and test.
+    """How each run is trained: crops in training, whole volumes in validation and test, at once or in windows.
 
     Attributes:
         crop: voxels of a training crop along (depth, height, width).
@@ -18,6 +18,7 @@ class Recipe(BaseRecipe):
         foreground: part of the crops whose centre lies in a class, each class as often; the others lie anywhere.
         deep_supervision: of `CrossDUNet`.
         intensity: by which crops are scaled and shifted at most.
+        overlap: of the windows, as large as a crop, that a volume is segmented in; None: at once, padded to `size`.
     """
 
     width: int = 8
@@ -28,7 +29,11 @@ class Recipe(BaseRecipe):
     foreground: float = 0.67
     deep_supervision: int = 2
     intensity: float = 0.1
+    overlap: float | None = None
 
 
-RECIPES: dict[str, Recipe] = {"segmentation": Recipe(learning_rate=1e-2)}
+RECIPES: dict[str, Recipe] = {
+    "segmentation": Recipe(learning_rate=1e-2),
+    "segmentation_windows": Recipe(learning_rate=1e-2, overlap=0.5),
+}
 """By table."""

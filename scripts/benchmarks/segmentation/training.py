@@ -10,6 +10,7 @@ from crossd.errors import CrossDError
 from crossd.segmentation import case_metrics
 from crossd.training.randomness import derive_seed
 from monai.handlers import MeanDice
+from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
 from monai.losses import DeepSupervisionLoss, DiceCELoss
 from monai.utils import CommonKeys
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from scripts.benchmarks.segmentation.recipe import Recipe
 from scripts.benchmarks.segmentation.tasks import CLASSES, Masked
 
 EVALUATED_AT_ONCE = 4  # volumes; of no account for the result
+WINDOWS_AT_ONCE = 8
 
 
 class Crops(Dataset):
@@ -123,6 +125,7 @@ def train_and_segment(
         return output[CommonKeys.PRED].argmax(1, keepdim=True), output[CommonKeys.LABEL]
 
     dice = MeanDice(include_background=False, num_classes=len(CLASSES), output_transform=masks)
+    inferer = inferer_of(recipe)
     loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
     best = train_in_checks(
         network,
@@ -135,25 +138,33 @@ def train_and_segment(
         {"train_data_loader": DataLoader(crops, recipe.batch_size), "loss_function": DeepSupervisionLoss(loss)},
         {
             "val_data_loader": DataLoader(_Whole(parts["val"], normalisation), EVALUATED_AT_ONCE),
+            "inferer": inferer,
             "key_val_metric": {"val_dice": dice},
         },
     )
     curve = [value for (value,) in best.curve]
     if not all(bool(tensor.isfinite().all()) for tensor in best.state.values() if tensor.is_floating_point()):
         raise CrossDError("A run must end with finite weights, got NaN or infinity. Lower --learning_rate.")
-    rows = _measured(network, parts["test"], normalisation, place)
+    rows = _measured(network, inferer, parts["test"], normalisation, place)
     seconds = round(time.monotonic() - began, 1)
     return {"val": {"dice": curve[best.best], "curve": curve}, "rows": rows, "seconds": seconds}
 
 
+def inferer_of(recipe: Recipe) -> Inferer:
+    """How whole volumes are segmented."""
+    if recipe.overlap is None:
+        return SimpleInferer()
+    return SlidingWindowInferer(recipe.crop, WINDOWS_AT_ONCE, recipe.overlap, mode="gaussian")
+
+
 @torch.no_grad()
 def _measured(
-    network: nn.Module, part: Masked, normalisation: tuple[float, float], place: torch.device
+    network: nn.Module, inferer: Inferer, part: Masked, normalisation: tuple[float, float], place: torch.device
 ) -> list[dict[str, dict[str, float]]]:
     network.eval()
     rows: list[dict[str, dict[str, float]]] = []
     for batch in DataLoader(_Whole(part, normalisation), EVALUATED_AT_ONCE):
-        answers = network(batch[CommonKeys.IMAGE].to(place)).argmax(1).cpu()
+        answers = inferer(batch[CommonKeys.IMAGE].to(place), network).argmax(1).cpu()
         for answer, label in zip(answers, batch[CommonKeys.LABEL], strict=True):
             case = len(rows)
             said, true = (part.unpadded(values, case).numpy() for values in (answer, label[0]))

@@ -16,6 +16,7 @@ from crossd.training import model_card
 
 from scripts.benchmarks.runs.checkpoints import checkpoint_of
 from scripts.benchmarks.runs.grid import Block, Cell
+from scripts.benchmarks.runs.lines import write_lines
 from scripts.benchmarks.segmentation import METHODS, RECIPES, Inputs, Recipe, Results, build_network
 from scripts.benchmarks.segmentation.command import add_arguments, benchmark, report
 from scripts.benchmarks.segmentation.methods import parameters_used
@@ -23,7 +24,7 @@ from scripts.benchmarks.segmentation.run import perform
 from scripts.benchmarks.segmentation.statistics import paired_dice
 from scripts.benchmarks.segmentation.store import Tested
 from scripts.benchmarks.segmentation.tasks import labelled_share, read_hippocampus
-from scripts.benchmarks.segmentation.training import Crops
+from scripts.benchmarks.segmentation.training import Crops, inferer_of
 
 TINY = Recipe(depth=10, width=4, batch_size=2, steps={0.5: 4, 1.0: 4}, checks=2, crop=(16, 16, 16), size=(24, 24, 32))
 BLOCK = Block(Cell("hippocampus", "full", 0.5), 0)
@@ -134,6 +135,32 @@ def test_a_run_is_stored_once_and_repeats_exactly(folder, checkpoint, tmp_path):
     tested = results.read_test(BLOCK, "crossd-2d-shift")
     assert tested.classes == ("anterior", "posterior")
     assert tested.dice.shape == (len(tested.cases),)
+
+
+class Everywhere(torch.nn.Module):
+    """Says the first part wherever a window is as large as a crop, and else nothing: it has seen nothing larger."""
+
+    def forward(self, x):
+        said = torch.zeros(len(x), 3, *x.shape[2:])
+        said[:, 1 if x.shape[2:] == (16, 16, 16) else 0] = 1
+        return said
+
+
+@pytest.mark.parametrize(("overlap", "said"), [(None, 0.0), (0.5, 1.0)])
+def test_volumes_are_seen_in_windows_of_the_size_that_was_trained_on(folder, overlap, said):
+    """One network came to nothing only because whole volumes, padded, are unlike all that it was trained on."""
+    part = read_hippocampus(folder, TINY.size)["test"]
+    inferer = inferer_of(TINY.changed(overlap=overlap))
+    volume = inferer(part.images[:1], Everywhere())
+    assert volume.argmax(1).float().mean() == said
+
+
+def test_a_recipe_of_old_does_not_say_what_came_later(tmp_path):
+    recipe = {name: value for name, value in TINY.as_json().items() if name != "overlap"}
+    write_lines(tmp_path / "old.jsonl.gz", [{"format": 1, "recipe": recipe, "inputs": {}}])
+    assert Results(tmp_path / "old.jsonl.gz", TINY).recipe == recipe
+    with pytest.raises(CrossDError, match=r"share one recipe; .* than is asked for: overlap None -> 0.5"):
+        Results(tmp_path / "old.jsonl.gz", TINY.changed(overlap=0.5))
 
 
 def masks(dice, names="abcd"):
