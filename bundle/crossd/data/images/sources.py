@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossd.cards.tasks import CLASSIFICATION
+from crossd.cards.tasks import CLASSIFICATION, task_of
 from crossd.errors import CrossDError, one_of
 
 SPLITS = ("train", "val")
@@ -74,7 +74,7 @@ def check_same_classes(classes: dict[str | None, set[str]], where: str) -> None:
 def declared_task(sources: Sequence[ImageSource], task: str | None = None) -> str:
     """`"multiclass"` or `"multilabel"`, as the sources are; an error for both, and for another than the user says."""
     if task is not None:
-        one_of("task", task, CLASSIFICATION)
+        one_of("task", task, [name for name in CLASSIFICATION if not task_of(name).ordered])
     of_source = {source.task: source for source in sources}
     if len(of_source) > 1:
         raise CrossDError(
