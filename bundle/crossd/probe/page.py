@@ -14,7 +14,7 @@ from crossd.evaluation.plots import plots_of, write_plots
 from crossd.evaluation.tables import write_tables
 from crossd.evaluation.values import figure_text
 from crossd.files import write_whole
-from crossd.probe.choosing import Choice
+from crossd.probe.choosing import AHEAD, SMALL, Choice
 from crossd.probe.verdict import Finding
 from crossd.report.evaluation_page import CAPTIONS
 from crossd.report.plain_page import bullets, facts, pictures, plain_page, png_uri, table
@@ -41,7 +41,9 @@ SCORE = {True: "mean log-likelihoods of a class", False: "R²"}  # whether it is
 NOTES = (
     "Intervals are 95 %, by bootstrap over patients. Every figure is of cases that neither trained nor chose what says "
     "them; the model in model.pt is fitted on all training cases.",
-    "Scores of cross-validation are {}; the winner's is too good, as it won by it. It is never the model's figure.",
+    "Scores of cross-validation are {}; the winner's is too good, as it won by it. It is never the model's figure. Of "
+    f"fewer than {SMALL} cases all views together are taken unless another candidate is clearly ahead ({AHEAD} standard "
+    "errors).",
     "Of each case its row is in predictions.csv.",
 )
 
