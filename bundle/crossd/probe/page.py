@@ -41,9 +41,8 @@ SCORE = {True: "mean log-likelihoods of a class", False: "R²"}  # whether it is
 NOTES = (
     "Intervals are 95 %, by bootstrap over patients. Every figure is of cases that neither trained nor chose what says "
     "them; the model in model.pt is fitted on all training cases.",
-    "Scores of cross-validation are {}; the winner's is too good, as it won by it. It is never the model's figure. Of "
-    f"fewer than {SMALL} cases all views together are taken unless another candidate is clearly ahead ({AHEAD} standard "
-    "errors).",
+    "Scores of cross-validation are {}; the winner's is too good, as it won by it. It is never the model's figure. "
+    f"Of fewer than {SMALL} cases all views together are taken unless another one is ahead by {AHEAD} standard errors.",
     "Of each case its row is in predictions.csv.",
 )
 
