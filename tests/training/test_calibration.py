@@ -54,7 +54,7 @@ def test_it_finds_how_much_too_sure_a_model_is(task):
         return value
 
     optimizer.step(closure)
-    found = fit_temperature(evidence(logits, task), targets, task)
+    found = fit_temperature(lambda degree: case_probabilities(evidence(logits, task), task, degree), targets, task)
     assert found == pytest.approx(temperature.item(), rel=0.05)
     assert found == pytest.approx(3, rel=0.2)
 
@@ -83,7 +83,13 @@ def test_it_keeps_the_order_of_cases_and_their_answers():
 def test_a_few_right_answers_do_not_make_a_model_sure_of_everything():
     logits = torch.tensor([[1.0, -1.0]] * 3 + [[-1.0, 1.0]] * 3)
     targets = torch.eye(2).repeat_interleave(3, 0).long()
-    found = case_probabilities(evidence(logits), "multiclass", fit_temperature(evidence(logits), targets, "multiclass"))
+    found = case_probabilities(
+        evidence(logits),
+        "multiclass",
+        fit_temperature(
+            lambda degree: case_probabilities(evidence(logits), "multiclass", degree), targets, "multiclass"
+        ),
+    )
     assert float(found.max()) == pytest.approx(4 / 5, abs=1e-3)  # (3 + 1) / (3 + 2)
 
 

@@ -20,14 +20,17 @@ from crossd.data import preprocessing, read_labels
 from crossd.data.delimited import read_table, write_table
 from crossd.data.numbers import target_of
 from crossd.errors import CrossDError, counted
+from crossd.evaluation import Predictions
 from crossd.evaluation.evaluating import write_by_patient
 from crossd.evaluation.tables import read_predictions, summary
+from crossd.folds.calibrating import calibrated_across
 from crossd.folds.joining import OF_ONE, join_models
 from crossd.folds.parting import parted, write_parts
 from crossd.folds.pooling import judged, pooled
 from crossd.options import Options, literal
 from crossd.processes import process_count
 from crossd.report.evaluation_page import EvaluationPage
+from crossd.training.card_writer import calibration_words
 from crossd.training.run_files import newest_checkpoint, run_folder, write_datalist
 
 logger = logging.getLogger(__name__)
@@ -125,6 +128,7 @@ class _CrossValidation:
         o = self.options
         parts = [read_predictions(folder / DONE, self.names, o.task) for folder in folders]
         predictions, folds = pooled(parts)
+        predictions, calibration = self._calibrated(predictions, folders)
         report = judged(predictions, folds, o.repeats)
         out = self.folder / "out_of_fold"
         out.mkdir(exist_ok=True)
@@ -133,7 +137,7 @@ class _CrossValidation:
         figures, beside = (_FIGURES, "majority_rate") if task.classifies else (_OF_NUMBER, "mae_of_mean")
         figures, beside = (_OF_GRADES, "mae_of_median") if task.ordered else (figures, beside)
         metrics = {name: report["metrics"][name] for name in (_OF_ALL if figures is _FIGURES else figures)}
-        of_all: dict[str, Any] = {"data": Path(o.labels).name, "metrics": metrics}
+        of_all: dict[str, Any] = {"data": Path(o.labels).name, "metrics": metrics, **calibration}
         if not task.classifies:
             of_all["target"] = target_of([*self.cases["train"], *self.cases["val"]], str(o.labels))
         elif o.operating_point is not None and not task.ordered:
@@ -151,11 +155,24 @@ class _CrossValidation:
         rows = [_row(folder, figures, beside) for folder in folders]
         columns = [f"{name}{end}" for name in figures for end in ("", "_low", "_high")]
         write_table(out / "folds.csv", ["fold", "cases", "patients", *columns, beside], rows)
-        join_models([folder / "model.pt" for folder in folders], self.folder / "model.pt", of_all)
+        temperature = calibration["calibration"]["temperature"] if calibration else 1.0
+        join_models([folder / "model.pt" for folder in folders], self.folder / "model.pt", of_all, temperature)
         every = [*self.cases["train"], *self.cases["val"]]
         listed = [*({**case, "split": "train"} for case in every), *self.cases["test"]]
         write_datalist(self.folder / "datalist.csv", listed, self.names)
         logger.info("out of fold, %s:\n%s\nwritten to %s", counted(len(folders), "fold"), summary(report), out)
+
+    def _calibrated(self, predictions: Predictions, folders: Sequence[Path]) -> tuple[Predictions, dict[str, Any]]:
+        """By all folds together, where one had too few validation cases; and the entry of the card."""
+        alone = all("calibration" in read_card(folder / "model.pt") for folder in folders)
+        if alone or self.options.calibration is None or not task_of(self.options.task).classifies:
+            return predictions, {}
+        found = calibrated_across(predictions)
+        if found is None:
+            logger.warning("a temperature of all folds needs more cases of each class: none is fitted")
+            return predictions, {}
+        logger.info("calibrated on %d out-of-fold cases: %s", len(predictions.cases), calibration_words(found[1]))
+        return found[0], {"calibration": found[1]}
 
 
 _OF_ALL = ("auc", "auc_within_folds", "balanced_accuracy")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,13 +23,22 @@ def case_probabilities(evidence: Sequence[WindowEvidence], task: str, temperatur
 
 
 def _at(evidence: WindowEvidence, task: str, temperature: float) -> WindowEvidence:
-    windows = evidence.probabilities.double()
+    return replace(evidence, probabilities=tempered(evidence.probabilities, task, temperature))
+
+
+def tempered(probabilities: Tensor, task: str, temperature: float) -> Tensor:
+    """Probabilities `(cases, classes)` were their logits divided by a temperature.
+
+    >>> tempered(torch.tensor([[0.8, 0.2]]), "multiclass", 0.5).round(decimals=3).tolist()
+    [[0.941, 0.059]]
+    """
+    said = probabilities.double()
     if task == "multilabel":
-        return replace(evidence, probabilities=(windows.logit(1e-9) / temperature).sigmoid())
-    return replace(evidence, probabilities=(windows.clamp(min=1e-30).log() / temperature).softmax(1))
+        return (said.logit(1e-9) / temperature).sigmoid()
+    return (said.clamp(min=1e-30).log() / temperature).softmax(1)
 
 
-def fit_temperature(evidence: Sequence[WindowEvidence], targets: Tensor, task: str) -> float:
+def fit_temperature(said: Callable[[float], Tensor], targets: Tensor, task: str) -> float:
     """The temperature under which the answers to validation cases are least surprising.
 
     The targets are a little less than certain, by how many cases there are (Platt 1999, section 2.2: of a class with n
@@ -38,7 +47,7 @@ def fit_temperature(evidence: Sequence[WindowEvidence], targets: Tensor, task: s
     Source: Guo et al., "On calibration of modern neural networks", ICML 2017, section 4.2.
 
     Args:
-        evidence: what a model said of each case.
+        said: of a temperature the probabilities `(cases, classes)`, as `case_probabilities` or `tempered` has them.
         targets: `(cases, classes)`, 0 or 1.
         task: `"multiclass"` or `"multilabel"`.
     """
@@ -46,7 +55,7 @@ def fit_temperature(evidence: Sequence[WindowEvidence], targets: Tensor, task: s
 
     soft = smoothed(targets, task)
     found = minimize_scalar(
-        lambda log: negative_log_likelihood(case_probabilities(evidence, task, float(np.exp(log))), soft, task),
+        lambda log: negative_log_likelihood(said(float(np.exp(log))), soft, task),
         bounds=(np.log(COLDEST), np.log(HOTTEST)),
         method="bounded",
         options={"xatol": 1e-3},
@@ -82,10 +91,10 @@ def by_isotonic(
     """
     said = case_probabilities(evidence, task)
     curves = Isotonic.fit(task, said, smoothed(targets, task))
-    return curves, _entry({"before": said, "after": curves(said)}, targets, task)
+    return curves, changes({"before": said, "after": curves(said)}, targets, task)
 
 
-def _entry(both: Mapping[str, Tensor], targets: Tensor, task: str) -> dict[str, float | dict[str, float]]:
+def changes(both: Mapping[str, Tensor], targets: Tensor, task: str) -> dict[str, float | dict[str, float]]:
     return {
         "cases": len(targets),
         "loss": {when: negative_log_likelihood(said, targets, task) for when, said in both.items()},
@@ -104,7 +113,11 @@ def calibrated(
         The state; and `temperature`, `cases`, and of the validation cases `loss` (negative log-likelihood) and
         `calibration_error`, each `before` and `after`.
     """
-    temperature = fit_temperature(evidence, targets, task)
+    temperature = fit_temperature(lambda degree: case_probabilities(evidence, task, degree), targets, task)
     both = {"before": case_probabilities(evidence, task), "after": case_probabilities(evidence, task, temperature)}
-    entry = {"temperature": temperature, **_entry(both, targets, task)}
-    return {name: value / temperature if name in HEAD else value for name, value in state.items()}, entry
+    return at_temperature(state, temperature), {"temperature": temperature, **changes(both, targets, task)}
+
+
+def at_temperature(state: Mapping[str, Tensor], temperature: float) -> dict[str, Tensor]:
+    """A state dict whose head gives logits divided by a temperature."""
+    return {name: value / temperature if name in HEAD else value for name, value in state.items()}
