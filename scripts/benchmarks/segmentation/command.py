@@ -56,7 +56,8 @@ def report(arguments: argparse.Namespace) -> str:
         return validation_table(results, methods, "dice", "Dice", 4)
     cells: list[Cell] = sorted({block.cell for block in grid})
     tables = [cell_table(results, cell, methods) for cell in cells]
-    text = "\n\n".join([*tables, comparisons(results, cells, methods), published_table()])
+    beside = [comparisons(results, cells, methods), published_table()] if arguments.table == "segmentation" else []
+    text = "\n\n".join([*tables, *beside])
     if arguments.page:
         update_page(arguments.page, arguments.table, text)
     return text
