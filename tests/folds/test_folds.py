@@ -12,6 +12,7 @@ from crossd.errors import CrossDError
 from crossd.evaluation import Predictions
 from crossd.folds import join_models, judged
 from crossd.folds.parting import parted
+from crossd.training.calibration import at_temperature
 from sklearn.metrics import roc_auc_score
 
 from ..configs import csv_rows, cubes, refused, run
@@ -132,7 +133,12 @@ def test_a_run_in_folds_resumes_and_its_ensemble_predicts(volumes, tmp_path, mon
     assert (report["cases"], report["folds"], report["majority_rate"]) == (24, 2, 0.5)
 
     content = read_checkpoint(tmp_path / "out" / "model.pt")
-    assert all(torch.equal(content["model"][f"members.0.{name}"], value) for name, value in before.items())
+    calibration = content["card"]["calibration"]
+    assert calibration["cases"] == 24, "no fold has the validation cases for a temperature of its own"
+    for name, value in at_temperature(before, calibration["temperature"]).items():
+        torch.testing.assert_close(content["model"][f"members.0.{name}"], value, rtol=0, atol=0)
+    assert "calibrated on 24 out-of-fold cases: temperature" in caplog.text
+    assert "temperature" in page
     assert content["card"]["data"] == "labels.csv"
     assert content["card"]["scope"]["cases"] == [10, 2]  # of the first fold
     run("inference", images=volumes / "images", weights=tmp_path / "out" / "model.pt", output_dir=tmp_path / "said")
