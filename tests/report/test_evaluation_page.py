@@ -105,7 +105,7 @@ def test_the_draft_says_what_the_run_knows_and_leaves_the_rest_to_the_authors():
     )
     model = known["Model and training"]
     assert (model["Initial weights"], model["Training"]) == ("random", "epochs 3.")
-    assert model["Threshold"] == "<ill> from 0.450 on, by youden on 20 validation cases."
+    assert model["Threshold"] == "<ill> from 0.450 on, by youden on 20 held-out cases."
     assert model["Calibration"] == known["Data"]["De-identification"] == AUTHORS
     assert known["Partitions"]["Sample size and its reason"].startswith("well: 9 train, 2 val. The reason: to be said")
     assert known["Data"]["Inclusion and exclusion"].startswith("2 of the cases to be evaluated could not be read")

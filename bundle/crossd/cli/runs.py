@@ -7,7 +7,7 @@ import argparse
 import shlex
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,9 @@ def add_run(commands: Any, name: str, run: Run) -> None:
         commands: what `ArgumentParser.add_subparsers` returned.
     """
     parser = add_command(commands, name, run.help, run.example, argument_default=argparse.SUPPRESS)
-    options = {option.name: option for configs in run.recipes.values() for option in ordered_options(configs)}
+    each = [option for configs in run.recipes.values() for option in ordered_options(configs)]
+    help_of = {option.name: option.help for option in reversed(each)}  # the usual recipe's
+    options = {option.name: replace(option, help=help_of[option.name]) for option in each}
     if "images" in options and name != "evaluate":  # which is about runs
         parser.add_argument("folder", nargs="?", metavar="IMAGES", help="the same as --images")
     if len(run.recipes) > 1:

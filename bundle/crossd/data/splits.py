@@ -244,5 +244,8 @@ def evaluation_splits(cases: Mapping[str, Any], split: str | None) -> list[str]:
     chosen = [name for name in SPLITS if counts[name]] if split == "all" else [split]
     if not chosen or not counts[chosen[0]]:
         listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-        raise CrossDError(f"An evaluation needs cases, got none of split {split!r} ({listed}). Choose another --split.")
+        raise CrossDError(
+            f"An evaluation needs cases, got none of split {split!r} ({listed}). Choose another --split; of a run with "
+            "--folds read out_of_fold/evaluation.html, for its model has seen all of its cases."
+        )
     return chosen

@@ -6,10 +6,12 @@ import copy
 import gc
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monai.data import Dataset
 
 from crossd.callers import caller_of
@@ -99,11 +101,15 @@ class _CrossValidation:
         if not o.resume:
             for folder in folders:
                 (folder / DONE).unlink(missing_ok=True)
+        took: list[float] = []
         for number, (folder, cases) in enumerate(zip(folders, folds, strict=True)):
-            logger.info("fold %d of %d: %s", number, len(folds), folder)
+            left = f", about {np.mean(took) * (len(folds) - number) / 60:.0f} minutes are left" if took else ""
+            logger.info("fold %d of %d: %s%s", number + 1, len(folds), folder, left)
+            began, done = time.monotonic(), (folder / DONE).is_file()
             labels = folder / Path(o.labels).with_suffix(".csv").name
             write_parts(labels, cases, self.names)
             self._fold(folder, labels)
+            took += [] if done else [time.monotonic() - began]
         self._join(folders)
 
     def _fold(self, folder: Path, labels: Path) -> None:

@@ -56,12 +56,13 @@ def checklist(
     imbalance = f"class_weights {chosen['class_weights']}." if "class_weights" in chosen and classifies else ""
     said_of = {"calibration": "", "point": ""}
     if calibration:
-        fitted = f"fitted on {calibration['cases']} validation cases"
+        fitted = f"fitted on {calibration['cases']} held-out cases"
         how = f"One temperature, {calibration['temperature']:.2f}" if "temperature" in calibration else "Isotonic"
         said_of["calibration"] = f"{how}, {fitted}."
     if point:
-        words = OperatingPoint.of(card).words
-        said_of["point"] = f"{words}, by {point['rule']} on {point['cases']} validation cases."
+        said = OperatingPoint.of(card)
+        by_rule = f", by {point['rule']} on {point['cases']} held-out cases" if said.limits and said.thresholds else ""
+        said_of["point"] = f"{said.words}{by_rule}."
     known = {
         "Title and introduction": {
             "Kind of study, technology": f"{_kind(card)}, which says {facts['Says']}.",

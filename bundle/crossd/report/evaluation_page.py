@@ -33,15 +33,16 @@ SHOWN = 10  # cases of each kind
 CAPTIONS = {  # of plots, by the names of their files
     **VALUE_CURVES,
     "confusion": "Cases by truth and answer",
-    "roc": "ROC curve; the point is the threshold",
+    "roc": "ROC curve; the point is the threshold, where there is one",
     "precision_recall": "Precision and recall; dotted: the share of the class",
     "calibration": "Calibration, with the number of cases",
-    "decision": "Decision curve: net benefit of acting from a probability on",
+    "decision": "Decision curve: net benefit of acting on cases above a probability",
 }
 WIDE = 0.2  # an interval of the AUC that says little
 NOTES = (
-    "Intervals are 95 %, by bootstrap over patients; calibration and threshold come from validation cases, not from "
-    "these. One of no width, as 1.000 to 1.000, says that the draws agree, not that nothing can go wrong.",
+    "Intervals are 95 %, by bootstrap over patients. Calibration and threshold come from validation cases, not from "
+    "these; in a cross-validation from out-of-fold cases, each calibrated without its own patient. An interval of no "
+    "width, as 1.000 to 1.000, says that the draws agree, not that nothing can go wrong.",
     "Sensitivity is the share of positive cases that are found, specificity that of negative ones that are left alone; "
     "PPV and NPV hold for the share of positive cases here, or for the prevalence that is named.",
     "AUROC and average precision do not depend on a threshold. The Brier score sums over classes: 0 is best, 2 worst. "
@@ -144,7 +145,7 @@ class EvaluationPage(EvaluationReport):
         said = {"Cases": f"{report['cases']} of {counted(report['patients'], 'patient')}: {counts}"}
         calibration = self.card.get("calibration")
         if calibration:
-            said["Calibration"] = f"{calibration_words(calibration)}, on {calibration['cases']} validation cases"
+            said["Calibration"] = f"{calibration_words(calibration)}, on {calibration['cases']} held-out cases"
         return said | model_facts(self.card, weights=report.get("weights"))
 
     def _draft(self, report: Mapping[str, Any]) -> dict[str, dict[str, str]]:

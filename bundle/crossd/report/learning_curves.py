@@ -139,5 +139,5 @@ def _by_heart(rows: Epochs, score: str) -> str:
     return (
         f"No epoch since {rows[best]['epoch']:.0f} was better, and the validation loss rises while that of training "
         "falls: the network learns its cases by heart. model.pt keeps the best epoch. Next time pass --patience, or "
-        "train less of the network: --trainable norms or head."
+        "train less of the network than now: --trainable norms, or head."
     )

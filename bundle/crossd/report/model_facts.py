@@ -71,7 +71,11 @@ def _input(seen: dict[str, Any]) -> str:
 
 def _operating_point(card: Mapping[str, Any]) -> str:
     entry = card.get("operating_point")
-    return f"{OperatingPoint.of(card).words} ({entry['rule']}, {entry['cases']} validation cases)" if entry else ""
+    if not entry:
+        return ""
+    point = OperatingPoint.of(card)
+    chosen = point.limits and point.thresholds
+    return point.words + (f" ({entry['rule']}, {entry['cases']} held-out cases)" if chosen else "")
 
 
 def _scope(scope: Any) -> str:

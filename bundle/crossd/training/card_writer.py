@@ -136,7 +136,7 @@ class CardWriter:
             )
             entries["operating_point"] = point.entry()
             logger.info("operating point by %s on %d validation cases: %s", self.rule, len(seen), point.words)
-            if not point.thresholds:
+            if point.limits and not point.thresholds:
                 logger.warning(
                     "a threshold needs %d validation cases with a class and %d without: it stays 0.5", FEWEST, FEWEST
                 )
