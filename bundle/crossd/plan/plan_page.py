@@ -50,13 +50,15 @@ def write_page(
         f"{len(trouble)} things to look at before training." if trouble else "nothing stands in the way of training."
     )
     sections = {
-        "To look at first": bullets(trouble),
+        "To look at first": bullets(trouble or ["nothing"]),
         "What is proposed": table(
             ("setting", "value", "reason"), [(one.name, one.value, one.reason) for one in settings]
         ),
         "Cases of each class": _counts(counts),
         "What was found": facts_html(_summary(readable)),
-        "As the network would see them": pictures(_seen(cases, found, settings, card_input, reading)),
+        f"As the network would see them ({min(SHOWN, len(readable))} of {len(readable)})": pictures(
+            _seen(cases, found, settings, card_input, reading)
+        ),
     }
     write_whole(folder / "report.html", plain_page("Plan of a training", verdict, sections))
 

@@ -16,7 +16,7 @@ _METRICS |= {"r2": "RÂ²", "mae": "mean absolute error", "val_r2": "validation RÂ
 _METRICS |= {"quadratic_kappa": "quadratic weighted kappa"}
 _METRICS |= {"val_auc": "validation AUC", "val_dice": "validation Dice"}
 RULES = {"multilabel": "any number of these", "ordinal": "one of these grades", "regression": "a number"}
-UNSTATED = "Not stated by this checkpoint. crossd is for research; it is not a medical device."
+UNSTATED = "Its intended use is not stated by this checkpoint. crossd is for research; it is not a medical device."
 
 
 def model_facts(

@@ -147,7 +147,8 @@ def _times(each: float | None, done: bool) -> dict[str, str]:
         said["An epoch takes"] = duration(each)
     if each is not None and not done:
         due = now + timedelta(seconds=max(60, 3 * each))
-        said[f"No change until {due:%H:%M}?"] = "The run has ended: its log says why, and the same command goes on"
+        then = "then the run has ended, its log says why, and the same command goes on"
+        said["Still as it is now"] = f"after {due:%H:%M}: {then}"
     return said
 
 
