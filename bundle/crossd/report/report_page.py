@@ -29,9 +29,9 @@ MOST_SLICES = 101  # a JPEG has at most 65 535 rows
 
 NOTE = (
     "The pictures show the volume as the network got it: turned, resampled and scaled by the model's card; slices are "
-    "evenly spaced and compressed. They are no substitute for the scan. predictions.csv says more: how "
-    "unlike the training cases a case is (unlike; outside above 1), how far members of an ensemble are apart "
-    "(disagreement)."
+    "evenly spaced and compressed. They are no substitute for the scan. predictions.csv says more: the "
+    "share of validation cases that are less unlike the training cases (unlike), how far members of an ensemble are "
+    "apart (disagreement)."
 )
 
 
