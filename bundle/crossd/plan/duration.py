@@ -13,7 +13,8 @@ from crossd.networks import build_classifier, classifier_arguments
 from crossd.plan.proposal import EPOCHS, Setting
 from crossd.training import set_trainable
 
-MINUTES = 5.0  # of a training on a CPU, of which a cross-validation is several
+MINUTES = 3.0  # of a training on a CPU: five folds take a quarter of an hour
+BESIDE = 0.4  # seconds of an epoch that are no steps: validation, checkpoint, page
 
 
 def with_duration(
@@ -38,7 +39,7 @@ def with_duration(
     network = build_classifier({**classifier_arguments(base["network"], {}), **sizes}).to(device)
     set_trainable(network, of.get("trainable", "all")).train()
     images = torch.zeros(of["batch_size"], channels, *of["roi_size"], device=device)
-    epoch = min(_step(network, images) for _ in range(2)) * -(-training // of["batch_size"])
+    epoch = min(_step(network, images) for _ in range(2)) * -(-training // of["batch_size"]) + BESIDE
     return [_timed(one, epoch, images.is_cuda) if one.name == "epochs" else one for one in settings]
 
 
@@ -46,7 +47,7 @@ def _timed(epochs: Setting, seconds: float, gpu: bool) -> Setting:
     """
     >>> short = _timed(Setting("epochs", 200, "400 steps"), 6.0, gpu=False)
     >>> short.value, short.reason
-    (50, '400 steps; about 5 minutes on this CPU, which has no time for 200: more may be better')
+    (30, '400 steps; about 3 minutes on this CPU, which has no time for 200: more may be better')
     >>> _timed(Setting("epochs", 50, "100 steps"), 6.0, gpu=True).reason
     '100 steps; about 5 minutes on this machine'
     """
