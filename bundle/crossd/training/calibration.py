@@ -14,7 +14,8 @@ from crossd.evaluation.metrics import calibration_error, negative_log_likelihood
 from crossd.inference.window_map import WindowEvidence
 
 COLDEST, HOTTEST = 0.05, 20.0
-HEAD = ("fc.weight", "fc.bias")
+HEAD = ("fc.weight", "fc.bias")  # of every classifier
+KINDS = ("temperature", "isotonic")
 
 
 def case_probabilities(evidence: Sequence[WindowEvidence], task: str, temperature: float = 1.0) -> Tensor:
@@ -77,9 +78,6 @@ def smoothed(targets: Tensor, task: str) -> Tensor:
     return sure + (1 - targets) * (1 - sure.sum(1, keepdim=True)) / (targets.shape[1] - 1)
 
 
-KINDS = ("temperature", "isotonic")
-
-
 def by_isotonic(
     evidence: Sequence[WindowEvidence], targets: Tensor, task: str
 ) -> tuple[Isotonic, dict[str, float | dict[str, float]]]:
@@ -95,6 +93,7 @@ def by_isotonic(
 
 
 def changes(both: Mapping[str, Tensor], targets: Tensor, task: str) -> dict[str, float | dict[str, float]]:
+    """How much less surprising probabilities `before` and `after` are: `cases`, `loss` and `calibration_error`."""
     return {
         "cases": len(targets),
         "loss": {when: negative_log_likelihood(said, targets, task) for when, said in both.items()},
