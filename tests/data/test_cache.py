@@ -200,6 +200,22 @@ def test_the_bound(tmp_path, volume, axial, reads):
     assert reads[4:] == [[scans[3]]] or reads[4:] == [scans[3]]
 
 
+def test_what_was_just_used_stays_though_its_time_is_that_of_the_last_tick(tmp_path, volume, axial, reads):
+    """Times of files come from a coarser clock, so what is used right after the start seems to be older than it."""
+    scans = []
+    for number in range(3):
+        nib.save(nib.Nifti1Image(volume + number, axial), tmp_path / f"{number}.nii")
+        scans.append(str(tmp_path / f"{number}.nii"))
+    chain(tmp_path)({"image": scans[0]})
+    (used,) = entries(tmp_path)
+    bounded = chain(tmp_path, cache_dir_gb=1.5 * used.stat().st_size / 2**30)
+    started = time.time()
+    bounded({"image": scans[0]})
+    os.utime(used, (started - 0.02, started - 0.02))
+    bounded({"image": scans[1]})
+    assert entries(tmp_path) == [used]
+
+
 def test_parts_that_nobody_finished_are_removed(tmp_path, scan):
     transform = chain(tmp_path)
     old, new = tmp_path / "cache" / ".a.part", tmp_path / "cache" / ".b.part"

@@ -23,6 +23,7 @@ from crossd.errors import CrossDError
 from crossd.files import replaced
 
 _STALE = 3600.0  # seconds after which a part that nobody finished is removed
+_TICK = 0.1  # seconds by which times of files may be behind the clock: they are those of the last tick of the kernel
 
 
 class VolumeCache(PersistentDataset):
@@ -54,7 +55,7 @@ class VolumeCache(PersistentDataset):
             ) from error
         self.folder = folder
         self.limit = limit_gb * 2**30
-        self.since = time.time()
+        self.since = time.time() - _TICK
 
     def load(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """What the transform makes of an item, kept or computed."""
