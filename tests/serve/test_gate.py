@@ -24,7 +24,7 @@ from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import CTImageStorage, Verification
 
 from .made import PATIENT, free_port, make_series, until
-from .test_receiver import association, send_raw
+from .test_receiver import association, rejection, send_raw
 
 gate = pytest.importorskip("crossd.serve.gate", reason='pynetdicom is not installed: pip install "crossd[serve]"')
 peer = gate.Peer.__module__  # by name, for monkeypatch
@@ -125,9 +125,7 @@ def test_who_is_idle_yields_its_place(receiver, monkeypatch, caplog):
     monkeypatch.setattr(gate, "PLACES", 3)
     with contextlib.ExitStack() as held:
         idle = [held.enter_context(association(receiver)) for _ in range(3)]
-        with association(receiver) as to:
-            assert to.is_rejected
-            assert to.acceptor.primitive.reason_str == "Local limit exceeded"
+        assert rejection(receiver) == (2, 3, 2), "for the time being: local limit exceeded"
         assert (
             "rejected an association from 127.0.0.1: all places are taken, and nobody is idle (ORTHANC)" in caplog.text
         )
@@ -144,8 +142,7 @@ def test_one_address_does_not_take_the_places_of_others(receiver, monkeypatch):
     monkeypatch.setattr(gate, "PLACES_OF_ONE", 2)
     with contextlib.ExitStack() as held:
         assert all(held.enter_context(association(receiver)).is_established for _ in range(2))
-        with association(receiver) as to:
-            assert to.is_rejected
+        assert rejection(receiver) == (2, 3, 2)
         entity = AE(ae_title="ORTHANC")
         entity.add_requested_context(Verification)
         other = entity.associate("127.0.0.1", receiver.node.port, ae_title="CROSSD", bind_address=("127.0.0.7", 0))
@@ -310,8 +307,7 @@ def test_a_stop_ends_what_is_under_way(receiver):
 def test_a_flood_is_one_line_a_minute(receiver, caplog):
     with caplog.at_level(logging.WARNING):
         for number in range(20):
-            with association(receiver, calling=f"EVIL{number}") as to:
-                assert to.is_rejected
+            assert rejection(receiver, calling=f"EVIL{number}") == (1, 1, 3)
     assert caplog.text.count("rejected an association") == 1
 
 
